@@ -1,0 +1,62 @@
+# `make help` lists the targets.
+PYTHON ?= python3
+PORT ?= 8000
+DEVICE ?= auto
+
+VENV := .venv
+RUNTIME_VENV := .venv-runtime
+TRAIN_READY := $(VENV)/.ready
+RUNTIME_READY := $(RUNTIME_VENV)/.ready
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint train export evaluate bench bundle clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+demo: $(RUNTIME_READY)  ## serve the model and feed it a simulated patient for a minute
+	@$(RUNTIME_VENV)/bin/python -m runtime demo
+
+serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)
+	@$(RUNTIME_VENV)/bin/python -m runtime serve --port $(PORT)
+
+test: $(TRAIN_READY) $(RUNTIME_READY)  ## run all tests
+	@EKG_RUNTIME_PYTHON=$(abspath $(RUNTIME_VENV)/bin/python) $(VENV)/bin/python -m pytest
+
+lint: $(TRAIN_READY)  ## check style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy runtime training export kernels bench
+
+train: $(TRAIN_READY)  ## train on DS1 and svdb (DEVICE=auto|cpu|cuda|mps)
+	@$(VENV)/bin/python -m training.train --device $(DEVICE)
+
+export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
+	@$(VENV)/bin/python -m export
+
+evaluate: $(TRAIN_READY)  ## measure artifacts/ on DS2
+	@$(VENV)/bin/python -m training.evaluate
+
+bench: $(TRAIN_READY)  ## compare providers and alternatives on this machine
+	@$(VENV)/bin/python -m bench.compare
+
+bundle:  ## dist/ekg-runtime.tar.gz: what a device needs, nothing else
+	@mkdir -p dist
+	@tar -czf dist/ekg-runtime.tar.gz --exclude='__pycache__' --exclude='*.pyc' \
+	    runtime kernels artifacts requirements-runtime.txt requirements-runtime-cuda.txt LICENSE
+	@ls -l dist/ekg-runtime.tar.gz
+
+clean:  ## remove environments and caches
+	@rm -rf $(VENV) $(RUNTIME_VENV) dist .mypy_cache .ruff_cache .hypothesis
+
+$(TRAIN_READY): requirements-train.txt requirements-runtime.txt
+	@echo "setting up $(VENV) (training and tests) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python $(PIP_INSTALL) -r requirements-train.txt
+	@touch $@
+
+$(RUNTIME_READY): requirements-runtime.txt
+	@echo "setting up $(RUNTIME_VENV) (runtime only) ..."
+	@$(PYTHON) -m venv $(RUNTIME_VENV)
+	@$(RUNTIME_VENV)/bin/python $(PIP_INSTALL) -r requirements-runtime.txt
+	@touch $@

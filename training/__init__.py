@@ -1,0 +1,1 @@
+"""The torch side: data, reference filter, network, training and evaluation."""

@@ -1,0 +1,146 @@
+"""What export wrote: read, checked against its hashes, and understood before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.beats import BeatPolicy
+from runtime.errors import ModelError, ModelFileError
+
+FORMAT = 1  # of metadata, manifest and tokens; raised when an old runtime must refuse the new
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model file says of itself; nothing of this stands in the runtime's code.
+
+    Attributes
+    ----------
+    fs : Hz; hop : samples a frame; delay : samples from a moment to the middle of the frame
+        that speaks of it
+    classes : of a frame: none, N, S, V, F, Q
+    carry_size : floats of history
+    policy : the operating point chosen with the model
+    trained_on : one line on the training data
+    simulated : trained on simulated ECG only, so no use for real signal
+    """
+
+    fs: int
+    hop: int
+    delay: int
+    classes: tuple[str, ...]
+    carry_size: int
+    policy: BeatPolicy
+    trained_on: str
+    simulated: bool
+
+    @classmethod
+    def read(cls, metadata: dict[str, str], file: str) -> Contract:
+        """Understand a model's metadata.
+
+        Raises
+        ------
+        ModelError
+            Names the first key that is missing or makes no sense.
+        """
+        def field(key: str) -> str:
+            if key not in metadata:
+                raise ModelError(f"{file} has no metadata {key!r}; expected a model written by "
+                                 "this project's export.")
+            return metadata[key]
+
+        if field("format") != str(FORMAT):
+            raise ModelError(f"{file} has format {field('format')}, this runtime reads format "
+                             f"{FORMAT}; use the runtime that was shipped with it.")
+        if field("units") != "mV":
+            raise ModelError(f"{file} wants {field('units')}; this runtime feeds mV.")
+        try:
+            policy = BeatPolicy(
+                threshold=float(field("threshold")), apart=int(field("apart")),
+                weights=tuple(json.loads(field("class_weights"))))
+            return cls(int(field("fs")), int(field("hop")), int(field("delay_samples")),
+                       tuple(field("classes").split(",")), int(field("carry_size")), policy,
+                       field("trained_on"), field("simulated") == "true")
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{file} has metadata that makes no sense ({error}).") from error
+
+
+class Artifacts:
+    """The folder ``artifacts/``: a manifest and the files it vouches for.
+
+    Raises
+    ------
+    ModelFileError
+        The folder, the manifest or a file is missing.
+    ModelError
+        The manifest is not readable.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        path = self.folder / "manifest.json"
+        if not path.is_file():
+            raise ModelFileError(f"{path} does not exist; expected the folder that export wrote "
+                                 "(run `make export`, or copy artifacts/ here).")
+        try:
+            manifest = json.loads(path.read_text())
+            self.files = {entry["name"]: entry for entry in manifest["files"]}
+            self.format = manifest["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{path} is not a manifest ({type(error).__name__}: {error}); "
+                             "copy it again or run `make export`.") from error
+        if self.format != FORMAT:
+            raise ModelError(f"{path} has format {self.format}, this runtime reads {FORMAT}.")
+
+    def path(self, name: str) -> Path:
+        """A file's path, once its SHA-256 is the manifest's.
+
+        Raises
+        ------
+        ModelFileError, ModelError
+            The file is missing, not listed, or altered.
+        """
+        path = self.folder / name
+        if name not in self.files:
+            raise ModelError(f"{name} is not in {self.folder / 'manifest.json'}; "
+                             f"it lists {', '.join(self.files)}.")
+        if not path.is_file():
+            raise ModelFileError(f"{path} does not exist although the manifest lists it; "
+                                 "copy it again or run `make export`.")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != self.files[name]["sha256"]:
+            raise ModelError(f"{path} is not the file that was exported: its SHA-256 differs "
+                             "from the manifest's; copy it again or run `make export`.")
+        return path
+
+    def digest(self, name: str) -> bytes:
+        """A file's SHA-256, 32 bytes."""
+        return bytes.fromhex(self.files[name]["sha256"])
+
+    def golden(self, model: str) -> Golden:
+        """The input and the answer that a model file has to give on every provider."""
+        with np.load(self.path("golden.npz"), allow_pickle=False) as arrays:
+            tolerance = max(float(self.files[name].get("tolerance", 0.0))
+                            for name in ("golden.npz", model))
+            return Golden(arrays["ecg"], arrays["probabilities"], tolerance)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A chunk sequence and its answer.
+
+    Attributes
+    ----------
+    ecg : float32 [chunks, samples], mV, fed one after another
+    probabilities : float32 [chunks, frames, 6]
+    tolerance : largest difference that counts as the same answer
+    """
+
+    ecg: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    tolerance: float

@@ -1,0 +1,37 @@
+"""Everything that can go wrong, each with one sentence: what was got, what is expected."""
+
+
+class EkgError(Exception):
+    """Any error this package raises on purpose."""
+
+
+class InputError(EkgError, ValueError):
+    """The signal, its rate or its units cannot be used."""
+
+
+class TokenError(InputError):
+    """A stream's saved state is damaged, or belongs to another model."""
+
+
+class StaleTokenError(TokenError):
+    """A stream's saved state is whole, but another model's, version's or rate's."""
+
+
+class RecordError(InputError):
+    """A recording on disk is missing, damaged, or of an unknown format."""
+
+
+class ModelError(EkgError):
+    """The model files are damaged, do not belong together, or give a wrong answer."""
+
+
+class ModelFileError(ModelError, FileNotFoundError):
+    """A model file is not there."""
+
+
+class ProviderError(EkgError, RuntimeError):
+    """The execution provider that was asked for does not run the model here."""
+
+
+class MissingPackageError(EkgError, ImportError):
+    """A package that the minimal runtime leaves out is needed; the message names it."""

@@ -1,0 +1,221 @@
+"""Recordings in, annotations out: WFDB, EDF and CSV files.
+
+WFDB and EDF need a package (``wfdb``, ``edfio``) that the minimal runtime leaves out.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.beats import Beat
+from runtime.errors import MissingPackageError, RecordError
+
+PREFERRED_LEAD = "MLII"  # what the model was trained on most
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One lead of one recording.
+
+    Attributes
+    ----------
+    name : of the record; lead : of the signal
+    fs : Hz
+    signal : float64 [samples], mV, gaps filled with the value before
+    gaps : share of the samples that were missing
+    """
+
+    name: str
+    lead: str
+    fs: float
+    signal: NDArray[np.float64]
+    gaps: float
+
+
+def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
+         start_s: float = 0.0, seconds: float | None = None) -> Recording:
+    """Read one lead.
+
+    Parameters
+    ----------
+    path : a WFDB record without its extension, an ``.edf`` or a ``.csv`` file (a column for
+        each lead in mV, a header of names; a column ``time`` in s gives the rate)
+    lead : by name; without it MLII where there is one, else the first
+    fs : Hz, needed for a CSV file without times, refused where it contradicts the file
+    start_s, seconds : the part to read; all of it by default
+
+    Raises
+    ------
+    RecordError
+        The file is missing, damaged, or has no such lead.
+    MissingPackageError
+        Names the package to install.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".edf":
+        reader = _read_edf
+    elif path.suffix.lower() in (".csv", ".txt"):
+        reader = _read_csv
+    else:
+        reader = _read_wfdb
+    names, rate, load = reader(path, fs)
+    if fs is not None and abs(fs - rate) > 1e-6 * rate:
+        raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
+    chosen = _choose_lead(path, names, lead)
+    try:
+        signal = np.asarray(load(chosen), dtype=np.float64)
+    except (OSError, ValueError, IndexError) as error:
+        raise RecordError(f"{path} is damaged: its signal cannot be read ({error}).") from error
+    first = round(start_s * rate)
+    last = len(signal) if seconds is None else first + round(seconds * rate)
+    part = signal[first:last]
+    if not len(part):
+        raise RecordError(f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
+                          f"from {start_s:g} s on.")
+    missing = ~np.isfinite(part)
+    return Recording(path.stem if path.suffix.lower() in (".edf", ".csv", ".txt") else path.name,
+                     names[chosen], rate, _hold(part, missing), float(missing.mean()))
+
+
+def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float, *,
+                      annotator: str = "ekg", scores: bool = False) -> Path:
+    """Write ``folder/name.annotator`` for WFDB tools; gives the path.
+
+    ``scores`` puts each beat's score into the aux field.
+    """
+    wfdb = _need("wfdb", "to write WFDB annotations")
+    if not annotator.isalpha():
+        raise RecordError(f"annotator {annotator!r}: WFDB allows letters only.")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{annotator}"
+    if not beats:  # wfdb refuses to write none; two zero bytes are an empty annotation file
+        path.write_bytes(b"\0\0")
+        return path
+    wfdb.wrann(name, annotator, np.array([round(beat.time * fs) for beat in beats]),
+               symbol=[beat.label for beat in beats], fs=fs, write_dir=str(folder),
+               aux_note=[f"{beat.score:.3f}" for beat in beats] if scores else None)
+    return path
+
+
+def write_csv(path: Path, beats: Sequence[Beat]) -> Path:
+    """Write time (s), label and score of each beat as CSV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("time", "label", "score"))
+        writer.writerows((f"{b.time:.4f}", b.label, f"{b.score:.4f}") for b in beats)
+    return path
+
+
+def _read_wfdb(path, fs):  # type: ignore[no-untyped-def]
+    wfdb = _need("wfdb", "to read WFDB records")
+    if not path.with_name(path.name + ".hea").is_file():
+        raise RecordError(f"{path}.hea does not exist; expected a WFDB record named without its "
+                          "extension, an .edf or a .csv file.")
+    try:
+        header = wfdb.rdheader(str(path))
+    except (OSError, ValueError, IndexError) as error:
+        raise RecordError(f"{path}.hea is not a WFDB header ({error}).") from error
+    if not header.n_sig:
+        raise RecordError(f"{path}.hea lists no signals.")
+    names = header.sig_name or [str(i) for i in range(header.n_sig)]
+    return names, float(header.fs), lambda channel: wfdb.rdrecord(
+        str(path), channels=[channel]).p_signal[:, 0]
+
+
+def _read_edf(path, fs):  # type: ignore[no-untyped-def]
+    edfio = _need("edfio", "to read EDF files")
+    try:
+        edf = edfio.read_edf(path)
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist.") from None
+    except (OSError, ValueError, IndexError) as error:
+        raise RecordError(f"{path} is not an EDF file ({error}).") from error
+    names = [signal.label for signal in edf.signals]
+    if not names:
+        raise RecordError(f"{path} holds no signals.")
+    factors = {"mV": 1.0, "uV": 0.001, "µV": 0.001, "V": 1000.0}
+    units = {signal.physical_dimension for signal in edf.signals} & set(factors)
+
+    def load(channel):  # type: ignore[no-untyped-def]
+        signal = edf.signals[channel]
+        if signal.physical_dimension not in factors:
+            raise ValueError(f"lead {signal.label} is in {signal.physical_dimension!r}; expected "
+                             f"{', '.join(sorted(units or factors))}")
+        return signal.data * factors[signal.physical_dimension]
+
+    return names, float(edf.signals[0].sampling_frequency), load
+
+
+def _read_csv(path, fs):  # type: ignore[no-untyped-def]
+    try:
+        with path.open(newline="") as file:
+            first = next(csv.reader(file), [])
+        named = any(not _is_number(cell) for cell in first)
+        table = (np.genfromtxt(path, delimiter=",", skip_header=int(named), ndmin=2)
+                 if path.stat().st_size else np.zeros((0, 0)))
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} is not a table of comma-separated numbers "
+                          f"({str(error).splitlines()[0]}).") from error
+    names = [cell.strip() for cell in first] if named else [str(i) for i in range(len(first))]
+    if table.shape[0] < 2 or table.shape[1] != len(names) or np.isnan(table).all():
+        raise RecordError(f"{path} is not a table of comma-separated numbers with at least two "
+                          "rows and a column for each lead in mV.")
+    if names[0].lower() in ("time", "t", "seconds"):
+        steps = np.diff(table[:, 0])
+        if not (steps > 0).all():
+            raise RecordError(f"{path}: the column {names[0]!r} does not rise; expected s.")
+        names, table, fs = names[1:], table[:, 1:], float(1.0 / np.median(steps))
+        if not names:
+            raise RecordError(f"{path} has times but no lead.")
+    if fs is None:
+        raise RecordError(f"{path} does not say its rate; give --fs in Hz, or a first column "
+                          "'time' in s.")
+    return names, fs, lambda channel: table[:, channel]
+
+
+def _choose_lead(path: Path, names: Sequence[str], lead: str | None) -> int:
+    wanted = PREFERRED_LEAD if lead is None else lead
+    matches = [i for i, name in enumerate(names) if name == wanted]
+    if matches:
+        return matches[0]
+    if lead is None:
+        return 0
+    raise RecordError(f"{path} has no lead {lead!r}; it has {', '.join(names)}.")
+
+
+def _hold(signal: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Gaps filled with the value before them (the first one after, at the start)."""
+    if not missing.any():
+        return signal
+    if missing.all():
+        return np.zeros_like(signal)
+    last = np.maximum.accumulate(np.where(missing, -1, np.arange(len(signal))))
+    return signal[np.where(last < 0, int(np.argmin(missing)), last)]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _need(package: str, purpose: str) -> ModuleType:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingPackageError(f"the package {package!r} is needed {purpose}; install it with "
+                                  f"`pip install {package}`.") from error

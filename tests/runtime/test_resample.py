@@ -1,0 +1,47 @@
+"""Resampling: the same signal at another rate, whole or streamed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.resample import Resampler, ratio
+
+RATES = st.one_of(st.integers(100, 1000), st.floats(100, 1000))
+
+
+def resample(signal: np.ndarray, fs: float) -> np.ndarray:
+    return Resampler(ratio(fs, 360)).push(signal.astype(np.float32))
+
+
+@given(RATES, st.integers(0, 2**32 - 1), st.lists(st.integers(0, 300), max_size=10))
+def test_any_cut_gives_the_same_samples(fs: float, seed: int, cuts: list[int]) -> None:
+    signal = np.random.default_rng(seed).normal(size=600).astype(np.float32)
+    resampler = Resampler(ratio(fs, 360))
+    pieces = [resampler.push(piece) for piece in np.split(signal, np.minimum(
+        np.cumsum(cuts, dtype=int), 600))]
+    np.testing.assert_allclose(np.concatenate(pieces), resample(signal, fs), atol=1e-6)
+    assert len(resampler.tail) <= 2 * resampler.half + resampler.down // resampler.up + 2
+
+
+@pytest.mark.parametrize("fs", [100, 125, 128, 200, 250, 256, 257, 300, 500, 512, 999.5, 1000])
+@pytest.mark.parametrize("frequency", [1.0, 10.0, 30.0])
+def test_a_sine_stays_the_sine_it_was(fs: float, frequency: float) -> None:
+    """Up to 30 Hz, where the beats' energy ends, within 1 %."""
+    at = np.arange(int(3 * fs)) / fs
+    given_ = resample(np.sin(2 * np.pi * frequency * at), fs)
+    expected = np.sin(2 * np.pi * frequency * np.arange(len(given_)) / 360)
+    inner = slice(90, len(given_) - 10)
+    assert np.abs(given_[inner] - expected[inner]).max() < 0.01
+
+
+def test_what_the_lower_rate_cannot_hold_is_taken_out() -> None:
+    at = np.arange(3000) / 1000
+    assert np.abs(resample(np.sin(2 * np.pi * 300 * at), 1000)[60:-60]).max() < 0.02
+
+
+def test_the_models_own_rate_passes_untouched() -> None:
+    signal = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    np.testing.assert_array_equal(resample(signal, 360), signal)

@@ -1,0 +1,200 @@
+"""Streams: cut anywhere, saved anywhere, batched with others: always the beats of the whole."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime import Beat, Detector, InputError, TokenError
+from runtime.simulate import simulate
+from runtime.stream import MILLIVOLTS
+
+# The network's answer may differ by 1e-5 with the cut; a beat's score by no more than this.
+SCORE_TOLERANCE = 1e-4
+RATES = (100.0, 125.0, 128.0, 250.0, 257.0, 360.0, 500.0, 1000.0)
+
+
+def same(first: Sequence[Beat], second: Sequence[Beat]) -> bool:
+    """Same times and labels, and the same scores up to rounding."""
+    return ([(b.time, b.label) for b in first] == [(b.time, b.label) for b in second]
+            and np.allclose([b.score for b in first], [b.score for b in second],
+                            atol=SCORE_TOLERANCE))
+
+
+def whole(detector: Detector, signal: np.ndarray, fs: float) -> list[Beat]:
+    return detector.predict(signal, fs).beats  # type: ignore[union-attr]
+
+
+@settings(max_examples=40)
+@given(rate=st.sampled_from(RATES), seed=st.integers(0, 1000),
+       cuts=st.lists(st.floats(0, 1), max_size=12), data=st.data())
+def test_any_cut_at_any_rate_gives_the_beats_of_the_whole(
+        detector: Detector, rate: float, seed: int, cuts: list[float], data: st.DataObject
+        ) -> None:
+    signal = simulate(12, fs=rate, seed=seed).signal + data.draw(st.sampled_from((0.0, 3.0)))
+    stream, beats = detector.stream(rate), []
+    for piece in np.split(signal, sorted(int(cut * len(signal)) for cut in cuts)):
+        beats += stream.push(piece)
+        if data.draw(st.booleans()):
+            stream = detector.resume(stream.save())
+    beats += stream.finish()
+    assert beats
+    assert same(beats, whole(detector, signal, rate))
+
+
+def test_sample_by_sample(detector: Detector) -> None:
+    signal = simulate(6, seed=3).signal
+    stream = detector.stream()
+    beats = [beat for sample in signal for beat in stream.push([sample])] + stream.finish()
+    assert same(beats, whole(detector, signal, 360))
+
+
+def test_a_long_record_is_cut_inside_without_a_trace(detector: Detector) -> None:
+    made = simulate(150, seed=4)
+    stream = detector.stream()
+    cut = [beat for piece in np.array_split(made.signal, 401) for beat in stream.push(piece)]
+    cut += stream.finish()
+    found = whole(detector, made.signal, 360)
+    assert same(cut, found)
+    assert [b.time for b in found] == sorted({b.time for b in found})
+
+
+def test_beats_come_late_by_no_more_than_the_latency(detector: Detector) -> None:
+    for rate in RATES:
+        made, stream = simulate(20, fs=rate, seed=5), detector.stream(rate)
+        assert stream.latency < 1.6
+        for piece in np.array_split(made.signal, 400):
+            before = stream.decided
+            for beat in stream.push(piece):
+                assert stream.seconds - beat.time <= stream.latency + len(piece) / rate + 0.1
+                assert beat.time >= before - 1e-9
+        assert stream.decided == pytest.approx(20 - stream.latency, abs=0.15)
+
+
+def test_many_streams_together_are_each_as_if_alone(detector: Detector) -> None:
+    rates = (250.0, 360.0, 360.0, 500.0, 360.0)
+    signals = [simulate(15, fs=rate, seed=i).signal for i, rate in enumerate(rates)]
+    streams = [detector.stream(rate) for rate in rates]
+    beats: list[list[Beat]] = [[] for _ in rates]
+    for part in range(10):
+        chunks = [np.array_split(signal, 10)[part] for signal in signals]
+        for all_, new in zip(beats, detector.push(streams, chunks), strict=True):
+            all_ += new
+    for stream, all_, signal, rate in zip(streams, beats, signals, rates, strict=True):
+        assert same(all_ + stream.finish(), whole(detector, signal, rate))
+
+
+def test_units_only_scale(detector: Detector) -> None:
+    signal = simulate(10, seed=6).signal.astype(np.float64)
+    expected = whole(detector, signal, 360)
+    for unit, millivolts in MILLIVOLTS.items():
+        stream = detector.stream()
+        beats = stream.push(signal / millivolts, units=unit) + stream.finish()
+        assert same(beats, expected)
+
+
+@pytest.mark.parametrize(("bad", "sentence"), [
+    ([0.1, float("nan")], "sample 1 of the signal .* not a finite number"),
+    ([float("inf")], "not a finite number"),
+    ([1e9], "beyond ±1000 mV"),
+    ([[0.1, 0.2]], r"2 dimensions .* expected \[samples\]"),
+    (["a", "b"], "not made of numbers only"),
+    ([None], "not made of numbers only"),
+    ([0.1 + 1j], "not made of numbers only"),
+    ([[0.1], [0.2, 0.3]], "rows differ in length"),
+])
+def test_bad_samples_are_named_and_change_nothing(
+        detector: Detector, bad: list[object], sentence: str) -> None:
+    signal = simulate(10, seed=7).signal
+    stream = detector.stream()
+    beats = stream.push(signal[:1800])
+    with pytest.raises(InputError, match=sentence):
+        stream.push(bad)
+    beats += stream.push(signal[1800:]) + stream.finish()
+    assert same(beats, whole(detector, signal, 360))
+
+
+def test_one_bad_chunk_in_a_batch_leaves_every_stream_as_it_was(detector: Detector) -> None:
+    streams = [detector.stream(), detector.stream()]
+    with pytest.raises(InputError):
+        detector.push(streams, [[0.1] * 360, [float("nan")]])
+    assert [stream.seconds for stream in streams] == [0, 0]
+    signal = simulate(5, seed=8).signal
+    beats = [a + s.finish() for a, s in
+             zip(detector.push(streams, [signal, signal]), streams, strict=True)]
+    assert same(beats[0], whole(detector, signal, 360))
+
+
+@pytest.mark.parametrize("fs", [0, -1, 99, 1001, float("nan"), float("inf"), "360", None, True])
+def test_a_wrong_rate_is_named(detector: Detector, fs: object) -> None:
+    with pytest.raises(InputError, match=r"fs is .* expected .* 100 to 1000"):
+        detector.stream(fs)  # type: ignore[arg-type]
+
+
+def test_an_empty_stream_and_empty_chunks_are_fine(detector: Detector) -> None:
+    stream = detector.stream()
+    assert stream.push([]) == []
+    assert detector.resume(stream.save()).finish() == []
+
+
+def test_a_finished_stream_takes_no_more(detector: Detector) -> None:
+    stream = detector.stream()
+    stream.push([0.0] * 100)
+    stream.finish()
+    assert stream.finish() == []
+    with pytest.raises(InputError, match="finished"):
+        stream.push([0.0])
+    with pytest.raises(InputError, match="finished"):
+        stream.save()
+
+
+@pytest.fixture(scope="module")
+def token(detector: Detector) -> bytes:
+    stream = detector.stream(1000)
+    stream.push(simulate(12.345, fs=1000, seed=9).signal)
+    return stream.save()
+
+
+def test_a_token_fits_on_the_wire(token: bytes) -> None:
+    assert len(base64.b64encode(token)) <= 32_000
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_damaged_token_is_refused(detector: Detector, token: bytes, data: st.DataObject
+                                    ) -> None:
+    place = data.draw(st.integers(0, len(token) - 1))
+    harm = data.draw(st.sampled_from(("flip", "cut", "insert", "empty")))
+    damaged = {
+        "flip": token[:place] + bytes([token[place] ^ data.draw(st.integers(1, 255))])
+        + token[place + 1 :],
+        "cut": token[:place], "insert": token[:place] + b"x" + token[place:], "empty": b"",
+    }[harm]
+    with pytest.raises(TokenError):
+        detector.resume(damaged)
+
+
+def test_another_models_token_is_refused(detector: Detector, token: bytes) -> None:
+    other = Detector(detector.session, detector.contract, b"\x00" * 32)
+    with pytest.raises(TokenError, match="another model"):
+        other.resume(token)
+
+
+def test_a_forged_token_with_a_right_checksum_does_no_harm(
+        detector: Detector, token: bytes) -> None:
+    """The checksum is no signature; lengths and numbers are checked as well."""
+    import struct
+    import zlib
+
+    for place, value in ((14, struct.pack("<I", 0)), (22, struct.pack("<Q", 2**63)),
+                         (22, struct.pack("<Q", 2**40)),
+                         (len(token) - 8, struct.pack("<f", float("nan")))):
+        body = (token[:place] + value + token[place + len(value) :])[: len(token) - 4]
+        forged = body + zlib.crc32(body).to_bytes(4, "little")
+        with pytest.raises(TokenError):
+            detector.resume(forged)

@@ -1,0 +1,113 @@
+"""Scoring: one to one, within 150 ms, misses and false beats counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import Detector
+from training import evaluate, io
+from training.evaluate import NONE, Score, match, score_record
+from training.io import FS, Record
+
+
+def record(beats: list[int], labels: list[int], flutter: list[tuple[int, int]] | None = None
+           ) -> Record:
+    return Record("x", "made up", ("I",), np.zeros((1, 3600), dtype=np.float32),
+                  np.array(beats, dtype=np.int64), np.array(labels, dtype=np.int8),
+                  np.array(flutter or [], dtype=np.int64).reshape(-1, 2))
+
+
+def score(reference: Record, beats: list[int], labels: list[int], **options: float) -> Score:
+    return score_record(reference, np.array(beats, dtype=np.int64),
+                        np.array(labels, dtype=np.int64), **options)
+
+
+def test_right_wrong_missed_and_false_are_told_apart() -> None:
+    found = score(record([100, 500, 900], [0, 2, 1]), [104, 503, 2000], [0, 0, 2])
+    assert found.confusion[0, 0] == 1  # N found
+    assert found.confusion[2, 0] == 1  # V called N
+    assert found.confusion[1, NONE] == 1  # S missed
+    assert found.confusion[NONE, 2] == 1  # a false V
+    assert found.accuracy == pytest.approx(1 / 3)
+    assert (found.qrs.sensitivity, found.qrs.predictivity) == pytest.approx((2 / 3, 2 / 3))
+    assert found.of("V").f1 == 0
+    np.testing.assert_allclose(found.errors_s, [4 / FS, 3 / FS])
+
+
+def test_150_ms_are_in_and_a_sample_more_is_out() -> None:
+    reference = record([1000], [0])
+    assert score(reference, [1054], [0]).qrs.sensitivity == 1
+    assert score(reference, [1055], [0]).qrs.sensitivity == 0
+
+
+def test_nothing_found_and_nothing_there() -> None:
+    nothing = score(record([], []), [], [])
+    assert np.isnan(nothing.accuracy)
+    assert np.isnan(nothing.qrs.f1)
+    assert score(record([10], [0]), [], []).qrs.f1 == 0
+    assert nothing.confusion.sum() == 0
+
+
+def test_flutter_has_no_beats_and_the_learning_time_does_not_count() -> None:
+    fluttering = record([100, 3000], [0, 0], [(500, 1500)])
+    assert score(fluttering, [100, 900, 3000], [0, 2, 0]).qrs.predictivity == 1
+    late = score(fluttering, [100, 3000], [0, 0], start_s=5.0)
+    assert late.confusion.sum() == 1
+
+
+@given(st.lists(st.integers(0, 5000), max_size=40), st.lists(st.integers(0, 5000), max_size=40))
+def test_pairs_are_one_to_one_near_and_as_many_as_greedy_can(
+        first: list[int], second: list[int]) -> None:
+    a, b = np.array(sorted(first), dtype=np.int64), np.array(sorted(second), dtype=np.int64)
+    pairs = match(a, b, 54)
+    assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
+    assert (np.abs(a[pairs[:, 0]] - b[pairs[:, 1]]) <= 54).all()
+    left_a = np.delete(a, pairs[:, 0])
+    left_b = np.delete(b, pairs[:, 1])
+    if len(left_a) and len(left_b):
+        assert np.abs(left_a[:, None] - left_b).min() > 54
+
+
+def test_a_perfect_reader_scores_one() -> None:
+    made = io.simulated_records(1, seconds=60)[0]
+    perfect = score_record(made, made.beats, made.labels.astype(np.int64))
+    assert perfect.accuracy == perfect.value == 1
+
+
+@pytest.fixture(scope="module")
+def metrics(detector: Detector) -> dict[str, object]:
+    return evaluate.evaluate(detector, io.simulated_records(2, seconds=30))
+
+
+def test_metrics_can_be_saved_and_printed_and_drawn(
+        metrics: dict[str, object], tmp_path: Path) -> None:
+    assert json.loads(json.dumps(metrics))["provider"] == "cpu"
+    assert "| whole records |" in evaluate.tables(metrics)
+    evaluate.draw_confusion(metrics, tmp_path / "c.png")
+    assert (tmp_path / "c.png").stat().st_size > 5_000
+
+
+def test_the_committed_model_keeps_its_figures(detector: Detector, data: Path) -> None:
+    """A floor on one record; `make evaluate` measures all."""
+    reference = io.load("mitdb", "233", data)
+    stream = detector.stream(FS)
+    beats, labels = evaluate.as_arrays(stream.push(reference.signal[0]) + stream.finish())
+    found = score_record(reference, beats, labels)
+    assert found.qrs.f1 > 0.998
+    assert found.of("V").f1 > 0.95
+    assert np.median(np.abs(found.errors_s)) < 0.005
+
+
+def test_the_committed_figures_pass_the_bars_of_the_readme() -> None:
+    committed = json.loads((Path(__file__).parents[2] / "artifacts/metrics.json").read_text())
+    whole = committed["whole records"]
+    assert whole["QRS Se"] >= 0.998
+    assert whole["QRS +P"] >= 0.995
+    assert whole["VEB F1"] >= 0.88
+    assert whole["accuracy"] >= 0.925

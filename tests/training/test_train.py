@@ -1,0 +1,134 @@
+"""Training: learns, resumes, keeps patients apart, and says what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from runtime.simulate import simulate
+from training import io, train
+from training.model import HOP, Design
+
+SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),),
+               dropout=0.0)
+QUICK = train.Recipe(steps=6, batch=4, window_batch=2, crop_s=6.0, folds=3, fold=0,
+                     validate_every=3)
+
+
+def run(out: Path, recipe: train.Recipe = QUICK, *, resume: bool = False) -> None:
+    train.train(recipe, io.simulated_records(6, seconds=40), io.simulated_noise(seconds=20),
+                out=out, data="SIMULATED", device=torch.device("cpu"), design=SMALL,
+                resume=resume)
+
+
+def test_a_resumed_run_ends_where_the_unbroken_one_does(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "unbroken")
+    # The same run, broken off when half of its steps are done.
+    monkeypatch.setattr(train, "validate", _break_off_at(2))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken")
+    monkeypatch.undo()
+    run(tmp_path / "broken", resume=True)
+    ends = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+            for name in ("unbroken", "broken")]
+    assert ends[0]["step"] == ends[1]["step"] == QUICK.steps
+    for name, weights in ends[0]["net"].items():
+        torch.testing.assert_close(ends[1]["net"][name], weights, atol=1e-5, rtol=1e-4)
+    steps = [json.loads(line)["step"] for line in
+             (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    assert steps == [3, 6]
+
+
+def _break_off_at(call: int):  # type: ignore[no-untyped-def]
+    real, calls = train.validate, iter(range(1, 100))
+
+    def validate(*args):  # type: ignore[no-untyped-def]
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    return validate
+
+
+def test_it_learns_to_find_simulated_beats(tmp_path: Path) -> None:
+    recipe = replace(QUICK, steps=80, batch=8, validate_every=80, learning_rate=1e-2,
+                     average=0.9)
+    run(tmp_path, recipe)
+    net, saved = train.load(tmp_path / "best.pt")
+    assert saved["data"] == "SIMULATED"
+    assert saved["held_out"]["QRS F1"] > 0.9  # type: ignore[index]
+    assert net.design == SMALL
+
+
+def test_frames_are_labelled_with_the_moment_they_speak_of() -> None:
+    labels = np.zeros(100 * HOP, dtype=np.int8)
+    labels[1000 - train.BEAT_REACH : 1000 + train.BEAT_REACH] = 3
+    targets = train.frame_targets(labels, SMALL)
+    frames = np.flatnonzero(targets)
+    assert len(frames) == 3
+    moments = frames * HOP + HOP // 2 - SMALL.delay_samples
+    assert abs(moments[1] - 1000) <= HOP // 2
+    assert (targets[frames] == 3).all()
+
+
+def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
+    rng = np.random.default_rng(0)
+    records, noise = io.simulated_records(1, seconds=40), io.simulated_noise(seconds=20)
+    for _ in range(20):
+        ecg, labels = train.example(rng, records, noise, QUICK, 6 * io.FS, io.FS)
+        assert ecg.shape == labels.shape == (6 * io.FS,)
+        assert ecg[0] == 0
+        assert np.ptp(ecg[io.FS :]) == 0
+        assert not labels[io.FS :].any()
+        assert set(labels[: train.EDGE // 2]) <= {0, train.IGNORE} | set(range(1, 6))
+
+
+def test_an_irregular_rhythm_keeps_its_beats_on_their_labels() -> None:
+    rng = np.random.default_rng(0)
+    made = simulate(200, ectopic=0.0)
+    beats = np.rint(made.times * io.FS).astype(np.int64)
+    record = io.Record("x", "simulated", ("I",), made.signal[None], beats,
+                       np.zeros(len(beats), dtype=np.int8), np.zeros((0, 2), dtype=np.int64))
+    at = np.arange(20 * io.FS, dtype=float)
+    shifted = train.irregular(rng, record, 1000, at)
+    assert (np.diff(shifted) > 0).all()
+    beats = record.beats[(record.beats > 1000) & (record.beats < 1000 + shifted[-1])] - 1000
+    intervals = np.diff(np.interp(beats, shifted, at))
+    assert np.std(intervals) > 3 * np.std(np.diff(beats))
+    labels = train._sample_labels(record, 1000, 40 * io.FS, shifted, edges=False)
+    placed = np.interp(beats, shifted, at).round().astype(int)
+    assert (labels[placed] == 1).all()
+    rises = np.flatnonzero(np.diff((labels == 1).astype(int)) == 1)
+    assert abs(len(rises) - len(beats)) <= 2
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(train.DeviceError, match=r"--device cuda: .* finds no such device"):
+            train.pick_device("cuda")
+    assert train.pick_device("cpu").type == "cpu"
+
+
+def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    def absent(_: object) -> Path:
+        raise io.DataError("there is none.")
+
+    monkeypatch.setattr(io, "require_data", absent)
+    monkeypatch.setattr(io, "data_folder", lambda: None)
+    monkeypatch.setattr(io, "simulated_records", lambda count: [])
+    _, _, data = train.training_data(["mitdb"])
+    assert data.startswith("SIMULATED")
+    assert "SIMULATED" in capsys.readouterr().out
+
+
+def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(io.DataError, match="make train"):
+        train.load(tmp_path / "best.pt")

@@ -1,0 +1,293 @@
+"""Find and label the beats of patients never seen, and count what was right.
+
+``python -m training.evaluate`` runs the exported model as a user would, through the runtime,
+over DS2; the figures are in the papers' convention. bxb's are in `training.ec57`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.inference import DEFAULT_ARTIFACTS, Detector
+from training import io
+from training.io import CLASSES, FS, Record
+
+if TYPE_CHECKING:
+    from runtime.beats import Beat
+
+MATCH_S = 0.150  # EC57: a beat is found if one is reported within 150 ms
+NONE = len(CLASSES)  # row of false beats, column of missed ones
+
+
+LEARNING_S = 300.0  # EC57 lets a detector learn for five minutes before it counts
+RICHEST = "232"  # holds 1,382 of DS2's 1,837 S beats, so SVEB is also given without it
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: print the tables; save them, with the confusion matrix drawn, in ``--out``."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
+    parser.add_argument("--provider", default="cpu")
+    parser.add_argument("--out", type=Path, help="folder for metrics.json and confusion.png")
+    args = parser.parse_args(arguments)
+    try:
+        records = io.load_all("mitdb", io.DS2, io.require_data(["mitdb"]))
+    except io.DataError as error:
+        parser.exit(2, f"{error}\n")
+    metrics = evaluate(Detector.load(args.artifacts, provider=args.provider), records)
+    print(tables(metrics))
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        draw_confusion(metrics, args.out / "confusion.png")
+
+
+def evaluate(detector: Detector, records: Sequence[Record]) -> dict[str, object]:
+    """Everything that is reported of a model on these records, from their first lead."""
+    from tqdm import tqdm
+
+    whole, later = {}, {}
+    truth, alarm = [], []
+    for record in tqdm(records, desc="evaluate", unit="record"):
+        stream = detector.stream(FS)
+        beats, labels = as_arrays(stream.push(record.signal[0]) + stream.finish())
+        whole[record.name] = score_record(record, beats, labels)
+        later[record.name] = score_record(record, beats, labels, start_s=LEARNING_S)
+        windows, classes = io.windows(record)
+        results = detector.predict(windows, FS)
+        assert isinstance(results, list)
+        truth.append(classes > 0)
+        alarm.append([result.anomaly for result in results])
+    rest = [score for name, score in whole.items() if name != RICHEST]
+    total = total_score(whole.values())
+    sveb = [score.of("S").f1 for score in whole.values() if score.confusion[1].sum() >= 10]
+    return {
+        "model": detector.digest.hex(), "provider": detector.provider,
+        "records": f"{records[0].database}: {' '.join(r.name for r in records)}",
+        "lead": "MLII where recorded, else the first", "matching": "one to one within 150 ms",
+        "whole records": total.summary(),
+        "from 5:00": total_score(later.values()).summary(),
+        "SVEB F1 without 232": total_score(rest).of("S").f1,
+        "SVEB F1, mean of patients with 10 or more": float(np.nanmean(sveb)) if sveb else None,
+        "one-second windows": window_figures(np.concatenate(truth), np.concatenate(alarm)),
+        "confusion": {"rows": [*CLASSES, "false"], "columns": [*CLASSES, "missed"],
+                      "counts": total.confusion.tolist()},
+        "per record": {name: score.summary() for name, score in whole.items()},
+    }
+
+
+def as_arrays(beats: Sequence[Beat]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Beats of the runtime as sample positions at 360 Hz and indices into `CLASSES`."""
+    return (np.array([round(beat.time * FS) for beat in beats], dtype=np.int64),
+            np.array([CLASSES.index(beat.label) for beat in beats], dtype=np.int64))
+
+
+def window_figures(truth: NDArray[np.bool_], alarm: NDArray[np.bool_]) -> dict[str, float]:
+    """Windows alone, without context: is any beat in it not N?"""
+    return {"windows": float(len(truth)), "accuracy": float((truth == alarm).mean()),
+            "sensitivity": _ratio(int((truth & alarm).sum()), int(truth.sum())),
+            "specificity": _ratio(int((~truth & ~alarm).sum()), int((~truth).sum()))}
+
+
+def tables(metrics: dict) -> str:  # type: ignore[type-arg]
+    """The figures as Markdown, in %."""
+    lines = ["| | QRS Se/+P | VEB Se/+P/F1 | SVEB Se/+P/F1 | F F1 | accuracy | time error |",
+             "|---|---|---|---|---|---|---|"]
+    rows = {part: metrics[part] for part in ("whole records", "from 5:00")}
+    for name, m in (rows | metrics["per record"]).items():
+        lines.append(
+            f"| {name} | {_percent(m, 'QRS Se')}/{_percent(m, 'QRS +P')} "
+            f"| {_percent(m, 'VEB Se')}/{_percent(m, 'VEB +P')}/{_percent(m, 'VEB F1')} "
+            f"| {_percent(m, 'SVEB Se')}/{_percent(m, 'SVEB +P')}/{_percent(m, 'SVEB F1')} "
+            f"| {_percent(m, 'F F1')} | {_percent(m, 'accuracy')} "
+            f"| {1000 * m['time error, median absolute']:.1f} ms |")
+    windows = metrics["one-second windows"]
+    return "\n".join([
+        *lines, "", f"SVEB F1 without 232: {100 * metrics['SVEB F1 without 232']:.1f}; "
+        f"one-second windows alone, normal or not: {100 * windows['accuracy']:.1f} % right "
+        f"(sensitivity {100 * windows['sensitivity']:.1f}, "
+        f"specificity {100 * windows['specificity']:.1f})"])
+
+
+def draw_confusion(metrics: dict, path: Path) -> None:  # type: ignore[type-arg]
+    """The confusion matrix as a picture: shares of the reference by colour, counts as text."""
+    from matplotlib.figure import Figure
+
+    confusion = metrics["confusion"]
+    counts = np.array(confusion["counts"])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if row == column == NONE:
+            continue
+        axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9,
+                  color="white" if shares[row, column] > 0.5 else "black")
+    axes.set_xticks(range(NONE + 1), confusion["columns"])
+    axes.set_yticks(range(NONE + 1), confusion["rows"])
+    axes.set(xlabel="reported", ylabel="reference", title="Beats, colour: share of the row")
+    figure.savefig(path, dpi=120)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How many were right, of how many there and of how many reported."""
+
+    right: int
+    there: int
+    reported: int
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of those there that were found, 0 to 1 (nan: there were none)."""
+        return _ratio(self.right, self.there)
+
+    @property
+    def predictivity(self) -> float:
+        """Share of those reported that were right, 0 to 1 (nan: none were reported)."""
+        return _ratio(self.right, self.reported)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both, 0 to 1 (nan: none there, none reported)."""
+        return _ratio(2 * self.right, self.there + self.reported)
+
+    def __str__(self) -> str:
+        return "/".join(f"{100 * share:.2f}" for share in
+                        (self.sensitivity, self.predictivity, self.f1))
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was found against what was there, in the papers' convention (e and j are N).
+
+    Attributes
+    ----------
+    confusion : int64 [6, 6]; rows are the reference N, S, V, F, Q and 'no beat', columns what
+        was reported, with 'missed' as the last
+    errors_s : float64 [matched], time reported less time of the reference, s
+    """
+
+    confusion: NDArray[np.int64]
+    errors_s: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls) -> Score:
+        return cls(np.zeros((NONE + 1, NONE + 1), dtype=np.int64), np.zeros(0))
+
+    def __add__(self, other: Score) -> Score:
+        return Score(self.confusion + other.confusion,
+                     np.concatenate([self.errors_s, other.errors_s]))
+
+    @property
+    def qrs(self) -> Rates:
+        """Beats found, whatever their label."""
+        return Rates(int(self.confusion[:NONE, :NONE].sum()), int(self.confusion[:NONE].sum()),
+                     int(self.confusion[:, :NONE].sum()))
+
+    def of(self, label: str) -> Rates:
+        """Beats of one class found and labelled so; missed and false beats count."""
+        i = CLASSES.index(label)
+        return Rates(int(self.confusion[i, i]), int(self.confusion[i].sum()),
+                     int(self.confusion[:, i].sum()))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the reference beats found and rightly labelled."""
+        return _ratio(int(np.trace(self.confusion[:NONE, :NONE])),
+                      int(self.confusion[:NONE].sum()))
+
+    @property
+    def value(self) -> float:
+        """The one figure by which checkpoints are compared: mean F1 of QRS, V and S."""
+        return float(np.nanmean([self.qrs.f1, self.of("V").f1, self.of("S").f1]))
+
+    def summary(self) -> dict[str, float]:
+        """The figures by name, for logs and reports, 0 to 1 (times in s)."""
+        figures = {"accuracy": self.accuracy}
+        for name, rates in (("QRS", self.qrs), ("VEB", self.of("V")), ("SVEB", self.of("S")),
+                            ("F", self.of("F")), ("Q", self.of("Q"))):
+            figures |= {f"{name} Se": rates.sensitivity, f"{name} +P": rates.predictivity,
+                        f"{name} F1": rates.f1}
+        figures["time error, median absolute"] = (
+            float(np.median(np.abs(self.errors_s))) if len(self.errors_s) else float("nan"))
+        return {name: float(value) for name, value in figures.items()}
+
+    def __str__(self) -> str:
+        return (f"QRS {self.qrs}  VEB {self.of('V')}  SVEB {self.of('S')}  "
+                f"accuracy {100 * self.accuracy:.2f}")
+
+
+def total_score(scores: Iterable[Score]) -> Score:
+    """The sum over records: every beat counts alike."""
+    return sum(scores, start=Score.empty())
+
+
+def score_record(record: Record, beats: NDArray[np.int64], labels: NDArray[np.int64], *,
+                 start_s: float = 0.0) -> Score:
+    """Compare reported beats with a record's reference, one to one within 150 ms.
+
+    Parameters
+    ----------
+    beats, labels : [beats], sample positions at 360 Hz and indices into `CLASSES`
+    start_s : what lies before is left out (EC57 gives a detector 5 minutes to learn)
+    """
+    def counts(samples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        kept = samples >= start_s * FS
+        for begin, end in record.flutter:
+            kept &= (samples < begin) | (samples > end)
+        return kept
+
+    # Matched first, so that a beat at the start's edge is not torn from its partner.
+    pairs = match(record.beats, beats, MATCH_S * FS)
+    kept = counts(record.beats)
+    confusion = np.zeros((NONE + 1, NONE + 1), dtype=np.int64)
+    partner = np.full(len(record.beats), -1)
+    partner[pairs[:, 0]] = pairs[:, 1]
+    reported = np.where(partner >= 0, np.append(labels, NONE)[partner], NONE)
+    np.add.at(confusion, (record.labels[kept], reported[kept]), 1)
+    alone = counts(beats)
+    alone[pairs[:, 1]] = False
+    np.add.at(confusion[NONE], labels[alone], 1)
+    timed = pairs[kept[pairs[:, 0]]]
+    return Score(confusion, (beats[timed[:, 1]] - record.beats[timed[:, 0]]) / FS)
+
+
+def match(reference: NDArray[np.int64], found: NDArray[np.int64], within: float
+          ) -> NDArray[np.int64]:
+    """Pair two ascending lists of sample positions one to one, the nearest pairs first.
+
+    Returns
+    -------
+    int64 [pairs, 2], indices into both, ascending
+    """
+    low = np.searchsorted(found, reference - within, side="left")
+    high = np.searchsorted(found, reference + within, side="right")
+    first = np.repeat(np.arange(len(reference)), high - low)
+    second = np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)]
+                            or [np.zeros(0, dtype=np.int64)]).astype(np.int64)
+    order = np.argsort(np.abs(reference[first] - found[second]), kind="stable")
+    free_first, free_second = np.ones(len(reference), bool), np.ones(len(found), bool)
+    pairs = []
+    for i, j in zip(first[order], second[order], strict=True):
+        if free_first[i] and free_second[j]:
+            free_first[i] = free_second[j] = False
+            pairs.append((i, j))
+    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _percent(figures: dict[str, float], name: str) -> str:
+    return "-" if np.isnan(figures[name]) else f"{100 * figures[name]:.2f}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from runtime.beats import Beat
 from runtime.errors import MissingPackageError, RecordError
 
+TAKEN = ("hea", "dat", "atr")  # header, signal, reference annotations: never overwritten
 PREFERRED_LEAD = "MLII"  # what the model was trained on most
 
 
@@ -91,8 +92,9 @@ def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float,
     ``scores`` puts each beat's score into the aux field.
     """
     wfdb = _need("wfdb", "to write WFDB annotations")
-    if not annotator.isalpha():
-        raise RecordError(f"annotator {annotator!r}: WFDB allows letters only.")
+    if not annotator.isalpha() or annotator in TAKEN:
+        raise RecordError(f"annotator {annotator!r}: expected letters only, and none of "
+                          f"{', '.join(TAKEN)}, which name a record's own files.")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.{annotator}"
     if not beats:  # wfdb refuses to write none; two zero bytes are an empty annotation file

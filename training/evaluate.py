@@ -1,33 +1,34 @@
 """Find and label the beats of patients never seen, and count what was right.
 
 ``python -m training.evaluate`` runs the exported model as a user would, through the runtime,
-over DS2; the figures are in the papers' convention. bxb's are in `training.ec57`.
+over DS2. The figures are in the papers' convention: beats are paired one to one, the nearest
+first, e and j are N, and missed and false beats are errors. bxb's are in `training.ec57`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from training import io
+from training.ec57 import LEARNING_S, MATCH_S
 from training.io import CLASSES, FS, Record
 
 if TYPE_CHECKING:
     from runtime.beats import Beat
 
-MATCH_S = 0.150  # EC57: a beat is found if one is reported within 150 ms
 NONE = len(CLASSES)  # row of false beats, column of missed ones
-
-
-LEARNING_S = 300.0  # EC57 lets a detector learn for five minutes before it counts
+_CELLS = (("QRS Se", "QRS +P"), ("VEB Se", "VEB +P", "VEB F1"),
+          ("SVEB Se", "SVEB +P", "SVEB F1"), ("F F1",), ("accuracy",))  # of a row of `table`
 RICHEST = "232"  # holds 1,382 of DS2's 1,837 S beats, so SVEB is also given without it
 
 
@@ -99,22 +100,25 @@ def window_figures(truth: NDArray[np.bool_], alarm: NDArray[np.bool_]) -> dict[s
 
 def tables(metrics: dict) -> str:  # type: ignore[type-arg]
     """The figures as Markdown, in %."""
-    lines = ["| | QRS Se/+P | VEB Se/+P/F1 | SVEB Se/+P/F1 | F F1 | accuracy | time error |",
-             "|---|---|---|---|---|---|---|"]
     rows = {part: metrics[part] for part in ("whole records", "from 5:00")}
-    for name, m in (rows | metrics["per record"]).items():
-        lines.append(
-            f"| {name} | {_percent(m, 'QRS Se')}/{_percent(m, 'QRS +P')} "
-            f"| {_percent(m, 'VEB Se')}/{_percent(m, 'VEB +P')}/{_percent(m, 'VEB F1')} "
-            f"| {_percent(m, 'SVEB Se')}/{_percent(m, 'SVEB +P')}/{_percent(m, 'SVEB F1')} "
-            f"| {_percent(m, 'F F1')} | {_percent(m, 'accuracy')} "
-            f"| {1000 * m['time error, median absolute']:.1f} ms |")
     windows = metrics["one-second windows"]
-    return "\n".join([
-        *lines, "", f"SVEB F1 without 232: {100 * metrics['SVEB F1 without 232']:.1f}; "
+    return (
+        f"{table(rows | metrics['per record'])}\n\n"
+        f"SVEB F1 without 232: {100 * metrics['SVEB F1 without 232']:.1f}; "
         f"one-second windows alone, normal or not: {100 * windows['accuracy']:.1f} % right "
         f"(sensitivity {100 * windows['sensitivity']:.1f}, "
-        f"specificity {100 * windows['specificity']:.1f})"])
+        f"specificity {100 * windows['specificity']:.1f})")
+
+
+def table(rows: Mapping[str, dict[str, float]]) -> str:
+    """Summaries of scores as a Markdown table, in %."""
+    lines = ["| | QRS Se/+P | VEB Se/+P/F1 | SVEB Se/+P/F1 | F F1 | accuracy | time error |",
+             "|---|---|---|---|---|---|---|"]
+    for name, figures in rows.items():
+        cells = [name, *("/".join(_number(100 * figures[f], 2) for f in cell) for cell in _CELLS),
+                 _number(1000 * figures["time error, median absolute"], 1) + " ms"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def draw_confusion(metrics: dict, path: Path) -> None:  # type: ignore[type-arg]
@@ -234,32 +238,42 @@ def total_score(scores: Iterable[Score]) -> Score:
 
 def score_record(record: Record, beats: NDArray[np.int64], labels: NDArray[np.int64], *,
                  start_s: float = 0.0) -> Score:
-    """Compare reported beats with a record's reference, one to one within 150 ms.
+    """`score` reported beats (sample positions at 360 Hz) against a record's reference."""
+    return score(record.beats, record.labels, beats, labels, FS, flutter=record.flutter,
+                 start_s=start_s)
+
+
+def score(reference: NDArray[np.int64], truth: NDArray[np.integer], beats: NDArray[np.int64],
+          labels: NDArray[np.int64], fs: float, *, flutter: ArrayLike = (),
+          start_s: float = 0.0, stop_s: float = math.inf, window_s: float = MATCH_S) -> Score:
+    """Compare reported beats with the reference, one to one within 150 ms.
 
     Parameters
     ----------
-    beats, labels : [beats], sample positions at 360 Hz and indices into `CLASSES`
-    start_s : what lies before is left out (EC57 gives a detector 5 minutes to learn)
+    reference, beats : [beats], ascending sample positions at ``fs`` Hz
+    truth, labels : their classes, indices into `CLASSES`
+    flutter : [episodes, 2], first and last sample of what is left out: no beats are defined there
+    start_s, stop_s : what lies outside is left out (EC57 gives a detector 5 minutes to learn)
     """
     def counts(samples: NDArray[np.int64]) -> NDArray[np.bool_]:
-        kept = samples >= start_s * FS
-        for begin, end in record.flutter:
+        kept = (samples >= start_s * fs) & (samples < stop_s * fs)
+        for begin, end in np.reshape(flutter, (-1, 2)):
             kept &= (samples < begin) | (samples > end)
         return kept
 
     # Matched first, so that a beat at the start's edge is not torn from its partner.
-    pairs = match(record.beats, beats, MATCH_S * FS)
-    kept = counts(record.beats)
+    pairs = match(reference, beats, window_s * fs)
+    kept = counts(reference)
     confusion = np.zeros((NONE + 1, NONE + 1), dtype=np.int64)
-    partner = np.full(len(record.beats), -1)
+    partner = np.full(len(reference), -1)
     partner[pairs[:, 0]] = pairs[:, 1]
     reported = np.where(partner >= 0, np.append(labels, NONE)[partner], NONE)
-    np.add.at(confusion, (record.labels[kept], reported[kept]), 1)
+    np.add.at(confusion, (truth[kept], reported[kept]), 1)
     alone = counts(beats)
     alone[pairs[:, 1]] = False
     np.add.at(confusion[NONE], labels[alone], 1)
     timed = pairs[kept[pairs[:, 0]]]
-    return Score(confusion, (beats[timed[:, 1]] - record.beats[timed[:, 0]]) / FS)
+    return Score(confusion, (beats[timed[:, 1]] - reference[timed[:, 0]]) / fs)
 
 
 def match(reference: NDArray[np.int64], found: NDArray[np.int64], within: float
@@ -289,5 +303,5 @@ def _ratio(part: int, whole: int) -> float:
     return float(part / whole) if whole else float("nan")
 
 
-def _percent(figures: dict[str, float], name: str) -> str:
-    return "-" if np.isnan(figures[name]) else f"{100 * figures[name]:.2f}"
+def _number(figure: float, decimals: int) -> str:
+    return "-" if math.isnan(figure) else f"{figure:.{decimals}f}"

@@ -27,7 +27,7 @@ FS = 360  # Hz, the rate of mitdb; every other database is resampled to it
 CLASSES = ("N", "S", "V", "F", "Q")
 
 # AAMI EC57 groups of the WFDB beat symbols, as de Chazal (2004) and nearly every later paper
-# use them: the escape beats e and j count as N. (bxb counts them as S; training.ec57 knows both.)
+# use them: the escape beats e and j count as N. (bxb counts them as S, and so does training.ec57.)
 AAMI = {symbol: label for label, symbols in {
     "N": "NLRejB", "S": "AaJSn", "V": "VEr", "F": "F", "Q": "/fQ?",
 }.items() for symbol in symbols}

@@ -30,8 +30,6 @@ IGNORE = -1  # frames whose label is not known: no loss
 BEAT_REACH = round(0.075 * FS)
 # Beats cut by the edge of a short window: whether they count is not defined there.
 EDGE = round(0.1 * FS)
-QRS_T_S, QRS_ONSET_S = 0.32, 0.06  # of a beat, around its R peak, what `irregular` leaves alone
-SLACK = 1.6  # how much more of the record an irregular crop can need
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,6 @@ class Recipe:
         that a window alone is labelled too
     learning_rate, weight_decay, average : AdamW, cosine to zero, moving average of the weights
     rare : share of crops placed on a beat that is not N
-    irregular : share of crops, of those with normal beats only, whose rhythm is made as
-        irregular as in atrial fibrillation, where a beat that comes early is still N
     weights : loss weight of each frame class: none, N, S, V, F, Q
     svdb_share : share of crops from svdb, whose labels are weaker
     folds, fold : the training patients are split into so many; this one is held out
@@ -60,7 +56,6 @@ class Recipe:
     weight_decay: float = 0.05
     average: float = 0.998
     rare: float = 0.15
-    irregular: float = 0.15
     weights: tuple[float, ...] = (1.0, 1.0, 1.3, 1.3, 1.3, 1.0)
     svdb_share: float = 0.5
     folds: int = 6
@@ -306,8 +301,7 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
     # Time stretch: the heart beats up to 20 % slower or faster than recorded.
     stretch = np.exp(rng.uniform(-0.18, 0.18))
     wanted = alone or samples
-    # As much as the slowest stretch and an irregular rhythm can ask for.
-    length = int(np.ceil(wanted * stretch * SLACK)) + 1
+    length = int(np.ceil(wanted * stretch)) + 1
     svdb = [r for r in records if r.database == "svdb"]
     others = [r for r in records if r.database != "svdb"]
     pool = svdb if svdb and (not others or rng.random() < recipe.svdb_share) else others
@@ -318,8 +312,6 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
         beat = record.beats[rare[rng.integers(len(rare))]]
         start = int(np.clip(beat - rng.integers(length), 0, record.signal.shape[1] - length))
     at = np.arange(wanted) * stretch
-    if alone is None and rng.random() < recipe.irregular:
-        at = irregular(rng, record, start, at)
     # The first lead, the other, or a view from between them.
     mix = np.zeros(len(record.signal))
     mix[0] = 1.0
@@ -331,54 +323,24 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
     if rng.random() < 0.15:
         ecg = -ecg  # electrodes swapped
     ecg = add_noise(rng, ecg, noise)
-    labels = _sample_labels(record, start, length, at, edges=alone is not None)
+    labels = _sample_labels(record, start, wanted, stretch, edges=alone is not None)
     if alone is not None:
         ecg = np.pad(ecg, (0, samples - alone), mode="edge")
         labels = np.pad(labels, (0, samples - alone))
     return (ecg - ecg[0]).astype(np.float32), labels
 
 
-def irregular(rng: np.random.Generator, record: Record, start: int, at: NDArray[np.float64]
-              ) -> NDArray[np.float64]:
-    """Sampling positions that shift a normal rhythm's beats as atrial fibrillation would.
-
-    From each QRS to the end of its T the signal stays as it is; the rest of the interval, where
-    P waves are, is stretched or squeezed, each time by another factor. Unchanged where a beat is
-    not N.
-    """
-    low, high = np.searchsorted(record.beats, (start, start + SLACK * at[-1]))
-    beats = record.beats[low:high] - start
-    if record.labels[low:high].any() or len(beats) < 3:
-        return at
-    quiet_from, quiet_to = beats[:-1] + QRS_T_S * FS, beats[1:] - QRS_ONSET_S * FS
-    quiet_to = np.maximum(quiet_to, quiet_from + 1)
-    factors = np.exp(rng.uniform(-0.8, 0.35, len(quiet_from)))  # early beats are the point
-    # Knots of a piecewise linear map from new time to old: through the QRS with slope 1.
-    old = np.ravel(np.column_stack([quiet_from, quiet_to]))
-    steps = np.diff(old, prepend=0.0)
-    steps[1::2] *= factors
-    new = np.concatenate([[0.0], np.cumsum(steps)])
-    old = np.concatenate([[0.0], old])
-    rest = at[-1] + 1 - new[-1]
-    if rest > 0:
-        new, old = np.append(new, new[-1] + rest), np.append(old, old[-1] + rest)
-    return np.interp(at, new, old)
-
-
-def _sample_labels(record: Record, start: int, length: int, at: NDArray[np.float64], *,
-                   edges: bool) -> NDArray[np.int8]:
-    labels = np.zeros(len(at), dtype=np.int8)
+def _sample_labels(record: Record, start: int, samples: int, stretch: float, *, edges: bool
+                   ) -> NDArray[np.int8]:
+    labels = np.zeros(samples, dtype=np.int8)
     if not edges:
         for begin, end in record.flutter:
-            inside = (at + start >= begin) & (at + start <= end)
-            labels[inside] = IGNORE
-    low, high = np.searchsorted(record.beats, (start - FS, start + length + FS))
-    # Where each beat comes to lie, also a second before and after the crop.
-    known = np.concatenate([[at[0] - FS * (at[1] - at[0])], at, [2 * at[-1] - at[-1 - FS // 2]]])
-    places = np.rint(np.interp(record.beats[low:high] - start, known, np.concatenate(
-        [[-FS], np.arange(len(at)), [len(at) - 1 + FS // 2]]))).astype(int)
+            inside = np.clip((np.array([begin, end]) - start) / stretch, 0, samples).astype(int)
+            labels[slice(*inside)] = IGNORE
+    low, high = np.searchsorted(record.beats, (start - FS, start + samples * stretch + FS))
+    places = np.rint((record.beats[low:high] - start) / stretch).astype(int)
     for place, label in zip(places, record.labels[low:high], strict=True):
-        cut_off = edges and not EDGE <= place < len(at) - EDGE
+        cut_off = edges and not EDGE <= place < samples - EDGE
         reach = slice(max(place - BEAT_REACH, 0), max(place + BEAT_REACH, 0))
         labels[reach] = IGNORE if cut_off else label + 1
     return labels

@@ -137,9 +137,11 @@ def test_no_beats_make_an_empty_annotation_file(tmp_path: Path) -> None:
     assert path.read_bytes() == b"\0\0"
 
 
-def test_an_annotator_that_wfdb_refuses_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="letters only"):
-        write_annotations(tmp_path, "rec", BEATS, 250, annotator="e-1")
+@pytest.mark.parametrize("annotator", ["e-1", "", "dat", "hea", "atr"])
+def test_an_annotator_that_would_break_a_record_is_refused(tmp_path: Path, annotator: str
+                                                           ) -> None:
+    with pytest.raises(RecordError, match="letters only, and none of hea, dat, atr"):
+        write_annotations(tmp_path, "rec", BEATS, 250, annotator=annotator)
 
 
 def test_csv_of_beats(tmp_path: Path) -> None:

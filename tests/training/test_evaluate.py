@@ -37,6 +37,7 @@ def test_right_wrong_missed_and_false_are_told_apart() -> None:
     assert found.accuracy == pytest.approx(1 / 3)
     assert (found.qrs.sensitivity, found.qrs.predictivity) == pytest.approx((2 / 3, 2 / 3))
     assert found.of("V").f1 == 0
+    assert np.isnan(found.of("F").f1)
     np.testing.assert_allclose(found.errors_s, [4 / FS, 3 / FS])
 
 
@@ -59,6 +60,18 @@ def test_flutter_has_no_beats_and_the_learning_time_does_not_count() -> None:
     assert score(fluttering, [100, 900, 3000], [0, 2, 0]).qrs.predictivity == 1
     late = score(fluttering, [100, 3000], [0, 0], start_s=5.0)
     assert late.confusion.sum() == 1
+
+
+def test_other_rates_windows_and_an_end() -> None:
+    def of(*arrays: list[int], fs: float, **options: float) -> Score:
+        return evaluate.score(*(np.array(a, dtype=np.int64) for a in arrays), fs, **options)
+
+    arrays = [100, 400], [0, 2], [137, 400, 900], [0, 2, 0]
+    assert str(of(*arrays, fs=250).qrs) == "100.00/66.67/80.00"
+    assert of(*arrays, fs=200).qrs.right == 1
+    assert of(*arrays, fs=200, window_s=0.2).qrs.right == 2
+    early = of(*arrays, fs=250, stop_s=1.6)  # 400 itself is out
+    assert early.confusion.sum() == early.confusion[0, 0] == 1
 
 
 @given(st.lists(st.integers(0, 5000), max_size=40), st.lists(st.integers(0, 5000), max_size=40))
@@ -88,7 +101,7 @@ def metrics(detector: Detector) -> dict[str, object]:
 def test_metrics_can_be_saved_and_printed_and_drawn(
         metrics: dict[str, object], tmp_path: Path) -> None:
     assert json.loads(json.dumps(metrics))["provider"] == "cpu"
-    assert "| whole records |" in evaluate.tables(metrics)
+    assert "\n| whole records | " in evaluate.tables(metrics)
     evaluate.draw_confusion(metrics, tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 5_000
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from runtime.simulate import simulate
 from training import io, train
 from training.model import HOP, Design
 
@@ -87,25 +86,6 @@ def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
         assert np.ptp(ecg[io.FS :]) == 0
         assert not labels[io.FS :].any()
         assert set(labels[: train.EDGE // 2]) <= {0, train.IGNORE} | set(range(1, 6))
-
-
-def test_an_irregular_rhythm_keeps_its_beats_on_their_labels() -> None:
-    rng = np.random.default_rng(0)
-    made = simulate(200, ectopic=0.0)
-    beats = np.rint(made.times * io.FS).astype(np.int64)
-    record = io.Record("x", "simulated", ("I",), made.signal[None], beats,
-                       np.zeros(len(beats), dtype=np.int8), np.zeros((0, 2), dtype=np.int64))
-    at = np.arange(20 * io.FS, dtype=float)
-    shifted = train.irregular(rng, record, 1000, at)
-    assert (np.diff(shifted) > 0).all()
-    beats = record.beats[(record.beats > 1000) & (record.beats < 1000 + shifted[-1])] - 1000
-    intervals = np.diff(np.interp(beats, shifted, at))
-    assert np.std(intervals) > 3 * np.std(np.diff(beats))
-    labels = train._sample_labels(record, 1000, 40 * io.FS, shifted, edges=False)
-    placed = np.interp(beats, shifted, at).round().astype(int)
-    assert (labels[placed] == 1).all()
-    rises = np.flatnonzero(np.diff((labels == 1).astype(int)) == 1)
-    assert abs(len(rises) - len(beats)) <= 2
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -7,6 +7,10 @@ VENV := .venv
 RUNTIME_VENV := .venv-runtime
 TRAIN_READY := $(VENV)/.ready
 RUNTIME_READY := $(RUNTIME_VENV)/.ready
+# The oldest ONNX Runtime the files must load in; its wheels end at Python 3.11.
+OLD_VENV := .venv-ort116
+OLD_READY := $(OLD_VENV)/.ready
+OLD_PYTHON ?= python3.11
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -21,7 +25,7 @@ demo: $(RUNTIME_READY)  ## serve the model and feed it a simulated patient for a
 serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)
 	@$(RUNTIME_VENV)/bin/python -m runtime serve --port $(PORT)
 
-test: $(TRAIN_READY) $(RUNTIME_READY)  ## run all tests
+test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
 	@EKG_RUNTIME_PYTHON=$(abspath $(RUNTIME_VENV)/bin/python) $(VENV)/bin/python -m pytest
 
 lint: $(TRAIN_READY)  ## check style and types
@@ -47,7 +51,7 @@ bundle:  ## dist/ekg-runtime.tar.gz: what a device needs, nothing else
 	@ls -l dist/ekg-runtime.tar.gz
 
 clean:  ## remove environments and caches
-	@rm -rf $(VENV) $(RUNTIME_VENV) dist .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) dist .mypy_cache .ruff_cache .hypothesis
 
 $(TRAIN_READY): requirements-train.txt requirements-runtime.txt
 	@echo "setting up $(VENV) (training and tests) ..."
@@ -59,4 +63,13 @@ $(RUNTIME_READY): requirements-runtime.txt
 	@echo "setting up $(RUNTIME_VENV) (runtime only) ..."
 	@$(PYTHON) -m venv $(RUNTIME_VENV)
 	@$(RUNTIME_VENV)/bin/python $(PIP_INSTALL) -r requirements-runtime.txt
+	@touch $@
+
+$(OLD_READY):
+	@mkdir -p $(OLD_VENV)
+	@if $(OLD_PYTHON) -c '' 2>/dev/null; then \
+	    echo "setting up $(OLD_VENV) (ONNX Runtime 1.16.3) ..." && \
+	    $(OLD_PYTHON) -m venv $(OLD_VENV) && \
+	    $(OLD_VENV)/bin/python $(PIP_INSTALL) onnxruntime==1.16.3 'numpy<2'; \
+	else echo "no $(OLD_PYTHON): the tests with ONNX Runtime 1.16.3 will skip"; fi
 	@touch $@

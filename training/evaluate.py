@@ -37,13 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
     parser.add_argument("--provider", default="cpu")
+    parser.add_argument("--model", help="graph file, say ekg_fused_int8.onnx; the provider's own "
+                                        "by default")
     parser.add_argument("--out", type=Path, help="folder for metrics.json and confusion.png")
     args = parser.parse_args(arguments)
     try:
         records = io.load_all("mitdb", io.DS2, io.require_data(["mitdb"]))
     except io.DataError as error:
         parser.exit(2, f"{error}\n")
-    metrics = evaluate(Detector.load(args.artifacts, provider=args.provider), records)
+    metrics = evaluate(Detector.load(args.artifacts, provider=args.provider, model=args.model),
+                       records)
     print(tables(metrics))
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,149 @@
+"""``python -m export``: from a checkpoint to ``artifacts/``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from export import coreml, int8, manifest
+from export import onnx as graphs
+from export.card import card
+from runtime.errors import EkgError
+from runtime.inference import DEFAULT_ARTIFACTS, Detector
+from runtime.simulate import simulate
+from training import evaluate, io, train
+from training.model import HOP, EkgNet, deployed, parameter_count
+
+# Every provider has to give the golden answer this closely. GPUs sum in another order and may
+# use TF32 or Winograd; a wrong kernel is off by far more than this.
+GOLDEN_TOLERANCE = 1e-3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; exit status 1 where a graph is not what it should be."""
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/latest/best.pt"))
+    parser.add_argument("--out", type=Path, default=DEFAULT_ARTIFACTS)
+    args = parser.parse_args(arguments)
+    try:
+        export(args.checkpoint, args.out)
+    except (io.DataError, graphs.ExportError, EkgError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def export(checkpoint: Path, out: Path) -> None:
+    """Export, prove, measure, describe; the old artifacts stay until all of it is done."""
+    net, saved = train.load(checkpoint)
+    parameters = parameter_count(net)
+    net = deployed(net)
+    described = graphs.describe(net, policy=saved["policy"], data=saved["data"],  # type: ignore[arg-type]
+                                commit=_commit())
+    records = _test_records()
+    roles: dict[str, dict[str, object]] = {}
+    worst = {}
+    with tempfile.TemporaryDirectory() as folder:
+        staged = Path(folder)
+        built = graphs.graphs(net, described)
+        for graph in built:
+            worst[graph.name] = graphs.prove(graph, _signals(records))
+            onnx.save(graph.model, staged / graph.name)
+            roles[graph.name] = {"role": graph.role, "tolerance": graphs.TOLERANCE}
+            print(f"{graph.name}: differs from torch by {worst[graph.name]:.1g}")
+        worst |= _core_ml(net, described, staged, roles, _signals(records))
+        ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
+        np.savez(staged / "golden.npz", ecg=ecg, probabilities=probabilities)
+        roles["golden.npz"] = {"role": "an input and its answer", "tolerance": GOLDEN_TOLERANCE}
+        manifest.seal(staged, roles)
+        detector = Detector.load(staged, provider="cpu")  # as a device will
+        metrics: dict[str, Any] | None = None
+        if records:
+            metrics = evaluate.evaluate(detector, records)
+            print(evaluate.tables(metrics))
+            metrics["int8"] = _quantized(built[0], staged, roles, records)
+            evaluate.draw_confusion(metrics, staged / "confusion.png")
+            roles["confusion.png"] = {"role": "the confusion matrix, drawn"}
+        (staged / "metrics.json").write_text(
+            json.dumps(metrics or {"none": "no recordings were at hand"}, indent=1) + "\n")
+        (staged / "MODEL_CARD.md").write_text(card(
+            metrics, parameters=parameters, described=described, recipe=saved["recipe"],  # type: ignore[arg-type]
+            held_out=saved["held_out"], worst=worst))  # type: ignore[arg-type]
+        roles["metrics.json"] = {"role": "what was measured"}
+        roles["MODEL_CARD.md"] = {"role": "what the model is, can and cannot do"}
+        manifest.publish(staged, out, roles)
+    print(f"{out}: {', '.join(roles)}, manifest.json")
+
+
+def _core_ml(net: EkgNet, described: dict[str, str], staged: Path,
+             roles: dict[str, dict[str, object]], signals: NDArray[np.float32]
+             ) -> dict[str, float]:
+    """Write the Core ML package: what it differs from torch by, and would in float16."""
+    package = coreml.write(net, described, staged)
+    roles |= {name: {"role": "Core ML package", "tolerance": graphs.TOLERANCE}
+              for name in coreml.FILES}
+    worst = coreml.prove(package, net, signals)
+    print(f"{coreml.NAME}: differs from torch by {worst:.1g}")
+    return {coreml.NAME: worst, "the package in float16, which is not shipped,":
+            coreml.half_difference(net, described, signals)}
+
+
+def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, object]],
+               records: Sequence[io.Record]) -> dict[str, Any]:
+    """Write the quantized graph and measure it as the main one was: its part of the metrics."""
+    onnx.save(int8.quantize(fused, _calibration()), staged / int8.NAME)
+    roles[int8.NAME] = {"role": "quantized; its accuracy stands in metrics.json",
+                        "tolerance": int8.TOLERANCE}
+    manifest.seal(staged, roles)
+    detector = Detector.load(staged, provider="cpu", model=int8.NAME)
+    measured = evaluate.evaluate(detector, records)
+    print(f"{int8.NAME}:\n{evaluate.tables(measured)}")
+    return {"file": int8.NAME} | {
+        key: value for key, value in measured.items() if key not in ("per record", "confusion")}
+
+
+def _calibration() -> list[NDArray[np.float32]]:
+    """A minute of every patient of DS1, who were trained on; none of DS2 may be among it."""
+    start, end = 300 * io.FS, 360 * io.FS
+    signals = [record.signal[:1, start:end] for record in
+               io.load_all("mitdb", io.DS1, io.require_data(["mitdb"]))]
+    return [signal - signal[:, :1] for signal in signals]
+
+
+def _test_records() -> list[io.Record]:
+    """DS2, or nothing where there is no real data."""
+    if io.data_folder() is None:
+        return []
+    return io.load_all("mitdb", io.DS2, io.require_data(["mitdb"]))
+
+
+def _signals(records: Sequence[io.Record]) -> NDArray[np.float32]:
+    """Signal to prove the graphs on, float32 [signals, samples], mV: random, simulated, real."""
+    samples = 40 * 20 * HOP  # 40 s
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(0.0, scale, samples).astype(np.float32) for scale in (0.1, 1.0, 5.0)]
+    rows.append(simulate(samples / io.FS, seed=3).signal)
+    rows += [record.signal[0, :samples] for record in records[::4]]
+    return np.stack([row - row[0] for row in rows])
+
+
+def _commit() -> str:
+    try:
+        return subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True,
+                              text=True, check=True, cwd=Path(__file__).parent).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

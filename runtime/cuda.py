@@ -1,0 +1,212 @@
+"""Many streams on one NVIDIA GPU: signal goes in, frames come out, history never leaves the GPU.
+
+Two ways lead to the same answer: the fused graph, or our CuPy kernel for the filter and then the
+graph without it. ``python -m bench.cuda`` measures which is the faster at which batch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels import CupyFir
+from runtime.artifacts import Artifacts, Contract
+from runtime.errors import InputError, MissingPackageError
+from runtime.inference import DEFAULT_ARTIFACTS, check_golden
+from runtime.session import Session
+
+CupyArray: TypeAlias = Any  # cupy.ndarray; CuPy is optional and ships no types
+Carry: TypeAlias = tuple[CupyArray, ...]  # what a way carries, on the GPU
+
+GRAPHS = {"fused": "ekg_fused.onnx", "cupy": "ekg_cnn.onnx"}
+# Batch from which 'cupy' is the faster way; None for never, as long as no GPU has been measured.
+CUPY_FROM_BATCH: int | None = None
+
+
+def choose_way(batch: int) -> str:
+    """The faster way for so many streams at once, by what was measured: fused or cupy."""
+    return "cupy" if CUPY_FROM_BATCH is not None and batch >= CUPY_FROM_BATCH else "fused"
+
+
+class CudaNet:
+    """The network on a GPU, for a batch of streams. Made by `CudaNet.load`.
+
+    Examples
+    --------
+    >>> net = CudaNet.load("artifacts", batch=1024)                        # doctest: +SKIP
+    >>> carry = net.start(1024)                                            # doctest: +SKIP
+    >>> probabilities, carry = net.step(ecg, carry)                        # doctest: +SKIP
+
+    Attributes
+    ----------
+    way : fused or cupy
+    provider : cuda, as of a `Session`
+    contract : what the model file says of itself; its carry_size is that of `ekg_fused.onnx`
+    cupy : the module
+    stream : the CuPy stream that everything runs on
+    """
+
+    provider = "cuda"
+
+    def __init__(self, path: Path, way: str, *, cuda_graph: bool = False):
+        self.way = way
+        self.cupy = _import_cupy()
+        self.stream = self.cupy.cuda.Stream(non_blocking=True)
+        extra = {"user_compute_stream": str(self.stream.ptr)}
+        if cuda_graph:
+            extra["enable_cuda_graph"] = "1"
+        session = Session(path, "cuda", extra=extra)
+        self.placement = session.placement
+        self._session = session.inference_session
+        taps = json.loads(session.metadata["fir_taps"])
+        self._fir = CupyFir(taps) if way == "cupy" else None
+        own = int(session.metadata["carry_size"])
+        self._sizes = [len(taps) - 1, own] if way == "cupy" else [own]
+        metadata = session.metadata | {"carry_size": str(sum(self._sizes))}
+        self.contract = Contract.read(metadata, path.name)
+        self._fixed: _Buffers | None = None
+        self._cuda_graph = cuda_graph
+
+    @classmethod
+    def load(cls, artifacts: str | Path = DEFAULT_ARTIFACTS, *, batch: int = 1,
+             way: str = "auto", cuda_graph: bool = False) -> CudaNet:
+        """Load and check the model: its hash, that every node runs on CUDA, the golden answer.
+
+        Parameters
+        ----------
+        batch : how many streams it is meant for, from which ``auto`` chooses the way
+        way : fused, cupy or auto
+        cuda_graph : record the launches once and replay them; for one shape only, the first one
+            used, which the golden answer would be: it is checked without
+
+        Raises
+        ------
+        ModelFileError, ModelError
+            A file is missing, altered, or gives another answer than it did when exported.
+        ProviderError
+            CUDA does not start here or does not run every node.
+        MissingPackageError
+            CuPy is not installed.
+        """
+        way = choose_way(batch) if way == "auto" else way
+        if way not in GRAPHS:
+            raise InputError(f"way {way!r} is unknown; expected auto, {' or '.join(GRAPHS)}.")
+        files = Artifacts(artifacts)
+        path = files.path(GRAPHS[way])
+        net = cls(path, way)
+        check_golden(net.run, f"cuda ({way})", net.contract, files.golden(path.name))
+        return cls(path, way, cuda_graph=True) if cuda_graph else net
+
+    def start(self, batch: int) -> Carry:
+        """The carry where recordings begin, on the GPU."""
+        return tuple(self.cupy.zeros((batch, size), np.float32) for size in self._sizes)
+
+    def step(self, ecg: CupyArray, carry: Carry) -> tuple[CupyArray, Carry]:
+        """Label the frames of the next chunk of every stream; nothing is copied to the host.
+
+        Parameters
+        ----------
+        ecg : float32 cupy.ndarray [batch, samples], C-contiguous, mV at the model's rate, samples
+            a multiple of the hop. Whatever writes it runs on `stream`, or has finished.
+        carry : of `start`, of the step before, or of `to_gpu`
+
+        Returns
+        -------
+        probabilities : float32 cupy.ndarray [batch, frames, 6]
+        carry : for the next chunk
+
+        Raises
+        ------
+        InputError
+            The chunk has another type, layout or length, or, with a CUDA graph, another shape.
+        """
+        if (ecg.dtype != np.float32 or not ecg.flags.c_contiguous or ecg.ndim != 2
+                or ecg.shape[1] % self.contract.hop):
+            raise InputError(f"the chunk is {ecg.dtype} {ecg.shape}, C-contiguous: "
+                             f"{ecg.flags.c_contiguous}; expected C-contiguous float32 [batch, "
+                             f"samples], samples a multiple of {self.contract.hop}.")
+        with self.stream:
+            past: Carry = ()
+            if self._fir:
+                ecg, carried = self._fir(ecg, carry[0], stream=self.stream)
+                past = (carried,)
+            if self._cuda_graph:
+                probabilities, history = self._replay(ecg, carry[-1])
+            else:
+                buffers = _Buffers(self.cupy, ecg, carry[-1], self.contract)
+                buffers.run(self._session)
+                probabilities, history = buffers.probabilities, buffers.carry_out
+        return probabilities, (*past, history)
+
+    def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `Session.run`: NumPy in and out, with the carry of `ekg_fused.onnx`."""
+        with self.stream:
+            chunk = self.cupy.asarray(np.ascontiguousarray(ecg))
+            probabilities, carried = self.step(chunk, self.to_gpu(carry))
+            return self.cupy.asnumpy(probabilities), self.to_host(carried)
+
+    def to_gpu(self, carry: NDArray[np.float32]) -> Carry:
+        """A carry of `ekg_fused.onnx`, float32 [batch, carry_size], from any provider."""
+        parts = np.split(carry, np.cumsum(self._sizes)[:-1], axis=1)
+        with self.stream:
+            return tuple(self.cupy.asarray(np.ascontiguousarray(part)) for part in parts)
+
+    def to_host(self, carry: Carry) -> NDArray[np.float32]:
+        """The same carry for any provider, float32 [batch, carry_size]."""
+        with self.stream:
+            return np.concatenate([self.cupy.asnumpy(part) for part in carry], axis=1)
+
+    def _replay(self, ecg: CupyArray, carry: CupyArray) -> tuple[CupyArray, CupyArray]:
+        """Through buffers that stay where they are, as a recorded CUDA graph wants them."""
+        if self._fixed is None:
+            self._fixed = _Buffers(self.cupy, ecg.copy(), carry.copy(), self.contract)
+        fixed = self._fixed
+        if fixed.ecg.shape != ecg.shape:
+            raise InputError(f"the chunk has shape {ecg.shape}; a CUDA graph keeps the first one, "
+                             f"{fixed.ecg.shape}. Load another CudaNet for other shapes.")
+        fixed.ecg[...], fixed.carry[...] = ecg, carry
+        fixed.run(self._session)
+        return fixed.probabilities.copy(), fixed.carry_out.copy()
+
+
+class _Buffers:
+    """Inputs and outputs of one run, bound where they lie on the GPU."""
+
+    def __init__(self, cupy: Any, ecg: CupyArray, carry: CupyArray, contract: Contract):
+        batch, samples = ecg.shape
+        self.ecg, self.carry = ecg, carry  # kept: ONNX Runtime holds bare addresses
+        self.probabilities = cupy.empty(
+            (batch, samples // contract.hop, len(contract.classes)), np.float32)
+        self.carry_out = cupy.empty(carry.shape, np.float32)
+
+    def run(self, session: Any) -> None:
+        binding = session.io_binding()
+        for name in ("ecg", "carry"):
+            array = getattr(self, name)
+            binding.bind_input(name, _DEVICE, 0, np.float32, array.shape, _address(array))
+        for name in ("probabilities", "carry_out"):
+            array = getattr(self, name)
+            binding.bind_output(name, _DEVICE, 0, np.float32, array.shape, _address(array))
+        session.run_with_iobinding(binding)
+
+
+_DEVICE = "cuda"
+
+
+def _address(array: CupyArray) -> int:
+    return int(array.data.ptr)
+
+
+def _import_cupy() -> Any:
+    try:
+        import cupy
+    except ImportError as error:
+        raise MissingPackageError("this needs CuPy: run `pip install -r "
+                                  "requirements-runtime-cuda.txt` in an environment of its own."
+                                  ) from error
+    return cupy

@@ -1,0 +1,43 @@
+"""A small network and its graphs, exported once for all tests of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from export import onnx as graphs
+from runtime.simulate import simulate
+from training.model import Design, EkgNet, deployed
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network with random weights, what its files say of it, and its graphs by file name."""
+
+    net: EkgNet
+    described: dict[str, str]
+    graphs: dict[str, graphs.Graph]
+
+
+@pytest.fixture(scope="session")
+def small() -> Exported:
+    torch.manual_seed(0)
+    design = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
+    net = deployed(EkgNet(design))
+    described = graphs.describe(net, policy={"threshold": 0.5, "apart": 3, "weights": [1.0] * 5},
+                                data="SIMULATED", commit="abc")
+    return Exported(net, described, {g.name: g for g in graphs.graphs(net, described)})
+
+
+@pytest.fixture(scope="session")
+def signals() -> NDArray[np.float32]:
+    """Noise, simulated ECG, and the same with an electrode's offset that jumps: [4, 20 s], mV."""
+    noise = np.random.default_rng(0).normal(size=(2, 7200)).astype(np.float32)
+    ecg = simulate(20.0, seed=3).signal
+    jumping = ecg + np.where(np.arange(7200) > 3600, 50.0, 0.0).astype(np.float32)
+    rows = np.stack([*noise, ecg, jumping])
+    return rows - rows[:, :1]

@@ -1,0 +1,130 @@
+"""Export: proven, described, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export import __main__ as command
+from export import manifest
+from export import onnx as graphs
+from runtime import Detector
+from runtime.artifacts import Contract
+from training import train
+from training.evaluate import Score
+from training.model import Design, EkgNet, deployed
+
+POLICY = {"threshold": 0.5, "apart": 3, "weights": [1.0] * 5}
+
+
+@pytest.fixture(scope="module")
+def net() -> EkgNet:
+    torch.manual_seed(0)
+    return deployed(EkgNet())
+
+
+@pytest.fixture(scope="module")
+def exported(net: EkgNet) -> list[graphs.Graph]:
+    described = graphs.describe(net, policy=POLICY, data="SIMULATED", commit="abc")
+    return graphs.graphs(net, described)
+
+
+def signals() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(3, 200 * 18)).astype(np.float32)
+
+
+def test_every_graph_equals_torch_whole_and_cut(exported: list[graphs.Graph]) -> None:
+    assert {g.name for g in exported} >= {"ekg_fused.onnx", "ekg_cnn.onnx"}
+    for graph in exported:
+        if graph.name in ("ekg_fused.onnx", "ekg_cnn.onnx"):
+            assert graphs.prove(graph, signals()) <= graphs.TOLERANCE
+
+
+def test_a_graph_that_answers_differently_is_not_let_through(
+        exported: list[graphs.Graph]) -> None:
+    graph = next(g for g in exported if g.name == "ekg_fused.onnx")
+    spoilt = onnx.ModelProto()
+    spoilt.CopyFrom(graph.model)
+    weight = next(w for w in spoilt.graph.initializer if len(w.dims) == 3 and w.dims[0] == 6)
+    values = onnx.numpy_helper.to_array(weight) * 1.01
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    changed = replace(graph, model=spoilt)
+    with pytest.raises(graphs.ExportError, match=r"ekg_fused.onnx differs from torch"):
+        graphs.prove(changed, signals())
+
+
+def test_old_runtimes_can_read_them(exported: list[graphs.Graph]) -> None:
+    for graph in exported:
+        assert graph.model.ir_version <= 9
+        assert all(o.version <= 18 for o in graph.model.opset_import if not o.domain)
+
+
+def test_the_contract_travels_in_the_file(exported: list[graphs.Graph], net: EkgNet) -> None:
+    for graph in exported:
+        metadata = {p.key: p.value for p in graph.model.metadata_props}
+        contract = Contract.read(metadata, graph.name)
+        assert (contract.fs, contract.hop) == (360, 18)
+        assert contract.delay == net.design.delay_samples
+        assert contract.carry_size == graph.carry_size
+        assert contract.simulated
+        assert len(json.loads(metadata["fir_taps"])) == net.fir.history + 1
+        assert sum(n for _, n in json.loads(metadata["carry_layout"])) == net.carry_size
+
+
+def test_nothing_of_the_exporting_machine_is_in_the_file(exported: list[graphs.Graph]) -> None:
+    for graph in exported:
+        body = graph.model.SerializeToString()
+        assert str(Path.cwd()).encode() not in body
+        assert b"site-packages" not in body
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
+    score = Score(np.eye(6, dtype=np.int64), np.zeros(5))
+    path = tmp_path_factory.mktemp("run") / "best.pt"
+    torch.manual_seed(1)
+    train.save(path, EkgNet(small), train.Recipe(), train.BeatPolicy(), "SIMULATED ECG", score)
+    return path
+
+
+def test_the_whole_export_makes_a_folder_that_the_runtime_loads(
+        checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_test_records", list)
+    assert command.main(["--checkpoint", str(checkpoint), "--out", str(tmp_path / "a")]) == 0
+    detector = Detector.load(tmp_path / "a", provider="cpu")
+    assert detector.contract.simulated
+    card = (tmp_path / "a" / "MODEL_CARD.md").read_text()
+    assert "has seen no real ECG" in card
+    assert "no medical device" in card
+
+
+def test_a_failed_export_leaves_the_old_artifacts(
+        checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "manifest.json").write_text("old")
+    monkeypatch.setattr(command, "_test_records", list)
+    monkeypatch.setattr(graphs, "TOLERANCE", 0.0)
+    assert command.main(["--checkpoint", str(checkpoint), "--out", str(tmp_path)]) == 1
+    assert "Nothing was written" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
+    assert (tmp_path / "manifest.json").read_text() == "old"
+
+
+def test_a_missing_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--checkpoint", str(tmp_path / "no.pt"), "--out", str(tmp_path)]) == 1
+    assert "run `make train` first" in capsys.readouterr().err
+
+
+def test_the_manifest_lists_bytes_and_hashes(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    manifest.seal(tmp_path, {"x": {"role": "test"}})
+    entry = json.loads((tmp_path / "manifest.json").read_text())["files"][0]
+    assert entry["bytes"] == 3
+    assert entry["sha256"].startswith("ba7816bf")

@@ -1,0 +1,222 @@
+"""Signal and carry that stay on the GPU, by both ways.
+
+Without a GPU, NumPy stands in for CuPy and the CPU for CUDA: every address, shape and carry is
+the real path's, only the device is not. With one, run ``python -m pytest tests/runtime/test_cuda.py
+tests/kernels`` in an environment with requirements-runtime-cuda.txt, then ``python -m bench.cuda``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from kernels import cupy_fir
+from runtime import Detector, InputError, MissingPackageError, cuda, providers
+from runtime.cuda import CudaNet
+from runtime.simulate import simulate
+
+ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+WAYS = tuple(cuda.GRAPHS)
+
+
+class HostFir:
+    """`kernels.CupyFir` by its reference."""
+
+    def __init__(self, taps: Any):
+        self.taps = np.asarray(taps, np.float32)
+
+    def __call__(self, ecg: np.ndarray, carry: np.ndarray, *, stream: object
+                 ) -> tuple[np.ndarray, np.ndarray]:
+        return cupy_fir.reference(ecg, carry, self.taps)  # type: ignore[no-any-return]
+
+
+class HostStream(contextlib.nullcontext[None]):
+    """`cupy.cuda.Stream`, of which ONNX Runtime gets the address."""
+
+    ptr = 4711
+
+    def __init__(self, *, non_blocking: bool):
+        super().__init__()
+        assert non_blocking  # else it would wait for whatever uses the default stream
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """NumPy for CuPy, the CPU for CUDA; gives the provider options that CUDA would get."""
+    told: dict[str, str] = {}
+    cupy = ModuleType("cupy")
+    cupy.__dict__.update(zeros=np.zeros, empty=np.empty, asarray=np.asarray, asnumpy=np.asarray,
+                         cuda=SimpleNamespace(Stream=HostStream))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(cuda, "CupyFir", HostFir)
+    monkeypatch.setattr(cuda, "_DEVICE", "cpu")
+    monkeypatch.setattr(cuda, "_address", lambda array: array.ctypes.data)
+
+    def on_the_cpu(path: Path, provider: str, *, extra: dict[str, str]) -> Any:
+        assert provider == "cuda"
+        told.update(extra)
+        return REAL_SESSION(path, "cpu")
+
+    monkeypatch.setattr(cuda, "Session", on_the_cpu)
+    return told
+
+
+REAL_SESSION = cuda.Session
+
+
+@pytest.fixture(scope="module")
+def ecg() -> np.ndarray:
+    rows = np.stack([simulate(6.0, seed=seed, ectopic=0.3).signal for seed in range(3)])
+    return np.asarray(rows - rows[:, :1])
+
+
+@pytest.fixture(scope="module")
+def expected(ecg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    session = Detector.load(ARTIFACTS, provider="cpu").session
+    size = int(session.metadata["carry_size"])
+    return session.run(ecg, np.zeros((len(ecg), size), dtype=np.float32))
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("way", WAYS)
+def test_both_ways_answer_as_the_cpu_chunk_by_chunk(
+        way: str, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    check_steps(CudaNet.load(ARTIFACTS, way=way), ecg, expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cuda_graph_keeps_its_addresses_and_its_shape(
+        host: dict[str, str], way: str, ecg: np.ndarray,
+        expected: tuple[np.ndarray, np.ndarray]) -> None:
+    net = CudaNet.load(ARTIFACTS, way=way, cuda_graph=True)
+    assert host["enable_cuda_graph"] == "1"
+    carry, frames, places = net.start(len(ecg)), [], set()
+    for chunk in np.split(ecg, 6, axis=1):
+        answer, carry = net.step(np.ascontiguousarray(chunk), carry)
+        frames.append(answer)
+        fixed = net._fixed
+        assert fixed is not None
+        places.add(tuple(array.ctypes.data for array in (
+            fixed.ecg, fixed.carry, fixed.probabilities, fixed.carry_out)))
+    assert len(places) == 1
+    np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
+    with pytest.raises(InputError, match=r"shape \(2, 360\); a CUDA graph keeps the first one, "
+                                         r"\(3, 360\)"):
+        net.step(np.ascontiguousarray(ecg[:2, :360]), net.start(2))
+
+
+def test_onnx_runtime_gets_the_stream_of_cupy(host: dict[str, str]) -> None:
+    net = CudaNet.load(ARTIFACTS)
+    assert host == {"user_compute_stream": str(net.stream.ptr)}
+
+
+@pytest.mark.usefixtures("host")
+def test_a_carry_goes_from_way_to_way(
+        ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    """And to any other provider: on the host it is the carry of `ekg_fused.onnx`."""
+    fused, cupy = (CudaNet.load(ARTIFACTS, way=way) for way in WAYS)
+    assert fused.contract == cupy.contract
+    carry = np.zeros((len(ecg), fused.contract.carry_size), dtype=np.float32)
+    first, carry = cupy.run(ecg[:, :900], carry)
+    second, carry = fused.run(ecg[:, 900:], carry)
+    np.testing.assert_allclose(np.concatenate([first, second], axis=1), expected[0], atol=1e-5)
+    np.testing.assert_allclose(carry, expected[1], atol=1e-5 * float(np.abs(carry).max()))
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(("threshold", "batch", "way"), [
+    (None, 1, "fused"), (None, 10**6, "fused"), (64, 63, "fused"), (64, 64, "cupy")])
+def test_the_way_is_chosen_by_batch(monkeypatch: pytest.MonkeyPatch, threshold: int | None,
+                                    batch: int, way: str) -> None:
+    monkeypatch.setattr(cuda, "CUPY_FROM_BATCH", threshold)
+    assert CudaNet.load(ARTIFACTS, batch=batch).way == way
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("chunk", [
+    np.zeros((2, 360)), np.zeros((2, 361), np.float32), np.zeros((360, 2), np.float32).T,
+    np.zeros(360, np.float32)])
+def test_a_chunk_that_cannot_be_read_where_it_lies_is_refused(chunk: np.ndarray) -> None:
+    net = CudaNet.load(ARTIFACTS)
+    with pytest.raises(InputError, match=r"expected C-contiguous float32 \[batch, samples\]"):
+        net.step(chunk, net.start(2))
+
+
+@pytest.mark.usefixtures("host")
+def test_a_way_that_is_unknown_is_said() -> None:
+    with pytest.raises(InputError, match="'slow' is unknown; expected auto, fused or cupy"):
+        CudaNet.load(ARTIFACTS, way="slow")
+
+
+def test_a_missing_cupy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(MissingPackageError, match=r"needs CuPy.*requirements-runtime-cuda.txt"):
+        CudaNet.load(ARTIFACTS)
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Iterator[Any]:
+    """CuPy on a GPU that ONNX Runtime can use; how to run these stands at the top."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; see the top of this file")
+    if not cupy.cuda.is_available():
+        pytest.skip("CuPy finds no CUDA GPU; see the top of this file")
+    if "cuda" not in providers.compiled_in():
+        pytest.skip(f"ONNX Runtime {onnxruntime.__version__} is built without CUDA; see the top")
+    with contextlib.suppress(AttributeError):
+        cupy.get_default_memory_pool().free_all_blocks()
+    return cupy
+
+
+@pytest.mark.usefixtures("gpu")
+def test_gpu_detector_runs_every_node_on_cuda(
+        ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    detector = Detector.load(ARTIFACTS, provider="cuda")
+    assert list(detector.session.placement) == ["CUDAExecutionProvider"]
+    start = np.zeros((len(ecg), detector.contract.carry_size), dtype=np.float32)
+    np.testing.assert_allclose(detector.session.run(ecg, start)[0], expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_gpu_ways_answer_as_the_cpu(
+        gpu: Any, way: str, cuda_graph: bool, ecg: np.ndarray,
+        expected: tuple[np.ndarray, np.ndarray]) -> None:
+    net = CudaNet.load(ARTIFACTS, way=way, cuda_graph=cuda_graph)
+    with net.stream:
+        signal = gpu.asarray(ecg)
+        carry, frames = net.start(len(ecg)), []
+        for at in range(0, ecg.shape[1], 360):
+            answer, carry = net.step(gpu.ascontiguousarray(signal[:, at : at + 360]), carry)
+            frames.append(gpu.asnumpy(answer))
+    np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
+    np.testing.assert_allclose(net.to_host(carry), expected[1],
+                               atol=1e-5 * float(np.abs(expected[1]).max()))
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("way", WAYS)
+def test_gpu_large_batch(way: str) -> None:
+    rng = np.random.default_rng(0)
+    ecg = rng.normal(size=(4096, 360)).astype(np.float32)
+    session = Detector.load(ARTIFACTS, provider="cpu", threads=0).session
+    start = np.zeros((4096, int(session.metadata["carry_size"])), dtype=np.float32)
+    answer, _ = CudaNet.load(ARTIFACTS, way=way).run(ecg, start)
+    np.testing.assert_allclose(answer, session.run(ecg, start)[0], atol=1e-5)
+
+
+def check_steps(net: CudaNet, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    carry, frames = net.start(len(ecg)), []
+    for chunk in np.split(ecg, (18, 378, 1800), axis=1):
+        answer, carry = net.step(np.ascontiguousarray(chunk), carry)
+        frames.append(answer)
+    np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
+    np.testing.assert_allclose(net.to_host(carry), expected[1],
+                               atol=1e-5 * float(np.abs(expected[1]).max()))

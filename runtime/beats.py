@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,21 +80,32 @@ def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
     frames : int64 [beats], ascending
     shares : float64 [beats, 5], the classes' probabilities given that there is a beat, sum 1
     """
-    frames = len(probabilities)
-    if frames <= policy.before + policy.after:
-        return np.zeros(0, dtype=np.int64), np.zeros((0, len(CLASSES)))
+    _, found, shares = find_beats_of_all(probabilities[None], policy)
+    return found, shares
+
+
+def find_beats_of_all(probabilities: NDArray[np.float32], policy: BeatPolicy
+                      ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """`find_beats` for many patients at once: [patients, frames, 6].
+
+    Returns
+    -------
+    patients : int64 [beats], ascending; frames and shares of each beat as of `find_beats`
+    """
+    apart, decided = policy.apart, probabilities.shape[1] - policy.before - policy.after
+    if decided <= 0:
+        none = np.zeros(0, dtype=np.int64)
+        return none, none, np.zeros((0, len(CLASSES)))
     # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
-    three = probabilities[:-2] + probabilities[1:-1] + probabilities[2:]
-    strength = 1.0 - three[:, 0] / 3.0
-    middle = strength[policy.apart : len(strength) - policy.apart]
-    is_beat = middle >= policy.threshold
-    for shift in range(1, policy.apart + 1):
-        # Of equal neighbours the first is the beat.
-        is_beat &= middle > strength[policy.apart - shift : len(strength) - policy.apart - shift]
-        is_beat &= middle >= strength[policy.apart + shift :][: len(middle)]
-    found = np.flatnonzero(is_beat)
-    shares = three[found + policy.apart, 1:].astype(np.float64)
-    return found + policy.before, shares / shares.sum(axis=1, keepdims=True)
+    three = probabilities[:, :-2] + probabilities[:, 1:-1] + probabilities[:, 2:]
+    strength = 1.0 - three[:, :, 0] / 3.0
+    # Few frames are strong, so only those are held against their neighbours.
+    patients, found = (strength[:, apart : apart + decided] >= policy.threshold).nonzero()
+    around = strength[patients[:, None], found[:, None] + _span(0, 2 * apart)]
+    strongest = around.argmax(axis=1) == apart  # of equal neighbours the first is the beat
+    patients, found = patients[strongest], found[strongest]
+    shares = three[patients, found + apart, 1:].astype(np.float64)
+    return patients, found + policy.before, shares / shares.sum(axis=1, keepdims=True)
 
 
 def classify(shares: NDArray[np.float64], policy: BeatPolicy) -> NDArray[np.int64]:
@@ -108,29 +120,45 @@ BASELINE_S = 0.20  # the level that a deflection is measured from: the mean over
 SMOOTH_SAMPLES = 5  # 14 ms at 360 Hz: noise moves no peak, a QRS keeps its own
 
 
-def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.int64], fs: int
-                    ) -> NDArray[np.int64]:
+def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.int64], fs: int,
+                    patients: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """Move each beat to its R peak: the largest deflection, up or down, close by.
 
     Parameters
     ----------
-    ecg : float32 [samples], mV, unfiltered
+    ecg : float32 [samples], mV, unfiltered; [patients, samples] for many at once
     near : [beats], sample positions
     fs : Hz
+    patients : [beats], whose beat each is, where there are many
 
     Returns
     -------
     int64 [beats], sample positions inside the signal
     """
     search, reach = round(SEARCH_S * fs), round(BASELINE_S * fs)
-    half = SMOOTH_SAMPLES // 2
-    kernel = np.full(SMOOTH_SAMPLES, 1.0 / SMOOTH_SAMPLES)
     centres = np.asarray(near, dtype=np.int64)
     if not len(centres):
         return centres
-    around = np.arange(-reach - half, reach + half + 1)
-    pieces = ecg[np.clip(centres[:, None] + around, 0, len(ecg) - 1)].astype(np.float64)
-    smooth = np.apply_along_axis(np.convolve, 1, pieces, kernel, mode="valid")
-    deflection = np.abs(smooth - smooth.mean(axis=1, keepdims=True))
+    rows = np.zeros(len(centres), dtype=np.int64) if patients is None else patients
+    signals = ecg if ecg.ndim == 2 else ecg[None]
+    half = SMOOTH_SAMPLES // 2
+    inside = _inside(centres[:, None] + _span(-reach - half, reach + half), signals.shape[1])
+    pieces = signals[rows[:, None], inside].astype(np.float64)
+    smooth = np.array([np.correlate(piece, _SMOOTHING) for piece in pieces])
+    deflection = np.abs(smooth - smooth.sum(axis=1, keepdims=True) / smooth.shape[1])
     middle = deflection[:, reach - search : reach + search + 1]
-    return np.clip(centres + middle.argmax(axis=1) - search, 0, len(ecg) - 1)
+    return _inside(centres + middle.argmax(axis=1) - search, signals.shape[1])
+
+
+_SMOOTHING = np.full(SMOOTH_SAMPLES, 1.0 / SMOOTH_SAMPLES)
+
+
+@lru_cache(maxsize=8)
+def _span(first: int, last: int) -> NDArray[np.int64]:
+    """The whole numbers from first to last."""
+    return np.arange(first, last + 1)
+
+
+def _inside(positions: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
+    """The nearest positions that a signal of so many samples has: a quicker `np.clip`."""
+    return np.minimum(np.maximum(positions, 0), samples - 1)

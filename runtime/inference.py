@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from runtime.artifacts import Artifacts, Contract, Golden
 from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError, ModelError, ProviderError
 from runtime.quality import Quality, assess
+from runtime.rhythm import Event, Rhythm, RhythmPolicy, closed
 from runtime.session import Run, Session
 from runtime.stream import Stream, check_signal, push_together
 
@@ -40,6 +41,7 @@ class Result:
     probabilities : none, N, S, V, F, Q -> probability, for the beat that gave the label
     beats : all beats, in order of time
     quality : whether the signal was fit to be read
+    events : what was found in the rhythm, where that was asked for; in order of start
     """
 
     label: str
@@ -48,6 +50,7 @@ class Result:
     probabilities: dict[str, float]
     beats: list[Beat]
     quality: Quality
+    events: list[Event] = field(default_factory=list)
 
 
 class Detector:
@@ -58,10 +61,12 @@ class Detector:
     session : the loaded graph
     contract : what the model file says of itself
     digest : the model file's SHA-256, 32 bytes
+    rhythm : what makes a rhythm event; may be replaced
     """
 
     def __init__(self, session: Session, contract: Contract, digest: bytes):
         self.session, self.contract, self.digest = session, contract, digest
+        self.rhythm = RhythmPolicy()
 
     @classmethod
     def load(cls, artifacts: str | Path = DEFAULT_ARTIFACTS, *, provider: str = "auto",
@@ -103,8 +108,8 @@ class Detector:
         """The execution provider that runs the model: cpu, coreml or cuda."""
         return self.session.provider
 
-    def predict(self, window: ArrayLike, fs: float = 360, *, units: str = "mV"
-                ) -> Result | list[Result]:
+    def predict(self, window: ArrayLike, fs: float = 360, *, units: str = "mV",
+                events: bool = False) -> Result | list[Result]:
         """Label a signal of any length from one second.
 
         Parameters
@@ -112,6 +117,7 @@ class Detector:
         window : [samples], or [batch, samples] for many at once (then a list is returned)
         fs : Hz, 100 to 1000
         units : mV, uV or V
+        events : whether to look for rhythm events too; they need several beats
 
         Raises
         ------
@@ -120,20 +126,21 @@ class Detector:
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows = np.atleast_2d(ecg)
-        streams = [self.stream(fs) for _ in rows]
+        streams = [self.stream(fs, events=events) for _ in rows]
         seconds = rows.shape[1] / (streams[0].fs if streams else 1.0)
         if not len(rows) or seconds < SHORTEST_S - 1e-9:
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "
                              f"{SHORTEST_S:g} s.")
-        found = self.push(streams, list(rows))
-        results = [_result(beats + stream.finish(), assess(row, fs))
-                   for beats, stream, row in zip(found, streams, rows, strict=True)]
+        found = push_together(streams, list(rows), end=True)
+        results = [_result(beats, assess(row, fs), closed(stream.events()))
+                   for beats, row, stream in zip(found, rows, streams, strict=True)]
         return results if ecg.ndim == 2 else results[0]
 
-    def stream(self, fs: float = 360) -> Stream:
-        """A new live stream at this sampling rate, Hz."""
-        return Stream(self.contract, self.digest, self.session.run, fs)
+    def stream(self, fs: float = 360, *, events: bool = False) -> Stream:
+        """A new live stream at this sampling rate, Hz; with ``events`` it follows the rhythm."""
+        return Stream(self.contract, self.digest, self.session.run, fs,
+                      Rhythm(self.rhythm) if events else None)
 
     def resume(self, token: bytes) -> Stream:
         """The stream that `Stream.save` wrote, on this machine or another.
@@ -143,7 +150,7 @@ class Detector:
         TokenError
             The token is damaged or another model's.
         """
-        return Stream.restore(token, self.contract, self.digest, self.session.run)
+        return Stream.restore(token, self.contract, self.digest, self.session.run, self.rhythm)
 
     def push(self, streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
              ) -> list[list[Beat]]:
@@ -175,12 +182,13 @@ def check_golden(run: Run, provider: str, contract: Contract, golden: Golden) ->
                 "computes wrongly here, use another provider.")
 
 
-def _result(beats: list[Beat], quality: Quality) -> Result:
+def _result(beats: list[Beat], quality: Quality, events: list[Event]) -> Result:
     anomalies = [beat for beat in beats if beat.anomaly]
     if not beats:
-        return Result("none", False, 0.0, {"none": 1.0} | dict.fromkeys(CLASSES, 0.0), [], quality)
+        return Result("none", False, 0.0, {"none": 1.0} | dict.fromkeys(CLASSES, 0.0), [], quality,
+                      events)
     worst = max(anomalies or beats, key=lambda beat: 1 - beat.probabilities[0])
     return Result(worst.label, bool(anomalies),
                   max(1 - beat.probabilities[0] for beat in beats),
                   {"none": 0.0} | dict(zip(CLASSES, worst.probabilities, strict=True)),
-                  beats, quality)
+                  beats, quality, events)

@@ -36,7 +36,12 @@ def ratio(fs: float, model_fs: int) -> Fraction:
     if not SLOWEST <= fs <= FASTEST:
         raise InputError(f"fs is {fs:g} Hz; expected a sampling rate from {SLOWEST:g} to "
                          f"{FASTEST:g} Hz.")
-    return model_fs / Fraction(float(fs)).limit_denominator(1000)
+    return _ratio(float(fs), model_fs)
+
+
+@lru_cache(maxsize=64)
+def _ratio(fs: float, model_fs: int) -> Fraction:
+    return model_fs / Fraction(fs).limit_denominator(1000)
 
 
 class Resampler:

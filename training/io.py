@@ -46,8 +46,9 @@ PHYSIONET = "https://physionet.org/files"
 SVDB = tuple("800 801 802 804 805 806 808 809 810 812 820 821 823 824 825 827 828 829 841 842 "
              "843 845 846 847 849 850 851 853 854 855 857 858 859 861 862 863 865 866 867 869 "
              "870 871 873 874 875 877 878 879 881 882 883 885 886 887 889 890 891 893 894".split())
+CUDB = tuple(f"cu{i:02d}" for i in range(1, 36))  # ventricular fibrillation; for rhythm only
 NOISES = ("bw", "em", "ma")  # baseline wander, electrode motion, muscle
-RECORDS = {"mitdb": (*DS1, *DS2, *PACED), "svdb": SVDB, "nstdb": NOISES}
+RECORDS = {"mitdb": (*DS1, *DS2, *PACED), "svdb": SVDB, "cudb": CUDB, "nstdb": NOISES}
 BEATLESS = ("nstdb",)  # databases without annotation files
 
 

@@ -1,0 +1,391 @@
+"""``python -m runtime serve | demo | predict | annotate | stream | doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime import providers
+from runtime.beats import Beat
+from runtime.errors import EkgError, InputError
+from runtime.inference import DEFAULT_ARTIFACTS, Detector
+
+PIECE_S = 60.0  # records are read to the end in pieces of this length
+LARGEST_CATCH_UP = 100_000  # samples in one chunk after an outage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; errors are one sentence on standard error and exit status 2."""
+    args = _parser().parse_args(arguments)
+    try:
+        return int(args.run(args) or 0)
+    except EkgError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve HTTP under gunicorn."""
+    from runtime.session import usable_cores
+
+    # What can be told before gunicorn starts is told here, in a sentence.
+    _check_address(args.host, args.port)
+    detector = _detector(args)
+    workers = args.workers or usable_cores()
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    exposed = ("" if args.host in ("127.0.0.1", "::1", "localhost") or os.environ.get("EKG_TOKEN")
+               else "; whoever reaches this address may use it, EKG_TOKEN would ask for a token")
+    _say_served(f"serving on http://{host}:{args.port} (Ctrl-C stops){exposed}",
+                {"event": "serving", "workers": workers, "provider": detector.provider,
+                 "model": detector.digest.hex()[:8]}, quiet=args.log in ("warning", "error"))
+    environment = os.environ | {
+        "EKG_BIND": f"{host}:{args.port}", "EKG_ARTIFACTS": str(Path(args.artifacts).resolve()),
+        "EKG_PROVIDER": args.provider, "EKG_WORKERS": str(workers), "EKG_LOG": args.log}
+    # glibc gives threads arenas of their own, which fill one after another for hours and look
+    # like a leak; a worker computes on few threads at a time.
+    environment.setdefault("MALLOC_ARENA_MAX", "2")
+    root = str(Path(__file__).resolve().parent.parent)
+    os.execve(sys.executable,
+              [sys.executable, "-m", "gunicorn", "--chdir", root, "--config",
+               str(Path(__file__).with_name("gunicorn_conf.py"))], environment)
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Serve, feed the server the simulated patient at real pace, print what it finds."""
+    from runtime.client import Client, RequestError
+    from runtime.simulate import simulate
+
+    port = args.port or _free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "runtime", "--artifacts", str(args.artifacts), "--provider",
+         args.provider, "serve", "--port", str(port), "--workers", "1", "--log", "warning"],
+        cwd=Path(__file__).resolve().parent.parent, stdout=subprocess.DEVNULL,
+        env=os.environ | {"EKG_DRAIN": "0"})
+    client = Client(f"http://127.0.0.1:{port}", patience=0)
+    try:
+        while True:
+            try:
+                ready = client.get("/health/ready")
+                break
+            except RequestError:
+                if server.poll() is not None:
+                    return 1  # the server has said why
+                time.sleep(0.05)
+        print(f"server ready at http://127.0.0.1:{port}, provider {ready['provider']}; "
+              f"{args.seconds:g} s of a simulated patient at {args.pace}\n", flush=True)
+        made = simulate(args.seconds, seed=args.seed)
+        counts: dict[str, int] = {}
+        chunks = _paced(made.signal, made.fs, args.pace, chunk_s=0.5)
+        for answer in client.stream(chunks, made.fs):
+            for beat in answer["beats"]:
+                counts[beat["label"]] = counts.get(beat["label"], 0) + 1
+            _print_answer(answer)
+        print("\nfound " + ", ".join(f"{counts[k]} {k}" for k in sorted(counts))
+              + "; the patient had "
+              + ", ".join(f"{made.labels.count(k)} {k}" for k in sorted(set(made.labels))))
+    finally:
+        client.close()
+        server.terminate()
+        server.wait()
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Label a part of a record, print the answer as JSON."""
+    from runtime.records import read
+    from runtime.wire import result_fields
+
+    recording = read(args.record, lead=args.lead, fs=args.fs, start_s=args.start,
+                     seconds=args.seconds)
+    detector = _detector(args)
+    result = detector.predict(recording.signal, recording.fs)
+    assert not isinstance(result, list)
+    print(json.dumps({"record": recording.name, "lead": recording.lead,
+                      **result_fields(result), "provider": detector.provider}))
+    return 0
+
+
+def annotate(args: argparse.Namespace) -> int:
+    """Write the beats of whole records as WFDB annotations (and CSV)."""
+    from tqdm import tqdm
+
+    from runtime.records import read, write_annotations, write_csv
+
+    detector = _detector(args)
+    for path in args.records:
+        recording = read(path, lead=args.lead, fs=args.fs)
+        stream, beats = detector.stream(recording.fs), []
+        with tqdm(total=round(len(recording.signal) / recording.fs), unit="s", leave=False,
+                  desc=recording.name, disable=None) as progress:
+            for piece in _pieces(recording.signal, recording.fs, PIECE_S):
+                beats += stream.push(piece)
+                progress.update(round(len(piece) / recording.fs))
+        beats += stream.finish()
+        written = write_annotations(args.out, recording.name, beats, recording.fs,
+                                    annotator=args.annotator, scores=args.scores)
+        if args.csv:
+            write_csv(args.out / f"{recording.name}.{args.annotator}.csv", beats)
+        counts = ", ".join(f"{sum(b.label == k for b in beats)} {k}"
+                           for k in sorted({b.label for b in beats})) or "no beats"
+        gaps = f"; {recording.gaps:.2%} of the signal is missing" if recording.gaps else ""
+        print(f"{written}: lead {recording.lead}, {counts}{gaps}")
+    return 0
+
+
+def stream(args: argparse.Namespace) -> int:
+    """Print a live signal's beats as they are decided, here or by a server, or show its page."""
+    from runtime.client import Client, recording_or_simulated
+
+    if args.page is not None:
+        _check_address("127.0.0.1", args.page)
+    chunks: Iterable[ArrayLike]
+    if args.source is not None and _is_feed(args.source):
+        if args.fs is None:
+            raise InputError(f"{_feed_name(args.source)} does not say its rate; give --fs in Hz.")
+        fs, units, chunks = args.fs, args.units, _live(_lines(args.source, args.fs))
+    else:
+        recording = recording_or_simulated(args.source, lead=args.lead, fs=args.fs)
+        fs, units = recording.fs, "mV"
+        chunks = _paced(recording.signal, fs, "real" if args.page is not None else args.pace,
+                        chunk_s=0.25)
+    if args.page is not None:
+        from runtime.feed import show
+
+        return show(_detector(args), chunks, fs, units=units, port=args.page,
+                    name="Live feed" if args.source in (None, "-") else Path(args.source).name)
+    if args.url:
+        with Client(args.url, bearer=args.token, patience=args.patience) as client:
+            for answer in client.stream(chunks, fs, units=units):
+                _print_answer(answer)
+        return 0
+    live = _detector(args).stream(fs)
+    for chunk in chunks:
+        _print_beats(live.push(chunk, units=units))
+    _print_beats(live.finish())
+    return 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Say what is installed, what really runs, and what is wrong."""
+    from runtime.doctor import report
+
+    return report(args.artifacts)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime", description="EKG beats and anomalies. Not a medical device.")
+    parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS,
+                        help="the folder that export wrote")
+    parser.add_argument("--provider", choices=providers.NAMES, default="auto")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function, name):  # type: ignore[no-untyped-def]
+        added = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        added.set_defaults(run=function)
+        return added
+
+    def signal_options(added, *, record):  # type: ignore[no-untyped-def]
+        if record:
+            added.add_argument("record", help="WFDB record without extension, .edf or .csv")
+        added.add_argument("--lead", help="by name; MLII or the first by default")
+        added.add_argument("--fs", type=float, help="Hz, for signal that does not say its rate")
+
+    serving = command(serve, "serve")
+    serving.add_argument("--host", default="127.0.0.1")
+    serving.add_argument("--port", type=int, default=8000)
+    serving.add_argument("--workers", type=int, help="processes; one for each core by default")
+    serving.add_argument("--log", choices=("debug", "info", "warning", "error"),
+                         default=os.environ.get("EKG_LOG", "info"),
+                         help="info tells every request, without its data")
+
+    showing = command(demo, "demo")
+    showing.add_argument("--seconds", type=float, default=60.0)
+    showing.add_argument("--pace", choices=("real", "fast"), default="real")
+    showing.add_argument("--seed", type=int, default=1)
+    showing.add_argument("--port", type=int)
+
+    one = command(predict, "predict")
+    signal_options(one, record=True)
+    one.add_argument("--start", type=float, default=0.0, help="s")
+    one.add_argument("--seconds", type=float, help="length, s; to the end by default")
+
+    many = command(annotate, "annotate")
+    many.add_argument("records", nargs="+", metavar="RECORD",
+                      help="WFDB record without extension, .edf or .csv")
+    signal_options(many, record=False)
+    many.add_argument("--out", type=Path, default=Path("."), help="folder")
+    many.add_argument("--annotator", default="ekg")
+    many.add_argument("--csv", action="store_true", help="write NAME.ekg.csv too")
+    many.add_argument("--scores", action="store_true", help="scores in the aux field")
+
+    live = command(stream, "stream")
+    live.add_argument("source", nargs="?",
+                      help="a record, or - for numbers in mV on standard input, one a line; "
+                           "the simulated patient by default")
+    signal_options(live, record=False)
+    live.add_argument("--units", default="mV", help="of a feed's numbers: mV, uV or V")
+    live.add_argument("--pace", choices=("real", "fast"), default="fast")
+    live.add_argument("--url", help="of a server that is to do the work")
+    live.add_argument("--page", type=int, metavar="PORT",
+                      help="show the signal on the monitor page, at real pace, on this machine")
+    live.add_argument("--token", default=os.environ.get("EKG_TOKEN"),
+                      help="the server's bearer token; EKG_TOKEN by default")
+    live.add_argument("--patience", type=float, default=600.0,
+                      help="s to wait for a server that is away")
+
+    command(doctor, "doctor")
+    return parser
+
+
+def _detector(args: argparse.Namespace) -> Detector:
+    return Detector.load(args.artifacts, provider=args.provider)
+
+
+def _pieces(signal: NDArray[np.floating], fs: float, seconds: float
+            ) -> Iterator[NDArray[np.floating]]:
+    size = max(1, round(seconds * fs))
+    return (signal[at : at + size] for at in range(0, len(signal), size))
+
+
+def _paced(signal: NDArray[np.floating], fs: float, pace: str, *, chunk_s: float
+           ) -> Iterator[NDArray[np.floating]]:
+    """Chunks as a live source would give them, or as fast as they are asked for."""
+    started, sent = time.monotonic(), 0.0
+    for piece in _pieces(signal, fs, chunk_s):
+        sent += len(piece) / fs
+        if pace == "real":
+            time.sleep(max(0.0, started + sent - time.monotonic()))
+        yield piece
+
+
+def _is_feed(source: str) -> bool:
+    """Whether this is no recording but something that numbers come out of, line by line."""
+    path = Path(source)
+    return source == "-" or path.is_fifo() or path.is_char_device()
+
+
+def _feed_name(source: str) -> str:
+    return "standard input" if source == "-" else source
+
+
+def _lines(source: str, fs: float) -> Iterator[list[float]]:
+    """Numbers from a feed, one a line, a quarter of a second at a time."""
+    chunk: list[float] = []
+    try:
+        feed = sys.stdin if source == "-" else open(source)  # noqa: SIM115  # closed below
+    except OSError as error:
+        raise InputError(f"{source} cannot be read ({error.strerror}).") from error
+    with feed:
+        for number, line in enumerate(feed, 1):
+            if not line.strip():
+                continue
+            try:
+                chunk.append(float(line))
+            except ValueError:
+                raise InputError(f"line {number} of {_feed_name(source)} is "
+                                 f"{line.strip()[:40]!r}; expected one number a line.") from None
+            if len(chunk) >= fs / 4:
+                yield chunk
+                chunk = []
+    yield chunk
+
+
+def _live(chunks: Iterator[list[float]]) -> Iterator[list[float]]:
+    """The same samples, read on while the taker is busy: a device does not wait.
+
+    What came in meanwhile is given as one chunk.
+    """
+    waiting: queue.SimpleQueue[list[float] | BaseException | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for chunk in chunks:
+                waiting.put(chunk)
+            waiting.put(None)
+        except BaseException as error:  # for the taker, with everything that came before
+            waiting.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        item, gathered = waiting.get(), []
+        while isinstance(item, list):
+            gathered += item
+            if waiting.empty() or len(gathered) > LARGEST_CATCH_UP:
+                break
+            item = waiting.get()
+        if gathered:
+            yield gathered
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            return
+
+
+def _check_address(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise InputError(f"cannot listen on {host}:{port} "
+                             f"({getattr(error, 'strerror', None) or error}); choose another "
+                             "with --port, or stop what uses it.") from error
+
+
+def _say_served(sentence: str, fields: dict[str, object], *, quiet: bool) -> None:
+    """Say it to people and to the log; what cannot take it now would lose every later line."""
+    try:
+        os.write(1, f"{sentence}\n".encode())
+    except OSError as error:
+        raise EkgError(f"standard output cannot be written ({error.strerror}); free its disk, or "
+                       "send it elsewhere.") from error
+    try:
+        os.write(2, b"" if quiet else f"{json.dumps(fields)}\n".encode())
+    except OSError as error:  # so this can be said on standard output only
+        os.write(1, f"error: the log, standard error, cannot be written ({error.strerror}); free "
+                    "its disk, or send it elsewhere.\n".encode())
+        sys.exit(2)
+
+
+def _print_beats(beats: Sequence[Beat]) -> None:
+    for beat in beats:
+        _print_beat(beat.time, beat.label, beat.score)
+
+
+def _print_answer(answer: dict[str, Any]) -> None:
+    for beat in answer["beats"]:
+        _print_beat(beat["time"], beat["label"], beat["score"])
+
+
+def _print_beat(time_s: float, label: str, score: float) -> None:
+    mark = "" if label == "N" else "  << anomaly"
+    print(f"{time_s:9.3f} s  {label}  {score:.2f}{mark}", flush=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Bounded work: a full server says so at once, and keeps its promise to whom it has accepted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from runtime.errors import EkgError
+
+WAIT_S = 0.05  # a queue may cost this long
+SHORTEST, LONGEST = 8, 32  # but holds so many requests at least, and at most
+OVERLOADED = 0.5  # the share of requests refused beyond which no queue is kept
+UNDER_OVERLOAD = 2  # one in work, one to follow at once
+MEMORY = 0.1  # weight of the newest request in the averages: they look back some ten
+
+
+class OverloadError(EkgError):
+    """The server has more work than it can do in time."""
+
+
+class Admission:
+    """Who may compute now, in one worker. Safe to use from threads.
+
+    Patients' chunks come in bursts, and a short queue smooths these at little cost. Under an
+    overload the same queue never empties: it adds its length to everyone's latency and lets no
+    one more through. So its bound is a time, which requests of any size can be measured by, and
+    where most are refused anyway it gives up the queue.
+
+    Parameters
+    ----------
+    changed : is told the number of requests in work whenever it changes
+    clock : gives s
+    """
+
+    def __init__(self, changed: Callable[[int], None] = lambda _: None, *,
+                 clock: Callable[[], float] = time.perf_counter):
+        self._changed, self._clock = changed, clock
+        self._lock = threading.Lock()
+        self._in_work = 0
+        self._refused = 0.0  # share of the last requests
+        self._work_s = WAIT_S / LONGEST  # of one request, were it alone
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Compute inside this.
+
+        Raises
+        ------
+        OverloadError
+            At once, where there is no room.
+        """
+        with self._lock:
+            self._refuse_if_full()
+            self._refused -= MEMORY * self._refused
+            self._in_work += 1
+            self._changed(self._in_work)
+        started = self._clock()
+        try:
+            yield
+        finally:
+            with self._lock:
+                # All in work share one core and Python's lock, so each took its part.
+                alone = (self._clock() - started) / self._in_work
+                self._work_s += MEMORY * (alone - self._work_s)
+                self._in_work -= 1
+                self._changed(self._in_work)
+
+    def check(self) -> None:
+        """Raise `OverloadError` where `work` would, before anything is spent on a request."""
+        with self._lock:
+            self._refuse_if_full()
+
+    @property
+    def room(self) -> int:
+        """Requests that may be in work at once, as things are."""
+        if self._refused > OVERLOADED:
+            return UNDER_OVERLOAD
+        return max(SHORTEST, min(LONGEST, int(WAIT_S / max(self._work_s, 1e-9))))
+
+    def _refuse_if_full(self) -> None:
+        if self._in_work < self.room:
+            return
+        self._refused += MEMORY * (1.0 - self._refused)
+        raise OverloadError("the server has more work than it can do in time; send the request "
+                            "again after the time that Retry-After says.")

@@ -1,0 +1,293 @@
+"""The HTTP server: thin views over the detector. ``python -m runtime serve`` runs it.
+
+Errors are ``application/problem+json`` (RFC 9457). The server keeps nothing of a patient: a
+stream's state travels with its client. ``openapi.json`` describes every route.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import logging
+import os
+import re
+import sys
+import time
+import uuid
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from runtime import open_inference
+from runtime.admission import Admission, OverloadError
+from runtime.errors import EkgError, InputError, StaleTokenError
+from runtime.inference import DEFAULT_ARTIFACTS, Detector
+from runtime.metrics import Metrics
+from runtime.quality import assess
+from runtime.stream import Stream, check_signal
+from runtime.wire import (
+    MAX_BODY,
+    Chunk,
+    MediaTypeError,
+    at_row,
+    beat_fields,
+    encode_token,
+    quality_fields,
+    read_chunks,
+    read_window,
+    result_fields,
+)
+
+STATUS = {StaleTokenError: 409, OverloadError: 503, MediaTypeError: 415,
+          open_inference.UnknownModelError: 404}  # any other EkgError of a request is a 400
+RETRY_AFTER_S = "1"
+MAX_DISCARDED = 256 << 20  # bytes of a body that is refused unread
+OPEN = ("/health/", "/v2/health/", "/static/")  # without a token: nothing about anyone is there
+HEADERS = {
+    "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+                               "form-action 'none'",
+}
+log = logging.getLogger("ekg")
+
+
+def create_app(detector: Detector | None = None, *, bearer: str | None = None) -> Flask:
+    """The WSGI application, warmed up.
+
+    Parameters
+    ----------
+    detector : by default loaded from ``EKG_ARTIFACTS`` on ``EKG_PROVIDER``
+    bearer : token that every request but the health checks must carry; by default ``EKG_TOKEN``
+
+    Raises
+    ------
+    SystemExit
+        With status 4 and a sentence, where the model cannot be loaded: nothing is served then.
+    """
+    app = Flask("runtime", root_path=str(Path(__file__).parent))
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.url_map.merge_slashes = False  # a redirect would be no problem+json
+    app.config["DRAINING"] = False  # gunicorn_conf.Worker sets it on SIGTERM
+    model = detector or _load()
+    metrics = Metrics()
+    admission = Admission(metrics.in_work)
+    metrics.provider(model.provider)
+    _warm_up(model)
+    _frame(app, admission, metrics, bearer or os.environ.get("EKG_TOKEN"))
+
+    @app.post("/predict")
+    def predict() -> Response:
+        with admission.work():
+            asked = read_window(request.get_data(), request.mimetype, request.args)
+            result = model.predict(asked.signal, asked.fs, units=asked.units)
+            results = result if isinstance(result, list) else [result]
+            metrics.windows([one.label for one in results])
+            metrics.beats([beat.label for one in results for beat in one.beats])
+            answer = ({"results": [result_fields(one) for one in result]}
+                      if isinstance(result, list) else result_fields(result))
+            return jsonify(answer | _origin(model))
+
+    @app.post("/stream")
+    def stream() -> Response:
+        with admission.work():
+            chunks, many = read_chunks(request.get_data(), request.mimetype, request.args)
+            answers = _push(model, chunks, many)
+            metrics.beats([beat["label"] for answer in answers for beat in answer["beats"]])
+            return jsonify(({"results": answers} if many else answers[0]) | _origin(model))
+
+    @app.get("/health/live")
+    def live() -> Response:
+        return jsonify({"status": "live"})
+
+    @app.get("/health/ready")
+    def ready() -> Response:
+        # A worker takes no connection before its model gave the golden answer and is warm.
+        if app.config["DRAINING"]:
+            return problem(503, "the server is shutting down; it finishes what it has accepted.")
+        return jsonify({"status": "ready", "ready": True, "provider": model.provider})
+
+    @app.get("/model")
+    def describe() -> Response:
+        contract = model.contract
+        return jsonify({
+            "fs": contract.fs, "units": "mV", "classes": contract.classes,
+            "delay": contract.delay / contract.fs, "trained_on": contract.trained_on,
+            "simulated": contract.simulated, "provider": model.provider,
+            "nodes": model.session.placement, "sha256": model.digest.hex(),
+        })
+
+    @app.get("/metrics")
+    def counted() -> Response:
+        return Response(metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    specification = Path(__file__).with_name("openapi.json").read_bytes()
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return Response(specification, content_type="application/json")
+
+    @app.get("/")
+    def monitor() -> Response:
+        return app.send_static_file("index.html")
+
+    app.register_blueprint(open_inference.routes(model, admission, ready))
+    return app
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An RFC 9457 answer."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status,
+            "detail": detail, "request_id": g.get("request_id", "")}
+    if request.path.startswith("/v2"):
+        body["error"] = detail  # where the Open Inference Protocol's clients look
+    if status == 503:
+        headers = {"Retry-After": RETRY_AFTER_S} | (headers or {})
+    return Response(json.dumps(body), status, headers,
+                    content_type="application/problem+json")
+
+
+def _push(model: Detector, chunks: list[Chunk], many: bool) -> list[dict[str, Any]]:
+    """Take every patient's chunk, as one batch; the answer for each."""
+    streams, signals = [], []
+    for i, chunk in enumerate(chunks):
+        try:
+            streams.append(_stream(model, chunk))
+            signals.append(check_signal(chunk.signal, units=chunk.units, dimensions=(1,)))
+        except InputError as error:
+            raise at_row(error, i, many) from None
+    found = model.push(streams, signals)
+    answers = []
+    for chunk, live, signal, beats in zip(chunks, streams, signals, found, strict=True):
+        last = live.finish() if chunk.end else []
+        answers.append({
+            "beats": [beat_fields(beat) for beat in beats + last],
+            "carry": None if chunk.end else encode_token(live.save()),
+            "decided": round(live.decided, 4), "seconds": round(live.seconds, 4),
+            "quality": quality_fields(assess(signal, live.fs) if len(signal) else None),
+        })
+    return answers
+
+
+def _stream(model: Detector, chunk: Chunk) -> Stream:
+    if chunk.token is None:
+        return model.stream(chunk.fs)  # type: ignore[arg-type]  # read_chunks asks for it then
+    live = model.resume(chunk.token)
+    if chunk.fs is not None and not abs(chunk.fs - live.fs) <= 0.01:
+        raise StaleTokenError(f"fs is {chunk.fs:g} Hz but the stream was started at {live.fs:g} "
+                              "Hz; a stream keeps its rate.")
+    return live
+
+
+def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | None) -> None:
+    """What every request goes through: identity, limits, authority, errors, counts, log."""
+
+    @app.before_request
+    def arrive() -> Response | None:
+        g.started = time.perf_counter()
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else uuid.uuid4().hex
+        if secret and not _authorized(secret):
+            return problem(401, "the request has no valid bearer token; expected the header "
+                                "'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": "Bearer"})
+        if request.method == "POST" and request.url_rule is not None:
+            # Before there is a place taken: a slow sender keeps nobody from computing.
+            return _take_body(admission)
+        return None
+
+    @app.after_request
+    def depart(response: Response) -> Response:
+        response.headers.extend({k: v for k, v in HEADERS.items() if k not in response.headers})
+        response.headers["X-Request-ID"] = g.request_id
+        rule = request.url_rule.rule if request.url_rule else "other"
+        seconds = time.perf_counter() - g.started
+        metrics.request(rule, response.status_code, seconds)
+        log.log(logging.DEBUG if rule.startswith(("/health", "/metrics")) else logging.INFO,
+                "request", extra={"fields": {
+                    "id": g.request_id, "method": request.method if rule != "other" else "other",
+                    "route": rule, "status": response.status_code,
+                    "ms": round(1000 * seconds, 3), "bytes": request.content_length or 0}})
+        return response
+
+    @app.errorhandler(EkgError)
+    def refused(error: EkgError) -> Response:
+        return problem(STATUS.get(type(error), 400), str(error))
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        methods = sorted(getattr(error, "valid_methods", None) or [])
+        details = {
+            400: "the request cannot be understood; expected what /openapi.json describes.",
+            404: "there is nothing here; expected POST /predict or /stream, or one of the routes "
+                 "in /openapi.json.",
+            405: f"this method is not for this route; expected {', '.join(methods)}.",
+            413: f"the body is larger than {MAX_BODY >> 20} MiB; send the signal in pieces to "
+                 "/stream.",
+        }
+        code = error.code or 500
+        return problem(code, details.get(code, f"{error.name}."),
+                       {"Allow": ", ".join(methods)} if methods else None)
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        log.error("unexpected error", exc_info=error, extra={"fields": {"id": g.request_id}})
+        return problem(500, "the server failed on this request; its log says where.")
+
+
+def _take_body(admission: Admission) -> Response | None:
+    """Read the body, or discard it where it is refused unread."""
+    try:
+        admission.check()
+        body, announced = request.get_data(), request.content_length
+    except (OverloadError, RequestEntityTooLarge):
+        _discard_body()
+        raise
+    except HTTPException:
+        raise
+    except Exception:  # the server below has its own types for broken chunked coding
+        body, announced = b"", 1
+    if announced is not None and len(body) != announced:  # half a signal is another signal
+        return problem(400, "the request's body ended early; expected all of it.")
+    return None
+
+
+def _discard_body() -> None:
+    """Read what is refused to its end, within reason: most clients listen only after sending."""
+    stream, left = request.environ["wsgi.input"], MAX_DISCARDED
+    with contextlib.suppress(Exception):  # the answer is the same, heard or not
+        while left > 0 and (read := len(stream.read(1 << 16))):
+            left -= read
+
+
+def _authorized(secret: str) -> bool:
+    if request.path.startswith(OPEN) or request.path == "/":
+        return True
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), secret.encode())
+
+
+def _load() -> Detector:
+    try:
+        return Detector.load(os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
+                             provider=os.environ.get("EKG_PROVIDER", "auto"))
+    except EkgError as error:
+        print(f"cannot serve: {error}", file=sys.stderr, flush=True)
+        sys.exit(4)  # gunicorn takes 4 as 'the app does not load' and stops instead of retrying
+
+
+def _warm_up(model: Detector) -> None:
+    """Run what requests will run, so that the first patient does not wait for it."""
+    stream = model.stream(250)
+    stream.push(np.sin(np.arange(500) / 40))
+    model.resume(stream.save()).finish()
+    model.predict(np.zeros(model.contract.fs), model.contract.fs)
+
+
+def _origin(model: Detector) -> dict[str, Any]:
+    return {"provider": model.provider,
+            "latency_ms": round(1000 * (time.perf_counter() - g.started), 3)}

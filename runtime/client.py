@@ -1,0 +1,219 @@
+"""A client of the server: ``python -m runtime.client`` sends a record's windows, one by one.
+
+It needs numpy only, and the standard library's HTTP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from runtime.errors import EkgError
+from runtime.records import Recording, read
+from runtime.simulate import simulate
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+RAW = "application/octet-stream"
+BUSY = (502, 503, 504)  # worth another try; a proxy says the first and the last
+
+
+class RequestError(EkgError):
+    """The server refused a request or could not be reached; the message is its sentence."""
+
+
+class Client:
+    """A keep-alive connection to a server. Not safe to use from two threads at once.
+
+    Every request can be sent again, because the server keeps nothing: after a lost connection
+    the client tries again until the server is back, and a stream goes on where it was.
+
+    Parameters
+    ----------
+    url : of the server, without a path
+    bearer : token, where the server wants one
+    timeout : s, for one answer
+    patience : s to go on trying while the server cannot be reached or is busy; 0 tries once
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, bearer: str | None = None,
+                 timeout: float = 30.0, patience: float = 60.0):
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https"):
+            raise RequestError(f"{url!r} is no server; expected something like {DEFAULT_URL}.")
+        kind = (http.client.HTTPSConnection if parts.scheme == "https"
+                else http.client.HTTPConnection)
+        self._connection = kind(host, port, timeout=timeout)
+        self._url, self._patience = url, patience
+        self._headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+
+    def predict(self, signal: ArrayLike, fs: float, *, units: str = "mV") -> dict[str, Any]:
+        """``POST /predict`` as raw float32: the server's answer."""
+        query = urlencode({"fs": repr(float(fs)), "units": units})
+        return self._send("POST", f"/predict?{query}", _raw(signal), RAW)
+
+    def stream(self, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV"
+               ) -> Iterator[dict[str, Any]]:
+        """``POST /stream`` chunk by chunk: the server's answer to each, then to the end.
+
+        The stream's token is kept here, so a server that restarts in between loses nothing.
+        """
+        carry = None
+        for chunk in chunks:
+            answer = self.push(chunk, fs, carry, units=units)
+            carry = answer["carry"]
+            yield answer
+        yield self.push((), fs, carry, units=units, end=True)
+
+    def push(self, chunk: ArrayLike, fs: float, carry: str | None = None, *, units: str = "mV",
+             end: bool = False) -> dict[str, Any]:
+        """``POST /stream`` of one chunk with the last answer's ``carry``: the server's answer."""
+        token = base64.b64decode(carry) if carry else b""
+        query = urlencode({"fs": repr(float(fs)), "units": units, "carry_bytes": len(token),
+                           "end": "true" if end else "false"})
+        return self._send("POST", f"/stream?{query}", token + _raw(chunk), RAW)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """``GET`` of a route that answers JSON."""
+        return self._send("GET", path, None, "application/json")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._connection.close()
+
+    def _send(self, method: str, path: str, body: bytes | None, kind: str) -> dict[str, Any]:
+        until = time.monotonic() + self._patience
+        for attempt in count():
+            try:
+                return self._once(method, path, body, kind)
+            except _BusyError as busy:
+                pause = max(_pause(attempt), busy.retry_after)
+                if time.monotonic() + pause > until:
+                    raise RequestError(str(busy)) from busy
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                pause = _pause(attempt)
+                if time.monotonic() + pause > until:
+                    raise RequestError(f"{self._url} does not answer ({error}); is the server "
+                                       "running? `make serve` starts it.") from error
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _once(self, method: str, path: str, body: bytes | None, kind: str) -> dict[str, Any]:
+        self._connection.request(method, path, body, self._headers | {"Content-Type": kind})
+        response = self._connection.getresponse()
+        text = response.read()
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if response.status < 300 and isinstance(answer, dict):
+            return answer
+        detail = answer.get("detail") if isinstance(answer, dict) else None
+        message = f"the server answered {response.status}: {detail or response.reason}"
+        if response.status in BUSY:
+            raise _BusyError(message, response.getheader("Retry-After"))
+        raise RequestError(message)
+
+
+class _BusyError(Exception):
+    """The server, or what stands before it, asks to come again later."""
+
+    def __init__(self, message: str, retry_after: str | None):
+        super().__init__(message)
+        seconds = retry_after or ""
+        self.retry_after = min(float(seconds), 30.0) if seconds.isdecimal() else 0.0
+
+
+def _pause(attempt: int) -> float:
+    """Back-off, s: none, then doubling up to 2 s, spread so that clients fall out of step."""
+    return 0.0 if attempt == 0 else min(0.05 * 2**attempt, 2.0) * random.uniform(0.5, 1.0)
+
+
+def _raw(samples: ArrayLike) -> bytes:
+    return np.asarray(samples, dtype="<f4").tobytes()
+
+
+def send_windows(client: Client, recording: Recording, number: int) -> int:
+    """Send one-second windows one after another, print what came back; gives the failures."""
+    samples = round(recording.fs)
+    windows = [recording.signal[i * samples : (i + 1) * samples] for i in
+               range(min(number, len(recording.signal) // samples))]
+    labels: Counter[str] = Counter()
+    times, failures, last_failure = [], 0, None
+    for window in windows:
+        started = time.perf_counter()
+        try:
+            labels[client.predict(window, recording.fs)["label"]] += 1
+        except RequestError as error:
+            failures, last_failure = failures + 1, error
+        else:
+            times.append(1000 * (time.perf_counter() - started))
+    print(f"{recording.name}, lead {recording.lead}: {len(windows)} one-second windows, "
+          f"{failures} failures")
+    if last_failure:
+        print(f"last failure: {last_failure}")
+    if times:
+        p50, p95, p99 = np.percentile(times, (50, 95, 99))
+        print("labels: " + ", ".join(f"{k} {n}" for k, n in labels.most_common()))
+        print(f"round trip: p50 {p50:.2f} ms, p95 {p95:.2f} ms, p99 {p99:.2f} ms")
+    return failures
+
+
+def recording_or_simulated(path: str | None, *, lead: str | None = None,
+                           fs: float | None = None, seconds: float = 300.0) -> Recording:
+    """The recording at this path, or where there is none, the simulated patient."""
+    if path is not None:
+        return read(path, lead=lead, fs=fs)
+    made = simulate(seconds, fs=fs or 360.0)
+    return Recording("simulated patient", "simulated", made.fs,
+                     made.signal.astype(np.float64), 0.0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; the exit status is 1 where a request failed."""
+    parser = argparse.ArgumentParser(prog="python -m runtime.client", description=__doc__)
+    parser.add_argument("record", nargs="?",
+                        help="WFDB record, .edf or .csv; the simulated patient by default")
+    parser.add_argument("--url", default=DEFAULT_URL)
+    parser.add_argument("--count", type=int, default=100, help="windows to send")
+    parser.add_argument("--lead")
+    parser.add_argument("--fs", type=float, help="Hz, for a CSV file without times")
+    parser.add_argument("--token", default=os.environ.get("EKG_TOKEN"),
+                        help="bearer token; EKG_TOKEN by default")
+    args = parser.parse_args(arguments)
+    try:
+        recording = recording_or_simulated(args.record, lead=args.lead, fs=args.fs)
+        with Client(args.url, bearer=args.token) as client:
+            failures = send_windows(client, recording, args.count)
+    except EkgError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

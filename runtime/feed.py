@@ -1,0 +1,125 @@
+"""A live signal shown on the monitor page: ``python -m runtime stream SOURCE --page PORT``.
+
+The server keeps nothing of a patient, so the signal is held by the one who has it: this process
+reads the source, keeps its last hour, and serves the page together with the model, on this machine
+only. The page asks for samples by number, so that nothing is missed or taken twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from flask import Flask, Response, jsonify, request
+from numpy.typing import ArrayLike, NDArray
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from runtime.app import create_app, problem
+from runtime.errors import InputError
+from runtime.inference import Detector
+from runtime.stream import MILLIVOLTS
+
+HOLD_S = 3600.0  # as long as the page holds
+WAIT_S = 1.0  # for the next sample, before an empty answer
+ANSWER_S = 60.0  # of signal at most
+
+
+class Feed:
+    """The samples of a live source, the newest hour of them; safe between threads."""
+
+    def __init__(self, fs: float, name: str):
+        self.fs, self.name = fs, name
+        self._chunks: list[NDArray[np.float32]] = []
+        self._start = self._end = 0  # samples
+        self._ended = False
+        self._news = threading.Condition()
+
+    def append(self, samples: NDArray[np.float32]) -> None:
+        """Take the next samples, mV; the oldest go."""
+        with self._news:
+            self._chunks.append(samples)
+            self._end += len(samples)
+            while self._end - self._start - len(self._chunks[0]) > HOLD_S * self.fs:
+                self._start += len(self._chunks.pop(0))
+            self._news.notify_all()
+
+    def end(self) -> None:
+        """No more comes."""
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def since(self, sample: int) -> tuple[int, NDArray[np.float32], bool]:
+        """What came from this sample on: where it begins, mV, whether it is the last.
+
+        Waits a moment where there is nothing yet.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._end > sample or self._ended, WAIT_S)
+            first = min(max(sample, self._start), self._end)
+            most, at, parts = int(ANSWER_S * self.fs), self._end, []
+            for chunk in reversed(self._chunks):  # mostly the newest alone is asked for
+                at -= len(chunk)
+                parts.append(chunk[max(0, first - at):])
+                if at <= first:
+                    break
+            samples = np.concatenate([np.zeros(0, np.float32), *reversed(parts)])[:most]
+            return first, samples, self._ended and first + len(samples) == self._end
+
+
+def page(detector: Detector, feed: Feed) -> Flask:
+    """The server's application, with the feed on it."""
+    app = create_app(detector)
+    describe: Callable[[], Any] = app.view_functions["describe"]
+    # From /model the page learns that there is a feed; elsewhere it need not ask in vain.
+    app.view_functions["describe"] = lambda: jsonify(
+        describe().get_json() | {"feed": {"name": feed.name, "fs": feed.fs}})
+
+    @app.get("/feed")
+    def samples() -> Response:
+        start = request.args.get("from", "0")
+        if not (start.isascii() and start.isdecimal() and len(start) < 16):
+            return problem(400, "'from' is no sample number; expected 0 or more.")
+        first, signal, ended = feed.since(int(start))
+        return Response(signal.astype("<f4").tobytes(), content_type="application/octet-stream",
+                        headers={"X-EKG-From": str(first), "X-EKG-Ended": str(int(ended))})
+
+    return app
+
+
+def show(detector: Detector, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV",
+         name: str = "Live feed", port: int = 8000) -> int:
+    """Serve the page on 127.0.0.1 and feed it the chunks, until Ctrl-C."""
+    if units not in MILLIVOLTS:
+        raise InputError(f"units {units!r} are unknown; expected one of {', '.join(MILLIVOLTS)}.")
+    feed, errors = Feed(fs, name), list[Exception]()
+    server = make_server("127.0.0.1", port, page(detector, feed), threaded=True,
+                         request_handler=_Quiet)
+
+    def read() -> None:
+        try:
+            for chunk in chunks:
+                feed.append((np.asarray(chunk, np.float64) * MILLIVOLTS[units]).astype(np.float32))
+        except Exception as error:
+            errors.append(error)
+            server.shutdown()
+        finally:
+            feed.end()
+
+    threading.Thread(target=read, daemon=True).start()
+    print(f"live on http://127.0.0.1:{server.port} (Ctrl-C stops)", flush=True)
+    server.serve_forever()
+    for error in errors:
+        raise error
+    return 0
+
+
+class _Quiet(WSGIRequestHandler):
+    """Without a line for each request: the page asks several times a second."""
+
+    protocol_version = "HTTP/1.1"  # a connection that stays
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass

@@ -1,0 +1,266 @@
+"""How gunicorn runs the server; ``python -m runtime serve`` uses it, and so can an operator.
+
+Nothing of this package is imported here: gunicorn's master reads this file before it forks, the
+package loads ONNX Runtime, that starts threads at import, and a forked worker aborts at exit
+when it tears down threads it never had.
+"""
+
+import contextlib
+import errno
+import json
+import logging
+import mmap
+import os
+import selectors
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
+
+REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
+DRAIN_S = float(os.environ.get("EKG_DRAIN", "2"))  # not ready, but still accepting
+ROWS, ROW_BYTES = 256, 8192  # of runtime.metrics: a row for each worker
+LINGER_S = 1.0  # for a request that is already on its way when the worker stops
+GAUGE_BYTES = 64  # the part of a row that ends with its worker
+
+# Memory that all workers share; pages that nobody writes cost nothing.
+counters = mmap.mmap(-1, ROWS * ROW_BYTES)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's threaded worker, with an operator's manners.
+
+    It says 'not ready' before it stops accepting, lets no slow client keep a thread, answers
+    broken HTTP as the application answers, and leaves the port as soon as the master is gone.
+    """
+
+    row = 0
+    draining = False
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.parting: deque[Any] = deque()  # answered for the last time, not yet closed
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On SIGTERM: not ready, then no more connections, then finish what was accepted."""
+        if self.draining or not self.alive:
+            return
+        self._say_not_ready()
+        leave = threading.Timer(DRAIN_S, self.method_queue.defer, (self._leave,))
+        leave.daemon = True
+        leave.start()
+
+    def _say_not_ready(self) -> None:
+        self.draining = True
+        if self.wsgi is not None:
+            self.wsgi.config["DRAINING"] = True
+
+    def _leave(self) -> None:
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        for conn in (*self.pending_conns, *self.keepalived_conns):  # nothing was asked on these
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
+        self.alive = False
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master is there; if not, its successor needs the port."""
+        alive = bool(super().is_parent_alive())
+        if not alive:
+            self._say_not_ready()
+            self._leave()
+        return alive
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a readable connection to a thread, with a limit to its patience."""
+        if not isinstance(conn.sock, PunctualSocket):
+            conn.sock = PunctualSocket(fileno=conn.sock.detach())
+            # gunicorn would let a thread wait 5 s for a new connection's first byte,
+            wait = conn.wait_for_data
+            conn.wait_for_data = lambda timeout: wait(min(timeout, 0.02))
+            # and the loop that serves everyone 2 s for a client to close its side.
+            conn.close = partial(self._part, conn, conn.close)
+        conn.sock.until = time.monotonic() + REQUEST_S
+        conn.sock.answered = False
+        super().enqueue_req(conn)
+
+    def _part(self, conn: Any, close: Callable[[], None], graceful: bool = False) -> None:
+        """Close a connection once the client has, or soon, without waiting for it here."""
+        try:
+            if not graceful:
+                raise OSError
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+        except (OSError, ValueError):
+            close()
+            return
+        self.nr_conns += 1  # it was just counted out
+        conn.close, conn.timeout = close, time.monotonic() + LINGER_S
+        self.parting.append(conn)
+
+    def _drain(self, conn: Any, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if socket.socket.recv(sock, 1 << 16):
+                return  # what it still sends is not wanted, but closing now would reset it
+        self.parting.remove(conn)
+        self._gone(conn)
+
+    def _gone(self, conn: Any) -> None:
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self) -> None:
+        """Close connections whose time is over."""
+        super().murder_pending()
+        while self.parting and self.parting[0].timeout < time.monotonic():
+            self._gone(self.parting.popleft())
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what no application sees because it is no HTTP."""
+        if getattr(client, "answered", False):
+            return  # a second answer would be taken for the next request's
+        status, title = 400, "Bad Request"
+        detail = "the request is not HTTP/1.1 that this server reads."
+        if isinstance(exc, errors.LimitRequestLine):
+            status, title, detail = 414, "URI Too Long", "the request line is too long."
+        elif isinstance(exc, errors.LimitRequestHeaders):
+            status, title = 431, "Request Header Fields Too Large"
+            detail = "the request's headers are too many or too long."
+        elif isinstance(exc, errors.ExpectationFailed):
+            status, title, detail = 417, "Expectation Failed", "expected 'Expect: 100-continue'."
+        elif req is not None and not isinstance(exc, errors.ParseException):
+            status, title = 500, "Internal Server Error"
+            detail = "the server failed on this request; its log says where."
+        logging.getLogger("ekg").log(
+            logging.ERROR if status == 500 else logging.INFO, "broken request",
+            exc_info=exc if status == 500 else None, extra={"fields": {"status": status}})
+        body = json.dumps({"type": "about:blank", "title": title, "status": status,
+                           "detail": detail})
+        with contextlib.suppress(OSError):  # nobody listens
+            client.sendall(f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
+                           f"Content-Type: application/problem+json\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+
+class PunctualSocket(socket.socket):
+    """A connection on which waiting ends at a moment, not after each byte."""
+
+    until = 0.0
+    answered = False  # something was sent since the last request came
+
+    def recv(self, *args: Any) -> bytes:  # type: ignore[override]
+        return self._punctual(super().recv, *args)
+
+    def recv_into(self, *args: Any) -> int:  # type: ignore[override]
+        return self._punctual(super().recv_into, *args)
+
+    def send(self, *args: Any) -> int:  # type: ignore[override]
+        return self._punctual(super().send, *args)
+
+    def sendall(self, *args: Any) -> None:  # type: ignore[override]
+        # The answer has its own time, counted from when there is one.
+        self.answered = True
+        self.until = time.monotonic() + REQUEST_S
+        self._punctual(super().sendall, *args)
+
+    def _punctual(self, call: Callable[..., Any], *args: Any) -> Any:
+        self.settimeout(max(self.until - time.monotonic(), 0.001))
+        try:
+            return call(*args)
+        except TimeoutError:  # gunicorn knows what to do with a connection that was reset
+            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow") from None
+
+
+class JsonLines(logging.Handler):
+    """One JSON object a line on standard error; a full disk loses lines, not requests.
+
+    Of an exception it writes type and places, not the message, which may quote a request;
+    ``EKG_LOG=debug`` adds that.
+    """
+
+    lost: Callable[[], None] = staticmethod(lambda: None)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        entry = {"time": self.moment(record.created), "level": record.levelname.lower(),
+                 "pid": record.process, "event": record.getMessage(),
+                 **getattr(record, "fields", {})}
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            entry["error"] = type(error).__name__
+            entry["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}"
+                              for frame in traceback.extract_tb(error.__traceback__)]
+            if loglevel == "debug":
+                entry["message"] = str(error)
+        try:
+            os.write(2, (json.dumps(entry) + "\n").encode())  # whole lines, from any worker
+        except OSError:
+            type(self).lost()
+
+    @staticmethod
+    def moment(seconds: float) -> str:
+        whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+def pre_fork(server: Any, worker: Worker) -> None:
+    """Give the worker a row that no living one counts in."""
+    taken = {other.row for other in server.WORKERS.values()}
+    worker.row = next(row for row in range(ROWS) if row not in taken)
+
+
+def post_fork(server: Any, worker: Worker) -> None:
+    """In the worker, before it loads the application."""
+    from runtime import metrics
+
+    metrics.attach(memoryview(counters), worker.row)
+    JsonLines.lost = staticmethod(metrics.Metrics().log_line_lost)
+    # A thread that comes back from the network or the disk waits this long for Python's lock,
+    # at most; with the default of 5 ms short requests would wait for long ones.
+    sys.setswitchinterval(0.0005)
+
+
+def child_exit(server: Any, worker: Worker) -> None:
+    """In the master: a worker that is gone has nothing in work."""
+    start = worker.row * ROW_BYTES
+    counters[start : start + GAUGE_BYTES] = bytes(GAUGE_BYTES)
+
+
+wsgi_app = "runtime.app:create_app()"
+bind = os.environ.get("EKG_BIND", "127.0.0.1:8000")
+# A process for each core, because the network runs on one thread (`serve` counts them, in the
+# cgroup too); the threads of each only wait for clients, runtime.admission says how many compute.
+workers = int(os.environ.get("EKG_WORKERS", os.cpu_count() or 1))
+worker_class = Worker
+threads = 64
+# Each worker loads its own model after the fork: ONNX Runtime does not survive one.
+preload_app = False
+timeout = 60
+graceful_timeout = int(DRAIN_S) + 30
+keepalive = 75
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+control_socket_disable = True  # gunicorn 25.1 and later would open one
+# info tells every request, warning only what is wrong; no line quotes a request.
+loglevel = os.environ.get("EKG_LOG", "info")
+if loglevel not in ("debug", "info", "warning", "error"):
+    sys.exit(f"EKG_LOG is {loglevel!r}; expected debug, info, warning or error.")
+logconfig_dict = {
+    "version": 1, "disable_existing_loggers": False,
+    "handlers": {"lines": {"()": JsonLines}},
+    "root": {"level": "WARNING", "handlers": ["lines"]},
+    "loggers": {
+        "ekg": {"level": loglevel.upper(), "handlers": ["lines"], "propagate": False},
+        "gunicorn.error": {"level": "WARNING", "handlers": ["lines"], "propagate": False},
+    },
+}

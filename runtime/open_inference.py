@@ -1,0 +1,211 @@
+"""The Open Inference Protocol, version 2: what KServe's and Triton's clients speak.
+
+It serves the network itself, as the model file has it: `ecg` and `carry` in, `probabilities` and
+`carry_out` out. Who wants beats uses ``/predict`` and ``/stream``. Triton's binary tensor
+extension is understood in both directions.
+https://github.com/kserve/open-inference-protocol
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Response, jsonify, request
+from numpy.typing import NDArray
+
+from runtime.admission import Admission
+from runtime.artifacts import FORMAT
+from runtime.errors import EkgError, InputError
+from runtime.inference import Detector
+from runtime.wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, json_object
+
+NAME = "ekg"
+HEADER = "Inference-Header-Content-Length"
+
+
+class UnknownModelError(EkgError):
+    """No model of that name is served."""
+
+
+def routes(model: Detector, admission: Admission, ready: Callable[[], Response]) -> Blueprint:
+    """The protocol's routes; ``ready`` answers the readiness questions."""
+    v2 = Blueprint("v2", __name__, url_prefix="/v2")
+    contract = model.contract
+
+    @v2.get("/health/live")
+    def live() -> Response:
+        return jsonify({"live": True})
+
+    v2.get("/health/ready")(ready)
+
+    @v2.get("")
+    def server() -> Response:
+        return jsonify({"name": "ekg", "version": str(FORMAT),
+                        "extensions": ["binary_tensor_data"]})
+
+    @v2.get("/models/<name>")
+    def metadata(name: str) -> Response:
+        _known(name)
+        return jsonify({
+            "name": NAME, "versions": [model.digest.hex()[:8]], "platform": "onnx_onnxv1",
+            "inputs": [_tensor("ecg", [-1, -1]), _tensor("carry", [-1, contract.carry_size])],
+            "outputs": [_tensor("probabilities", [-1, -1, len(contract.classes)]),
+                        _tensor("carry_out", [-1, contract.carry_size])],
+        })
+
+    @v2.get("/models/<name>/ready")
+    def model_ready(name: str) -> Response:
+        _known(name)
+        return ready()
+
+    @v2.post("/models/<name>/infer")
+    def infer(name: str) -> Response:
+        _known(name)
+        with admission.work():
+            fields, binary = _split(request.get_data())
+            tensors, wanted = _inputs(fields, binary), _wanted(fields)
+            ecg, carry = _checked(tensors, contract.hop, contract.carry_size)
+            probabilities, carry_out = model.session.run(ecg, carry)
+            answers = {"probabilities": probabilities, "carry_out": carry_out}
+            head = {"model_name": NAME, "model_version": model.digest.hex()[:8]}
+            if "id" in fields:
+                head["id"] = fields["id"]
+            return _answer(head, {name: answers[name] for name in wanted}, wanted)
+
+    return v2
+
+
+def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The request's JSON object, and the binary tensors behind it."""
+    given = request.headers.get(HEADER)
+    if given is None and request.mimetype != JSON:
+        raise MediaTypeError(f"the content type is not {JSON}; with binary tensors the header "
+                             f"{HEADER} is expected.")
+    size = given if given is not None else str(len(body))
+    if not (size.isascii() and size.isdecimal() and len(size) < 9 and int(size) <= len(body)):
+        raise InputError(f"{HEADER} is wrong; expected how many of the body's {len(body)} bytes "
+                         "are JSON.")
+    fields = json_object(body[: int(size)])
+    if fields is None or not isinstance(fields.get("inputs"), list):
+        raise InputError('the request is not the JSON object that is expected: {"inputs": '
+                         '[{"name": "ecg", "shape": [1, 360], "datatype": "FP32", "data": [...]}'
+                         ', ...]}.')
+    if "id" in fields and not (isinstance(fields["id"], str) and len(fields["id"]) <= 128):
+        raise InputError("'id' is no string of at most 128 characters.")
+    return fields, body[int(size):]
+
+
+def _inputs(fields: dict[str, Any], binary: bytes) -> dict[str, NDArray[np.float32]]:
+    tensors: dict[str, NDArray[np.float32]] = {}
+    for entry in fields["inputs"]:
+        if not isinstance(entry, dict) or entry.get("name") not in ("ecg", "carry"):
+            raise InputError("an input is not named 'ecg' or 'carry'; see /v2/models/ekg.")
+        name, shape = entry["name"], entry.get("shape")
+        if name in tensors:
+            raise InputError(f"input {name!r} is there twice.")
+        if entry.get("datatype") != "FP32":
+            raise InputError(f"the datatype of {name!r} is not FP32.")
+        if not (isinstance(shape, list) and len(shape) == 2
+                and all(type(n) is int and 0 < n <= MAX_SAMPLES for n in shape)):
+            raise InputError(f"the shape of {name!r} is no pair of positive numbers.")
+        size = _parameters(entry).get("binary_data_size")
+        if size is None:
+            values = _numbers(name, entry.get("data"))
+        elif type(size) is int and 0 <= size <= len(binary) and size % 4 == 0:
+            values, binary = np.frombuffer(binary[:size], dtype="<f4"), binary[size:]
+        else:
+            raise InputError(f"binary_data_size of {name!r} does not fit the body.")
+        if len(values) != math.prod(shape):
+            raise InputError(f"{name!r} has {len(values)} values, its shape wants "
+                             f"{math.prod(shape)}.")
+        tensors[name] = values.reshape(shape)
+    if binary:
+        raise InputError(f"{len(binary)} bytes of the body belong to no input.")
+    return tensors
+
+
+def _numbers(name: str, data: Any) -> NDArray[np.float32]:
+    """Values row by row, flat or nested as the protocol allows both."""
+    if isinstance(data, list) and data and all(isinstance(row, list) for row in data):
+        data = [value for row in data for value in row]
+    if not isinstance(data, list) or not set(map(type, data)) <= {int, float}:
+        raise InputError(f"the data of {name!r} are not numbers, flat or one list a row.")
+    try:
+        with np.errstate(over="ignore"):  # infinity is refused with the others
+            return np.array(data, dtype=np.float64).astype(np.float32)
+    except OverflowError:
+        return np.array([np.inf], dtype=np.float32)
+
+
+def _checked(tensors: dict[str, NDArray[np.float32]], hop: int, carry_size: int
+             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if "ecg" not in tensors:
+        raise InputError("the input 'ecg' is missing.")
+    ecg = tensors["ecg"]
+    batch, samples = ecg.shape
+    carry = tensors.get("carry", np.zeros((min(batch, MAX_BATCH), carry_size), dtype=np.float32))
+    if batch > MAX_BATCH or ecg.size > MAX_SAMPLES:
+        raise InputError(f"'ecg' has the shape [{batch}, {samples}]; at most {MAX_BATCH} rows and "
+                         f"{MAX_SAMPLES} samples are taken at once.")
+    if samples % hop:
+        raise InputError(f"'ecg' has {samples} samples a row; expected a multiple of {hop}.")
+    if carry.shape != (batch, carry_size):
+        raise InputError(f"'carry' has the shape {list(carry.shape)}; expected "
+                         f"[{batch}, {carry_size}], zeros or the last answer's carry_out.")
+    for name, tensor in (("ecg", ecg), ("carry", carry)):
+        # The bound keeps float32 finite all the way through the network.
+        if not (np.abs(tensor) <= 1e9).all():
+            raise InputError(f"{name!r} holds values that are not finite, or absurdly large.")
+    return ecg, carry
+
+
+def _wanted(fields: dict[str, Any]) -> dict[str, bool]:
+    """Names of the outputs that are asked for, and whether each is to be binary."""
+    binary = _parameters(fields).get("binary_data_output") is True
+    if "outputs" not in fields:
+        return dict.fromkeys(("probabilities", "carry_out"), binary)
+    outputs = fields["outputs"]
+    wanted = {}
+    for entry in outputs if isinstance(outputs, list) else [None]:
+        if not isinstance(entry, dict) or entry.get("name") not in ("probabilities", "carry_out"):
+            raise InputError("an output is not named 'probabilities' or 'carry_out'.")
+        wanted[entry["name"]] = _parameters(entry).get("binary_data", binary) is True
+    return wanted
+
+
+def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
+    parameters = entry.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InputError("'parameters' is no JSON object.")
+    return parameters
+
+
+def _answer(head: dict[str, Any], tensors: dict[str, NDArray[np.float32]],
+            binary: dict[str, bool]) -> Response:
+    outputs, blobs = [], []
+    for name, tensor in tensors.items():
+        entry = _tensor(name, list(tensor.shape))
+        if binary[name]:
+            blobs.append(tensor.astype("<f4").tobytes())
+            entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            entry["data"] = tensor.ravel().tolist()
+        outputs.append(entry)
+    text = json.dumps({**head, "outputs": outputs}).encode()
+    if not blobs:
+        return Response(text, content_type=JSON)
+    return Response(text + b"".join(blobs), content_type=RAW, headers={HEADER: str(len(text))})
+
+
+def _tensor(name: str, shape: list[int]) -> dict[str, Any]:
+    return {"name": name, "datatype": "FP32", "shape": shape}
+
+
+def _known(name: str) -> None:
+    if name != NAME:
+        raise UnknownModelError(f"there is no model of that name here; expected {NAME!r}.")
+

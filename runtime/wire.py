@@ -1,0 +1,282 @@
+"""What goes over the wire: bodies that become checked values, values that become JSON.
+
+A body is a JSON object, or raw little-endian float32 with the other fields in the query string.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.beats import Beat
+from runtime.errors import EkgError, InputError, TokenError
+from runtime.inference import Result
+from runtime.quality import Quality
+
+MAX_BODY = 16 << 20  # bytes
+MAX_SAMPLES = 2_000_000  # 92 minutes at 360 Hz, about a second of work
+MAX_BATCH = 512  # patients in one request
+JSON, RAW = "application/json", "application/octet-stream"
+PREDICT_FIELDS = ("signal", "fs", "units")
+STREAM_FIELDS = ("signal", "fs", "units", "carry", "end")
+RAW_STREAM_FIELDS = ("fs", "units", "carry_bytes", "end")
+
+Signal = NDArray[np.float32] | NDArray[np.float64]
+
+
+class MediaTypeError(EkgError):
+    """The body is of a type that is not read here."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A request to ``/predict``.
+
+    Attributes
+    ----------
+    signal : [samples] or [batch, samples], in ``units``
+    fs : Hz
+    """
+
+    signal: Signal
+    fs: float
+    units: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One patient's part of a request to ``/stream``.
+
+    Attributes
+    ----------
+    signal : [samples], in ``units``
+    fs : Hz; may be None where a token tells it
+    token : of the last answer; None where a recording starts
+    end : no more comes, so decide the last beats too
+    """
+
+    signal: Signal
+    fs: float | None
+    units: str
+    token: bytes | None
+    end: bool
+
+
+def read_window(body: bytes, kind: str, query: Mapping[str, str]) -> Window:
+    """Understand a request to ``/predict``.
+
+    Raises
+    ------
+    InputError, MediaTypeError
+    """
+    if kind == RAW:
+        _only(query, PREDICT_FIELDS[1:])
+        return Window(_floats(body), _rate(query.get("fs"), text=True), _units(query))
+    fields = _object(body, kind, query, PREDICT_FIELDS)
+    rows, many = _rows(fields["signal"])
+    if len({len(row) for row in rows}) > 1:
+        raise InputError("the rows of the signal differ in length; expected [batch, samples].")
+    return Window(np.stack(rows) if many and rows else np.empty((0, 0)) if many else rows[0],
+                  _rate(fields.get("fs")), _units(fields))
+
+
+def read_chunks(body: bytes, kind: str, query: Mapping[str, str]) -> tuple[list[Chunk], bool]:
+    """Understand a request to ``/stream``: the patients' chunks, and whether it is a batch.
+
+    In a batch ``signal`` is a list of chunks of any lengths and ``carry`` a list of tokens;
+    ``fs`` and ``end`` are one for all, or lists too. In raw form the first ``carry_bytes`` bytes
+    of the body are the token, decoded.
+
+    Raises
+    ------
+    InputError, MediaTypeError
+    """
+    if kind == RAW:
+        return [_raw_chunk(body, query)], False
+    fields = _object(body, kind, query, STREAM_FIELDS)
+    rows, many = _rows(fields["signal"])
+    units = _units(fields)
+    carries = _per_row(fields, "carry", None, len(rows), many, shared=False)
+    rates = _per_row(fields, "fs", None, len(rows), many)
+    ends = _per_row(fields, "end", False, len(rows), many)
+    chunks = []
+    for i, (signal, carry, fs, end) in enumerate(zip(rows, carries, rates, ends, strict=True)):
+        try:
+            if not isinstance(end, bool):
+                raise InputError(f"'end' is {_shown(end)}; expected true or false.")
+            token = None if carry is None else _token(carry)
+            rate = None if fs is None and token is not None else _rate(fs)
+            chunks.append(Chunk(signal, rate, units, token, end))
+        except InputError as error:
+            raise at_row(error, i, many) from None
+    return chunks, many
+
+
+def at_row(error: InputError, row: int, many: bool) -> InputError:
+    """The same error, saying which of many patients it is about."""
+    return type(error)(f"patient {row} of the batch: {error}") if many else error
+
+
+def encode_token(token: bytes) -> str:
+    """A token as answers carry it."""
+    return base64.b64encode(token).decode()
+
+
+def beat_fields(beat: Beat) -> dict[str, Any]:
+    """A beat as JSON has it."""
+    return {"time": round(beat.time, 4), "label": beat.label, "score": round(beat.score, 4)}
+
+
+def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
+    """A quality as JSON has it."""
+    return quality.to_dict() if quality else None
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    """A result as JSON has it."""
+    return {
+        "label": result.label, "anomaly": result.anomaly, "score": round(result.score, 4),
+        "probabilities": {k: round(v, 4) for k, v in result.probabilities.items()},
+        "beats": [beat_fields(beat) for beat in result.beats],
+        "quality": quality_fields(result.quality),
+    }
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that this is, or None."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _object(body: bytes, kind: str, query: Mapping[str, str], known: Sequence[str]
+            ) -> dict[str, Any]:
+    if kind != JSON:
+        raise MediaTypeError(f"the content type is {_shown(kind) if kind else 'missing'}; expected "
+                             f"{JSON} or {RAW}.")
+    if query:
+        raise InputError("the query has fields; with a JSON body they are expected in it.")
+    fields = json_object(body)
+    if fields is None or not isinstance(fields.get("signal"), list):
+        raise InputError('the body is not the JSON object that is expected: {"signal": '
+                         '[numbers in mV], "fs": Hz, "units": "mV"}.')
+    _only(fields, known)
+    return fields
+
+
+def _raw_chunk(body: bytes, query: Mapping[str, str]) -> Chunk:
+    _only(query, RAW_STREAM_FIELDS)
+    size = query.get("carry_bytes", "0")
+    # isdecimal alone would take other scripts' digits, and int() endless ones
+    if not (size.isascii() and size.isdecimal() and len(size) < 9 and int(size) <= len(body)):
+        raise InputError(f"'carry_bytes' is {_shown(size)}; expected how many bytes of the body's "
+                         f"{len(body)} are the decoded token, which come first.")
+    if query.get("end", "false") not in ("true", "false"):
+        raise InputError(f"'end' is {_shown(query['end'])}; expected true or false.")
+    token = body[: int(size)] or None
+    rate = None if "fs" not in query and token else _rate(query.get("fs"), text=True)
+    return Chunk(_floats(body[int(size):]), rate, _units(query), token,
+                 query.get("end") == "true")
+
+
+def _floats(body: bytes) -> NDArray[np.float32]:
+    if len(body) % 4:
+        raise InputError(f"the signal has {len(body)} bytes; expected little-endian float32, "
+                         "4 bytes a sample.")
+    return _bounded(np.frombuffer(body, dtype="<f4"))
+
+
+def _rows(signal: list[Any]) -> tuple[list[NDArray[np.float64]], bool]:
+    """The signal's rows, and whether there was more than one dimension."""
+    many = bool(signal) and all(isinstance(row, list) for row in signal)
+    rows = signal if many else [signal]
+    if len(rows) > MAX_BATCH:
+        raise InputError(f"the batch has {len(rows)} patients; at most {MAX_BATCH} are taken at "
+                         "once.")
+    _bounded(rows)
+    return [_numbers(row) for row in rows], many
+
+
+def _numbers(row: list[Any]) -> NDArray[np.float64]:
+    # Types are looked at one by one because numpy would take true for 1.
+    if not set(map(type, row)) <= {int, float}:
+        raise InputError("the signal is not made of numbers only; expected real numbers, "
+                         "[samples] or [batch, samples].")
+    try:
+        return np.array(row, dtype=np.float64)
+    except OverflowError:
+        return np.array([float("inf")])  # for the detector's check to name
+
+
+def _bounded(rows: Any) -> Any:
+    samples = len(rows) if isinstance(rows, np.ndarray) else sum(map(len, rows))
+    if samples > MAX_SAMPLES:
+        raise InputError(f"the signal has {samples} samples; at most {MAX_SAMPLES} are taken at "
+                         "once, send the rest to /stream.")
+    return rows
+
+
+def _per_row(fields: Mapping[str, Any], name: str, default: Any, rows: int, many: bool, *,
+             shared: bool = True) -> list[Any]:
+    """A field's value for each row: one for all, or a list of as many as there are rows."""
+    value = fields.get(name, default)
+    if not many:
+        return [value]
+    if isinstance(value, list) and len(value) == rows:
+        return value
+    if isinstance(value, list) or (not shared and value is not None):
+        raise InputError(f"'{name}' does not go with the batch; expected a list of {rows}, one "
+                         "for each patient.")
+    return [value] * rows
+
+
+def _only(fields: Mapping[str, Any], known: Sequence[str]) -> None:
+    unknown = sorted(set(fields) - set(known))
+    if unknown:
+        raise InputError(f"{_shown(unknown[0])} is unknown here; expected {', '.join(known)}.")
+
+
+def _rate(value: Any, *, text: bool = False) -> float:
+    expected = "expected the sampling rate in Hz, 100 to 1000."
+    if value is None:
+        raise InputError(f"'fs' is missing; {expected}")
+    if isinstance(value, bool) or not isinstance(value, str if text else int | float):
+        raise InputError(f"'fs' is {_shown(value)}; {expected}")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise InputError(f"'fs' is {_shown(value)}; {expected}") from None
+
+
+def _units(fields: Mapping[str, Any]) -> str:
+    units = fields.get("units", "mV")
+    if not isinstance(units, str) or len(units) > 8:  # the detector names the known ones
+        raise InputError(f"'units' is {_shown(units)}; expected mV, uV or V.")
+    return units
+
+
+def _token(carry: Any) -> bytes:
+    try:
+        if not isinstance(carry, str):
+            raise TypeError
+        return base64.b64decode(carry, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        raise TokenError("'carry' is not the token of an earlier answer; expected it unchanged, "
+                         "or null where a recording starts.") from None
+
+
+def _shown(value: Any) -> str:
+    """A value in an error's sentence, cut short."""
+    if isinstance(value, str | int | float | bool) or value is None:
+        text = repr(value[:40] if isinstance(value, str) else value)
+        return text if len(text) <= 48 else f"{text[:40]}..."
+    return f"a JSON {'object' if isinstance(value, dict) else 'array'}"

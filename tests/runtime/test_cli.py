@@ -1,0 +1,118 @@
+"""``python -m runtime``: what the commands print, write and refuse."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime import Detector
+from runtime.__main__ import main
+from runtime.records import read
+from runtime.simulate import simulate
+
+
+@pytest.fixture
+def csv_record(tmp_path: Path) -> Path:
+    signal = simulate(30, seed=1).signal
+    (tmp_path / "sim.csv").write_text("MLII\n" + "\n".join(f"{v:.5f}" for v in signal))
+    return tmp_path / "sim.csv"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main([str(a) for a in ("--provider", "cpu", *arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_predict_prints_one_json_object(
+        csv_record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "predict", csv_record, "--fs", 360, "--start", 2, "--seconds", 5)
+    answer = json.loads(out)
+    assert status == 0
+    assert answer["provider"] == "cpu"
+    assert len(answer["beats"]) >= 4
+
+
+def test_annotate_writes_what_predict_finds(
+        csv_record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        detector: Detector) -> None:
+    import wfdb
+
+    status, out, _ = run(capsys, "annotate", csv_record, "--fs", 360, "--out", tmp_path / "o",
+                         "--csv")
+    assert status == 0
+    assert "sim.ekg: lead MLII" in out
+    recording = read(csv_record, fs=360)
+    expected = detector.predict(recording.signal, 360).beats  # type: ignore[union-attr]
+    marks = wfdb.rdann(str(tmp_path / "o" / "sim"), "ekg")
+    assert marks.sample.tolist() == [round(b.time * 360) for b in expected]
+    assert marks.symbol == [b.label for b in expected]
+    assert len((tmp_path / "o" / "sim.ekg.csv").read_text().splitlines()) == len(expected) + 1
+
+
+def test_annotate_gives_the_figures_of_evaluate(
+        data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], detector: Detector
+        ) -> None:
+    import wfdb
+
+    from training import io as data_io
+    from training.evaluate import CLASSES, as_arrays, score_record
+
+    assert run(capsys, "annotate", data / "mitdb" / "228", "--out", tmp_path)[0] == 0
+    marks = wfdb.rdann(str(tmp_path / "228"), "ekg")
+    record = data_io.load("mitdb", "228", data)
+    stream = detector.stream(360)
+    beats, labels = as_arrays(stream.push(record.signal[0]) + stream.finish())
+    written = score_record(record, marks.sample, np.array(
+        [CLASSES.index(symbol) for symbol in marks.symbol]))
+    np.testing.assert_array_equal(written.confusion,
+                                  score_record(record, beats, labels).confusion)
+
+
+def test_stream_prints_beats_of_standard_input(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "\n".join(f"{v:.5f}" for v in simulate(10, seed=2).signal)
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines + "\n\n"))
+    status, out, _ = run(capsys, "stream", "-", "--fs", 360)
+    assert status == 0
+    assert len(out.splitlines()) >= 10
+
+
+def test_stream_names_the_line_that_is_no_number(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("0.1\nlead off\n"))
+    status, _, err = run(capsys, "stream", "-", "--fs", 360)
+    assert status == 2
+    assert "line 2 of standard input is 'lead off'" in err
+
+
+def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "doctor")
+    assert status == 0
+    assert "golden answer" in out
+
+
+@pytest.mark.parametrize("arguments", [
+    ("predict", "/nowhere/100"),
+    ("annotate", "/nowhere/100"),
+    ("stream", "-"),
+    ("--artifacts", "/nowhere", "predict", "x.csv"),
+    ("--artifacts", "/nowhere", "serve"),
+    ("--provider", "cuda", "predict", "x.csv", "--fs", "360"),
+    ("serve", "--host", "203.0.113.1"),
+    ("serve", "--port", "70000"),
+])
+def test_errors_are_one_sentence_and_status_2(
+        arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("\n".join(["0.0"] * 400))
+    assert main(list(arguments)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err

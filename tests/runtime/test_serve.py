@@ -1,0 +1,275 @@
+"""The server as it is run: gunicorn, its workers, its beginning and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+
+from runtime import Detector
+from runtime.client import Client, RequestError
+from runtime.simulate import simulate
+
+ROOT = Path(__file__).resolve().parents[2]
+FS = 360
+SIGNAL = simulate(10, seed=7).signal
+
+
+class Server:
+    """A real one, with two workers."""
+
+    def __init__(self, folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*RUNTIME, "--artifacts", str(artifacts), "--provider", "cpu", "serve", "--port",
+                 str(self.port), "--workers", "2"],
+                cwd=ROOT, stderr=log, stdout=log, env=os.environ | environment)
+        with Client(self.url, patience=60) as client:
+            client.get("/health/ready")
+        until = time.monotonic() + 30  # for the other worker
+        while 'ekg_workers{provider="cpu"} 2' not in self.text("/metrics"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    def text(self, path: str) -> str:
+        with urlopen(self.url + path, timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def workers(self) -> list[int]:
+        tasks = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in tasks.read_text().split()]
+
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()
+                if line.startswith("{")]
+
+
+RUNTIME = [sys.executable, "-m", "runtime"]
+linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
+
+
+@contextmanager
+def run(folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str
+        ) -> Iterator[Server]:
+    server = Server(folder, artifacts, **environment)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with run(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def exchange(server: Server, octets: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as link:
+        link.sendall(octets)
+        link.shutdown(socket.SHUT_WR)
+        received = b""
+        while piece := link.recv(1 << 16):
+            received += piece
+        return received
+
+
+@linux
+def test_the_master_loads_no_onnxruntime(server: Server) -> None:
+    # A worker forked from one that has aborts when it exits, and may hang before that.
+    assert "onnxruntime" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+    for worker in server.workers():
+        assert "onnxruntime" in Path(f"/proc/{worker}/maps").read_text()
+
+
+def test_metrics_are_of_all_workers(server: Server) -> None:
+    def answered() -> float:
+        found = re.search(r'ekg_requests_total\{route="/predict",code="200"\} (\d+)',
+                          server.text("/metrics"))
+        return float(found[1]) if found else 0.0
+
+    before = answered()
+    for _ in range(12):  # each on a connection of its own, so on either worker
+        with Client(server.url) as client:
+            client.predict(SIGNAL, FS)
+    assert answered() - before == 12
+
+
+@linux
+def test_a_killed_worker_costs_no_beat(server: Server, detector: Detector) -> None:
+    expected = [(round(b.time, 4), b.label) for b in
+                detector.predict(SIGNAL, FS).beats]  # type: ignore[union-attr]
+    client, found = Client(server.url), []
+    for i, answer in enumerate(client.stream(np.array_split(SIGNAL, 20), FS)):
+        found += [(beat["time"], beat["label"]) for beat in answer["beats"]]
+        if i in (5, 12):
+            for worker in server.workers():
+                os.kill(worker, signal.SIGKILL)
+    client.close()
+    assert found == expected
+
+
+@pytest.mark.parametrize(("octets", "status"), [
+    (b"GARBAGE\r\n\r\n", 400), (b"GET / HTTP/7.7\r\n\r\n", 400),
+    (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+    (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 300 + b"\r\n", 431),
+    (b"GET / HTTP/1.1\r\nA B: c\r\n\r\n", 400),
+    (b"POST /predict HTTP/1.1\r\nTransfer-Encoding: odd\r\n\r\n", 400),
+    (b"POST /predict HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+    (b"POST /predict?fs=360 HTTP/1.1\r\nContent-Type: application/octet-stream\r\n"
+     b"Content-Length: 4000\r\n\r\n" + bytes(2000), 400),
+    (b"POST /predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n", 400),
+    (b"POST /predict HTTP/1.1\r\nExpect: nothing\r\nContent-Length: 2\r\n\r\n{}", 417)])
+def test_broken_http_is_answered_once_and_as_a_problem(
+        server: Server, octets: bytes, status: int) -> None:
+    received = exchange(server, octets)
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert received.count(b"\r\n\r\n") == 1
+    assert b"application/problem+json" in received
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["status"] == status
+
+
+def test_a_body_that_is_too_large_is_heard_out(server: Server) -> None:
+    with pytest.raises(HTTPError) as raised:
+        urlopen(f"{server.url}/predict?fs=360", b"\0" * (40 << 20), timeout=20)
+    assert raised.value.code == 413
+    raised.value.close()
+
+
+def test_slow_clients_keep_nobody_waiting(server: Server) -> None:
+    half = b"POST /predict HTTP/1.1\r\nContent-Length: 99\r\n\r\n{"
+    links = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(150)]
+    try:
+        for link in links[:40]:
+            link.sendall(half)
+        started = time.monotonic()
+        for _ in range(4):
+            server.text("/health/live")
+        assert time.monotonic() - started < 4
+    finally:
+        for link in links:
+            link.close()
+
+
+def test_clients_that_do_not_hang_up_keep_nobody_waiting(server: Server) -> None:
+    links = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(20)]
+    try:
+        for link in links:
+            link.sendall(b"GARBAGE\r\n\r\n")
+        for link in links:
+            assert link.recv(12) == b"HTTP/1.1 400"
+        started = time.monotonic()
+        for _ in range(4):
+            server.text("/health/live")
+        assert time.monotonic() - started < 3
+    finally:
+        for link in links:
+            link.close()
+
+
+def test_sigterm_is_not_ready_then_drain_then_a_clean_end(tmp_path: Path) -> None:
+    with run(tmp_path, EKG_DRAIN="1") as server:
+        client = Client(server.url)
+        client.push(SIGNAL, FS)
+        server.process.terminate()
+        time.sleep(0.4)
+        with (Client(server.url, patience=0) as probe,
+              pytest.raises(RequestError, match="shutting down")):
+            probe.get("/health/ready")
+        assert client.push(SIGNAL, FS)["beats"]  # what is still asked is still answered
+        client.close()
+        assert server.process.wait(15) == 0
+        assert {line["level"] for line in server.lines() if "level" in line} == {"info"}
+        assert "terminate called" not in server.log.read_text()
+        requests = [line for line in server.lines() if line["event"] == "request"]
+        assert all(re.fullmatch(r"[0-9a-f]{32}", str(line["id"])) for line in requests)
+
+
+@linux
+def test_a_model_that_is_altered_later_ends_the_server(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "artifacts", tmp_path / "artifacts")
+    with run(tmp_path, tmp_path / "artifacts") as server:
+        alter(tmp_path / "artifacts" / "ekg_fused.onnx")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        assert server.process.wait(30) == 4
+        assert "is not the file that was exported" in server.log.read_text()
+
+
+def alter(file: Path) -> None:
+    with file.open("r+b") as stored:
+        stored.seek(500)
+        stored.write(b"\xff\x00")
+
+
+class TestRefusesToStart:
+    """One sentence, exit status 2, and nothing served."""
+
+    def refusal(self, *arguments: object, **streams: IO[bytes]) -> str:
+        done = subprocess.run([*RUNTIME, *map(str, arguments)], cwd=ROOT, timeout=60,
+                              text=True, check=False,
+                              stdout=streams.get("stdout", subprocess.PIPE),
+                              stderr=streams.get("stderr", subprocess.PIPE))
+        said = (done.stderr or "") + (done.stdout or "")
+        assert done.returncode == 2, said
+        assert "Traceback" not in said
+        assert len(said.strip().splitlines()) <= 2
+        return said
+
+    def test_a_port_in_use(self, server: Server) -> None:
+        assert f"cannot listen on 127.0.0.1:{server.port}" in self.refusal(
+            "serve", "--port", server.port)
+
+    @pytest.mark.parametrize("file", ["ekg_fused.onnx", "golden.npz"])
+    def test_an_altered_artifact(self, tmp_path: Path, file: str) -> None:
+        folder = tmp_path / "artifacts"
+        shutil.copytree(ROOT / "artifacts", folder)
+        alter(folder / file)
+        said = self.refusal("--artifacts", folder, "serve", "--port", free_port())
+        assert f"{file} is not the file that was exported" in said
+
+    def test_no_artifacts(self, tmp_path: Path) -> None:
+        assert "manifest.json does not exist" in self.refusal(
+            "--artifacts", tmp_path, "serve", "--port", free_port())
+
+    def test_a_missing_provider(self) -> None:
+        import onnxruntime
+
+        absent = "coreml" if sys.platform != "darwin" else "cuda"
+        if {"coreml": "CoreMLExecutionProvider", "cuda": "CUDAExecutionProvider"}[
+                absent] in onnxruntime.get_available_providers():
+            pytest.skip(f"this ONNX Runtime contains {absent}")
+        assert f"provider '{absent}'" in self.refusal(
+            "--provider", absent, "serve", "--port", free_port())
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+    @pytest.mark.parametrize("stream", ["stdout", "stderr"])
+    def test_a_full_disk_for_its_log(self, stream: str) -> None:
+        with open("/dev/full", "wb") as full:
+            said = self.refusal("--provider", "cpu", "serve", "--port", free_port(),
+                                **{stream: full})
+        assert "cannot be written (No space left on device)" in said

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runtime.quality import assess
+from runtime.quality import DOUBTFUL, Flaw, QualityPolicy, assess
 from runtime.simulate import simulate
 
 
@@ -42,3 +44,62 @@ def test_real_records_are_fit(data: Path) -> None:
     for name in ("100", "119", "208"):
         recording = read(data / "mitdb" / name, seconds=300)
         assert assess(recording.signal, recording.fs).flat < 0.01
+
+
+def test_each_second_has_its_flaws() -> None:
+    ecg = simulate(20).signal.copy()
+    ecg[5 * 360 : 7 * 360] = 0.5
+    ecg[10 * 360 + 90 : 10 * 360 + 270] += 9.0  # the amplifier jumps and comes back
+    flaws = assess(ecg, 360).seconds
+    assert len(flaws) == 20
+    assert [i for i, flaw in enumerate(flaws) if flaw & Flaw.FLAT] == [5, 6]
+    assert [i for i, flaw in enumerate(flaws) if flaw & Flaw.RAILED] == [10]
+
+
+@pytest.mark.parametrize("mains", [50.0, 60.0])
+@pytest.mark.parametrize("fs", [250.0, 360.0, 500.0])
+def test_hum_is_named_but_filtered_out_and_so_no_fault(mains: float, fs: float) -> None:
+    made = simulate(10, fs=fs)
+    quality = assess(made.signal + 0.4 * np.sin(2 * np.pi * mains * np.arange(10 * fs) / fs), fs)
+    assert quality.powerline == 1
+    assert quality.ok
+    assert assess(made.signal, fs).powerline == 0
+
+
+def test_a_baseline_storm_is_seen() -> None:
+    made = simulate(20)
+    storm = 12 * np.sin(2 * np.pi * 0.5 * np.arange(len(made.signal)) / 360)
+    assert assess(made.signal + storm, 360).baseline > 0.5
+    assert assess(made.signal + storm / 16, 360).baseline == 0
+
+
+def test_the_policy_is_the_users() -> None:
+    made = simulate(10, noise_mv=0.0)
+    assert assess(made.signal, 360, QualityPolicy(flat_mv=5.0)).flat == 1
+
+
+@given(rate=st.sampled_from((100.0, 128.0, 250.0, 257.0, 360.0, 1000.0)),
+       samples=st.integers(1, 3000), seed=st.integers(0, 100))
+def test_any_signal_is_judged(rate: float, samples: int, seed: int) -> None:
+    ecg = np.random.default_rng(seed).standard_normal(samples)
+    quality = assess(ecg, rate)
+    assert len(quality.seconds) == max(1, samples // round(rate))
+    for share in ("flat", "clipped", "baseline", "noise", "powerline"):
+        assert 0 <= getattr(quality, share) <= 1
+    assert set(quality.to_dict()) >= {"ok", "flat", "noise"}
+
+
+def test_muscle_noise_is_seen_where_it_is(data: Path) -> None:
+    from training import fit_rhythm, io
+
+    if not (data / "nstdb").is_dir():
+        pytest.skip("nstdb is not among the recordings at hand")
+    record = io.load("mitdb", "101", data)  # a design record, with the design half of the noise
+    noise = fit_rhythm.first_half(io.load("nstdb", "ma", data).signal[0])
+    mixed, noisy = fit_rhythm.mix(record, noise, -6.0)
+    seconds = np.array([bool(f & DOUBTFUL) for f in assess(mixed, 360).seconds])
+    inside = np.zeros(len(seconds), dtype=bool)
+    for start, end in noisy.astype(int):
+        inside[start:end] = True
+    assert seconds[inside].mean() > 0.8
+    assert seconds[~inside].mean() < 0.02

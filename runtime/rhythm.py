@@ -1,0 +1,675 @@
+"""From beats and signal to rhythm events: pauses, runs, fibrillation, each with its rule.
+
+`Rhythm` is fed what a stream decides and gives events as they begin and end. It works second by
+second on a fixed clock, so a stream cut anywhere gives the events of the whole. Where the signal
+is bad (`runtime.quality`) beats and their absence count for nothing. Limits are in
+`RhythmPolicy`; `docs/rhythm.md` says how they were chosen and what they find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import waveform
+from runtime.beats import CLASSES, Beat
+from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of
+
+FS = 360  # Hz, of the signal that `Rhythm.push` takes
+LARGEST_SAVED = 600  # numbers in a saved state, 2.4 kB: real ones have 400 to 500
+ATRIAL_INTERVALS = 32  # intervals that atrial fibrillation is told from
+VF, VT, AF = "ventricular_fibrillation", "ventricular_tachycardia", "atrial_fibrillation"
+# From the gravest to the mildest; a rhythm is named after the gravest event that lasts.
+KINDS = (VF, "asystole", VT, "ventricular_run", "pause", AF, "supraventricular_run",
+         "tachycardia", "bradycardia", "couplet", "bigeminy", "trigeminy")
+_RUNS = (VT, "ventricular_run", "supraventricular_run")
+_PATTERNS = ("bigeminy", "trigeminy")  # one and two other beats between
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something in the rhythm that is worth knowing.
+
+    Attributes
+    ----------
+    kind : one of `KINDS`
+    start : s from the recording's start
+    end : s; None while it lasts. The same event comes again, with its end, when it is over.
+    confidence : 0 to 1: mean score of its beats, or the model's probability
+    rule : what was found, in words
+    """
+
+    kind: str
+    start: float
+    end: float | None
+    confidence: float
+    rule: str
+
+
+@dataclass(frozen=True)
+class RhythmPolicy:
+    """What makes an event.
+
+    Attributes
+    ----------
+    pause_s, asystole_s : between two beats; without any beat
+    slow, slow_beats : bradycardia is a mean rate below so many a minute over so many beats
+    fast, fast_beats : tachycardia is one above
+    hysteresis : beats a minute back inside the limit before either ends
+    run_beats : V or S beats in a row that make a run; two V are a couplet
+    vt_rate : beats a minute from which on a run of V beats is ventricular tachycardia
+    pattern_beats : V beats, each after one or two others, that make bi- or trigeminy
+    least_confidence : mean score of its beats below which no run or pattern begins
+    af_on, af_off : log-odds of irregularity at which atrial fibrillation begins and ends
+    af_least_s : shorter episodes are not reported
+    vf_on, vf_off : mean log-odds of fibrillation at which it begins and ends
+    vf_seconds : windows, one each second, in that mean
+    vf_least_s : shorter episodes are not reported
+    hold_s : so long an episode outlives signal that cannot be read
+    """
+
+    pause_s: float = 2.0
+    asystole_s: float = 4.0
+    slow: float = 50.0
+    slow_beats: int = 5
+    fast: float = 120.0
+    fast_beats: int = 10
+    hysteresis: float = 5.0
+    run_beats: int = 3
+    vt_rate: float = 100.0
+    pattern_beats: int = 3
+    least_confidence: float = 0.7
+    af_on: float = 0.0
+    af_off: float = -2.0
+    af_least_s: float = 30.0
+    vf_on: float = 1.5
+    vf_off: float = 0.0
+    vf_seconds: int = 5
+    vf_least_s: float = 3.0
+    hold_s: float = 30.0
+
+
+class Rhythm:
+    """The events of one signal. Times inside are samples at 360 Hz.
+
+    Attributes
+    ----------
+    limit : sample at which the recording ends; later signal and beats are not its own
+    """
+
+    def __init__(self, policy: RhythmPolicy | None = None, quality: QualityPolicy | None = None):
+        self.policy, self.quality = policy or RhythmPolicy(), quality or QualityPolicy()
+        self.limit: int | None = None
+        self._signal = _Signal(self.quality)
+        self._second = 0  # the next second to be judged
+        self._waiting: list[_Beat] = []  # beats of seconds not judged yet
+        self._open: dict[str, _Open] = {}
+        self._events: list[Event] = []
+        self._last: _Beat | None = None  # the last beat, unless a gap followed
+        self._clear = 0  # since this sample there was neither a beat nor a flaw
+        self._seen = 0  # the last beat's sample, whatever followed
+        self._intervals: list[int] = []  # the last RR intervals without a gap
+        self._normal: list[int] = []  # the last RR intervals between N or S beats
+        self._marks: list[int] = []  # where each of these ends
+        self._run = _Run()
+        self._pattern = _Pattern()
+        self._odds: list[float] = []  # of fibrillation, the last readable windows
+        self._flaw = Flaw.NONE
+
+    @property
+    def heart_rate(self) -> float | None:
+        """Beats a minute over the last few beats; None where they cannot be trusted."""
+        recent = self._intervals[-8:]
+        return 60.0 * FS / float(np.median(recent)) if len(recent) >= 2 else None
+
+    @property
+    def rhythm(self) -> str:
+        """The gravest event that lasts; else ``unreadable`` or ``regular``."""
+        lasting = [kind for kind in KINDS if kind in self._open]
+        return lasting[0] if lasting else "unreadable" if self._flaw & DOUBTFUL else "regular"
+
+    @property
+    def flaws(self) -> Flaw:
+        """What is wrong with the newest second that was judged."""
+        return self._flaw
+
+    def push(self, beats: Iterable[Beat], signal: NDArray[np.float32], decided: float
+             ) -> list[Event]:
+        """Take what a stream has decided, give the events that began or ended.
+
+        Parameters
+        ----------
+        beats : in order of time, all before ``decided``
+        signal : float32 [samples], mV at 360 Hz, what follows the signal pushed before
+        decided : s; no beat will come before this moment
+        """
+        if self.limit is not None:
+            signal = signal[: max(0, self.limit - self._signal.taken)]
+        self._signal.push(signal)
+        self._waiting += [_Beat(round(beat.time * FS), CLASSES.index(beat.label),
+                                float(np.float32(beat.score))) for beat in beats]
+        while self._signal.windows and (self._second + 1) <= decided + 1e-9:
+            self._judge(*self._signal.verdict(self._second))
+        return self._drain()
+
+    def finish(self) -> list[Event]:
+        """The last events; what lasts ends with the signal."""
+        end = self._signal.taken
+        self._waiting = [beat for beat in self._waiting if beat.sample < end]
+        for flaws, readable, odds, noise in self._signal.rest(self._second):
+            self._judge(flaws, readable, odds, noise)
+        self._end_run(complete=True)
+        self._end_pattern()
+        for kind in list(self._open):
+            self._close(kind, end)
+        return self._drain()
+
+    def save(self) -> NDArray[np.float32]:
+        """The whole state but for the signal short of a second, up to `LARGEST_SAVED` numbers."""
+        at, signal, run, pattern = self._second * FS, self._signal, self._run, self._pattern
+        last = self._last
+        head = [
+            *divmod(self._second, _SPLIT), *_split(signal.taken - at), *_split(self._clear - at),
+            *_split(self._seen - at), signal.low if signal.taken >= FS else 0.0,
+            signal.high if signal.taken >= FS else 0.0, *signal.newest, int(self._flaw),
+            run.label, run.count, *_split(run.start - at), *_split(run.end - at), run.scores,
+            pattern.gap, pattern.count, *_split(pattern.start - at), *_split(pattern.end - at),
+            pattern.scores, pattern.others, pattern.last]
+        rows: tuple[Sequence[Sequence[float]], ...] = (
+            [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
+            signal.windows,
+            [(*_split(beat.sample - at), beat.label, beat.score)
+             for beat in (*self._waiting, *([last] if last else []))],
+            [[bool(last)]], [[v] for v in self._intervals], [[v] for v in self._normal],
+            [_split(v - at) for v in self._marks], [[v] for v in self._odds],
+            [(KINDS.index(kind), *_split(o.start - at), o.total, o.count, o.told,
+              *_split(o.last - at)) for kind, o in self._open.items()])
+        return np.array([*(len(row) for row in rows),
+                         *(value for row in rows for item in row for value in item)],
+                        dtype=np.float32)
+
+    @classmethod
+    def restore(cls, state: NDArray[np.float32], recent: NDArray[np.float32],
+                policy: RhythmPolicy | None = None, quality: QualityPolicy | None = None
+                ) -> Rhythm:
+        """What `save` gave.
+
+        Parameters
+        ----------
+        recent : float32 [samples], the last signal pushed, at least what is short of a second
+
+        Raises
+        ------
+        ValueError
+            The state is damaged.
+        """
+        rhythm = cls(policy, quality)
+        try:
+            (head,), slow, flaws, windows, beats, last, *rest = _unpack(state)
+            rhythm._put_head(head, recent)
+            at = rhythm._second * FS
+            found = [_Beat(at + _joined(*b[:2]), int(b[2]), b[3]) for b in beats]
+            if last[0][0]:
+                rhythm._last = found.pop()
+            rhythm._waiting = found
+            intervals, normal, marks, odds, lasting = rest
+            rhythm._intervals, rhythm._normal = ([max(1, int(v)) for v, in row]
+                                                 for row in (intervals, normal))
+            rhythm._marks = [at + _joined(*row) for row in marks]
+            rhythm._odds = [v for v, in odds]
+            rhythm._open = {KINDS[int(kind)]: _Open(at + _joined(a, b), total, int(count),
+                                                    bool(told), at + _joined(c, d))
+                            for kind, a, b, total, count, told, c, d in lasting}
+            signal = rhythm._signal
+            signal.slow = np.array(slow, dtype=np.float32).reshape(-1)
+            signal.flaws, signal.windows = [int(v) for v, in flaws], [(a, b) for a, b in windows]
+            rhythm._check()
+        except (IndexError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError("the rhythm's state is damaged.") from error
+        return rhythm
+
+    def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
+        (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, label, count, i, j, k, m, scores,
+         gap, times, n, o, p, q, total, others, last) = head
+        self._second = at = _joined(a, b)
+        at *= FS
+        signal = self._signal
+        signal.taken, self._clear, self._seen = (at + _joined(*pair)
+                                                 for pair in ((c, d), (e, f), (g, h)))
+        if signal.taken >= FS:
+            signal.low, signal.high = low, high
+        signal.newest, self._flaw = (odds, noise), Flaw(int(flaw))
+        self._run = _Run(int(label), int(count), at + _joined(i, j), at + _joined(k, m), scores)
+        self._pattern = _Pattern(int(gap), int(times), at + _joined(n, o), at + _joined(p, q),
+                                 total, int(others), last)
+        short = signal.taken % FS
+        if signal.taken < 0 or short > len(recent):
+            raise ValueError("signal is missing")
+        signal.pending = recent[len(recent) - short:].copy()
+
+    def _check(self) -> None:
+        """Refuse a state that `save` cannot have given."""
+        signal = self._signal
+        whole, base = signal.taken // FS, max(0, self._second - waveform.WINDOW_S // 2)
+        if not (
+            0 <= self._second <= whole + 1
+            and len(signal.flaws) == whole - base
+            and len(signal.windows) == max(0, whole - base - waveform.WINDOW_S + 1)
+            and len(signal.slow) == min(whole, waveform.WINDOW_S - 1) * waveform.RATE
+            and all(0 <= flaw < 64 for flaw in signal.flaws)
+            and all(0 <= beat.label < len(CLASSES) for beat in self._waiting)
+            and len(self._normal) == len(self._marks) <= ATRIAL_INTERVALS
+            and min(self._run.count, self._pattern.count, self._pattern.gap) >= 0
+        ):
+            raise ValueError("sizes do not fit")
+
+    def _judge(self, flaws: int, readable: bool, odds: float, noise: float) -> None:
+        """Go through one second, everything about it being known."""
+        start, end = self._second * FS, (self._second + 1) * FS
+        self._second += 1
+        if noise >= self.quality.noise:
+            flaws |= Flaw.NOISE
+        self._flaw = Flaw(flaws)
+        self._fibrillation(start, odds if readable else None)
+        beats = [beat for beat in self._waiting if beat.sample < end]
+        self._waiting = self._waiting[len(beats):]
+        if flaws & DOUBTFUL or VF in self._open:
+            self._gap(start, end)
+            return
+        for beat in beats:
+            self._beat(beat)
+        if end - self._clear >= self.policy.asystole_s * FS and "asystole" not in self._open:
+            self._begin("asystole", self._clear, 1.0)
+
+    def _gap(self, start: int, end: int) -> None:
+        """What lies in a bad second, or in fibrillation, is neither a beat nor a pause."""
+        self._end_run(complete=False)
+        self._end_pattern()
+        self._last, self._clear, self._intervals = None, end, []
+        for kind in set(self._open) - {VF, AF}:  # these outlive it
+            self._close(kind, start if kind == "asystole" else self._seen)
+        if AF in self._open and end - self._seen > self.policy.hold_s * FS:
+            self._end_atrial(self._seen)
+
+    def _beat(self, beat: _Beat) -> None:
+        previous, policy = self._last, self.policy
+        waited = "asystole" in self._open
+        if waited:
+            self._close("asystole", beat.sample)
+        self._last, self._clear, self._seen = beat, beat.sample, beat.sample
+        for kind, lasting in self._open.items():
+            if kind not in (VF, AF):
+                lasting.add(beat.score)
+        if previous is not None:
+            interval = max(1, beat.sample - previous.sample)
+            if interval >= policy.pause_s * FS and not waited:
+                self._emit("pause", previous.sample, beat.sample, min(previous.score, beat.score))
+            self._intervals = [*self._intervals, interval][-max(policy.fast_beats, 8):]
+            self._rate(beat.sample)
+            if previous.normal and beat.normal:
+                self._atrial(interval, beat.sample)
+        self._extend_run(beat)
+        self._extend_pattern(beat)
+
+    def _rate(self, now: int) -> None:
+        """Bradycardia and tachycardia, with hysteresis."""
+        policy = self.policy
+        for kind, count, limit, sign in (
+                ("bradycardia", policy.slow_beats, policy.slow, -1),
+                ("tachycardia", policy.fast_beats, policy.fast, 1)):
+            intervals = self._intervals[-count:]
+            if len(intervals) < count:
+                continue
+            rate = 60.0 * FS * count / sum(intervals)
+            if kind not in self._open and sign * (rate - limit) > 0:
+                self._begin(kind, now - sum(intervals), self._last.score if self._last else 0.0)
+            elif kind in self._open and sign * (rate - limit) < -policy.hysteresis:
+                self._close(kind, now)
+
+    def _extend_run(self, beat: _Beat) -> None:
+        """Couplets and runs of V beats, runs of S beats."""
+        run = self._run
+        if beat.label != run.label:
+            self._end_run(complete=True)
+            if beat.label not in (_V, _S):
+                return
+            run = self._run = _Run(beat.label, 0, beat.sample, beat.sample, 0.0)
+        run.count, run.end, run.scores = run.count + 1, beat.sample, run.scores + beat.score
+        if (run.count < self.policy.run_beats or run.confidence < self.policy.least_confidence
+                or not self._open.keys().isdisjoint(_RUNS)):
+            return
+        rate = 60.0 * FS * (run.count - 1) / max(1, run.end - run.start)
+        if run.label == _V:
+            kind = VT if rate >= self.policy.vt_rate else "ventricular_run"
+        elif AF not in self._open:  # where every beat is irregular, S means little
+            kind = "supraventricular_run"
+        else:
+            return
+        self._begin(kind, run.start, run.confidence)
+
+    def _end_run(self, *, complete: bool) -> None:
+        run, self._run = self._run, _Run()
+        if (complete and run.label == _V and run.count == 2
+                and run.confidence >= self.policy.least_confidence):
+            self._emit("couplet", run.start, run.end, run.confidence)
+        for kind in _RUNS:
+            if kind in self._open:
+                self._close(kind, run.end)
+
+    def _extend_pattern(self, beat: _Beat) -> None:
+        """Bigeminy and trigeminy: V beats with one or two others between."""
+        pattern = self._pattern
+        if beat.label != _V:
+            pattern.others += 1
+            if pattern.count >= 2 and pattern.others > pattern.gap:
+                self._end_pattern()  # but its last beat may begin another
+                self._pattern = _Pattern(0, 1, pattern.end, pattern.end, pattern.last,
+                                         pattern.others, pattern.last)
+            return
+        if pattern.count >= 2 and pattern.others == pattern.gap:
+            pattern.count += 1
+            pattern.scores += beat.score
+        elif pattern.count and pattern.others in (1, 2):
+            self._end_pattern()
+            pattern = self._pattern = _Pattern(pattern.others, 2, pattern.end, pattern.end,
+                                               pattern.last + beat.score)
+        else:
+            self._end_pattern()
+            pattern = self._pattern = _Pattern(0, 1, beat.sample, beat.sample, beat.score)
+        pattern.others, pattern.end, pattern.last = 0, beat.sample, beat.score
+        confidence = pattern.scores / pattern.count
+        kind = _PATTERNS[pattern.gap - 1]
+        if (pattern.count >= self.policy.pattern_beats and kind not in self._open
+                and confidence >= self.policy.least_confidence):
+            self._begin(kind, pattern.start, confidence)
+
+    def _end_pattern(self) -> None:
+        pattern, self._pattern = self._pattern, _Pattern()
+        for kind in _PATTERNS:
+            if kind in self._open:
+                self._close(kind, pattern.end)
+
+    def _atrial(self, interval: int, now: int) -> None:
+        """Atrial fibrillation: intervals between N or S beats that follow no order."""
+        self._normal = [*self._normal, interval][-ATRIAL_INTERVALS:]
+        self._marks = [*self._marks, now][-ATRIAL_INTERVALS:]
+        if len(self._normal) < ATRIAL_INTERVALS:
+            return
+        odds = atrial_odds(self._normal)
+        middle = self._marks[ATRIAL_INTERVALS // 2]  # the moment that the intervals speak of
+        if AF in self._open:
+            self._open[AF].add(_probability(odds))
+            if odds < self.policy.af_off:
+                self._end_atrial(middle)
+        elif odds >= self.policy.af_on:
+            # Quietly: it is told once it has lasted.
+            self._open[AF] = _Open(middle, _probability(odds), 1, False)
+        if AF in self._open:
+            self._tell(AF, now, self.policy.af_least_s)
+
+    def _end_atrial(self, end: int) -> None:
+        self._close(AF, max(end, self._open[AF].start))
+
+    def _fibrillation(self, start: int, odds: float | None) -> None:
+        """Ventricular fibrillation or flutter, on the signal alone; None: unreadable."""
+        policy = self.policy
+        if odds is None:
+            if VF in self._open and start - self._open[VF].last > policy.hold_s * FS:
+                self._close(VF, self._open[VF].last)
+            return
+        limit = waveform.LARGEST
+        self._odds = [*self._odds, float(np.clip(odds, -limit, limit))][-policy.vf_seconds:]
+        mean = sum(self._odds) / len(self._odds)
+        if VF in self._open:
+            self._open[VF].add(_probability(mean))
+            self._open[VF].last = start + FS
+            if mean < policy.vf_off:
+                self._close(VF, start)
+        elif mean >= policy.vf_on:
+            back = sum(value > 0 for value in self._odds) - 1
+            self._open[VF] = _Open(max(0, start - back * FS), _probability(mean), 1, False,
+                                   start + FS)
+        if VF in self._open:
+            self._tell(VF, start + FS, policy.vf_least_s)
+
+    def _begin(self, kind: str, start: int, confidence: float) -> None:
+        self._open[kind] = _Open(start, confidence, 1, True)
+        self._emit(kind, start, None, confidence)
+
+    def _tell(self, kind: str, now: int, least_s: float) -> None:
+        """Report an episode once it has lasted long enough."""
+        lasting = self._open[kind]
+        if not lasting.told and now - lasting.start >= least_s * FS:
+            lasting.told = True
+            self._emit(kind, lasting.start, None, lasting.confidence)
+
+    def _close(self, kind: str, end: int) -> None:
+        lasting = self._open.pop(kind)
+        if lasting.told:
+            self._emit(kind, lasting.start, max(end, lasting.start), lasting.confidence)
+
+    def _emit(self, kind: str, start: int, end: int | None, confidence: float) -> None:
+        self._events.append(Event(kind, start / FS, None if end is None else end / FS,
+                                  round(confidence, 4), self._rule(kind)))
+
+    def _drain(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def _rule(self, kind: str) -> str:
+        p = self.policy
+        return {
+            VF: f"signal looks like fibrillation or flutter, mean log-odds of {p.vf_seconds} "
+                f"windows at least {p.vf_on:g}",
+            "asystole": f"no beat for {p.asystole_s:g} s in readable signal",
+            VT: f"{p.run_beats} or more V beats in a row at {p.vt_rate:g}/min or more",
+            "ventricular_run": f"{p.run_beats} or more V beats in a row below {p.vt_rate:g}/min",
+            "pause": f"{p.pause_s:g} s or more between two beats",
+            AF: f"{ATRIAL_INTERVALS} intervals without order, log-odds at least {p.af_on:g}, "
+                f"for {p.af_least_s:g} s",
+            "supraventricular_run": f"{p.run_beats} or more S beats in a row",
+            "tachycardia": f"mean of {p.fast_beats} intervals above {p.fast:g}/min",
+            "bradycardia": f"mean of {p.slow_beats} intervals below {p.slow:g}/min",
+            "couplet": "two V beats in a row",
+            "bigeminy": f"{p.pattern_beats} or more V beats, each after one other",
+            "trigeminy": f"{p.pattern_beats} or more V beats, each after two others",
+        }[kind]
+
+
+def atrial_odds(intervals: Sequence[int]) -> float:
+    """Log-odds that RR intervals come from atrial fibrillation.
+
+    Two features: the share of pairs that differ by more than 5 % of the median, and how much
+    rarer it is that two successive intervals both find a match (within 8 %) than that one does:
+    the conditional entropy of Lake and Moorman (Am J Physiol 300, 2011), near 0 for any order.
+
+    Parameters
+    ----------
+    intervals : RR intervals between beats that are not V, in any unit
+    """
+    features = np.array([irregularity(intervals)])
+    return float(waveform.models()["atrial"].log_odds(features)[0])
+
+
+def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
+    """The two features of `atrial_odds`."""
+    values = np.asarray(intervals, dtype=np.float64)
+    size = len(values)
+    apart = np.abs(values[:, None] - values) / max(float(np.median(values)), 1e-9)
+    match = apart < 0.08
+    single = (match.sum() - size) / (size * (size - 1))
+    double = ((match[1:, 1:] & match[:-1, :-1]).sum() - (size - 1)) / ((size - 1) * (size - 2))
+    return (float((apart > 0.05).sum() / (size * (size - 1))),
+            float(np.log((double + 0.005) / (single + 0.005))))
+
+
+def closed(events: Iterable[Event]) -> list[Event]:
+    """Only the events that have ended, in order of their start."""
+    return sorted((event for event in events if event.end is not None),
+                  key=lambda event: (event.start, KINDS.index(event.kind)))
+
+
+_S, _V = CLASSES.index("S"), CLASSES.index("V")
+_SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
+_WIDTHS = (29, 1, 1, 2, 4, 1, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+
+
+def _split(position: int) -> tuple[int, int]:
+    return divmod(position, _SPLIT)
+
+
+def _joined(high: float, low: float) -> int:
+    return int(high) * _SPLIT + int(low)
+
+
+def _unpack(state: NDArray[np.float32]) -> list[list[list[float]]]:
+    """The parts of a state, each a list of rows."""
+    numbers = np.asarray(state, dtype=np.float32)
+    counts = numbers[: len(_WIDTHS)].astype(np.float64)
+    sizes = counts * _WIDTHS
+    if (len(counts) != len(_WIDTHS) or not np.isfinite(numbers).all() or (counts < 0).any()
+            or (counts % 1).any() or len(_WIDTHS) + sizes.sum() != len(numbers)):
+        raise ValueError("lengths do not fit")
+    parts = np.split(numbers[len(_WIDTHS):], np.cumsum(sizes.astype(np.int64))[:-1])
+    return [part.astype(np.float64).reshape(-1, width).tolist()
+            for part, width in zip(parts, _WIDTHS, strict=True)]
+
+
+def _probability(odds: float) -> float:
+    return float(1 / (1 + np.exp(-np.clip(odds, -50.0, 50.0))))
+
+
+@dataclass(frozen=True)
+class _Beat:
+    sample: int
+    label: int
+    score: float
+
+    @property
+    def normal(self) -> bool:
+        """Conducted from the atria: N or S."""
+        return self.label <= _S
+
+
+@dataclass
+class _Open:
+    """An event that lasts: told or not yet; ``last`` is where it was last confirmed."""
+
+    start: int
+    total: float
+    count: int
+    told: bool
+    last: int = 0
+
+    def add(self, confidence: float) -> None:
+        self.total, self.count = self.total + confidence, self.count + 1
+
+    @property
+    def confidence(self) -> float:
+        return self.total / max(1, self.count)
+
+
+@dataclass
+class _Run:
+    """Beats of one class in a row."""
+
+    label: int = -1
+    count: int = 0
+    start: int = 0
+    end: int = 0
+    scores: float = 0.0
+
+    @property
+    def confidence(self) -> float:
+        return self.scores / max(1, self.count)
+
+
+@dataclass
+class _Pattern:
+    """V beats at equal distance: ``gap`` others between, ``others`` since the last."""
+
+    gap: int = 0
+    count: int = 0
+    start: int = 0
+    end: int = 0
+    scores: float = 0.0
+    others: int = 0
+    last: float = 0.0
+
+
+_UNKNOWN = -100.0  # log-odds of what cannot be told, signal shorter than a window
+
+
+class _Signal:
+    """Judges whole seconds of signal as soon as they are complete."""
+
+    def __init__(self, policy: QualityPolicy):
+        self.policy = policy
+        self.taken = 0  # samples
+        self.pending = np.zeros(0, dtype=np.float32)  # short of a second
+        self.slow = np.zeros(0, dtype=np.float32)  # the last 4 s at `waveform.RATE`
+        self.low, self.high = np.inf, -np.inf  # the signal's extremes so far, mV
+        # From two seconds before the next to be judged on: the flaws of each second, and the
+        # log-odds of fibrillation and noise of the window that starts there.
+        self.flaws: list[int] = []
+        self.windows: list[tuple[float, float]] = []
+        self.newest = (_UNKNOWN, _UNKNOWN)  # window
+
+    def push(self, signal: NDArray[np.float32]) -> None:
+        self.taken += len(signal)
+        ready = np.concatenate([self.pending, signal])
+        whole = len(ready) // FS
+        self.pending = ready[whole * FS:].copy()
+        if whole:
+            self._take(ready[: whole * FS].reshape(whole, FS))
+
+    def _take(self, rows: NDArray[np.float32]) -> None:
+        low = np.minimum.accumulate(np.append(self.low, rows.min(axis=1)))[1:]
+        high = np.maximum.accumulate(np.append(self.high, rows.max(axis=1)))[1:]
+        self.low, self.high = float(low[-1]), float(high[-1])
+        self.flaws += flaws_of(rows, FS, self.policy, low, high).tolist()
+        slow = rows.reshape(-1, FS // waveform.RATE).mean(axis=1)
+        self.slow = np.concatenate([self.slow, slow])
+        pieces = waveform.windows(self.slow.astype(np.float64))
+        if len(pieces):
+            features = waveform.features(pieces)
+            odds = [waveform.models()[name].log_odds(features).astype(np.float32).tolist()
+                    for name in ("fibrillation", "noise")]
+            self.windows += zip(*odds, strict=True)
+            self.newest = self.windows[-1]
+        self.slow = self.slow[-(waveform.WINDOW_S - 1) * waveform.RATE:].copy()
+
+    def verdict(self, second: int) -> tuple[int, bool, float, float]:
+        """Flaws of a second, whether the window around it is readable, and its log-odds.
+
+        Seconds are asked for one after the other; the window is forgotten where the next
+        second has another.
+        """
+        around = self.flaws[: waveform.WINDOW_S]
+        flaws = self.flaws[min(second, waveform.WINDOW_S // 2)]
+        result = flaws, not any(flaw & UNREADABLE for flaw in around), *self.windows[0]
+        if second >= waveform.WINDOW_S // 2:
+            self.flaws.pop(0)
+            self.windows.pop(0)
+        return result
+
+    def rest(self, second: int) -> list[tuple[int, bool, float, float]]:
+        """The seconds up to the signal's end; the last window speaks of those after it."""
+        if len(self.pending) >= FS // 4:
+            low = min(self.low, float(self.pending.min()))
+            high = max(self.high, float(self.pending.max()))
+            self.flaws += flaws_of(self.pending[None], FS, self.policy, np.array([low]),
+                                   np.array([high])).tolist()
+        elif len(self.pending):
+            self.flaws.append(self.flaws[-1] if self.flaws else 0)
+        verdicts, base = [], max(0, second - waveform.WINDOW_S // 2)
+        for at in range(second, -(-self.taken // FS)):
+            first = max(0, at - waveform.WINDOW_S // 2) - base
+            around = self.flaws[first : first + waveform.WINDOW_S]
+            window = self.windows[first] if first < len(self.windows) else self.newest
+            verdicts.append((self.flaws[at - base], not any(f & UNREADABLE for f in around),
+                             *window))
+        return verdicts

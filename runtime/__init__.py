@@ -18,10 +18,11 @@ from runtime.errors import (
 )
 from runtime.inference import Detector, Result, predict
 from runtime.quality import Quality
+from runtime.rhythm import Event, RhythmPolicy
 from runtime.stream import Stream
 
 __all__ = [
-    "Beat", "BeatPolicy", "Detector", "EkgError", "InputError", "MissingPackageError",
+    "Beat", "BeatPolicy", "Detector", "EkgError", "Event", "InputError", "MissingPackageError",
     "ModelError", "ModelFileError", "ProviderError", "Quality", "RecordError", "Result",
-    "Stream", "TokenError", "predict",
+    "RhythmPolicy", "Stream", "TokenError", "predict",
 ]

@@ -124,29 +124,31 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def annotate(args: argparse.Namespace) -> int:
-    """Write the beats of whole records as WFDB annotations (and CSV)."""
+    """Write the beats and rhythms of whole records as WFDB annotations (and CSV)."""
     from tqdm import tqdm
 
     from runtime.records import read, write_annotations, write_csv
+    from runtime.rhythm import closed
 
     detector = _detector(args)
     for path in args.records:
         recording = read(path, lead=args.lead, fs=args.fs)
-        stream, beats = detector.stream(recording.fs), []
+        stream, beats = detector.stream(recording.fs, events=True), []
         with tqdm(total=round(len(recording.signal) / recording.fs), unit="s", leave=False,
                   desc=recording.name, disable=None) as progress:
             for piece in _pieces(recording.signal, recording.fs, PIECE_S):
                 beats += stream.push(piece)
                 progress.update(round(len(piece) / recording.fs))
         beats += stream.finish()
+        events = closed(stream.events())
         written = write_annotations(args.out, recording.name, beats, recording.fs,
-                                    annotator=args.annotator, scores=args.scores)
+                                    annotator=args.annotator, scores=args.scores, events=events)
         if args.csv:
             write_csv(args.out / f"{recording.name}.{args.annotator}.csv", beats)
         counts = ", ".join(f"{sum(b.label == k for b in beats)} {k}"
                            for k in sorted({b.label for b in beats})) or "no beats"
         gaps = f"; {recording.gaps:.2%} of the signal is missing" if recording.gaps else ""
-        print(f"{written}: lead {recording.lead}, {counts}{gaps}")
+        print(f"{written}: lead {recording.lead}, {counts}, {len(events)} rhythm events{gaps}")
     return 0
 
 

@@ -12,7 +12,7 @@ from runtime.errors import EkgError
 WAIT_S = 0.05  # a queue may cost this long
 SHORTEST, LONGEST = 8, 32  # but holds so many requests at least, and at most
 OVERLOADED = 0.5  # the share of requests refused beyond which no queue is kept
-UNDER_OVERLOAD = 2  # one in work, one to follow at once
+UNDER_OVERLOAD = 1  # in work; at such a rate the next one comes soon enough
 MEMORY = 0.1  # weight of the newest request in the averages: they look back some ten
 
 

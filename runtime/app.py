@@ -41,6 +41,7 @@ from runtime.wire import (
     read_chunks,
     read_window,
     result_fields,
+    rhythm_fields,
 )
 
 STATUS = {StaleTokenError: 409, OverloadError: 503, MediaTypeError: 415,
@@ -85,7 +86,7 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None) -
     def predict() -> Response:
         with admission.work():
             asked = read_window(request.get_data(), request.mimetype, request.args)
-            result = model.predict(asked.signal, asked.fs, units=asked.units)
+            result = model.predict(asked.signal, asked.fs, units=asked.units, events=True)
             results = result if isinstance(result, list) else [result]
             metrics.windows([one.label for one in results])
             metrics.beats([beat.label for one in results for beat in one.beats])
@@ -170,13 +171,15 @@ def _push(model: Detector, chunks: list[Chunk], many: bool) -> list[dict[str, An
             "carry": None if chunk.end else encode_token(live.save()),
             "decided": round(live.decided, 4), "seconds": round(live.seconds, 4),
             "quality": quality_fields(assess(signal, live.fs) if len(signal) else None),
+            **rhythm_fields(live.rhythm, live.events()),
         })
     return answers
 
 
 def _stream(model: Detector, chunk: Chunk) -> Stream:
     if chunk.token is None:
-        return model.stream(chunk.fs)  # type: ignore[arg-type]  # read_chunks asks for it then
+        # read_chunks asks for a rate where there is no token
+        return model.stream(chunk.fs, events=True)  # type: ignore[arg-type]
     live = model.resume(chunk.token)
     if chunk.fs is not None and not abs(chunk.fs - live.fs) <= 0.01:
         raise StaleTokenError(f"fs is {chunk.fs:g} Hz but the stream was started at {live.fs:g} "

@@ -24,6 +24,7 @@ from runtime.session import Run, Session
 from runtime.stream import Stream, check_signal, push_together
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
+RHYTHM_S = 5.0  # a rhythm takes several beats
 DEFAULT_ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
 log = logging.getLogger("ekg")
 
@@ -117,7 +118,7 @@ class Detector:
         window : [samples], or [batch, samples] for many at once (then a list is returned)
         fs : Hz, 100 to 1000
         units : mV, uV or V
-        events : whether to look for rhythm events too; they need several beats
+        events : whether to look for rhythm events too; none are in less than 5 s
 
         Raises
         ------
@@ -126,7 +127,8 @@ class Detector:
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows = np.atleast_2d(ecg)
-        streams = [self.stream(fs, events=events) for _ in rows]
+        follow = events and rows.shape[1] / self.stream(fs).fs >= RHYTHM_S
+        streams = [self.stream(fs, events=follow) for _ in rows]
         seconds = rows.shape[1] / (streams[0].fs if streams else 1.0)
         if not len(rows) or seconds < SHORTEST_S - 1e-9:
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "

@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 
 from runtime.beats import Beat
 from runtime.errors import MissingPackageError, RecordError
+from runtime.rhythm import AF, KINDS, VF, VT, Event
 
 TAKEN = ("hea", "dat", "atr")  # header, signal, reference annotations: never overwritten
 PREFERRED_LEAD = "MLII"  # what the model was trained on most
+# What WFDB calls a rhythm; events without such a name are written as comments.
+RHYTHMS = {VF: "(VF", VT: "(VT", "ventricular_run": "(IVR", AF: "(AFIB",
+           "supraventricular_run": "(SVTA", "bigeminy": "(B", "trigeminy": "(T"}
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,12 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
 
 
 def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float, *,
-                      annotator: str = "ekg", scores: bool = False) -> Path:
+                      annotator: str = "ekg", scores: bool = False,
+                      events: Sequence[Event] = ()) -> Path:
     """Write ``folder/name.annotator`` for WFDB tools; gives the path.
 
-    ``scores`` puts each beat's score into the aux field.
+    ``scores`` puts each beat's score into the aux field. Events become rhythm annotations
+    (``+``, the rhythm in the aux field) and, where WFDB has no name for them, comments (``"``).
     """
     wfdb = _need("wfdb", "to write WFDB annotations")
     if not annotator.isalpha() or annotator in TAKEN:
@@ -97,13 +103,39 @@ def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float,
                           f"{', '.join(TAKEN)}, which name a record's own files.")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.{annotator}"
-    if not beats:  # wfdb refuses to write none; two zero bytes are an empty annotation file
+    marks = sorted([*_rhythm_marks(events, fs),
+                    *((round(beat.time * fs), beat.label, f"{beat.score:.3f}" if scores else "")
+                      for beat in beats)], key=lambda mark: mark[0])
+    if not marks:  # wfdb refuses to write none; two zero bytes are an empty annotation file
         path.write_bytes(b"\0\0")
         return path
-    wfdb.wrann(name, annotator, np.array([round(beat.time * fs) for beat in beats]),
-               symbol=[beat.label for beat in beats], fs=fs, write_dir=str(folder),
-               aux_note=[f"{beat.score:.3f}" for beat in beats] if scores else None)
+    samples, symbols, notes = zip(*marks, strict=True)
+    wfdb.wrann(name, annotator, np.array(samples), symbol=list(symbols), fs=fs,
+               write_dir=str(folder), aux_note=list(notes) if any(notes) else None)
     return path
+
+
+def _rhythm_marks(events: Sequence[Event], fs: float) -> list[tuple[int, str, str]]:
+    """Sample, symbol and aux field of each change of rhythm and of each comment.
+
+    Of rhythms that overlap the gravest is written. A mark stands a sample before its beat,
+    because WFDB wants no two at one place.
+    """
+    named = [event for event in events if event.kind in RHYTHMS and event.end is not None]
+    changes: list[tuple[int, str, str]] = []
+    written = "(N"
+    for moment in sorted({time for e in named for time in (e.start, e.end or 0.0)}):
+        lasting = [e.kind for e in named if e.start <= moment < (e.end or 0.0)]
+        now = RHYTHMS[min(lasting, key=KINDS.index)] if lasting else "(N"
+        if now != written:
+            changes.append((max(0, round(moment * fs) - 1), "+", now))
+            written = now
+    taken = {at for at, _, _ in changes}
+    for event in events:
+        if event.kind not in RHYTHMS:
+            at = max(0, round(event.start * fs) - 1)
+            changes.append((at + 2 if at in taken else at, '"', event.kind))
+    return changes
 
 
 def write_csv(path: Path, beats: Sequence[Beat]) -> Path:

@@ -328,6 +328,8 @@ class Rhythm:
                 self._begin(kind, now - sum(intervals), self._last.score if self._last else 0.0)
             elif kind in self._open and sign * (rate - limit) < -policy.hysteresis:
                 self._close(kind, now)
+                # What one was made of does not make the next; two still tell the heart rate.
+                self._intervals = self._intervals[-2:]
 
     def _extend_run(self, beat: _Beat) -> None:
         """Couplets and runs of V beats, runs of S beats."""

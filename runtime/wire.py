@@ -19,6 +19,7 @@ from runtime.beats import Beat
 from runtime.errors import EkgError, InputError, TokenError
 from runtime.inference import Result
 from runtime.quality import Quality
+from runtime.rhythm import Event, Rhythm
 
 MAX_BODY = 16 << 20  # bytes
 MAX_SAMPLES = 2_000_000  # 92 minutes at 360 Hz, about a second of work
@@ -134,6 +135,22 @@ def beat_fields(beat: Beat) -> dict[str, Any]:
     return {"time": round(beat.time, 4), "label": beat.label, "score": round(beat.score, 4)}
 
 
+def event_fields(event: Event) -> dict[str, Any]:
+    """A rhythm event as JSON has it; one that lasts has no end yet."""
+    return {"kind": event.kind, "start": round(event.start, 4),
+            "end": None if event.end is None else round(event.end, 4),
+            "confidence": event.confidence, "rule": event.rule}
+
+
+def rhythm_fields(rhythm: Rhythm | None, events: Sequence[Event]) -> dict[str, Any]:
+    """What a stream's answer says of the rhythm; nothing where it is not followed."""
+    if rhythm is None:
+        return {}
+    rate = rhythm.heart_rate
+    return {"events": [event_fields(event) for event in events], "rhythm": rhythm.rhythm,
+            "heart_rate": None if rate is None else round(rate, 1)}
+
+
 def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
     """A quality as JSON has it."""
     return quality.to_dict() if quality else None
@@ -146,6 +163,7 @@ def result_fields(result: Result) -> dict[str, Any]:
         "probabilities": {k: round(v, 4) for k, v in result.probabilities.items()},
         "beats": [beat_fields(beat) for beat in result.beats],
         "quality": quality_fields(result.quality),
+        "events": [event_fields(event) for event in result.events],
     }
 
 

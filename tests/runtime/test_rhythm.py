@@ -1,0 +1,268 @@
+"""Rhythm: every rule finds its event, none is found in bad signal, cuts leave no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import Detector
+from runtime.beats import Beat
+from runtime.rhythm import (
+    FS,
+    KINDS,
+    LARGEST_SAVED,
+    Event,
+    Rhythm,
+    RhythmPolicy,
+    atrial_odds,
+    closed,
+)
+from runtime.simulate import simulate
+
+
+def beats_of(pattern: str, *, rate: float = 75.0, start: float = 0.4, score: float = 0.9
+             ) -> list[Beat]:
+    """A beat for each letter; a dot is a beat left out."""
+    return [Beat(start + i * 60.0 / rate, label, score, ()) for i, label in enumerate(pattern)
+            if label != "."]
+
+
+def quiet(seconds: float) -> np.ndarray:
+    """Signal that is fit to be read."""
+    return simulate(seconds, seed=2, ectopic=0.0).signal
+
+
+def events_of(beats: Sequence[Beat], signal: np.ndarray, policy: RhythmPolicy | None = None
+              ) -> list[Event]:
+    rhythm = Rhythm(policy)
+    return closed(rhythm.push(beats, signal, len(signal) / FS - 1.6) + rhythm.finish())
+
+
+def kinds_of(pattern: str, rate: float = 75.0) -> list[str]:
+    beats = beats_of(pattern, rate=rate)
+    return [e.kind for e in events_of(beats, quiet(len(pattern) * 60 / rate + 3))
+            if e.kind != "asystole"]
+
+
+@pytest.mark.parametrize(("pattern", "rate", "expected"), [
+    ("NNNNNNNNNNNN", 75, []),
+    ("NNNNVVNNNNNN", 75, ["couplet"]),
+    ("NNNNVVVNNNNN", 75, ["ventricular_run"]),
+    ("NNNNVVVNNNNN", 110, ["ventricular_tachycardia"]),
+    ("NNNNVVVVVVNN", 75, ["ventricular_run"]),
+    ("NNNSSSNNNNNN", 75, ["supraventricular_run"]),
+    ("NNNVNVNVNNNN", 75, ["bigeminy"]),
+    ("NNVNNVNNVNNNN", 75, ["trigeminy"]),
+    ("NNVNNVNVNVNNN", 75, ["bigeminy"]),
+    ("NVNVNNVNNVNNN", 75, ["trigeminy"]),
+    ("NNNVNNNVNNNVNN", 75, []),
+    ("NNNNN..NNNNN", 75, ["pause"]),
+    ("NNNNNNNNNNNN", 45, ["bradycardia"]),
+    ("NNNNNNNNNNNNNN", 130, ["tachycardia"]),
+])
+def test_each_rule_finds_its_event(pattern: str, rate: float, expected: list[str]) -> None:
+    assert kinds_of(pattern, rate) == expected
+
+
+def test_an_event_has_its_place_confidence_and_rule() -> None:
+    (event,) = events_of(beats_of("NNNNVVVVNNNN", rate=110, score=0.8), quiet(8))
+    assert event.start == pytest.approx(0.4 + 4 * 60 / 110, abs=1 / FS)
+    assert event.end == pytest.approx(0.4 + 7 * 60 / 110, abs=1 / FS)
+    assert event.confidence == pytest.approx(0.8, abs=1e-3)
+    assert "V beats in a row" in event.rule
+
+
+def test_an_event_is_told_when_it_begins() -> None:
+    rhythm = Rhythm()
+    told = rhythm.push(beats_of("NNNN" + "V" * 20, rate=120), quiet(20), 8.0)
+    assert [(e.kind, e.end) for e in told] == [("ventricular_tachycardia", None)]
+    assert rhythm.rhythm == "ventricular_tachycardia"
+    assert rhythm.heart_rate == pytest.approx(120, rel=0.01)
+    (over,) = (e for e in rhythm.push([], quiet(1), 12.0) + rhythm.finish()
+               if e.kind == "ventricular_tachycardia")
+    assert over.start == told[0].start
+    assert over.end is not None
+
+
+def test_asystole_is_told_while_it_lasts() -> None:
+    signal = quiet(20)
+    signal[4 * FS:] = 0.1 * np.sin(np.arange(16 * FS) / 90)  # wanders, so no loose lead
+    rhythm = Rhythm()
+    told = rhythm.push(beats_of("NNNN"), signal, 18.0)
+    assert [(e.kind, e.end) for e in told] == [("asystole", None)]
+    assert told[0].start == pytest.approx(2.8, abs=0.01)
+
+
+def test_a_loose_lead_is_no_asystole() -> None:
+    signal = quiet(30)
+    signal[5 * FS : 20 * FS] = 0.1
+    beats = [b for b in beats_of("N" * 37) if not 5 <= b.time < 20]
+    assert events_of(beats, signal) == []
+
+
+def test_beats_in_bad_signal_make_no_event() -> None:
+    signal = quiet(30)
+    signal[8 * FS : 14 * FS : FS // 4] += 9.0  # jumps that no heart makes
+    beats = beats_of("N" * 10 + "V" * 7 + "N" * 20)
+    assert [e.kind for e in events_of(beats, quiet(30))] == ["ventricular_run"]
+    assert events_of(beats, signal) == []
+
+
+def test_fibrillation_is_found_on_the_signal_alone() -> None:
+    rng = np.random.default_rng(0)
+    time = np.arange(30 * FS) / FS
+    phase = np.cumsum(4.5 + 0.4 * np.interp(time, np.arange(31), rng.standard_normal(31))) / FS
+    height = 0.4 + 0.1 * np.interp(time, np.arange(31), rng.standard_normal(31))
+    signal = quiet(60)
+    signal[20 * FS : 50 * FS] = (height * np.sin(2 * np.pi * phase)).astype(np.float32)
+    beats = [b for b in beats_of("N" * 75) if not 20 <= b.time < 50]
+    (event,) = events_of(beats, signal)
+    assert event.kind == "ventricular_fibrillation"
+    assert event.start == pytest.approx(20, abs=3)
+    assert event.end == pytest.approx(50, abs=4)
+
+
+def test_irregular_intervals_are_atrial_fibrillation_and_ordered_ones_are_not() -> None:
+    rng = np.random.default_rng(1)
+    irregular = rng.integers(150, 400, 32)
+    breathing = 280 + 40 * np.sin(np.arange(32) * 0.9)
+    doubled = np.tile([200, 380], 16)
+    assert atrial_odds(irregular.tolist()) > RhythmPolicy().af_on
+    for ordered in (breathing, doubled, np.full(32, 300)):
+        assert atrial_odds(ordered.tolist()) < RhythmPolicy().af_on
+
+
+def test_atrial_fibrillation_begins_and_ends() -> None:
+    rng = np.random.default_rng(2)
+    intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.45, 1.1, 150), np.full(60, 0.8)])
+    beats = [Beat(float(t), "N", 0.9, ()) for t in np.cumsum(intervals)]
+    events = [e for e in events_of(beats, quiet(float(intervals.sum()) + 2))
+              if e.kind == "atrial_fibrillation"]
+    assert len(events) == 1
+    assert events[0].start == pytest.approx(48, abs=12)
+    assert events[0].end == pytest.approx(48 + intervals[60:210].sum(), abs=12)
+
+
+def test_the_policy_is_the_users() -> None:
+    beats, signal = beats_of("NNNNVVVNNNNNNNNN", rate=110), quiet(12)
+    assert events_of(beats, signal, RhythmPolicy(run_beats=5)) == []
+    (slow,) = events_of(beats, signal, replace(RhythmPolicy(), vt_rate=150.0))
+    assert slow.kind == "ventricular_run"
+
+
+@given(pattern=st.text(st.sampled_from("NNNNVVS.F"), min_size=5, max_size=60),
+       rate=st.sampled_from((40.0, 75.0, 140.0)), cuts=st.lists(st.floats(0, 1), max_size=8),
+       bad=st.floats(0, 1), data=st.data())
+def test_any_cut_gives_the_events_of_the_whole(
+        pattern: str, rate: float, cuts: list[float], bad: float, data: st.DataObject) -> None:
+    beats, seconds = beats_of(pattern, rate=rate), len(pattern) * 60 / rate + 1
+    signal = quiet(seconds)
+    signal[int(bad * len(signal)):][: 2 * FS] = 0.0
+    whole = Rhythm()
+    expected = whole.push(beats, signal, seconds - 1.6) + whole.finish()
+    rhythm, found, at = Rhythm(), [], 0
+    for cut in [*sorted(int(c * len(signal)) for c in cuts), len(signal)]:
+        before, decided = at / FS - 1.6, cut / FS - 1.6
+        found += rhythm.push([b for b in beats if before <= b.time < decided],
+                             signal[at:cut], decided)
+        at = cut
+        if data.draw(st.booleans()):
+            state = rhythm.save()
+            assert len(state) < LARGEST_SAVED
+            rhythm = Rhythm.restore(state, signal[:at])
+    left = [b for b in beats if b.time >= at / FS - 1.6]
+    found += rhythm.push(left, signal[:0], at / FS - 1.6) + rhythm.finish()
+    assert [(e.kind, e.start, e.end, e.rule) for e in found] == [
+        (e.kind, e.start, e.end, e.rule) for e in expected]
+    assert np.allclose([e.confidence for e in found], [e.confidence for e in expected], atol=1e-3)
+    assert {e.kind for e in found} <= set(KINDS)
+
+
+@given(data=st.data())
+def test_a_damaged_state_is_refused_or_does_no_harm(data: st.DataObject) -> None:
+    signal = quiet(12)
+    rhythm = Rhythm()
+    rhythm.push(beats_of("NNVVVNNVNVN"), signal, 10.4)
+    state = rhythm.save()
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(state) - 1))
+        state[place] = data.draw(st.floats(width=32, allow_nan=True, allow_infinity=True))
+    state = state[: data.draw(st.integers(0, len(state)))] if data.draw(st.booleans()) else state
+    try:
+        restored = Rhythm.restore(state, signal)
+    except ValueError:
+        return
+    with np.errstate(all="ignore"):
+        restored.push(beats_of("NVNN", start=12.1), signal, 22.0)
+        restored.finish()
+
+
+def test_no_signal_has_no_events() -> None:
+    assert Rhythm().finish() == []
+    rhythm = Rhythm()
+    assert rhythm.push([], np.zeros(10, dtype=np.float32), 0.0) == []
+    assert rhythm.finish() == []
+    assert rhythm.heart_rate is None
+
+
+@pytest.mark.parametrize("rate", [250.0, 360.0])
+def test_a_stream_cut_and_saved_gives_the_events_of_predict(
+        detector: Detector, rate: float) -> None:
+    signal = simulate(40, fs=rate, seed=8, heart_rate=130, ectopic=0.3).signal
+    result = detector.predict(signal, rate, events=True)
+    assert not isinstance(result, list)
+    assert result.events
+    stream, events = detector.stream(rate, events=True), []
+    for piece in np.array_split(signal, 37):
+        stream.push(piece)
+        events += stream.events()
+        token = stream.save()
+        assert len(token) * 4 / 3 < 32 << 10  # in base64 it has to fit a request's query
+        stream = detector.resume(token)
+    stream.finish()
+    assert [replace(e, confidence=0) for e in closed(events + stream.events())] == [
+        replace(e, confidence=0) for e in result.events]
+
+
+def test_events_are_followed_only_where_asked_for(detector: Detector) -> None:
+    stream = detector.stream()
+    stream.push(simulate(10, heart_rate=150).signal)
+    assert stream.rhythm is None
+    assert stream.events() == []
+
+
+def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    from runtime.records import write_annotations
+
+    beats = beats_of("NNNVVVNNNNNN", rate=110)
+    events = [Event("ventricular_tachycardia", beats[3].time, beats[5].time, 0.9, ""),
+              Event("tachycardia", beats[0].time, beats[9].time, 0.9, "")]
+    write_annotations(tmp_path, "rec", beats, 360, events=events)
+    marks = wfdb.rdann(str(tmp_path / "rec"), "ekg")
+    rhythms = [(symbol, note.strip("\0")) for symbol, note
+               in zip(marks.symbol, marks.aux_note, strict=True) if symbol in '+"']
+    assert rhythms == [('"', "tachycardia"), ("+", "(VT"), ("+", "(N")]
+    assert [s for s in marks.symbol if s not in '+"'] == [b.label for b in beats]
+
+
+def test_real_fibrillation_and_a_normal_record(data: Path, detector: Detector) -> None:
+    from runtime.records import read
+
+    if not (data / "cudb").is_dir():
+        pytest.skip("cudb is not among the recordings at hand")
+    record = read(data / "cudb" / "cu01", start_s=150, seconds=120)  # a design patient
+    result = detector.predict(record.signal, record.fs, events=True)
+    assert not isinstance(result, list)
+    found = [e for e in result.events if e.kind == "ventricular_fibrillation"]
+    assert [round(e.start) for e in found] == [pytest.approx(64, abs=6)]
+    record = read(data / "mitdb" / "101", seconds=120)
+    result = detector.predict(record.signal, record.fs, events=True)
+    assert not isinstance(result, list)
+    assert result.events == []

@@ -1,0 +1,178 @@
+"""``python -m bench.page``: the monitor page at real pace in Chromium, measured.
+
+A recording is dropped on the page and watched to its end: gaps between frames, memory, and whether
+every beat that `annotate` finds in the same file is on the page. Needs Chromium and playwright.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime.client import recording_or_simulated
+
+ROOT = Path(__file__).resolve().parents[1]
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
+             "--disable-component-update", "--no-first-run", "--hide-scrollbars")
+SETTLED_S = 60.0  # loading, compiling and the first sweep are over; from here memory must not grow
+SAME_S = 0.005
+# Playwright's own waiting needs eval, which the page's policy forbids; this runs before that.
+WATCH_FRAMES = """window.gaps = []; let before; requestAnimationFrame(function frame(at) {
+    if (before !== undefined) window.gaps.push(at - before);
+    before = at; requestAnimationFrame(frame); });"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; the exit status is 1 where something was missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
+    parser.add_argument("record", nargs="?", help="any that `annotate` reads; simulated by default")
+    parser.add_argument("--lead")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder, served() as server, chromium() as browser:
+        file = write_table(Path(folder) / "record.csv", args.record, args.lead, args.seconds)
+        measured = watch(browser, server.url, file, args.seconds)
+        shown = measured.pop("beats")
+        subprocess.run([sys.executable, "-m", "runtime", "annotate", str(file), "--csv", "--out",
+                        folder + "/out"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        found = beats(Path(folder) / "out" / "record.ekg.csv")
+    measured |= {"beats_annotate": len(found), "beats_shown": len(shown),
+                 "missing": len(unmatched(found, shown)), "extra": len(unmatched(shown, found))}
+    print(json.dumps(measured, indent=1))
+    return int(measured["missing"] or measured["extra"] or measured["gaps_over_100_ms"])
+
+
+class Server:
+    """``python -m runtime serve`` with one worker, on a free port or the one given."""
+
+    def __init__(self, port: int | None = None):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = port or int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again where it was stopped, and wait until it is ready."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "runtime", "serve", "--port", str(self.port), "--workers", "1",
+             "--log", "error"], cwd=ROOT, stdout=subprocess.DEVNULL,
+            env=os.environ | {"EKG_DRAIN": "0"})
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(self.url + "/health/ready").close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise SystemExit("the server does not come up")
+
+    def stop(self) -> None:
+        """Stop it and wait until it is gone."""
+        self.process.terminate()
+        self.process.wait()
+
+
+@contextmanager
+def served(port: int | None = None) -> Iterator[Server]:
+    """A server for as long as the block runs."""
+    server = Server(port)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless browser for as long as the block runs."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise SystemExit("playwright is missing; install it with `pip install playwright`"
+                         ) from None
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        raise SystemExit("Chromium is missing; install it with `apt-get install chromium`")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+def write_table(path: Path, record: str | None, lead: str | None, seconds: float) -> Path:
+    """The recording's start as a CSV file, which the page and `annotate` both read."""
+    recording = recording_or_simulated(record, lead=lead, seconds=seconds)
+    part = recording.signal[: round(seconds * recording.fs)]
+    times = np.arange(len(part)) / recording.fs
+    np.savetxt(path, np.stack([times, part], axis=1), fmt=("%.9f", "%.6f"), delimiter=",",
+               header="time,ECG", comments="")
+    return path
+
+
+def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
+    """Play the file to its end; frames, memory and the beats that the page then saves."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.add_init_script(WATCH_FRAMES)
+    page.goto(url)
+    page.locator("#files").set_input_files(file)
+    tools = page.context.new_cdp_session(page)
+    load, memory = [os.getloadavg()[0]], []
+    page.wait_for_timeout(1000 * min(SETTLED_S, seconds / 2))
+    memory.append(heap_mb(tools))
+    page.evaluate("window.gaps.length = 0")  # the forced collection's own gap does not count
+    while page.locator("#state").inner_text() != "Finished":
+        page.wait_for_timeout(1000)
+    gaps = np.array(page.evaluate("window.gaps"))
+    memory.append(heap_mb(tools))
+    load.append(os.getloadavg()[0])
+    with page.expect_download() as download:
+        page.locator("#save-beats").click()
+    return {
+        "seconds": seconds, "frames": len(gaps), "median_ms": round(float(np.median(gaps)), 2),
+        "p99_ms": round(float(np.percentile(gaps, 99)), 2),
+        "longest_ms": round(float(gaps.max()), 2),
+        "gaps_over_100_ms": int((gaps > 100).sum()),
+        "heap_mb_settled": memory[0], "heap_mb_end": memory[1],
+        "load_before": round(load[0], 2), "load_after": round(load[1], 2),
+        "beats": beats(Path(download.value.path())),
+    }
+
+
+def heap_mb(tools: Any) -> float:
+    """What the page's objects take once all garbage is gone, MB."""
+    tools.send("HeapProfiler.collectGarbage")
+    return round(tools.send("Runtime.getHeapUsage")["usedSize"] / 1e6, 2)
+
+
+def beats(path: Path) -> list[tuple[float, str]]:
+    """Time in s and label of each beat in a table of `annotate` or of the page."""
+    with path.open(newline="") as file:
+        return [(float(row["time"]), row["label"]) for row in csv.DictReader(file)]
+
+
+def unmatched(some: list[tuple[float, str]], others: list[tuple[float, str]]
+              ) -> list[tuple[float, str]]:
+    """Those that have no beat of the same time and label among the others."""
+    times = np.array([time for time, _ in others])
+    return [(time, label) for time, label in some
+            if not any(others[i][1] == label
+                       for i in np.flatnonzero(np.abs(times - time) < SAME_S))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+// What a beat or an event is called, and how it is drawn. Every class has its own shape and letter
+// as well as its colour, so that nothing is told by colour alone.
+
+export const CLASSES = {
+  N: { name: "Normal", many: "normal", shape: "dot" },
+  S: { name: "Supraventricular", many: "supraventricular", shape: "triangle" },
+  V: { name: "Ventricular", many: "ventricular", shape: "square" },
+  F: { name: "Fusion", many: "fusion", shape: "diamond" },
+  Q: { name: "Paced or unknown", many: "paced or unknown", shape: "cross" },
+};
+
+const CRITICAL = new Set(["ventricular_fibrillation", "asystole", "ventricular_tachycardia"]);
+const CALM = { regular: "Regular", unreadable: "Signal unreadable" };
+
+// Events that are made of beats of one class: these beats need no line of their own.
+const MADE_OF = {
+  ventricular_tachycardia: "V", ventricular_run: "V", couplet: "V", bigeminy: "V", trigeminy: "V",
+  supraventricular_run: "S",
+};
+
+/** Whether an event says all that a line about beats of one class says. */
+export function covers(event, beats) {
+  return MADE_OF[event.kind] === beats.label && event.start <= beats.start + 0.01
+    && event.end >= beats.end - 0.01;
+}
+
+/** A rhythm's or event's name, from the server's word for it. */
+export function kindName(kind) {
+  const plain = kind.replaceAll("_", " ");
+  return CALM[kind] ?? plain[0].toUpperCase() + plain.slice(1);
+}
+
+/** Whether a screen reader is interrupted for it. */
+export function isCritical(kind) {
+  return CRITICAL.has(kind);
+}
+
+/** Whether a rhythm is none of the events. */
+export function isCalm(kind) {
+  return kind in CALM;
+}
+
+/** Trace a class's shape around (x, y); the caller fills it. */
+export function traceShape(context, label, x, y, r) {
+  context.beginPath();
+  switch (CLASSES[label]?.shape) {
+    case "triangle":
+      polygon(context, [[x, y - r], [x + r, y + 0.8 * r], [x - r, y + 0.8 * r]]);
+      break;
+    case "square":
+      context.rect(x - 0.85 * r, y - 0.85 * r, 1.7 * r, 1.7 * r);
+      break;
+    case "diamond":
+      polygon(context, [[x, y - 1.1 * r], [x + 1.1 * r, y], [x, y + 1.1 * r], [x - 1.1 * r, y]]);
+      break;
+    case "cross": {
+      const w = 0.38 * r;
+      polygon(context, [[x - w, y - r], [x + w, y - r], [x + w, y - w], [x + r, y - w],
+        [x + r, y + w], [x + w, y + w], [x + w, y + r], [x - w, y + r], [x - w, y + w],
+        [x - r, y + w], [x - r, y - w], [x - w, y - w]]);
+      break;
+    }
+    default:
+      context.arc(x, y, 0.5 * r, 0, 2 * Math.PI);
+  }
+}
+
+function polygon(context, points) {
+  points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+  context.closePath();
+}
+
+/** s as a clock reads it: 1:02 or 1:02:03, with tenths where asked for. */
+export function clock(seconds, digits = 0) {
+  const unit = 10 ** digits;
+  const whole = Math.max(0, Math.round(seconds * unit));
+  const s = Math.floor(whole / unit);
+  const two = (n) => String(n).padStart(2, "0");
+  const hours = Math.floor(s / 3600);
+  const minutes = Math.floor(s / 60) % 60;
+  return (hours ? `${hours}:${two(minutes)}` : `${minutes}`) + `:${two(s % 60)}`
+    + (digits ? `.${String(whole % unit).padStart(digits, "0")}` : "");
+}
+
+/** Beats a minute over the last eight intervals; null where there are too few. */
+export function heartRate(beats) {
+  const times = beats.slice(-9).map((beat) => beat.time);
+  return times.length < 3 ? null : 60 * (times.length - 1) / (times.at(-1) - times[0]);
+}
+
+/** Index of the first beat at or after a time; beats are in order. */
+export function firstFrom(beats, time) {
+  let low = 0;
+  let high = beats.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (beats[middle].time < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,155 @@
+// Recordings dropped on the page: CSV, or a WFDB record's .hea and .dat (formats 16 and 212,
+// https://physionet.org/physiotools/wag/signal-5.htm). Read here; the file itself is not uploaded.
+// The rules are those of runtime/records.py, so that the page and `annotate` see the same signal.
+
+const MILLIVOLTS = { mV: 1, uV: 0.001, "µV": 0.001, V: 1000 };
+const TIME = new Set(["time", "t", "seconds"]);
+const PREFERRED_LEAD = "MLII"; // what the model was trained on most
+
+/**
+ * @typedef {{name: string, fs: number, leads: string[], read: (lead: number) => Float32Array}}
+ *   Recording `fs` in Hz, `read` gives a lead in mV, gaps filled with the value before them
+ */
+
+/**
+ * @param {File[]} files
+ * @param {number} fs Hz, for a CSV file without times
+ * @returns {Promise<Recording>}
+ * @throws {Error} with a sentence for the user
+ */
+export async function readRecording(files, fs) {
+  const endsWith = (...ends) => files.find((file) =>
+    ends.some((end) => file.name.toLowerCase().endsWith(end)));
+  const header = endsWith(".hea");
+  if (header) return readWfdb(await header.text(), header.name, files);
+  const table = endsWith(".csv", ".txt");
+  if (table) return readCsv(await table.text(), table.name, fs);
+  if (endsWith(".dat")) {
+    throw new Error("A .dat file needs its .hea header: choose or drop both together.");
+  }
+  throw new Error("Expected a .csv file, or a WFDB record's .hea and .dat files together.");
+}
+
+/** The lead that is shown first. */
+export function firstLead({ leads }) {
+  return Math.max(0, leads.indexOf(PREFERRED_LEAD));
+}
+
+export function readCsv(text, name, fs) {
+  const lines = text.split(/\r?\n/).filter((line) => line.trim());
+  const first = (lines[0] ?? "").split(",").map((cell) => cell.trim());
+  const named = first.some((cell) => !isNumber(cell));
+  let leads = named ? first : first.map((_, i) => `column ${i + 1}`);
+  const rows = named ? lines.slice(1) : lines;
+  if (rows.length < 2) throw new Error(`${name} has no table of numbers in it.`);
+  const columns = leads.map(() => new Float64Array(rows.length));
+  rows.forEach((row, i) => {
+    const cells = row.split(",");
+    if (cells.length !== leads.length) {
+      throw new Error(`${name}, row ${i + 1}: ${cells.length} columns; expected ${leads.length}.`);
+    }
+    cells.forEach((cell, k) => { columns[k][i] = isNumber(cell) ? Number(cell) : NaN; });
+  });
+  if (TIME.has(leads[0].toLowerCase())) {
+    const steps = columns[0].slice(1).map((t, i) => t - columns[0][i]);
+    if (!steps.every((step) => step > 0)) {
+      throw new Error(`${name}: the column '${leads[0]}' does not rise; expected seconds.`);
+    }
+    leads = leads.slice(1);
+    columns.shift();
+    fs = 1 / median(steps);
+  }
+  if (!leads.length) throw new Error(`${name} has times but no lead.`);
+  if (columns.every((column) => column.every(Number.isNaN))) {
+    throw new Error(`${name} has no table of numbers in it.`);
+  }
+  return { name: stem(name), fs: checkedRate(fs, name), leads,
+    read: (lead) => hold(Float32Array.from(columns[lead])) };
+}
+
+export async function readWfdb(text, name, files) {
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() && !line.startsWith("#"));
+  const [record, count, rate = "250"] = (lines[0] ?? "").trim().split(/\s+/);
+  const signals = Number(count);
+  if (!record || !(signals > 0)) throw new Error(`${name} is no WFDB header, or lists no signals.`);
+  if (record.includes("/")) throw new Error(`${name} is a record of many segments: open one of them.`);
+  const fs = checkedRate(parseFloat(rate), name);
+  const specs = lines.slice(1, 1 + signals).map((line, i) => wfdbSignal(line, i, name));
+  if (specs.length < signals) throw new Error(`${name} is cut off: it lists fewer signals than it says.`);
+  const bytes = new Map();
+  for (const file of new Set(specs.map((spec) => spec.file))) {
+    const given = files.find((one) => one.name === file);
+    if (!given) throw new Error(`${name} needs ${file}: choose or drop both together.`);
+    bytes.set(file, new Uint8Array(await given.arrayBuffer()));
+  }
+  return {
+    name: record, fs, leads: specs.map((spec) => spec.lead),
+    read(lead) {
+      const spec = specs[lead];
+      const together = specs.filter((one) => one.file === spec.file); // interleaved in one file
+      const data = bytes.get(spec.file).subarray(spec.skip);
+      const digital = (spec.format === 16 ? wfdb16 : wfdb212)(data, together.length,
+        together.indexOf(spec));
+      return hold(digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale));
+    },
+  };
+}
+
+/** One signal's line of a header. */
+function wfdbSignal(line, index, name) {
+  const fields = line.trim().split(/\s+/);
+  const coded = /^(\d+)(x\d+)?(?::\d+)?(?:\+(\d+))?$/.exec(fields[1] ?? "");
+  if (!coded || !["16", "212"].includes(coded[1]) || (coded[2] && coded[2] !== "x1")) {
+    throw new Error(`${name}: format ${fields[1] ?? "missing"} is not read here; expected 16 or 212.`
+      + " `python -m runtime annotate` reads the others.");
+  }
+  const scale = /^([-\d.eE]+)?(?:\((-?\d+)\))?(?:\/(\S+))?$/.exec(fields[2] ?? "") ?? [];
+  const units = scale[3] ?? "mV";
+  if (!(units in MILLIVOLTS)) throw new Error(`${name}: lead ${index + 1} is in ${units}; expected mV.`);
+  return {
+    file: fields[0], format: Number(coded[1]), skip: Number(coded[3] ?? 0),
+    gain: Number(scale[1]) || 200, // 0 means uncalibrated, for which WFDB takes 200
+    baseline: Number(scale[2] ?? fields[4] ?? 0), scale: MILLIVOLTS[units],
+    lead: fields.slice(8).join(" ") || `lead ${index + 1}`,
+  };
+}
+
+function wfdb16(data, signals, which) {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const out = new Float32Array(Math.floor(data.length / 2 / signals));
+  for (let i = 0; i < out.length; i++) {
+    const value = view.getInt16(2 * (i * signals + which), true);
+    out[i] = value === -32768 ? NaN : value;
+  }
+  return out;
+}
+
+function wfdb212(data, signals, which) {
+  const total = Math.floor(data.length / 3) * 2 + (data.length % 3 === 2 ? 1 : 0);
+  const out = new Float32Array(Math.floor(total / signals));
+  for (let i = 0; i < out.length; i++) {
+    const sample = i * signals + which;
+    const at = (sample >> 1) * 3;
+    const raw = sample % 2
+      ? data[at + 2] | ((data[at + 1] & 0xf0) << 4)
+      : data[at] | ((data[at + 1] & 0x0f) << 8);
+    const value = raw > 2047 ? raw - 4096 : raw;
+    out[i] = value === -2048 ? NaN : value;
+  }
+  return out;
+}
+
+/** Gaps filled with the value before them (the first one after, at the start). */
+function hold(samples) {
+  let last = samples.find((value) => Number.isFinite(value)) ?? 0;
+  return samples.map((value) => (last = Number.isFinite(value) ? value : last));
+}
+
+function checkedRate(fs, name) {
+  if (fs >= 100 && fs <= 1000) return fs;
+  throw new Error(`${name} is sampled at ${fs} Hz; expected 100 to 1000 Hz.`);
+}
+
+const stem = (name) => name.replace(/\.[^.]*$/, "");
+const isNumber = (cell) => cell.trim() !== "" && !Number.isNaN(Number(cell));
+const median = (values) => Float64Array.from(values).sort()[values.length >> 1];

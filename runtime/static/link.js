@@ -1,0 +1,155 @@
+// One patient's stream to the server, which keeps nothing: the token that `POST /stream` gives is
+// held here and goes back with the next chunk. A request whose answer was lost is sent again as it
+// was, with the same token, and gives the same beats: nothing is missed or counted twice, whatever
+// happens to the server in between.
+
+const CHUNK_S = 0.25; // a request carries at least so much, so that the network is not asked per sample
+const LONGEST_S = 60; // and at most so much: catching up after an outage stays answerable
+const TIMEOUT_MS = 20_000;
+const FIRST_PAUSE_MS = 150;
+const LONGEST_PAUSE_MS = 3000;
+const REWIND_S = 10; // of stored signal that warms up a stream which has to start anew
+
+const AWAY = new Set([408, 429, 502, 503, 504]); // worth another try: busy, or a proxy before a restart
+const STALE = 409; // the token belongs to another model
+
+/** The server refused; trying again would not help. */
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * GET or POST, with the server's bearer token where the user gave one.
+ * @throws {Refused} for an answer that is final; any other error is worth another try
+ */
+export async function request(path, { signal, ...options } = {}) {
+  const bearer = sessionStorage.getItem("token");
+  const headers = { ...options.headers, ...(bearer && { Authorization: `Bearer ${bearer}` }) };
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const response = await fetch(path, {
+    ...options, headers, cache: "no-store",
+    signal: signal ? AbortSignal.any([signal, limit]) : limit,
+  });
+  if (response.ok) return response;
+  const detail = (await response.json().catch(() => ({}))).detail ?? response.statusText;
+  if (AWAY.has(response.status)) throw new Error(detail);
+  throw new Refused(response.status, detail);
+}
+
+export class Link {
+  /**
+   * @param {import("./signal.js").Signal} signal read from its first sample on
+   * @param {{answer: Function, away: Function, back: Function, refused: Function,
+   *   restarted: Function}} on what the page does about it
+   */
+  constructor(signal, on) {
+    Object.assign(this, { signal, on });
+    this.sent = 0; // samples the server has taken
+    this.origin = 0; // sample at which the server's stream began; its times count from there
+    this.decided = 0; // s; every beat before this moment is known
+    this.carry = null; // the token: bytes
+    this.ended = false; // no more signal comes
+    this.stopped = new AbortController();
+  }
+
+  /** Go on until the recording's end, or `stop`. */
+  async run() {
+    const { signal } = this.stopped;
+    let pause = 0;
+    while (!signal.aborted) {
+      const ready = this.signal.end - this.sent;
+      const last = this.ended && ready <= LONGEST_S * this.signal.fs;
+      if (!last && ready < CHUNK_S * this.signal.fs) {
+        await sleep(40);
+        continue;
+      }
+      try {
+        await this.#push(last);
+        if (pause) this.on.back();
+        pause = 0;
+        if (last) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error.status === STALE) {
+          this.#startAnew(error.message);
+        } else if (error instanceof Refused) {
+          this.on.refused(error);
+          return;
+        } else {
+          pause = Math.min(LONGEST_PAUSE_MS, pause ? pause * 2 : FIRST_PAUSE_MS);
+          const wait = pause * (0.5 + Math.random() / 2); // spread: pages fall out of step
+          this.on.away(error, wait);
+          await sleep(wait);
+        }
+      }
+    }
+  }
+
+  stop() {
+    this.stopped.abort();
+  }
+
+  async #push(end) {
+    const { fs } = this.signal;
+    if (this.sent < this.signal.start) { // away for longer than the page can hold
+      this.#startAnew("the server was away for longer than the page holds signal");
+    }
+    const to = Math.min(this.signal.end, this.sent + Math.floor(LONGEST_S * fs));
+    const samples = this.signal.slice(this.sent, to);
+    const token = this.carry ?? new Uint8Array();
+    const body = new Uint8Array(token.length + samples.byteLength);
+    body.set(token);
+    body.set(new Uint8Array(littleEndian(samples)), token.length);
+    const query = new URLSearchParams({ fs, carry_bytes: token.length, end });
+    const began = performance.now();
+    const response = await request(`stream?${query}`, {
+      method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
+      signal: this.stopped.signal,
+    });
+    const answer = await response.json();
+    // From here on nothing can fail: the answer counts in whole, or the request is sent again.
+    const from = this.origin / fs;
+    const known = this.decided;
+    this.carry = answer.carry === null ? null : fromBase64(answer.carry);
+    this.sent = to;
+    this.decided = Math.max(known, from + answer.decided);
+    const moved = (item, keys) => ({ ...item,
+      ...Object.fromEntries(keys.filter((key) => item[key] != null)
+        .map((key) => [key, item[key] + from])) });
+    this.on.answer({
+      ...answer,
+      // A stream that started anew finds again what was known before it.
+      beats: answer.beats.map((beat) => moved(beat, ["time"]))
+        .filter((beat) => from === 0 || beat.time >= known),
+      events: answer.events?.map((event) => moved(event, ["start", "end"])),
+      roundTripMs: performance.now() - began,
+      behind: this.sent / fs - this.decided,
+    });
+  }
+
+  /** Another model took over: begin a stream a little before what is not yet decided. */
+  #startAnew(reason) {
+    const from = Math.floor((this.decided - REWIND_S) * this.signal.fs);
+    this.sent = this.origin = Math.max(this.signal.start, from);
+    this.carry = null;
+    this.on.restarted(reason);
+  }
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => { setTimeout(resolve, ms); });
+}
+
+function fromBase64(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+/** float32 as the server reads it; every browser of today runs little-endian, a view makes it sure. */
+function littleEndian(samples) {
+  const view = new DataView(new ArrayBuffer(samples.byteLength));
+  samples.forEach((value, i) => view.setFloat32(4 * i, value, true));
+  return view.buffer;
+}

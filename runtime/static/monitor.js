@@ -1,0 +1,550 @@
+// The page: sources feed a signal, a link sends it to the server, what comes back is shown.
+
+import { CLASSES, clock, covers, firstFrom, heartRate, isCalm, isCritical, kindName } from "./beats.js";
+import { firstLead, readRecording } from "./files.js";
+import { Link, Refused, request } from "./link.js";
+import { RHYTHMS } from "./patient.js";
+import { Signal } from "./signal.js";
+import { FeedSource, FileSource, SimulatedSource } from "./sources.js";
+import { Strip, Sweep } from "./trace.js";
+
+const EPISODE_S = 3; // abnormal beats of one class no further apart are one line on the list
+const LISTED = 300; // lines on the list; a page that stands for days stays light
+const SAY_EVERY_MS = 4000; // a screen reader is told no more often
+const QUALITY_S = 1; // so long must every answer find the same fault: one chunk is short to judge by
+const RECENT_S = 10; // of beats are summed up beside the rhythm
+const STALE_S = 5; // after so long without an answer the vital signs are no longer shown
+const RATE_STALE_S = 5; // without a beat for so long there is no heart rate to show
+
+const $ = (id) => document.getElementById(id);
+const sweep = new Sweep($("sweep"));
+const strip = new Strip($("strip"));
+let about = {}; // GET /model
+let now = null; // what is running: {source, signal, link, beats, events, counts, ...}
+let recording = null; // the file that was opened
+
+// ---- running ---------------------------------------------------------------
+
+/** Run a source from its beginning, instead of the one before. */
+function run(source) {
+  now?.source.stop();
+  now?.link.stop();
+  const signal = new Signal(source.fs, Math.ceil(source.capacityS * source.fs));
+  const mine = { source, signal, beats: [], events: [], counts: {}, faults: [], rate: null,
+    chosen: null, follow: true, finished: false };
+  mine.link = new Link(signal, {
+    answer: (answer) => take(mine, answer),
+    away: (error, wait) => {
+      state("away", `Server away, trying again in ${(wait / 1000).toFixed(1)} s`);
+      const said = error instanceof TypeError || error.name === "TimeoutError" ? "" // no answer at all
+        : ` (${error.message})`;
+      problem(`The server does not answer${said}. The signal is kept, and no beat is lost when it `
+        + "comes back.");
+      // What was true a while ago must not stand there as if it were true now.
+      if (signal.seconds - mine.link.decided > STALE_S) {
+        for (const id of ["heart-rate", "rhythm-now", "quality"]) $(id).textContent = "--";
+        $("rhythm-beats").textContent = "";
+        for (const id of ["rhythm-box", "quality-box"]) $(id).className = "";
+      }
+    },
+    back: () => problem(""),
+    restarted: (reason) => say(`The stream started anew: ${reason}`),
+    refused: (error) => {
+      source.stop();
+      state("away", "Stopped");
+      if (error.status === 401) askToken();
+      else problem(`The server refused the signal: ${error.message}`);
+    },
+  });
+  now = mine;
+  problem("");
+  state("", "Starting");
+  $("name").textContent = source.name;
+  $("list").replaceChildren();
+  setPaused(false);
+  sweep.show(signal, mine.beats);
+  strip.show(signal, mine.beats, 0);
+  showCounts();
+  listChanged();
+  follow(true);
+  vitals({});
+  source.start((samples) => signal.append(samples), () => { mine.link.ended = true; });
+  mine.link.run();
+}
+
+/** An answer of `POST /stream`. */
+function take(mine, answer) {
+  if (mine !== now) return;
+  const { beats, signal, counts } = mine;
+  for (const beat of answer.beats) {
+    beats.push(beat);
+    counts[beat.label] = (counts[beat.label] ?? 0) + 1;
+    if (beat.label !== "N") listBeat(mine, beat);
+  }
+  for (const event of answer.events ?? []) {
+    listEvent(mine, { ...event, lasts: event.end === null, end: event.end ?? mine.link.decided });
+  }
+  prune(mine);
+  mine.finished = answer.carry === null;
+  if (mine.finished) sweep.end();
+  state("on", mine.finished ? "Finished" : $("pause").ariaPressed === "true" ? "Paused" : "Live");
+  vitals(answer);
+  if (answer.beats.length) showCounts();
+  if (!mine.stripDone) showStrip();
+}
+
+/** Beats and events go when the signal around them is no longer held. */
+function prune({ beats, events, signal }) {
+  const oldest = signal.start / signal.fs;
+  const gone = firstFrom(beats, oldest);
+  if (gone > 600) { // now and then, not at every beat
+    beats.splice(0, gone);
+    sweep.dropped(gone);
+  }
+  while (events.length > LISTED || (events[0] && events[0].end < oldest)) {
+    events.shift().item.remove();
+    listChanged();
+  }
+}
+
+// ---- vital signs -------------------------------------------------------------
+
+function vitals(answer) {
+  const { beats, signal } = now;
+  const last = beats.at(-1)?.time ?? 0;
+  const decided = now.link.decided;
+  const rate = "heart_rate" in answer ? answer.heart_rate
+    : decided - last < RATE_STALE_S ? heartRate(beats) : null;
+  $("heart-rate").textContent = rate === null ? "--" : Math.round(rate);
+  // What a rhythm is called is the server's to say; beats are only summed up here.
+  const { rhythm } = answer;
+  const recent = beats.slice(firstFrom(beats, decided - RECENT_S));
+  const ectopic = Object.keys(CLASSES).filter((label) => label !== "N"
+    && recent.some((beat) => beat.label === label)).map((label) => CLASSES[label].many);
+  const words = ectopic.length ? `${ectopic.join(", ")} beats` : recent.length ? "normal beats" : "";
+  $("rhythm-now").textContent = rhythm ? kindName(rhythm) : words || "--";
+  $("rhythm-beats").textContent = rhythm && (ectopic.length || !isCalm(rhythm)) ? words : "";
+  $("rhythm-box").classList.toggle("abnormal", rhythm ? !isCalm(rhythm) : ectopic.length > 0);
+  if (answer.quality) {
+    now.faults.push({ at: signal.seconds, found: faults(answer.quality) });
+    while (now.faults[0].at < signal.seconds - QUALITY_S) now.faults.shift();
+    const lasting = now.faults[0].found.filter((fault) =>
+      now.faults.every(({ found }) => found.includes(fault)));
+    $("quality").textContent = lasting.join(", ") || "Good";
+    $("quality-box").classList.toggle("poor", lasting.length > 0);
+  } else if (!answer.provider) {
+    $("quality").textContent = "--";
+  }
+  if (answer.provider) {
+    $("provider").textContent = answer.provider.toUpperCase();
+    $("latency").textContent = `in ${answer.latency_ms.toFixed(0)}\u00a0ms, round trip `
+      + `${answer.roundTripMs.toFixed(0)}\u00a0ms`;
+    $("behind").textContent = now.finished ? "" : `${answer.behind.toFixed(1)} s after the beat`;
+  }
+}
+
+/** What is wrong with the signal, in words. Faults that are not known here show by their name. */
+function faults(quality) {
+  const words = { flat: "Flat line or electrode off", clipped: "Clipped", powerline: "Mains hum",
+    baseline: "Baseline storm", noise: "Muscle or motion noise" };
+  const found = Object.entries(quality)
+    .filter(([name, value]) => !["ok", "range_mv"].includes(name)
+      && (value === true || (typeof value === "number" && value > 0)))
+    .map(([name]) => words[name] ?? kindName(name));
+  if (quality.range_mv > 20) found.push("Out of range");
+  return quality.ok ? [] : found.length ? found : ["Poor"];
+}
+
+function showCounts() {
+  $("counts").replaceChildren(...Object.entries(CLASSES).map(([label, { name }]) => {
+    const item = element("li", { title: name });
+    item.append(element("b", { className: `class-${label}` }, shape(label), ` ${label}`),
+      String(now.counts[label] ?? 0), element("span", { className: "unseen" }, ` ${name}`));
+    return item;
+  }));
+}
+
+// ---- events ------------------------------------------------------------------
+
+function listBeat(mine, beat) {
+  const open = mine.events.findLast((event) => event.label === beat.label);
+  if (open && beat.time - open.end <= EPISODE_S) {
+    open.end = beat.time;
+    open.count += 1;
+    open.score = Math.max(open.score, beat.score);
+    describe(open);
+    return;
+  }
+  add(mine, { label: beat.label, start: beat.time, end: beat.time, count: 1, score: beat.score,
+    name: `${CLASSES[beat.label]?.name ?? beat.label} beat` });
+}
+
+function listEvent(mine, event) {
+  // An event that goes on comes again with another end.
+  let line = mine.events.find(({ kind, start }) =>
+    kind === event.kind && Math.abs(start - event.start) < 0.01);
+  if (line) describe(Object.assign(line, event));
+  else line = add(mine, { ...event, name: kindName(event.kind) });
+  const said = mine.events.filter((beats) => beats.label && covers(line, beats));
+  for (const beats of said) {
+    if (beats.button === document.activeElement) line.button.focus();
+    if (beats === mine.chosen) mine.chosen = line;
+    beats.item.remove();
+  }
+  mine.events = mine.events.filter((one) => !said.includes(one));
+  if (said.length) {
+    mark();
+    listChanged();
+  }
+}
+
+function add(mine, event) {
+  event.item = element("li");
+  event.button = element("button", { type: "button", tabIndex: -1 });
+  event.button.addEventListener("click", () => choose(event));
+  event.item.append(event.button);
+  describe(event);
+  mine.events.push(event);
+  const list = $("list");
+  const atTop = list.scrollTop < 8;
+  list.prepend(event.item);
+  if (atTop) list.scrollTop = 0; // else the reader keeps their place
+  listChanged();
+  if (mine.follow) {
+    mine.chosen = event;
+    mark();
+    showStrip();
+  }
+  const sentence = `${event.name} at ${clock(event.start)}`;
+  if (event.kind && isCritical(event.kind)) $("alarm").textContent = sentence;
+  else say(sentence);
+  return event;
+}
+
+function describe(event) {
+  const many = event.count > 1 ? ` × ${event.count}` : "";
+  const sure = event.confidence ?? event.score;
+  const detail = [
+    event.lasts ? "lasting" : event.end - event.start >= 1 && `${(event.end - event.start).toFixed(0)} s`,
+    sure != null && `score ${sure.toFixed(2)}`,
+    event.rule,
+  ].filter(Boolean).join(", ");
+  event.button.replaceChildren(shape(event.label ?? "event"),
+    element("span", { className: "what" }, event.name + many, element("small", {}, detail)),
+    element("time", {}, clock(event.start)));
+}
+
+function listChanged() {
+  const items = $("list").querySelectorAll("button");
+  $("empty").hidden = items.length > 0;
+  $("event-count").textContent = items.length || "none yet";
+  // The list is one stop of the Tab key; arrows move inside it.
+  if (items.length && !$("list").querySelector("[tabindex='0']")) items[0].tabIndex = 0;
+}
+
+function choose(event) {
+  now.chosen = event;
+  follow(false);
+  mark();
+  const text = showStrip();
+  say(`Strip ${text}`, true);
+}
+
+function mark() {
+  for (const { button } of now.events) button.removeAttribute("aria-current");
+  now.chosen?.button?.setAttribute("aria-current", "true");
+}
+
+$("list").addEventListener("keydown", (press) => {
+  const items = [...$("list").querySelectorAll("button")];
+  const at = items.indexOf(document.activeElement);
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[press.key];
+  if (to === undefined || !items[to]) return;
+  press.preventDefault();
+  items[at].tabIndex = -1;
+  items[to].tabIndex = 0;
+  items[to].focus();
+});
+
+// ---- strip ---------------------------------------------------------------------
+
+/** Draw the strip around what is chosen, say what it holds; gives that sentence. */
+function showStrip() {
+  const { chosen, signal, beats } = now;
+  if (!chosen) {
+    now.stripDone = true;
+    return "";
+  }
+  const wide = strip.secondsWide;
+  // A long event begins on the strip; a short one stands in its middle.
+  const centre = chosen.end - chosen.start > wide - 2
+    ? chosen.start + wide / 2 - 1 : (chosen.start + chosen.end) / 2;
+  strip.show(signal, beats, centre);
+  const from = strip.from;
+  const to = Math.min(from + wide, signal.seconds);
+  const inside = beats.slice(firstFrom(beats, from), firstFrom(beats, to));
+  const counts = Object.entries(CLASSES)
+    .map(([label, { many }]) => [inside.filter((beat) => beat.label === label).length, many])
+    .filter(([count]) => count).map(([count, many]) => `${count} ${many}`);
+  const text = `${clock(from, 1)} to ${clock(to, 1)}: ${counts.join(", ") || "no beats"}`;
+  $("strip-text").textContent = text;
+  now.stripDone = now.link.decided > from + wide || now.finished;
+  return text;
+}
+
+function step(seconds) {
+  if (!now) return;
+  const { chosen, signal } = now;
+  const at = (chosen ? strip.centre : signal.seconds - strip.secondsWide / 2) + seconds;
+  const centre = Math.max(signal.start / signal.fs, Math.min(signal.seconds, at));
+  now.chosen = { start: centre, end: centre };
+  follow(false);
+  mark();
+  showStrip();
+}
+
+function follow(yes) {
+  now.follow = yes;
+  $("newest").ariaPressed = yes;
+  if (yes) {
+    now.chosen = now.events.at(-1) ?? null;
+    mark();
+    if (now.chosen) showStrip();
+    else $("strip-text").textContent = "Signal around the newest event, or the one you choose.";
+  }
+}
+
+$("earlier").addEventListener("click", () => step(-2));
+$("later").addEventListener("click", () => step(2));
+$("newest").addEventListener("click", () => now && follow(!now.follow));
+$("strip").addEventListener("keydown", (press) => {
+  const seconds = { ArrowLeft: -1, ArrowRight: 1, PageUp: -5, PageDown: 5 }[press.key];
+  if (seconds === undefined) return;
+  press.preventDefault();
+  step(seconds);
+});
+
+// ---- controls --------------------------------------------------------------------
+
+function setPaused(yes) {
+  $("pause").ariaPressed = yes;
+  sweep.frozen = yes;
+  if (yes) now.source.pause();
+}
+
+$("controls").addEventListener("submit", (submit) => submit.preventDefault());
+$("pause").addEventListener("click", () => {
+  if (!now) return;
+  const yes = $("pause").ariaPressed !== "true";
+  setPaused(yes);
+  if (!yes && !now.link.ended) now.source.resume();
+  if (!now.finished) state("on", yes ? "Paused" : "Live");
+});
+
+for (const [key, { name }] of Object.entries(RHYTHMS)) {
+  $("rhythm").append(element("option", { value: key }, name));
+}
+$("rhythm").addEventListener("change", () => {
+  if (now?.source.patient) now.source.patient.chosen = $("rhythm").value || null;
+});
+
+for (const name of ["speed", "gain"]) {
+  $(name).addEventListener("change", () => {
+    for (const paper of [sweep, strip]) {
+      paper[name] = Number($(name).value);
+      paper.redraw();
+    }
+    showScale();
+    if (now?.chosen) showStrip();
+  });
+}
+
+function showScale() {
+  $("scale").textContent = `${$("speed").value} mm/s, ${$("gain").value} mm/mV`;
+}
+
+function select(kind) {
+  $("source").value = kind;
+  for (const field of document.querySelectorAll("[data-for]")) field.hidden = field.dataset.for !== kind;
+}
+
+function startSource() {
+  const kind = $("source").value;
+  select(kind);
+  if (kind === "file" && !recording) $("files").click();
+  else if (kind === "file") playFile();
+  else if (kind === "feed") run(new FeedSource(about.feed, (error) => problem(error.message)));
+  else startPatient();
+}
+
+function startPatient() {
+  const seed = Number(new URLSearchParams(location.search).get("seed") ?? 1);
+  const source = new SimulatedSource(seed);
+  source.patient.chosen = $("rhythm").value || null;
+  run(source);
+}
+
+function playFile() {
+  try {
+    run(new FileSource(recording, Number($("lead").value), $("pace").value === "fast",
+      () => now.signal.end - now.link.sent));
+    $("name").textContent = `${recording.name}, ${recording.leads[$("lead").value]}`;
+  } catch (error) {
+    problem(error.message);
+  }
+}
+
+async function openFiles(files) {
+  if (!files.length) return;
+  try {
+    recording = await readRecording([...files], Number($("rate").value));
+  } catch (error) {
+    problem(error.message);
+    return;
+  }
+  $("lead").replaceChildren(...recording.leads.map((lead, i) => element("option", { value: i }, lead)));
+  $("lead").value = firstLead(recording);
+  select("file");
+  playFile();
+}
+
+$("source").addEventListener("change", startSource);
+for (const name of ["lead", "pace"]) $(name).addEventListener("change", startSource);
+$("open").addEventListener("click", () => $("files").click());
+$("files").addEventListener("change", () => {
+  const files = [...$("files").files];
+  $("files").value = ""; // so that the same file can be opened again
+  openFiles(files);
+});
+
+let within = 0; // dragenter and dragleave come for every element on the way
+addEventListener("dragenter", () => { within += 1; $("drop").hidden = false; });
+addEventListener("dragleave", () => { within -= 1; $("drop").hidden = within > 0; });
+addEventListener("dragover", (drag) => drag.preventDefault());
+addEventListener("drop", (drop) => {
+  drop.preventDefault();
+  within = 0;
+  $("drop").hidden = true;
+  openFiles(drop.dataTransfer.files);
+});
+
+$("save-beats").addEventListener("click", () => save("beats.csv", ["time,label,score",
+  ...now.beats.map(({ time, label, score }) => `${time.toFixed(4)},${label},${score.toFixed(4)}`)]));
+$("save-signal").addEventListener("click", () => {
+  const { signal } = now;
+  const first = signal.start;
+  save("signal.csv", ["time,ECG", ...Array.from(signal.slice(first, signal.end), (value, i) =>
+    `${((first + i) / signal.fs).toFixed(6)},${value.toFixed(5)}`)]);
+});
+
+function save(name, lines) {
+  const url = URL.createObjectURL(new Blob([lines.join("\n"), "\n"], { type: "text/csv" }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+// ---- words to the user -------------------------------------------------------------
+
+function state(kind, text) {
+  $("state").className = `pill ${kind}`;
+  // Only a change of state is worth hearing, not every second of a countdown.
+  if ($("state").textContent !== text) $("state").textContent = text;
+  $("state").ariaLive = kind === "away" ? "off" : "polite";
+}
+
+function problem(text) {
+  if ($("problem").textContent === text) return;
+  $("problem").textContent = text;
+  $("problem").hidden = !text;
+}
+
+let saidAt = -Infinity;
+let waiting = [];
+/** Tell a screen reader; what comes too quickly is gathered. */
+function say(sentence, atOnce = false) {
+  if (atOnce) {
+    $("announce").textContent = sentence;
+    return;
+  }
+  waiting.push(sentence);
+  if (waiting.length > 1) return;
+  setTimeout(() => {
+    const more = waiting.length - 3;
+    $("announce").textContent = waiting.slice(0, 3).join("; ") + (more > 0 ? `; and ${more} more` : "");
+    saidAt = performance.now();
+    waiting = [];
+  }, Math.max(0, saidAt + SAY_EVERY_MS - performance.now()));
+}
+
+function element(name, fields = {}, ...children) {
+  const made = Object.assign(document.createElement(name), fields);
+  made.append(...children);
+  return made;
+}
+
+const PATHS = { // as traceShape draws them
+  dot: "M8 4a4 4 0 1 0 .01 0z", triangle: "M8 1l7 13H1z", square: "M2 2h12v12H2z",
+  diamond: "M8 0l8 8-8 8-8-8z", cross: "M6 1h4v5h5v4h-5v5H6v-5H1V6h5z",
+  event: "M1 8h3l2-6 4 12 2-6h3v2h-2l-3 6-4-11-1 5H1z",
+};
+function shape(label) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("class", `shape class-${label}`);
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", PATHS[CLASSES[label]?.shape ?? "event"]);
+  svg.append(path);
+  return svg;
+}
+
+// ---- start ---------------------------------------------------------------------------
+
+function askToken() {
+  $("login").hidden = false;
+  $("token").focus();
+}
+
+async function connect() {
+  $("login").hidden = true;
+  for (;;) {
+    try {
+      about = await (await request("model")).json();
+      break;
+    } catch (error) {
+      state("away", "Server away");
+      if (error.status === 401) return askToken();
+      if (error instanceof Refused) return problem(error.message);
+      await new Promise((resolve) => { setTimeout(resolve, 1000); });
+    }
+  }
+  $("model").textContent = `Model ${about.sha256.slice(0, 8)}, trained on ${about.trained_on}.`;
+  $("source").querySelector("[value=feed]").disabled = !about.feed;
+  if (about.feed) select("feed");
+  startSource();
+  return undefined;
+}
+
+$("login").addEventListener("submit", (submit) => {
+  submit.preventDefault();
+  sessionStorage.setItem("token", $("token").value.trim());
+  $("token").value = "";
+  connect();
+});
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const paper of [sweep, strip]) {
+    paper.fit();
+    paper.redraw();
+  }
+});
+
+let before = performance.now();
+requestAnimationFrame(function frame(at) {
+  sweep.advance(Math.max(0, at - before) / 1000);
+  before = at;
+  requestAnimationFrame(frame);
+});
+
+showScale();
+connect();

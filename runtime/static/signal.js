@@ -1,0 +1,61 @@
+// The signal the page holds: a ring of fixed size, so that a live source can run for weeks.
+
+export const HOLD_S = 3600; // of a live source; about 5 MB at 360 Hz
+
+export class Signal {
+  /**
+   * @param {number} fs Hz
+   * @param {number} capacity samples to hold; older ones are overwritten
+   */
+  constructor(fs, capacity = Math.ceil(fs * HOLD_S)) {
+    this.fs = fs;
+    this.end = 0; // samples taken so far
+    this.ring = new Float32Array(Math.max(1, capacity));
+  }
+
+  /** The oldest sample still held. */
+  get start() {
+    return Math.max(0, this.end - this.ring.length);
+  }
+
+  get seconds() {
+    return this.end / this.fs;
+  }
+
+  append(samples) {
+    const size = this.ring.length;
+    const kept = samples.subarray(Math.max(0, samples.length - size));
+    const at = (this.end + samples.length - kept.length) % size;
+    const first = kept.subarray(0, size - at);
+    this.ring.set(first, at);
+    this.ring.set(kept.subarray(first.length), 0);
+    this.end += samples.length;
+  }
+
+  /** One sample, mV; NaN where it is not held. */
+  at(index) {
+    return index >= this.start && index < this.end ? this.ring[index % this.ring.length] : NaN;
+  }
+
+  /** A copy of [from, to), cut to what is held. */
+  slice(from, to) {
+    const low = Math.max(from, this.start);
+    const high = Math.max(low, Math.min(to, this.end));
+    const samples = new Float32Array(high - low);
+    const size = this.ring.length;
+    const at = low % size;
+    const first = this.ring.subarray(at, Math.min(size, at + samples.length));
+    samples.set(first);
+    samples.set(this.ring.subarray(0, samples.length - first.length), first.length);
+    return samples;
+  }
+}
+
+/** The level a trace is centred on, mV: the median, which no QRS moves. */
+export function level(samples) {
+  const step = Math.max(1, Math.floor(samples.length / 400));
+  const few = [];
+  for (let i = 0; i < samples.length; i += step) few.push(samples[i]);
+  few.sort((a, b) => a - b);
+  return few.length ? few[few.length >> 1] : 0;
+}

@@ -1,0 +1,127 @@
+// Where signal comes from. A source has `name` and `fs`, calls `append(samples)` as they come and
+// `end()` when no more do; `pause`, `resume` and `stop` are the user's.
+
+import { Patient } from "./patient.js";
+import { Refused, request } from "./link.js";
+import { HOLD_S } from "./signal.js";
+
+const TICK_MS = 40;
+const LONGEST_TICK_S = 300; // what a sleeping page may catch up at once
+const FAST_PIECE_S = 60;
+
+/** Signal that is made or read here, at the pace of the clock. */
+class Paced {
+  capacityS = HOLD_S;
+
+  start(append, end) {
+    this.append = append;
+    this.end = end;
+    this.resume();
+  }
+
+  resume() {
+    if (this.timer) return;
+    this.last = performance.now();
+    this.owed = 0; // s of signal, less than a sample
+    // The clock says how much is due, not the number of ticks: a hidden page's timers are slowed.
+    this.timer = setInterval(() => {
+      const now = performance.now();
+      this.owed = Math.min(LONGEST_TICK_S, this.owed + (now - this.last) / 1000);
+      this.last = now;
+      const count = Math.floor(this.owed * this.fs);
+      this.owed -= count / this.fs;
+      this.give(count);
+    }, TICK_MS);
+  }
+
+  pause() {
+    clearInterval(this.timer);
+    this.timer = null;
+  }
+
+  stop() {
+    this.pause();
+  }
+}
+
+export class SimulatedSource extends Paced {
+  name = "Simulated patient";
+  fs = 360;
+
+  constructor(seed) {
+    super();
+    this.patient = new Patient(this.fs, seed);
+  }
+
+  give(count) {
+    this.append(this.patient.take(count));
+  }
+}
+
+export class FileSource extends Paced {
+  /**
+   * @param {import("./files.js").Recording} recording
+   * @param {boolean} fast as fast as the server answers, instead of the clock's pace
+   * @param {() => number} backlog samples given but not yet taken by the server
+   */
+  constructor(recording, lead, fast, backlog) {
+    super();
+    Object.assign(this, { name: recording.name, fs: recording.fs, fast, backlog });
+    this.samples = recording.read(lead);
+    this.capacityS = Math.max(1, this.samples.length / this.fs); // it is in memory anyway
+    this.at = 0;
+  }
+
+  give(count) {
+    const piece = Math.ceil(FAST_PIECE_S * this.fs);
+    if (this.fast) count = this.backlog() < piece ? piece : 0;
+    this.append(this.samples.subarray(this.at, (this.at += count)));
+    if (this.at < this.samples.length) return;
+    this.stop();
+    this.end();
+  }
+}
+
+/**
+ * A live signal that `python -m runtime stream SOURCE --page PORT` feeds to the page it shows.
+ * Asked for by sample number, so that a lost answer is asked for again and nothing comes twice.
+ */
+export class FeedSource {
+  capacityS = HOLD_S;
+
+  /** @param {{name: string, fs: number}} about @param {(error: Error) => void} failed */
+  constructor(about, failed) {
+    Object.assign(this, about, { failed });
+  }
+
+  async start(append, end) {
+    this.stopped = new AbortController();
+    const { signal } = this.stopped;
+    let at = null; // begin with what the feed still holds
+    while (!signal.aborted) {
+      try {
+        const response = await request(`feed?from=${at ?? 0}`, { signal });
+        const samples = new Float32Array(await response.arrayBuffer());
+        const from = Number(response.headers.get("X-EKG-From"));
+        // What was dropped while the page was away is held flat, so that times stay true.
+        if (at !== null && from > at) append(new Float32Array(from - at).fill(samples[0] ?? 0));
+        append(samples);
+        at = from + samples.length;
+        if (response.headers.get("X-EKG-Ended") === "1") return end();
+      } catch (error) {
+        if (signal.aborted) return undefined;
+        if (error instanceof Refused) return this.failed(error);
+        await new Promise((resolve) => { setTimeout(resolve, 500); });
+      }
+    }
+    return undefined;
+  }
+
+  pause() {} // a device does not wait; only the picture stands still
+
+  resume() {}
+
+  stop() {
+    this.stopped?.abort();
+  }
+}

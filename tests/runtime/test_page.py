@@ -1,0 +1,368 @@
+"""The monitor page in a real browser: what it shows is what the detector finds, whatever happens.
+
+Needs Chromium and the package playwright (`apt-get install chromium`, `pip install playwright`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal as signals
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime import Beat, Detector
+from runtime.feed import Feed
+from runtime.records import read
+from runtime.simulate import simulate
+
+playwright = pytest.importorskip("playwright.sync_api",
+                                 reason="no playwright (pip install playwright)")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+                None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium (apt-get install chromium)")
+
+ROOT = Path(__file__).resolve().parents[2]
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
+             "--disable-component-update", "--no-first-run")
+NEAR_S = 0.01  # a saved signal has five digits; an R peak may move by a sample
+PATIENCE_MS = 20_000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """``python -m runtime serve`` on a port of its own."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "runtime", "--provider", "cpu", "serve", "--port",
+             str(self.port), "--workers", "1", "--log", "error"], cwd=ROOT,
+            stdout=subprocess.DEVNULL, env=os.environ | {"EKG_DRAIN": "0"}, start_new_session=True)
+
+    def kill(self) -> None:
+        """As a crash or a power cut would."""
+        os.killpg(self.process.pid, signals.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
+    """Opens the page; when the test ends no error was logged and nobody else was asked."""
+    contexts, errors, strangers = [], [], []
+
+    def open_page(url: str = server.url, *, outage: bool = False, **options: Any) -> Any:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(url + "/health/ready").close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" and not (
+            outage and "Failed to load resource" in line.text) else None)
+        page.on("request", lambda asked: strangers.append(asked.url)
+                if not asked.url.startswith((url, "blob:")) else None)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors
+    assert not strangers
+
+
+def saved(page: Any, button: str) -> np.ndarray:
+    """The table that a button of the page saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+    return np.genfromtxt(download.value.path(), delimiter=",", names=True, dtype=None,
+                         encoding="utf-8", ndmin=1)
+
+
+def is_shown(page: Any, beats: list[Beat]) -> None:
+    """The page has these beats, each once."""
+    shown = saved(page, "Save beats")
+    assert [str(label) for label in shown["label"]] == [beat.label for beat in beats]
+    np.testing.assert_allclose(shown["time"], [beat.time for beat in beats], atol=NEAR_S)
+    counted = {line.split()[0]: int(line.split()[1]) for line in
+               page.locator("#counts li").all_inner_texts()}
+    assert counted == {k: sum(beat.label == k for beat in beats) for k in "NSVFQ"}
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait until it is true; playwright's own waiting needs eval, which the page forbids."""
+    for _ in range(PATIENCE_MS // 50):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never came true: {expression}")
+
+
+def state(page: Any, word: str) -> None:
+    """Wait for what the page says of itself."""
+    until(page, f"document.getElementById('state').textContent === '{word}'")
+
+
+def whole(detector: Detector, signal: np.ndarray, fs: float) -> list[Beat]:
+    return detector.predict(signal, fs).beats  # type: ignore[union-attr]
+
+
+def csv(signal: np.ndarray, fs: float) -> str:
+    return "time,MLII\n" + "".join(f"{i / fs:.6f},{mv:.6f}\n" for i, mv in enumerate(signal))
+
+
+def drop(page: Any, text: str, name: str = "made.csv") -> None:
+    page.evaluate("""([text, name]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([text], name));
+        for (const type of ["dragenter", "dragover", "drop"]) {
+            document.body.dispatchEvent(
+                new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+        }}""", [text, name])
+
+
+def test_a_dropped_csv_file_shows_the_beats_that_predict_finds(
+        open_page: Callable[..., Any], detector: Detector) -> None:
+    signal = simulate(70, fs=250, seed=5, ectopic=0.3).signal
+    page = open_page()
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    drop(page, csv(signal, 250))
+    state(page, "Finished")
+    is_shown(page, whole(detector, signal, 250))
+    assert page.locator("#name").inner_text() == "made, MLII"
+    assert page.locator("#drop").is_hidden()
+
+
+@pytest.mark.parametrize("written", ["16", "212"])
+def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
+        open_page: Callable[..., Any], detector: Detector, tmp_path: Path, written: str) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    signal = simulate(30, seed=6, ectopic=0.3).signal
+    other = np.zeros_like(signal)
+    wfdb.wrsamp("rec", fs=360, units=["mV", "mV"], sig_name=["V1", "MLII"], fmt=[written] * 2,
+                p_signal=np.stack([other, signal - 0.4], axis=1).astype(float),
+                adc_gain=[200, 190], baseline=[0, 64], write_dir=str(tmp_path))
+    page = open_page()
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    page.locator("#files").set_input_files([tmp_path / "rec.hea", tmp_path / "rec.dat"])
+    state(page, "Finished")
+    recording = read(tmp_path / "rec")
+    is_shown(page, whole(detector, recording.signal, recording.fs))
+    np.testing.assert_allclose(saved(page, "Save signal")["ECG"], recording.signal, atol=2e-5)
+    page.locator("#lead").select_option(label="V1")  # the flat one
+    state(page, "Finished")
+    is_shown(page, whole(detector, other, 360))
+
+
+def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable[..., Any]
+                                                            ) -> None:
+    page = open_page()
+    drop(page, "", "rec.dat")
+    page.get_by_text("needs its .hea header").wait_for()
+    drop(page, "1,2\n3\n")
+    page.get_by_text("row 2: 1 columns; expected 2").wait_for()
+
+
+def test_a_server_that_is_killed_loses_and_doubles_no_beat(
+        open_page: Callable[..., Any], server: Server, detector: Detector) -> None:
+    page = open_page(outage=True)
+    until(page, "/[3-9]/.test(document.querySelector('#counts li')?.innerText)")
+    server.kill()
+    page.get_by_text("does not answer").wait_for()
+    until(page, "document.getElementById('heart-rate').textContent === '--'")  # nothing stale
+    server.start()
+    state(page, "Live")
+    page.get_by_role("button", name="Pause").click()
+    # What is on its way when the page is paused still arrives.
+    until(page, "performance.now() - performance.getEntriesByType('resource').at(-1).responseEnd"
+                " > 400")
+    signal = saved(page, "Save signal")["ECG"]
+    stream = detector.stream(360)
+    assert len(signal) > 5 * 360
+    beats = stream.push(signal)
+    shown = saved(page, "Save beats")
+    # The last quarter of a second may not be sent yet.
+    assert len(beats) - 1 <= len(shown) <= len(beats)
+    is_shown(page, beats[:len(shown)])
+    assert page.locator("#problem").is_hidden()
+
+
+def test_another_model_in_between_loses_and_doubles_no_beat(
+        open_page: Callable[..., Any], detector: Detector) -> None:
+    """The page starts anew from stored signal where its token is no longer taken."""
+    signal = simulate(130, fs=250, seed=8).signal
+    page = open_page(outage=True)
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    asked = []
+
+    def refuse_once(route: Any) -> None:
+        with_token = "carry_bytes=0" not in route.request.url
+        asked.append(route.request.url)
+        if with_token and sum("carry_bytes=0" not in url for url in asked) == 1:
+            route.fulfill(status=409, content_type="application/problem+json",
+                          body=json.dumps({"detail": "the token was saved by another model."}))
+        else:
+            route.continue_()
+
+    page.get_by_role("button", name="Pause").click()  # so that the patient asks for nothing
+    page.wait_for_timeout(300)
+    page.route("**/stream?*", refuse_once)
+    drop(page, csv(signal, 250))
+    state(page, "Finished")
+    assert sum("carry_bytes=0" in url for url in asked) >= 2
+    shown = saved(page, "Save beats")
+    truth = whole(detector, signal, 250)
+    assert len(shown) == len(truth)
+    np.testing.assert_allclose(shown["time"], [beat.time for beat in truth], atol=0.02)
+
+
+def test_events_are_told_listed_and_lead_to_their_strip(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+
+    def with_events(route: Any) -> None:
+        answer = route.fetch()
+        event = {"kind": "ventricular_tachycardia", "start": 3.0, "end": 6.0, "confidence": 0.9,
+                 "rule": "3 beats above 100/min"}
+        route.fulfill(response=answer, json=answer.json() | {
+            "events": [event, event], "rhythm": "bigeminy", "heart_rate": 61.4})
+
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    page.route("**/stream?*", with_events)
+    drop(page, csv(simulate(40, fs=250, seed=5, ectopic=0.3).signal, 250))
+    state(page, "Finished")
+    assert page.locator("#rhythm-now").inner_text() == "Bigeminy"
+    assert page.locator("#heart-rate").inner_text() == "61"
+    assert "Ventricular tachycardia at 0:03" in page.locator("#alarm").inner_text()
+    event = page.get_by_role("button", name="Ventricular tachycardia")
+    assert event.count() == 1
+    assert "3 beats above 100/min" in event.inner_text()
+    lines = page.locator("#list button").all_inner_texts()
+    times = [int(line.rsplit(":", 1)[1]) for line in lines if line.startswith("Ventricular beat")]
+    assert times  # but those that the event is made of have no line of their own
+    assert not [time for time in times if 3 < time < 5]
+    # By keyboard: one stop of the Tab key, arrows inside, Enter shows and tells the strip.
+    buttons = page.locator("#list button")
+    assert buttons.count() > 3
+    page.locator("#newest").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "strip"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#newest").get_attribute("aria-pressed") == "false"
+    page.keyboard.press("Tab")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    chosen = page.evaluate("document.activeElement.innerText")
+    start = re.search(r"\d+:\d\d", chosen.split("\n")[-1]).group()  # type: ignore[union-attr]
+    text = page.locator("#strip-text").inner_text()
+    first, last = re.findall(r"(\d+):(\d\d\.\d)", text)
+    seconds = [60 * int(m) + float(s) for m, s in ((*start.split(":"),), first, last)]
+    assert seconds[1] <= seconds[0] <= seconds[2]
+    assert page.locator("#announce").inner_text() == f"Strip {text}"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "save-beats"
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_everything_has_a_name_and_can_be_read(open_page: Callable[..., Any], scheme: str,
+                                               width: int) -> None:
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    state(page, "Live")
+    assert page.get_by_text("Not a medical device", exact=True).is_visible()
+    for role in ("button", "combobox"):
+        for control in page.get_by_role(role).all():
+            assert control.evaluate("e => e.labels?.[0]?.innerText || e.ariaLabel || e.innerText")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    colours = page.evaluate("""() => {
+        const style = getComputedStyle(document.documentElement);
+        const names = ["text", "quiet", "accent", "alarm", "warn", "n", "s", "v", "f", "q"];
+        return ["panel", "paper"].flatMap(ground => names.map(name =>
+            [name, ground, ...[name, ground].map(one => style.getPropertyValue("--" + one))]));
+        }""")
+    for name, ground, ink, under in colours:
+        light, dark = sorted((luminance(ink), luminance(under)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{name} on {ground}"  # WCAG 2.2, 1.4.3
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rgb or #rrggbb, as WCAG 2.2 defines it."""
+    digits = colour.strip().lstrip("#")
+    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    parts = np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def test_a_live_feed_is_shown_whole(open_page: Callable[..., Any], detector: Detector) -> None:
+    signal = simulate(30, fs=250, seed=9, ectopic=0.3).signal
+    port = free_port()
+    with subprocess.Popen(
+            [sys.executable, "-m", "runtime", "--provider", "cpu", "stream", "-", "--fs", "250",
+             "--units", "uV", "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL) as feeding:
+        assert feeding.stdin is not None
+        feeding.stdin.writelines(f"{1000 * mv:.4f}\n" for mv in signal[:3000])
+        feeding.stdin.flush()  # before anybody looks
+        page = open_page(f"http://127.0.0.1:{port}")
+        state(page, "Live")
+        feeding.stdin.writelines(f"{1000 * mv:.4f}\n" for mv in signal[3000:])
+        feeding.stdin.close()
+        state(page, "Finished")
+        is_shown(page, whole(detector, signal, 250))
+        assert page.locator("#name").inner_text() == "Live feed"
+        feeding.send_signal(signals.SIGINT)
+    assert feeding.returncode == 0
+
+
+def test_the_feed_answers_by_sample_number() -> None:
+    feed = Feed(100, "x")
+    feed.append(np.arange(5, dtype=np.float32))
+    feed.append(np.arange(5, 9, dtype=np.float32))
+    assert feed.since(3)[0] == 3
+    np.testing.assert_array_equal(feed.since(3)[1], np.arange(3, 9))
+    feed.end()
+    assert feed.since(8)[2]
+    for beyond in (9, 100):
+        first, samples, ended = feed.since(beyond)
+        assert (first, len(samples), ended) == (9, 0, True)

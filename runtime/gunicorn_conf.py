@@ -55,6 +55,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """On SIGTERM: not ready, then no more connections, then finish what was accepted."""
         if self.draining or not self.alive:
             return
+        if not self.booted:  # there is no application yet to be not ready, nor a connection
+            self.alive = False
+            return
         self._say_not_ready()
         leave = threading.Timer(DRAIN_S, self.method_queue.defer, (self._leave,))
         leave.daemon = True

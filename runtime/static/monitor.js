@@ -396,8 +396,9 @@ function playFile() {
 
 async function openFiles(files) {
   if (!files.length) return;
+  await connected; // else the patient that starts then would take the file's place
   try {
-    recording = await readRecording([...files], Number($("rate").value));
+    recording = await readRecording(files, Number($("rate").value));
   } catch (error) {
     problem(error.message);
     return;
@@ -425,7 +426,7 @@ addEventListener("drop", (drop) => {
   drop.preventDefault();
   within = 0;
   $("drop").hidden = true;
-  openFiles(drop.dataTransfer.files);
+  openFiles([...drop.dataTransfer.files]);
 });
 
 $("save-beats").addEventListener("click", () => save("beats.csv", ["time,label,score",
@@ -485,7 +486,7 @@ function element(name, fields = {}, ...children) {
 const PATHS = { // as traceShape draws them
   dot: "M8 4a4 4 0 1 0 .01 0z", triangle: "M8 1l7 13H1z", square: "M2 2h12v12H2z",
   diamond: "M8 0l8 8-8 8-8-8z", cross: "M6 1h4v5h5v4h-5v5H6v-5H1V6h5z",
-  event: "M1 8h3l2-6 4 12 2-6h3v2h-2l-3 6-4-11-1 5H1z",
+  event: "M8 0a8 8 0 1 0 .01 0zM6.800 3h2.400v6H6.800zm0 7.500h2.400V13H6.800z",
 };
 function shape(label) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -493,12 +494,16 @@ function shape(label) {
   svg.setAttribute("class", `shape class-${label}`);
   svg.setAttribute("aria-hidden", "true");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("fill-rule", "evenodd"); // the event's mark has a hole
   path.setAttribute("d", PATHS[CLASSES[label]?.shape ?? "event"]);
   svg.append(path);
   return svg;
 }
 
 // ---- start ---------------------------------------------------------------------------
+
+let ready;
+const connected = new Promise((resolve) => { ready = resolve; });
 
 function askToken() {
   $("login").hidden = false;
@@ -522,6 +527,7 @@ async function connect() {
   $("source").querySelector("[value=feed]").disabled = !about.feed;
   if (about.feed) select("feed");
   startSource();
+  ready();
   return undefined;
 }
 

@@ -41,7 +41,7 @@ export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
 evaluate: $(TRAIN_READY)  ## measure artifacts/ on DS2
 	@$(VENV)/bin/python -m training.evaluate
 
-bench: $(TRAIN_READY)  ## compare providers and alternatives on this machine
+bench: $(TRAIN_READY) $(RUNTIME_READY)  ## compare providers and alternatives on this machine
 	@$(VENV)/bin/python -m bench.compare
 
 bundle:  ## dist/ekg-runtime.tar.gz: what a device needs, nothing else

@@ -13,6 +13,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from bench.in_process import PUSH
 from bench.over_http import OURS
@@ -49,6 +50,9 @@ def _latency(rows: list[dict[str, Any]]) -> Figure:
                       textcoords="offset points", ha="center", fontsize=8)
     axes.set_yticks(places, [f"{row['name']} ({row['provider']})" for row in one])
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.set_xlabel("ms for a second of signal: median, and line to the 95th percentile")
     axes.grid(alpha=0.3, axis="x")
     axes.margins(y=0.08)

@@ -44,6 +44,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     broken HTTP as the application answers, and leaves the port as soon as the master is gone.
     """
 
+    alive: bool
     row = 0
     draining = False
 

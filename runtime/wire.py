@@ -226,7 +226,11 @@ def _rows(signal: list[Any]) -> tuple[list[NDArray[np.float64]], bool]:
 
 def _numbers(row: list[Any]) -> NDArray[np.float64]:
     # Types are looked at one by one because numpy would take true for 1.
-    if not set(map(type, row)) <= {int, float}:
+    types = set(map(type, row))
+    if types == {list}:
+        raise InputError("the signal has three dimensions or more; expected [samples] or "
+                         "[batch, samples].")
+    if not types <= {int, float}:
         raise InputError("the signal is not made of numbers only; expected real numbers, "
                          "[samples] or [batch, samples].")
     try:

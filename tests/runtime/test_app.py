@@ -144,6 +144,8 @@ class TestStream:
     def test_a_refused_batch_takes_nothing(self, http: FlaskClient) -> None:
         answer = http.post("/stream", json={"signal": [[0.1] * 9, [None]], "fs": FS})
         assert "numbers only" in refusal(answer, 400)
+        answer = http.post("/stream", json={"signal": [[[0.1] * 9]], "fs": FS})
+        assert "three dimensions" in refusal(answer, 400)
         answer = http.post("/stream", json={"signal": [[0.1], [1e9]], "fs": FS})
         assert refusal(answer, 400).startswith("patient 1 of the batch: sample 0")
 

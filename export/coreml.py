@@ -250,17 +250,17 @@ def _settle(path: Path) -> None:
 def _conv(x: NDArray[Any], weight: NDArray[Any], strides: NDArray[Any], dilations: NDArray[Any],
           pad_type: str, pad: NDArray[Any], groups: int, bias: NDArray[Any] | None = None
           ) -> NDArray[Any]:
-    if pad_type != "valid" or groups != 1 or x.ndim != 3:
-        raise ExportError("the package has a convolution that pads, is grouped or is not 1-D, "
-                          "which the check does not know.")
-    reach = (weight.shape[2] - 1) * int(dilations[0]) + 1
-    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=2)
-    windows = windows[:, :, :: int(strides[0]), :: int(dilations[0])]
+    if pad_type != "valid" or groups != 1 or x.ndim != 4 or x.shape[2] != 1:
+        raise ExportError("the package has a convolution that pads, is grouped or is not of "
+                          "height 1, which the check does not know.")
+    reach = (weight.shape[3] - 1) * int(dilations[1]) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x[0, :, 0], reach, axis=1)
+    windows = windows[:, :: int(strides[1]), :: int(dilations[1])]
     single = np.float32  # half-precision products are summed in single precision
-    sums = np.tensordot(weight.astype(single), windows[0].astype(single), ([1, 2], [0, 2]))
+    sums = np.tensordot(weight[:, :, 0].astype(single), windows.astype(single), ([1, 2], [0, 2]))
     if bias is not None:
         sums += bias.astype(single)[:, None]
-    return sums[None].astype(x.dtype)
+    return sums[None, :, None].astype(x.dtype)
 
 
 def _slice(x: NDArray[Any], begin: NDArray[Any], end: NDArray[Any],
@@ -289,6 +289,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "reshape": lambda x, shape: x.reshape(shape),
     "slice_by_index": _slice,
     "softmax": _softmax,
+    "squeeze": lambda x, axes: np.squeeze(x, tuple(int(axis) for axis in axes)),
     "split": lambda x, split_sizes, axis: np.split(x, np.cumsum(split_sizes)[:-1], int(axis)),
     "transpose": lambda x, perm: x.transpose(perm),
 }

@@ -21,9 +21,9 @@ class FirFilter(nn.Module):
         self.hop = hop
         self.weight: Tensor
         self.history = len(taps) - 1
-        weight = np.zeros((hop, 1, hop + self.history), dtype=np.float32)
+        weight = np.zeros((hop, 1, 1, hop + self.history), dtype=np.float32)
         for sample in range(hop):
-            weight[sample, 0, sample : sample + len(taps)] = taps[::-1]
+            weight[sample, 0, 0, sample : sample + len(taps)] = taps[::-1]
         self.register_buffer("weight", torch.from_numpy(weight))
 
     def forward(self, ecg: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,5 +40,6 @@ class FirFilter(nn.Module):
         carry : float32 [batch, taps - 1], to give back with the next chunk
         """
         extended = torch.cat([carry, ecg], dim=1)
-        hops = nn.functional.conv1d(extended.unsqueeze(1), self.weight, stride=self.hop)
-        return hops.transpose(1, 2).flatten(1), extended[:, -self.history :]
+        hops = nn.functional.conv2d(extended.unsqueeze(1).unsqueeze(1), self.weight,
+                                    stride=(1, self.hop))
+        return hops.squeeze(2).transpose(1, 2).flatten(1), extended[:, -self.history :]

@@ -110,7 +110,7 @@ class Cnn(nn.Module):
               (*design.morphology, *design.rhythm, *design.decision)),
         ]
         self.layers = nn.ModuleList(layers)
-        self.head = nn.Conv1d(width, len(FRAME_CLASSES), 1)
+        self.head = nn.Conv2d(width, len(FRAME_CLASSES), 1)
         self.carry_sizes = [layer.carry_size for layer in layers]
         self.carry_size = sum(self.carry_sizes)
 
@@ -120,12 +120,12 @@ class Cnn(nn.Module):
         return logits.softmax(dim=2), carry
 
     def logits(self, filtered: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
-        x = filtered.unsqueeze(1)
+        x = filtered.unsqueeze(1).unsqueeze(1)
         carried = []
         for layer, past in zip(self.layers, carry.split(self.carry_sizes, dim=1), strict=True):
             x, past = layer(x, past)
             carried.append(past)
-        return self.head(x).transpose(1, 2), torch.cat(carried, dim=1)
+        return self.head(x).squeeze(2).transpose(1, 2), torch.cat(carried, dim=1)
 
 
 class CausalConv(nn.Module):
@@ -137,17 +137,18 @@ class CausalConv(nn.Module):
         self.inputs = inputs
         self.history = (kernel - 1) * dilation + 1 - stride
         self.carry_size = inputs * self.history
-        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, bias=False)
-        self.norm: nn.Module = nn.BatchNorm1d(outputs)
+        self.conv = nn.Conv2d(inputs, outputs, (1, kernel), (1, stride), dilation=(1, dilation),
+                              bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
-        extended = torch.cat([carry.unflatten(1, (self.inputs, self.history)), x], dim=2)
+        extended = torch.cat([carry.reshape(-1, self.inputs, 1, self.history), x], dim=3)
         return (torch.relu(self.norm(self.conv(extended))),
-                extended[:, :, -self.history :].flatten(1))
+                extended[:, :, :, -self.history :].flatten(1))
 
     def fold(self) -> None:
         """Fold the batch norm into the convolution, for inference."""
-        if isinstance(self.norm, nn.BatchNorm1d):
+        if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)
             self.norm = nn.Identity()
 
@@ -157,12 +158,12 @@ class Residual(nn.Module):
 
     def __init__(self, width: int, channels: int, dilation: int, dropout: float):
         super().__init__()
-        self.squeeze = nn.Conv1d(width, channels, 1, bias=False)
-        self.squeeze_norm: nn.Module = nn.BatchNorm1d(channels)
+        self.squeeze = nn.Conv2d(width, channels, 1, bias=False)
+        self.squeeze_norm: nn.Module = nn.BatchNorm2d(channels)
         self.look_back = CausalConv(channels, channels, kernel=3, dilation=dilation)
-        self.widen = nn.Conv1d(channels, width, 1, bias=False)
-        self.widen_norm: nn.Module = nn.BatchNorm1d(width)
-        self.dropout = nn.Dropout1d(dropout)
+        self.widen = nn.Conv2d(channels, width, 1, bias=False)
+        self.widen_norm: nn.Module = nn.BatchNorm2d(width)
+        self.dropout = nn.Dropout2d(dropout)
         self.carry_size = self.look_back.carry_size
 
     def forward(self, x: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,7 +174,7 @@ class Residual(nn.Module):
     def fold(self) -> None:
         """Fold the batch norms into their convolutions, for inference."""
         for conv, norm in (("squeeze", "squeeze_norm"), ("widen", "widen_norm")):
-            if isinstance(getattr(self, norm), nn.BatchNorm1d):
+            if isinstance(getattr(self, norm), nn.BatchNorm2d):
                 setattr(self, conv, fuse_conv_bn_eval(getattr(self, conv), getattr(self, norm)))
                 setattr(self, norm, nn.Identity())
 

@@ -7,9 +7,10 @@ choose the checkpoint and the operating point. DS2 is never read here.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,15 +22,14 @@ from tqdm import tqdm
 
 from runtime.beats import BeatPolicy, classify, find_beats, place_at_r_peak
 from training import io
+from training.augment import IGNORE, draw
 from training.evaluate import Score, score_record
 from training.io import FS, Record
 from training.model import HOP, Design, EkgNet, label_frames, parameter_count
 
-IGNORE = -1  # frames whose label is not known: no loss
-# A beat is written on the three frames whose middles lie within 75 ms of its R peak.
-BEAT_REACH = round(0.075 * FS)
-# Beats cut by the edge of a short window: whether they count is not defined there.
-EDGE = round(0.1 * FS)
+# What can be trained on: database and records. Paced 104 and 217 are kept for the test.
+TRAINING = {"mitdb": ("mitdb", io.DS1), "paced": ("mitdb", ("102", "107")),
+            "svdb": ("svdb", io.SVDB)}
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,27 @@ class Recipe:
     rare : share of crops placed on a beat that is not N
     weights : loss weight of each frame class: none, N, S, V, F, Q
     svdb_share : share of crops from svdb, whose labels are weaker
+    retimed : share of crops whose beats are given another rhythm (`training.augment.retime`)
+    fibrillating : how much oftener than another a patient in atrial fibrillation is drawn
     folds, fold : the training patients are split into so many; this one is held out
     """
 
-    steps: int = 6000
-    batch: int = 28
+    steps: int = 4000
+    batch: int = 26
     crop_s: float = 30.0
-    window_batch: int = 12
+    window_batch: int = 6
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     average: float = 0.998
     rare: float = 0.15
     weights: tuple[float, ...] = (1.0, 1.0, 1.3, 1.3, 1.3, 1.0)
     svdb_share: float = 0.5
+    retimed: float = 0.15
+    fibrillating: float = 3.0
     folds: int = 6
     fold: int = 5  # keeps 201 and 203, DS1's atrial fibrillation, among the patients trained on
     seed: int = 0
-    validate_every: int = 500
+    validate_every: int = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,20 +77,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--fold", type=int, default=defaults.fold)
-    parser.add_argument("--databases", nargs="+", choices=("mitdb", "svdb"),
-                        default=["mitdb", "svdb"])
+    parser.add_argument("--databases", nargs="+", choices=tuple(TRAINING),
+                        default=list(TRAINING))
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
+    parser.add_argument("--compile", action="store_true",
+                        help="compile the network first: a minute, then a third faster")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", action="extend",
+                        help="other values for fields of the recipe or of the design, in "
+                             "Python's notation: look_ahead=10 retimed=0.0")
     parser.add_argument("--simulated", action="store_true",
                         help="train on simulated ECG, without any recordings")
     args = parser.parse_args(arguments)
     recipe = replace(defaults, steps=args.steps, seed=args.seed, fold=args.fold,
                      validate_every=min(defaults.validate_every, args.steps))
     try:
+        recipe, design = changed(recipe, Design(), args.set)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
         records, noise, data = training_data(args.databases, simulated=args.simulated)
         train(recipe, records, noise, out=args.out, data=data, device=pick_device(args.device),
-              resume=args.resume)
+              design=design, resume=args.resume, compiled=args.compile)
     except (io.DataError, DeviceError) as error:
         parser.exit(2, f"{error}\n")
+
+
+def changed(recipe: Recipe, design: Design, assignments: Sequence[str]) -> tuple[Recipe, Design]:
+    """Recipe and design with ``name=value`` of either replaced; ValueError says which is wrong."""
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            raise ValueError(f"--set {assignment}: the value is none of Python's; expected "
+                             "NAME=VALUE such as look_ahead=10.") from None
+        if name in Recipe.__dataclass_fields__:
+            recipe = replace(recipe, **{name: value})
+        elif name in Design.__dataclass_fields__:
+            design = replace(design, **{name: value})
+        else:
+            names = *Recipe.__dataclass_fields__, *Design.__dataclass_fields__
+            raise ValueError(f"--set {assignment}: there is no {name!r}; expected one of "
+                             f"{', '.join(names)}.")
+    return recipe, design
 
 
 class DeviceError(Exception):
@@ -113,7 +146,7 @@ def training_data(databases: Sequence[str], *, simulated: bool = False
     """
     if not simulated:
         try:
-            folder = io.require_data((*databases, "nstdb"))
+            folder = io.require_data({*(TRAINING[part][0] for part in databases), "nstdb"})
         except io.DataError as error:
             if io.data_folder() is not None:
                 raise
@@ -123,12 +156,12 @@ def training_data(databases: Sequence[str], *, simulated: bool = False
     if simulated:
         records = io.simulated_records(24)
         return records, io.simulated_noise(), "SIMULATED ECG (no recordings were at hand)"
-    names = {"mitdb": io.DS1, "svdb": io.SVDB}
-    records = [_aligned(r) for d in databases for r in io.load_all(d, names[d], folder)]
+    records = [_aligned(r) for part in databases for r in io.load_all(*TRAINING[part], folder)]
     # Only the first half of each noise recording: the second one is kept for noise tests.
     noise = [half for name in io.NOISES for half in
              io.load("nstdb", name, folder).signal[:, : 15 * 60 * FS]]
-    line = " + ".join({"mitdb": "mitdb DS1", "svdb": "svdb (59 records)"}[d] for d in databases)
+    line = " + ".join({"mitdb": "mitdb DS1", "paced": "mitdb 102 and 107 (paced)",
+                       "svdb": f"svdb ({len(io.SVDB)} records)"}[part] for part in databases)
     return records, np.stack(noise), line + ", noise from nstdb (first halves)"
 
 
@@ -140,18 +173,21 @@ def _aligned(record: Record) -> Record:
 
 
 def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32], *, out: Path,
-          data: str, device: torch.device, design: Design | None = None, resume: bool = False
-          ) -> None:
+          data: str, device: torch.device, design: Design | None = None, resume: bool = False,
+          compiled: bool = False) -> None:
     """Train, write ``out/checkpoint.pt`` (to resume), ``out/best.pt`` and ``out/log.jsonl``."""
     out.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
-    held_out = io.folds(records, recipe.folds)[recipe.fold]
+    # The paced are too few to be spared: they are in no fold.
+    unpaced = [r for r in records if r.name not in io.PACED]
+    held_out = io.folds(unpaced, recipe.folds)[recipe.fold]
     kept_names = {(r.database, r.name) for r in held_out}
     kept = [r for r in records if (r.database, r.name) not in kept_names]
-    net = EkgNet(design).to(device)
+    # Channels last: what the convolutions of processors and GPUs are fastest at.
+    net = EkgNet(design).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    logits = torch.compile(net.cnn.logits) if compiled else net.cnn.logits
     averaged = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average),
-        use_buffers=True)
+        net, multi_avg_fn=_moving_average(recipe.average), use_buffers=True)
     optimiser = torch.optim.AdamW(net.parameters(), recipe.learning_rate,
                                   weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -178,9 +214,9 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
             [net.fir.history, net.cnn.carry_size], dim=1)
         filtered, _ = net.fir(ecg.to(device), past)  # in full precision: offsets are large
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "mps"):
-            logits, _ = net.cnn.logits(filtered, carry)
+            frames, _ = logits(filtered, carry)
         loss = nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.to(device).flatten(), loss_weights,
+            frames.float().flatten(0, 1), targets.to(device).flatten(), loss_weights,
             ignore_index=IGNORE)
         optimiser.zero_grad()
         loss.backward()
@@ -206,6 +242,20 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
         torch.save({"net": net.state_dict(), "averaged": averaged.state_dict(),
                     "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
                     "step": step + 1, "best": best}, out / "checkpoint.pt")
+
+
+def _moving_average(keep: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]:
+    """Exponential, but young averages forget faster: untrained batch norms would linger."""
+    @torch.no_grad()
+    def average(old: Sequence[Tensor], new: Sequence[Tensor], count: Tensor) -> None:
+        weight = 1.0 - min(keep, (1 + int(count)) / (10 + int(count)))
+        for kept, latest in zip(old, new, strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(latest, weight)
+            else:
+                kept.copy_(latest)
+
+    return average
 
 
 def save(path: Path, net: EkgNet, recipe: Recipe, policy: BeatPolicy, data: str, score: Score
@@ -251,117 +301,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def draw(records: Sequence[Record], noise: NDArray[np.float32], recipe: Recipe, design: Design,
-         step: int) -> tuple[Tensor, Tensor]:
-    """The signals and frame labels of one step.
-
-    Crops and windows stand in one batch: batch norm has to see the mixture it will serve.
-
-    Returns
-    -------
-    ecg : float32 [batch, samples], mV, first sample subtracted
-    targets : int64 [batch, frames], class of the frame or `IGNORE`
-    """
-    rng = np.random.default_rng((recipe.seed, step))
-    samples = round(recipe.crop_s * FS)
-    ecgs, targets = [], []
-    for i in range(recipe.batch + recipe.window_batch):
-        alone = None
-        if i >= recipe.batch:
-            seconds = 1.0 if rng.random() < 0.6 else rng.uniform(1.0, 10.0)
-            alone = min(round(FS * seconds), samples // 2)
-        ecg, labels = example(rng, records, noise, recipe, samples, alone)
-        ecgs.append(ecg)
-        targets.append(frame_targets(labels, design))
-    return torch.from_numpy(np.stack(ecgs)), torch.from_numpy(np.stack(targets))
-
-
-def frame_targets(labels: NDArray[np.int8], design: Design) -> NDArray[np.int64]:
-    """Frame classes of sample classes: frame i is labelled with the moment it speaks of."""
-    moments = np.arange(len(labels) // HOP) * HOP + HOP // 2 - design.delay_samples
-    targets = labels[moments.clip(0)].astype(np.int64)
-    targets[moments < 0] = 0  # before the recording there are no beats
-    return targets
-
-
-def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[np.float32],
-            recipe: Recipe, samples: int, alone: int | None
-            ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """One crop, augmented.
-
-    ``alone`` keeps only so many samples and holds the last one after that.
-
-    Returns
-    -------
-    ecg : float32 [samples], mV
-    labels : int8 [samples]: 0 for none, class + 1 within 75 ms of a beat, or `IGNORE`
-    """
-    # Time stretch: the heart beats up to 20 % slower or faster than recorded.
-    stretch = np.exp(rng.uniform(-0.18, 0.18))
-    wanted = alone or samples
-    length = int(np.ceil(wanted * stretch)) + 1
-    svdb = [r for r in records if r.database == "svdb"]
-    others = [r for r in records if r.database != "svdb"]
-    pool = svdb if svdb and (not others or rng.random() < recipe.svdb_share) else others
-    record = pool[rng.integers(len(pool))]
-    start = int(rng.integers(record.signal.shape[1] - length))
-    rare = np.flatnonzero(record.labels)
-    if len(rare) and rng.random() < recipe.rare:
-        beat = record.beats[rare[rng.integers(len(rare))]]
-        start = int(np.clip(beat - rng.integers(length), 0, record.signal.shape[1] - length))
-    at = np.arange(wanted) * stretch
-    # The first lead, the other, or a view from between them.
-    mix = np.zeros(len(record.signal))
-    mix[0] = 1.0
-    if rng.random() < 0.5:
-        mix = rng.normal(0.0, 1.0, len(mix))
-        mix /= np.linalg.norm(mix)
-    ecg = np.interp(at, np.arange(length), mix @ record.signal[:, start : start + length])
-    ecg = ecg * np.exp(rng.normal(0.0, 0.35))
-    if rng.random() < 0.15:
-        ecg = -ecg  # electrodes swapped
-    ecg = add_noise(rng, ecg, noise)
-    labels = _sample_labels(record, start, wanted, stretch, edges=alone is not None)
-    if alone is not None:
-        ecg = np.pad(ecg, (0, samples - alone), mode="edge")
-        labels = np.pad(labels, (0, samples - alone))
-    return (ecg - ecg[0]).astype(np.float32), labels
-
-
-def _sample_labels(record: Record, start: int, samples: int, stretch: float, *, edges: bool
-                   ) -> NDArray[np.int8]:
-    labels = np.zeros(samples, dtype=np.int8)
-    if not edges:
-        for begin, end in record.flutter:
-            inside = np.clip((np.array([begin, end]) - start) / stretch, 0, samples).astype(int)
-            labels[slice(*inside)] = IGNORE
-    low, high = np.searchsorted(record.beats, (start - FS, start + samples * stretch + FS))
-    places = np.rint((record.beats[low:high] - start) / stretch).astype(int)
-    for place, label in zip(places, record.labels[low:high], strict=True):
-        cut_off = edges and not EDGE <= place < samples - EDGE
-        reach = slice(max(place - BEAT_REACH, 0), max(place + BEAT_REACH, 0))
-        labels[reach] = IGNORE if cut_off else label + 1
-    return labels
-
-
-def add_noise(rng: np.random.Generator, ecg: NDArray[np.float64], noise: NDArray[np.float32]
-              ) -> NDArray[np.float64]:
-    """Real noise from nstdb, powerline and slow drift, each on some crops, in mV."""
-    samples = len(ecg)
-    time = np.arange(samples) / FS
-    if rng.random() < 0.5:
-        row, start = rng.integers(len(noise)), rng.integers(noise.shape[1] - samples)
-        piece = noise[row, start : start + samples]
-        ecg = ecg + (piece - piece.mean()) * np.exp(rng.normal(-1.6, 0.8))
-    if rng.random() < 0.2:
-        powerline = np.sin(2 * np.pi * (rng.choice((50.0, 60.0)) * time + rng.random()))
-        ecg = ecg + rng.exponential(0.05) * powerline
-    if rng.random() < 0.2:
-        drift = np.sin(2 * np.pi * (rng.uniform(0.05, 0.5) * time + rng.random()))
-        ecg = ecg + rng.exponential(0.3) * drift
-    return ecg
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def net() -> EkgNet:
     torch.manual_seed(0)
     net = EkgNet()
     for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
+        if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.5, 0.5)  # type: ignore[union-attr, operator]
             module.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr, operator]
     return net.eval()
@@ -72,7 +72,7 @@ def test_folding_the_batch_norms_changes_nothing(net: EkgNet) -> None:
     folded = EkgNet()
     folded.load_state_dict(net.state_dict())
     deployed(folded)
-    assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in folded.modules())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
     ecg = signal(2, 100)
     with torch.inference_mode():
         expected, given_ = net(ecg, net.start(2))[0], folded(ecg, folded.start(2))[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import io, train
+from training import augment, io, train
 from training.model import HOP, Design
 
 SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),),
@@ -67,8 +67,8 @@ def test_it_learns_to_find_simulated_beats(tmp_path: Path) -> None:
 
 def test_frames_are_labelled_with_the_moment_they_speak_of() -> None:
     labels = np.zeros(100 * HOP, dtype=np.int8)
-    labels[1000 - train.BEAT_REACH : 1000 + train.BEAT_REACH] = 3
-    targets = train.frame_targets(labels, SMALL)
+    labels[1000 - augment.BEAT_REACH : 1000 + augment.BEAT_REACH] = 3
+    targets = augment.frame_targets(labels, SMALL)
     frames = np.flatnonzero(targets)
     assert len(frames) == 3
     moments = frames * HOP + HOP // 2 - SMALL.delay_samples
@@ -80,12 +80,12 @@ def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
     rng = np.random.default_rng(0)
     records, noise = io.simulated_records(1, seconds=40), io.simulated_noise(seconds=20)
     for _ in range(20):
-        ecg, labels = train.example(rng, records, noise, QUICK, 6 * io.FS, io.FS)
+        ecg, labels = augment.example(rng, records, noise, QUICK, 6 * io.FS, io.FS)
         assert ecg.shape == labels.shape == (6 * io.FS,)
         assert ecg[0] == 0
         assert np.ptp(ecg[io.FS :]) == 0
         assert not labels[io.FS :].any()
-        assert set(labels[: train.EDGE // 2]) <= {0, train.IGNORE} | set(range(1, 6))
+        assert set(labels[: augment.EDGE // 2]) <= {0, augment.IGNORE} | set(range(1, 6))
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
@@ -112,3 +112,14 @@ def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
 def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(io.DataError, match="make train"):
         train.load(tmp_path / "best.pt")
+
+
+def test_a_recipe_and_a_design_can_be_changed_by_name() -> None:
+    recipe, design = train.changed(train.Recipe(), Design(), ["retimed=0.5", "look_ahead=10",
+                                                              "rhythm=((12, 8),)"])
+    assert recipe == train.Recipe(retimed=0.5)
+    assert design == Design(look_ahead=10, rhythm=((12, 8),))
+    with pytest.raises(ValueError, match="there is no 'lookahead'; expected one of steps, "):
+        train.changed(recipe, design, ["lookahead=10"])
+    with pytest.raises(ValueError, match="expected NAME=VALUE"):
+        train.changed(recipe, design, ["look_ahead"])

@@ -1,0 +1,82 @@
+"""What training sees: beats given another rhythm keep their shape, their order and their labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training import augment, io
+from training.io import FS
+from training.train import Recipe
+
+N, S, V = 0, 1, 2
+RHYTHMS = ("premature", "fibrillation", "arrhythmia")
+
+
+@given(seed=st.integers(0, 1000), rate=st.floats(35, 200), rhythm=st.sampled_from(RHYTHMS),
+       ventricular=st.sets(st.integers(0, 39)))
+def test_a_new_rhythm_keeps_the_beats_their_order_and_what_is_not_normal(
+        seed: int, rate: float, rhythm: str, ventricular: set[int]) -> None:
+    beats = np.arange(40) * FS * 60 / rate
+    classes = np.full(40, N, dtype=np.int8)
+    classes[list(ventricular)] = V
+    to, anew = augment.retime(np.random.default_rng(seed), beats, classes, rhythm)
+    assert len(to) == len(anew) == 40
+    assert to[0] == beats[0]
+    # As fast as 200 a minute, or as the heart did beat.
+    assert (np.diff(to) >= min(0.3 * FS, FS * 60 / rate) - 1e-6).all()
+    assert (anew[classes == V] == V).all()
+    if rhythm != "premature":
+        assert (anew == classes).all()
+    early = anew == S
+    if rate < 150:  # with room for it
+        assert (np.diff(to)[early[1:]] < 0.95 * np.diff(beats)[early[1:]]).all()
+
+
+@given(seed=st.integers(0, 1000), rhythm=st.sampled_from(RHYTHMS))
+def test_beats_lie_where_they_were_sent_and_their_qrs_keeps_its_shape(
+        seed: int, rhythm: str) -> None:
+    beats = np.cumsum(np.full(30, 0.8 * FS))
+    classes = np.full(30, N, dtype=np.int8)
+    to, _ = augment.retime(np.random.default_rng(seed), beats, classes, rhythm)
+    samples = int(to[-1])
+    at = augment.warp(beats, to, samples)
+    assert (np.diff(at) >= 0).all()
+    pace = (beats[-1] - beats[0]) / (to[-1] - to[0])
+    for beat, place in zip(beats, to, strict=True):
+        middle = round(place)
+        around = np.arange(middle - round(0.05 * FS), min(middle + round(0.05 * FS), samples))
+        np.testing.assert_allclose(at[around], beat + (around - place) * pace, atol=1e-6)
+
+
+def test_fibrillation_flattens_p_waves_and_leaves_the_qrs() -> None:
+    made = io.simulated_records(1, seconds=30)[0]
+    ecg = made.signal[0].astype(np.float64)
+    changed = augment.fibrillating(np.random.default_rng(0), ecg, made.beats)
+    wave = np.ptp(changed - ecg)
+    assert wave > 0
+    peaks = made.beats[(made.beats > FS) & (made.beats < len(ecg) - FS)]
+    assert np.abs(changed - ecg)[peaks].max() < 0.25
+    # Where the P wave was, two samples next to each other hardly differ any more.
+    before = peaks - round(0.15 * FS)
+    assert np.abs(np.diff(changed)[before]).max() < 0.05
+
+
+@pytest.mark.parametrize("retimed", [0.0, 1.0])
+def test_a_step_is_a_function_of_its_seed_and_number(retimed: float) -> None:
+    from training.model import HOP, Design
+
+    records, noise = io.simulated_records(4, seconds=80), io.simulated_noise(seconds=60)
+    recipe = Recipe(batch=4, window_batch=2, crop_s=12.0, retimed=retimed)
+    ecg, targets = augment.draw(records, noise, recipe, Design(), 3)
+    again, labels = augment.draw(records, noise, recipe, Design(), 3)
+    other, _ = augment.draw(records, noise, recipe, Design(), 4)
+    assert ecg.shape == (6, 12 * FS)
+    assert targets.shape == (6, 12 * FS // HOP)
+    assert bool((ecg == again).all() and (targets == labels).all())
+    assert not bool((ecg == other).all())
+    assert bool(ecg.isfinite().all())
+    assert bool((ecg[:, 0] == 0).all())
+    assert set(targets.unique().tolist()) <= {augment.IGNORE, 0, 1, 2, 3, 4, 5}

@@ -142,7 +142,7 @@ def test_metrics_can_be_saved_and_printed_and_drawn(
     assert (tmp_path / "c.png").stat().st_size > 5_000
 
 
-@pytest.mark.parametrize("command", ["evaluate", "ec57_report", "train"])
+@pytest.mark.parametrize("command", ["evaluate", "ec57_report", "seeds", "train"])
 def test_commands_answer(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"training.{command}", "--help"], check=True,
                           capture_output=True, text=True, cwd=Path(__file__).parents[2])

@@ -332,10 +332,10 @@ def total_score(scores: Iterable[Score]) -> Score:
 
 
 def score_record(record: Record, beats: NDArray[np.int64], labels: NDArray[np.int64], *,
-                 start_s: float = 0.0) -> Score:
+                 start_s: float = 0.0, stop_s: float = math.inf) -> Score:
     """`score` reported beats (sample positions at 360 Hz) against a record's reference."""
     return score(record.beats, record.labels, beats, labels, FS, flutter=record.flutter,
-                 start_s=start_s)
+                 start_s=start_s, stop_s=stop_s)
 
 
 def score(reference: NDArray[np.int64], truth: NDArray[np.integer], beats: NDArray[np.int64],

@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                                         "by default")
     parser.add_argument("--paced", action="store_true",
                         help=f"also the paced patients {' and '.join(PACED_TEST)}")
-    parser.add_argument("--out", type=Path, help="folder for metrics.json and confusion.png")
+    parser.add_argument("--out", type=Path,
+                        help="folder for metrics.json, confusion.png and hardest.png")
     args = parser.parse_args(arguments)
     try:
         folder = io.require_data(["mitdb"])
@@ -54,13 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paced = io.load_all("mitdb", PACED_TEST, folder) if args.paced else []
     except io.DataError as error:
         parser.exit(2, f"{error}\n")
-    metrics = evaluate(Detector.load(args.artifacts, provider=args.provider, model=args.model),
-                       records, paced=paced)
+    detector = Detector.load(args.artifacts, provider=args.provider, model=args.model)
+    metrics = evaluate(detector, records, paced=paced)
     print(tables(metrics))
     if args.out:
+        from training import strips
+
         args.out.mkdir(parents=True, exist_ok=True)
         (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         draw_confusion(metrics, args.out / "confusion.png")
+        strips.draw_hardest(detector, records, args.out / "hardest.png")
 
 
 def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[Record] = ()
@@ -357,18 +361,33 @@ def score(reference: NDArray[np.int64], truth: NDArray[np.integer], beats: NDArr
         return kept
 
     # Matched first, so that a beat at the start's edge is not torn from its partner.
-    pairs = match(reference, beats, window_s * fs)
-    kept = counts(reference)
+    samples, there, reported, partner = align(reference, truth, beats, labels, window_s * fs)
+    kept = counts(samples)
     confusion = np.zeros((NONE + 1, NONE + 1), dtype=np.int64)
+    np.add.at(confusion, (there[kept], reported[kept]), 1)
+    timed = kept & (there < NONE) & (reported < NONE)
+    return Score(confusion, (beats[partner[timed]] - samples[timed]) / fs)
+
+
+def align(reference: NDArray[np.int64], truth: NDArray[np.integer], beats: NDArray[np.int64],
+          labels: NDArray[np.int64], within: float = MATCH_S * FS
+          ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Reference and reported beats beside each other: first the reference's, then the false ones.
+
+    Returns
+    -------
+    samples : int64 [events], the reference's position, a false beat's own
+    there, reported : int64 [events], indices into `CLASSES`; `NONE` where one of them has no beat
+    partner : int64 [events], index into ``beats``; -1 where the beat is missed
+    """
+    pairs = match(reference, beats, within)
     partner = np.full(len(reference), -1)
     partner[pairs[:, 0]] = pairs[:, 1]
-    reported = np.where(partner >= 0, np.append(labels, NONE)[partner], NONE)
-    np.add.at(confusion, (truth[kept], reported[kept]), 1)
-    alone = counts(beats)
-    alone[pairs[:, 1]] = False
-    np.add.at(confusion[NONE], labels[alone], 1)
-    timed = pairs[kept[pairs[:, 0]]]
-    return Score(confusion, (beats[timed[:, 1]] - reference[timed[:, 0]]) / fs)
+    false = np.setdiff1d(np.arange(len(beats)), pairs[:, 1])
+    partner = np.concatenate([partner, false])
+    return (np.concatenate([reference, beats[false]]),
+            np.concatenate([truth, np.full(len(false), NONE)]).astype(np.int64),
+            np.where(partner >= 0, np.append(labels, NONE)[partner], NONE), partner)
 
 
 def match(reference: NDArray[np.int64], found: NDArray[np.int64], within: float

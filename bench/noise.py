@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     detector = Detector.load(args.artifacts, provider="cpu")
     others = json.loads(kept.read_text())["detectors"] if kept.is_file() else {}
     results: dict[str, Any] = {
-        "model": detector.digest.hex(), "records": "mitdb DS2, first lead, noisy blocks alone",
+        "model": detector.digest.hex(), "records": "DS2 of mitdb, first lead, noisy blocks alone",
         "this model": measure(lambda record: find(detector, record), records, noises),
         "detectors": others}
     save(results, args.out)
@@ -97,7 +97,7 @@ def report(results: Mapping[str, Any]) -> str:
     lines = ["# Noise", "",
              f"Model {results['model'][:12]}. Made by `python -m bench.noise`; "
              "[training/noise.py](../../../training/noise.py) says how noise is mixed in. "
-             f"{results['records'].capitalize()}; Se/+P/F1 in %.", "", "![](noise.png)", ""]
+             f"{results['records']}; Se/+P/F1 in %.", "", "![](noise.png)", ""]
     for name, curve in results["this model"].items():
         lines += [f"| {name} | QRS Se/+P | VEB F1 | SVEB F1 | accuracy |", "|---|---|---|---|---|"]
         lines += [f"| {ratio} | {_pair(f)} | {_pc(f['VEB F1'])} | {_pc(f['SVEB F1'])} "

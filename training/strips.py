@@ -71,6 +71,7 @@ def sheet(rows: int) -> tuple[Figure, list[Axes]]:
 
     width = STRIP_S * 25 + 10
     figure = Figure(figsize=(width / _INCH_MM, max(rows, 1) * _ROW_MM / _INCH_MM))
+    figure.set_layout_engine("none")  # whatever a notebook has set: the size is that of paper
     axes = figure.subplots(max(rows, 1), 1, squeeze=False)[:, 0].tolist()
     height = max(rows, 1) * _ROW_MM
     figure.subplots_adjust(left=5 / width, right=1 - 5 / width, bottom=6 / height,

@@ -14,7 +14,7 @@ OLD_PYTHON ?= python3.11
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint train export evaluate bench bundle clean
+.PHONY: help demo serve test lint train export evaluate notebooks bench bundle clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -40,6 +40,10 @@ export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
 
 evaluate: $(TRAIN_READY)  ## measure artifacts/ on DS2
 	@$(VENV)/bin/python -m training.evaluate
+
+notebooks: $(TRAIN_READY)  ## run training/notebooks/ again, outputs included
+	@$(VENV)/bin/jupyter execute --inplace --kernel_name=python3 \
+	    --NotebookClient.record_timing=False training/notebooks/*.ipynb
 
 bench: $(TRAIN_READY) $(RUNTIME_READY)  ## compare providers and alternatives on this machine
 	@$(VENV)/bin/python -m bench.compare

@@ -21,7 +21,7 @@ from export.card import card
 from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from runtime.simulate import simulate
-from training import evaluate, io, train
+from training import evaluate, io, strips, train
 from training.model import HOP, EkgNet, deployed, parameter_count
 
 # Every provider has to give the golden answer this closely. GPUs sum in another order and may
@@ -69,11 +69,13 @@ def export(checkpoint: Path, out: Path) -> None:
         detector = Detector.load(staged, provider="cpu")  # as a device will
         metrics: dict[str, Any] | None = None
         if records:
-            metrics = evaluate.evaluate(detector, records)
+            metrics = evaluate.evaluate(detector, records, paced=_test_records(evaluate.PACED_TEST))
             print(evaluate.tables(metrics))
             metrics["int8"] = _quantized(built[0], staged, roles, records)
             evaluate.draw_confusion(metrics, staged / "confusion.png")
             roles["confusion.png"] = {"role": "the confusion matrix, drawn"}
+            strips.draw_hardest(detector, records, staged / "hardest.png")
+            roles["hardest.png"] = {"role": "the records with most S and V beats wrong, drawn"}
         (staged / "metrics.json").write_text(
             json.dumps(metrics or {"none": "no recordings were at hand"}, indent=1) + "\n")
         (staged / "MODEL_CARD.md").write_text(card(
@@ -120,11 +122,11 @@ def _calibration() -> list[NDArray[np.float32]]:
     return [signal - signal[:, :1] for signal in signals]
 
 
-def _test_records() -> list[io.Record]:
-    """DS2, or nothing where there is no real data."""
+def _test_records(names: Sequence[str] = io.DS2) -> list[io.Record]:
+    """Of mitdb, to measure on; nothing where there is no real data."""
     if io.data_folder() is None:
         return []
-    return io.load_all("mitdb", io.DS2, io.require_data(["mitdb"]))
+    return io.load_all("mitdb", names, io.require_data(["mitdb"]))
 
 
 def _signals(records: Sequence[io.Record]) -> NDArray[np.float32]:

@@ -57,7 +57,10 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
             "+P. e and j count as N. Se/+P/F1 in %.", "", tables(metrics), "",
             "'All N' would score 89.0 % accuracy; record 232 holds 1,382 of the 1,837 S beats.",
             "", "![confusion matrix](confusion.png)", "",
-            "Reproduce with `python -m training.evaluate`.", "", *_quantized(metrics)]
+            "Where it fails most, the reference's labels above and its own below:", "",
+            "![hardest records](hardest.png)", "",
+            "Reproduce with `python -m training.evaluate --paced --out DIR`.", "",
+            *_quantized(metrics)]
     differences = ", ".join(f"{name} {value:.1g}" for name, value in worst.items())
     parts += [
         "## Same answer everywhere", "",

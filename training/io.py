@@ -68,6 +68,8 @@ class Record:
     labels : int8 [beats], index into `CLASSES`.
     flutter : int64 [episodes, 2], start and end (samples) of ventricular flutter or
         fibrillation, where no beats are defined.
+    marks : all that the annotators wrote, in the order of their file: sample at 360 Hz, WFDB
+        symbol, subtype. What EC57 counts beside beats is only here.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Record:
     beats: NDArray[np.int64]
     labels: NDArray[np.int8]
     flutter: NDArray[np.int64]
+    marks: tuple[tuple[int, str, int], ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -207,9 +210,9 @@ def load(database: str, name: str, folder: Path) -> Record:
     order = sorted(range(record.n_sig), key=lambda i: record.sig_name[i] != "MLII")
     signal = np.ascontiguousarray(signal[order], dtype=np.float32)
     if marks is None:
-        positions, symbols = np.zeros(0), []
+        positions, symbols, subtypes = np.zeros(0), [], np.zeros(0, dtype=np.int64)
     else:
-        positions, symbols = marks.sample * float(ratio), marks.symbol
+        positions, symbols, subtypes = marks.sample * float(ratio), marks.symbol, marks.subtype
     samples = np.minimum(np.rint(positions).astype(np.int64), signal.shape[1] - 1)
     kept = [i for i, symbol in enumerate(symbols) if symbol in AAMI]
     starts = [s for s, symbol in zip(samples, symbols, strict=True) if symbol == "["]
@@ -217,7 +220,8 @@ def load(database: str, name: str, folder: Path) -> Record:
     return Record(
         name, database, tuple(record.sig_name[i] for i in order), signal, samples[kept],
         np.array([CLASSES.index(AAMI[symbols[i]]) for i in kept], dtype=np.int8),
-        np.array(list(zip(starts, ends, strict=False)), dtype=np.int64).reshape(-1, 2))
+        np.array(list(zip(starts, ends, strict=False)), dtype=np.int64).reshape(-1, 2),
+        tuple(zip(samples.tolist(), symbols, subtypes.tolist(), strict=True)))
 
 
 def load_all(database: str, names: Sequence[str], folder: Path) -> list[Record]:
@@ -234,11 +238,13 @@ def simulated_records(count: int, *, seconds: float = 300.0) -> list[Record]:
         made = simulate(seconds, fs=FS, seed=seed, heart_rate=55.0 + 5.0 * (seed % 9))
         beats = np.rint(made.times * FS).astype(np.int64)
         labels = np.array([CLASSES.index(label) for label in made.labels], dtype=np.int8)
+        beats = np.minimum(beats, len(made.signal) - 1)
         second = np.gradient(made.signal) * 8.0  # another view of the same beats
         records.append(Record(f"s{seed:02d}", "simulated", ("I", "II"),
-                              np.stack([made.signal, second]).astype(np.float32),
-                              np.minimum(beats, len(made.signal) - 1), labels,
-                              np.zeros((0, 2), dtype=np.int64)))
+                              np.stack([made.signal, second]).astype(np.float32), beats, labels,
+                              np.zeros((0, 2), dtype=np.int64),
+                              tuple((int(beat), label, 0) for beat, label in
+                                    zip(beats, made.labels, strict=True))))
     return records
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from runtime import Detector
 from training import evaluate, io
-from training.evaluate import NONE, Score, match, score_record
+from training.evaluate import NONE, WINDOW_LABELS, Score, match, score_record
 from training.io import FS, Record
 
 
@@ -93,17 +95,58 @@ def test_a_perfect_reader_scores_one() -> None:
     assert perfect.accuracy == perfect.value == 1
 
 
+def test_windows_are_judged_by_alarm_and_by_class() -> None:
+    truth, called = (np.array([WINDOW_LABELS.index(label) for label in labels]) for labels in
+                     (["none", "N", "S", "V", "V", "N"], ["N", "N", "V", "V", "N", "S"]))
+    figures = evaluate.window_figures(truth, called)
+    assert figures["accuracy"] == pytest.approx(4 / 6)  # an S called V is still an alarm
+    assert (figures["sensitivity"], figures["specificity"]) == pytest.approx((2 / 3, 2 / 3))
+    assert figures["right class"] == pytest.approx(2 / 6)
+    assert figures["classes"]["V"] == {"windows": 2, "Se": 0.5, "+P": 0.5, "F1": 0.5}
+    assert figures["classes"]["S"]["Se"] == figures["classes"]["none"]["Se"] == 0
+    assert np.isnan(figures["classes"]["Q"]["F1"])
+
+
+def test_bxbs_convention_reads_what_the_papers_leave_out(data: Path) -> None:
+    """222 has 212 junctional escape beats, which are S for bxb; 207's flutter is no false V."""
+    record = io.load("mitdb", "222", data)
+    labels = record.labels.astype(np.int64)
+    figures = evaluate.bxb_figures(
+        [evaluate.compare_record(record, record.beats, labels, start_s=0.0)])
+    sensitivity = figures["SVEB sensitivity"]
+    assert isinstance(sensitivity, dict)
+    assert (sensitivity["right"], sensitivity["of"]) == (209, 421)
+    fluttering = io.load("mitdb", "207", data)
+    more = np.sort(np.append(fluttering.beats, fluttering.flutter.mean(axis=1).astype(np.int64)))
+    compared = evaluate.compare_record(fluttering, more, np.full(len(more), 2))
+    assert compared.count("OX") == 0
+
+
 @pytest.fixture(scope="module")
 def metrics(detector: Detector) -> dict[str, object]:
-    return evaluate.evaluate(detector, io.simulated_records(2, seconds=30))
+    records = io.simulated_records(3, seconds=30)
+    return evaluate.evaluate(detector, records[:2], paced=records[2:])
 
 
 def test_metrics_can_be_saved_and_printed_and_drawn(
         metrics: dict[str, object], tmp_path: Path) -> None:
     assert json.loads(json.dumps(metrics))["provider"] == "cpu"
-    assert "\n| whole records | " in evaluate.tables(metrics)
+    printed = evaluate.tables(metrics)
+    assert "\n| whole records | " in printed
+    assert "\n| V | " in printed
+    assert "\n| VEB positive predictivity | " in printed
+    assert "\n| s02 | " in printed, "the paced patient"
+    unpaced = {key: value for key, value in metrics.items() if key != "paced"}
+    assert "pacemaker" not in evaluate.tables(unpaced)
     evaluate.draw_confusion(metrics, tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("command", ["evaluate", "ec57_report", "seeds", "train"])
+def test_commands_answer(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", f"training.{command}", "--help"], check=True,
+                          capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.stdout.startswith(f"usage: python -m training.{command}")
 
 
 def test_the_committed_model_keeps_its_figures(detector: Detector, data: Path) -> None:

@@ -1,0 +1,81 @@
+"""Checkpoints measured as the exported model is, and the spread of their figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export import manifest
+from export import onnx as graphs
+from runtime import Detector
+from runtime.beats import BeatPolicy
+from runtime.simulate import simulate
+from training import evaluate, io, seeds, train
+from training.evaluate import Score
+from training.model import Design, EkgNet, deployed
+
+SMALL = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),), dropout=0.0)
+
+
+def checkpoint(path: Path, seed: int) -> Path:
+    """A network that was not trained: its opinion follows the signal, and is as good as any."""
+    torch.manual_seed(seed)
+    net = EkgNet(SMALL).eval()
+    with torch.no_grad():
+        for parameter in net.cnn.parameters():
+            parameter *= 1.5
+    train.save(path, net, train.Recipe(seed=seed), BeatPolicy(threshold=0.8), "SIMULATED",
+               Score.empty())
+    return path
+
+
+def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
+    records = io.simulated_records(2, seconds=30.03)  # not in whole hops
+    path = checkpoint(tmp_path / "best.pt", 1)
+    net, saved = train.load(path)
+    net = deployed(net)
+    described = graphs.describe(net, policy=saved["policy"],  # type: ignore[arg-type]
+                                data="SIMULATED", commit="abc")
+    onnx.save(graphs.graphs(net, described)[0].model, tmp_path / "ekg_fused.onnx")
+    ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
+    np.savez(tmp_path / "golden.npz", ecg=ecg, probabilities=probabilities)
+    manifest.seal(tmp_path, {name: {"role": "test", "tolerance": 1e-4}
+                             for name in ("ekg_fused.onnx", "golden.npz")})
+    exported = evaluate.evaluate(Detector.load(tmp_path, provider="cpu"), records)
+    in_torch = evaluate.evaluate(seeds.detector_of(tmp_path), records)
+    assert in_torch["confusion"] == exported["confusion"]
+    counts = np.array(exported["confusion"]["counts"])  # type: ignore[index]
+    assert counts[:, :-1].sum() > 50, "a network that reports nothing agrees with anything"
+    assert json.dumps(in_torch["one-second windows"]) == json.dumps(exported["one-second windows"])
+
+
+def test_mean_and_sd_over_runs(tmp_path: Path) -> None:
+    paths = [checkpoint(tmp_path / f"{seed}.pt", seed) for seed in (1, 2, 3)]
+    results = seeds.measure({p.stem: seeds.detector_of(p) for p in paths},
+                            io.simulated_records(1, seconds=20))
+    figure = results["figures"]["whole records, QRS +P"]
+    each = [results["runs"][p.stem]["whole records"]["QRS +P"] for p in paths]
+    assert figure["each"] == each
+    assert len(set(each)) > 1
+    assert figure["mean"] == pytest.approx(np.mean(each))
+    assert figure["sd"] == pytest.approx(np.std(each, ddof=1))
+    assert f"| whole records, QRS +P | {100 * np.mean(each):.2f} | " in seeds.table(results)
+    assert not any(name.startswith(("confusion", "per record")) for name in results["figures"])
+
+
+def test_what_is_not_there_is_said_in_one_sentence(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    for arguments in ([str(tmp_path), "--records", "mitdb/100"],
+                      [str(tmp_path), "--records", "100"]):
+        with pytest.raises(SystemExit) as stopped:
+            seeds.main(arguments)
+        assert stopped.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "best.pt does not exist" in said[0]
+    assert "100 is no record" in said[1]

@@ -1,0 +1,154 @@
+"""How much chance is in the figures: several checkpoints measured alike, mean and SD of each.
+
+``python -m training.seeds runs/a runs/b ...`` measures every run's ``best.pt`` as
+`training.evaluate` measures the exported model, over DS2 or the records given: the network in
+torch takes the graph's place in the runtime, and all that makes beats of frames is the runtime's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from runtime.artifacts import Contract
+from runtime.beats import BeatPolicy
+from runtime.inference import Detector
+from runtime.session import Session
+from training import io, train
+from training.evaluate import evaluate
+from training.io import FS, Record
+from training.model import FRAME_CLASSES, HOP, EkgNet, deployed
+
+LEFT_OUT = ("per record", "confusion", "right", "of", "windows")  # parts and counts, not figures
+# Beside each other in the table; the rest is in the JSON.
+TABLE = (
+    *(f"whole records, {figure}" for figure in
+      ("QRS Se", "QRS +P", "accuracy", "VEB Se", "VEB +P", "VEB F1", "SVEB Se", "SVEB +P",
+       "SVEB F1", "F F1")),
+    "SVEB F1 without 232", "SVEB F1, mean of patients with 10 or more",
+    "bxb, from 5:00, VEB sensitivity, gross", "bxb, from 5:00, VEB positive predictivity, gross",
+    "bxb, from 5:00, SVEB sensitivity, gross", "bxb, from 5:00, SVEB positive predictivity, gross",
+    *(f"one-second windows, {figure}" for figure in
+      ("accuracy", "sensitivity", "specificity", "right class")))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: print the table, save all in ``--out``."""
+    parser = argparse.ArgumentParser(prog="python -m training.seeds", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders with best.pt, or checkpoints")
+    parser.add_argument("--records", nargs="+", metavar="RECORD", default=[
+        f"mitdb/{name}" for name in io.DS2], help="database/name (default: DS2)")
+    parser.add_argument("--out", type=Path, help="JSON file for every figure of every run; the "
+                                                 "table goes beside it, as .md")
+    args = parser.parse_args(arguments)
+    for written in args.records:
+        if written.count("/") != 1:
+            parser.exit(2, f"{written} is no record; expected database/name, say mitdb/208.\n")
+    try:
+        named = [written.split("/") for written in args.records]
+        folder = io.require_data({database for database, _ in named})
+        records = [io.load(database, name, folder) for database, name in named]
+        detectors = {str(run): detector_of(run) for run in args.runs}
+    except io.DataError as error:
+        parser.exit(2, f"{error}\n")
+    results = measure(detectors, records)
+    print(table(results))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(results, indent=1) + "\n")
+        args.out.with_suffix(".md").write_text(table(results) + "\n")
+
+
+def measure(detectors: Mapping[str, Detector], records: Sequence[Record]) -> dict[str, Any]:
+    """What `evaluate` says of each, and mean and SD (of a sample) of every figure.
+
+    A figure that a run does not define (+P where nothing was reported) is left out of its mean.
+    """
+    runs = {}
+    for name, detector in detectors.items():
+        print(f"{name}:")
+        runs[name] = evaluate(detector, records)
+    each = [_figures(metrics) for metrics in runs.values()]
+    figures = {}
+    for figure in each[0]:
+        values = np.array([of_run[figure] for of_run in each])
+        known = values[~np.isnan(values)]
+        figures[figure] = {
+            "mean": float(known.mean()) if len(known) else float("nan"),
+            "sd": float(known.std(ddof=1)) if len(known) > 1 else float("nan"),
+            "each": values.tolist()}
+    return {"records": next(iter(runs.values()))["records"], "figures": figures, "runs": runs}
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The main figures as Markdown, in %."""
+    runs = list(results["runs"])
+    lines = [f"{len(runs)} runs on {results['records']}, in %: {', '.join(runs)}.", "",
+             "| | mean | SD | each |", "|---|---|---|---|"]
+    for name in TABLE:
+        figure = results["figures"].get(name)
+        if figure is not None:
+            mean, deviation, *each = (
+                "-" if np.isnan(value) else f"{100 * value:.2f}"
+                for value in (figure["mean"], figure["sd"], *figure["each"]))
+            lines.append(f"| {name} | {mean} | {deviation} | {' '.join(each)} |")
+    return "\n".join(lines)
+
+
+def detector_of(run: Path) -> Detector:
+    """A checkpoint, or the ``best.pt`` of a run's folder, in the place of an exported graph.
+
+    Raises
+    ------
+    DataError
+        Where there is none.
+    """
+    path = run / "best.pt" if run.is_dir() else run
+    net, saved = train.load(path)
+    policy = BeatPolicy(**cast(dict[str, Any], saved["policy"]))
+    data = str(saved["data"])
+    contract = Contract(FS, HOP, net.design.delay_samples, FRAME_CLASSES, net.carry_size, policy,
+                        data, data.startswith("SIMULATED"))
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    return Detector(cast(Session, TorchSession(deployed(net))), contract, digest)
+
+
+class TorchSession:
+    """Runs a network as `runtime.session.Session` runs its graph."""
+
+    provider = "torch"
+
+    def __init__(self, net: EkgNet):
+        self._net = net
+
+    @torch.inference_mode()
+    def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Label the frames of a chunk; shapes as of `EkgNet.forward`."""
+        probabilities, carried = self._net(torch.from_numpy(ecg), torch.from_numpy(carry))
+        return probabilities.numpy(), carried.numpy()
+
+
+def _figures(metrics: Mapping[str, Any], within: str = "") -> dict[str, float]:
+    """The numbers of nested metrics, named by their path."""
+    found: dict[str, float] = {}
+    for name, value in metrics.items():
+        if name in LEFT_OUT:
+            continue
+        if isinstance(value, Mapping):
+            found |= _figures(value, f"{within}{name}, ")
+        elif isinstance(value, float):
+            found[within + name] = value
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -92,25 +92,29 @@ def find_beats_of_all(probabilities: NDArray[np.float32], policy: BeatPolicy
     -------
     patients : int64 [beats], ascending; frames and shares of each beat as of `find_beats`
     """
-    apart, decided = policy.apart, probabilities.shape[1] - policy.before - policy.after
+    apart, frames = policy.apart, probabilities.shape[1]
+    decided = frames - policy.before - policy.after
     if decided <= 0:
-        none = np.zeros(0, dtype=np.int64)
-        return none, none, np.zeros((0, len(CLASSES)))
+        nobody = np.zeros(0, dtype=np.int64)
+        return nobody, nobody, np.zeros((0, len(CLASSES)))
     # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
-    three = probabilities[:, :-2] + probabilities[:, 1:-1] + probabilities[:, 2:]
-    strength = 1.0 - three[:, :, 0] / 3.0
+    none = probabilities[:, :, 0]
+    weakness = none[:, :-2] + none[:, 1:-1] + none[:, 2:]
     # Few frames are strong, so only those are held against their neighbours.
-    patients, found = (strength[:, apart : apart + decided] >= policy.threshold).nonzero()
-    around = strength[patients[:, None], found[:, None] + _span(0, 2 * apart)]
-    strongest = around.argmax(axis=1) == apart  # of equal neighbours the first is the beat
-    patients, found = patients[strongest], found[strongest]
-    shares = three[patients, found + apart, 1:].astype(np.float64)
-    return patients, found + policy.before, shares / shares.sum(axis=1, keepdims=True)
+    rows, found = (weakness[:, apart : apart + decided] <= 3.0 * (1.0 - policy.threshold)
+                   ).nonzero()
+    around = weakness.take((rows * (frames - 2) + found)[:, None] + _span(0, 2 * apart))
+    strongest = around.argmin(axis=1) == apart  # of equal neighbours the first is the beat
+    rows, found = rows[strongest], found[strongest] + policy.before
+    three = probabilities.reshape(-1, 1 + len(CLASSES)).take(
+        (rows * frames + found)[:, None] + _span(-1, 1), axis=0)
+    shares = np.add.reduce(three, axis=1)[:, 1:].astype(np.float64)
+    return rows, found, shares / np.add.reduce(shares, axis=1, keepdims=True)
 
 
 def classify(shares: NDArray[np.float64], policy: BeatPolicy) -> NDArray[np.int64]:
     """The class of each beat, int64 [beats], index into `CLASSES`."""
-    return np.asarray(np.argmax(shares * np.asarray(policy.weights), axis=1))
+    return np.asarray((shares * policy.weights).argmax(axis=1))
 
 
 # The search reaches this far to either side of where the frames say the beat is: their 50 ms
@@ -139,18 +143,19 @@ def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.i
     centres = np.asarray(near, dtype=np.int64)
     if not len(centres):
         return centres
-    rows = np.zeros(len(centres), dtype=np.int64) if patients is None else patients
     signals = ecg if ecg.ndim == 2 else ecg[None]
-    half = SMOOTH_SAMPLES // 2
-    inside = _inside(centres[:, None] + _span(-reach - half, reach + half), signals.shape[1])
-    pieces = signals[rows[:, None], inside].astype(np.float64)
-    smooth = np.array([np.correlate(piece, _SMOOTHING) for piece in pieces])
-    deflection = np.abs(smooth - smooth.sum(axis=1, keepdims=True) / smooth.shape[1])
-    middle = deflection[:, reach - search : reach + search + 1]
-    return _inside(centres + middle.argmax(axis=1) - search, signals.shape[1])
-
-
-_SMOOTHING = np.full(SMOOTH_SAMPLES, 1.0 / SMOOTH_SAMPLES)
+    samples, half = signals.shape[1], SMOOTH_SAMPLES // 2
+    inside = _inside(centres[:, None] + _span(-reach - half, reach + half), samples)
+    if patients is not None:
+        inside += (patients * samples)[:, None]
+    pieces = signals.take(inside).astype(np.float64)
+    width = 2 * reach + 1
+    smooth = pieces[:, :width] + pieces[:, 1 : 1 + width]  # a moving sum
+    for shift in range(2, SMOOTH_SAMPLES):
+        smooth += pieces[:, shift : shift + width]
+    level = np.add.reduce(smooth, axis=1, keepdims=True) / width
+    deflection = np.abs(smooth[:, reach - search : reach + search + 1] - level)
+    return _inside(centres + deflection.argmax(axis=1) - search, samples)
 
 
 @lru_cache(maxsize=8)

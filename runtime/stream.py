@@ -62,7 +62,7 @@ class Stream:
         self._contract, self._model, self._run = contract, model, run
         self._resampler = resampler(fs, contract.fs)
         self.fs = self._resampler.fs
-        self._state, self._row = _start(contract), 0
+        self._state, self._row = _start(contract, self._resampler), 0
         self._end: int | None = None  # samples in all, once it is finished
         self.rhythm = rhythm
         self._events: list[Event] = []
@@ -205,7 +205,7 @@ def check_signal(samples: ArrayLike, *, units: str, dimensions: tuple[int, ...]
 
 
 class _State(NamedTuple):
-    """What streams that are equally far keep between chunks, a row of each array for each.
+    """What streams of one rate, equally far, keep between chunks: a row of each array for each.
 
     It is never changed, only followed by another: a push that fails leaves it as it was, and
     streams that are pushed together again are together already.
@@ -232,9 +232,9 @@ class _State(NamedTuple):
     waiting: int
 
 
-@lru_cache(maxsize=16)
-def _start(contract: Contract) -> _State:
-    """Before a recording: nothing seen, no beat."""
+@lru_cache(maxsize=64)
+def _start(contract: Contract, _: Resampler) -> _State:
+    """Before a recording at this rate: nothing seen, no beat. Other rates share none with it."""
     context = np.zeros((1, contract.policy.before, len(contract.classes)), dtype=np.float32)
     context[:, :, 0] = 1.0
     nothing, zero = np.zeros((1, 0), dtype=np.float32), np.zeros(1, dtype=np.int64)

@@ -97,19 +97,24 @@ def find_beats_of_all(probabilities: NDArray[np.float32], policy: BeatPolicy
     if decided <= 0:
         nobody = np.zeros(0, dtype=np.int64)
         return nobody, nobody, np.zeros((0, len(CLASSES)))
-    # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
-    none = probabilities[:, :, 0]
-    weakness = none[:, :-2] + none[:, 1:-1] + none[:, 2:]
+    # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth. The
+    # patients follow one another here; what is mixed at their ends is decided elsewhere.
+    frame = probabilities.reshape(-1, 1 + len(CLASSES))
+    weakness = np.correlate(frame[:, 0], _THREE, "same")
     # Few frames are strong, so only those are held against their neighbours.
-    rows, found = (weakness[:, apart : apart + decided] <= 3.0 * (1.0 - policy.threshold)
-                   ).nonzero()
-    around = weakness.take((rows * (frames - 2) + found)[:, None] + _span(0, 2 * apart))
+    rows, found = (weakness.reshape(-1, frames)[:, policy.before : policy.before + decided]
+                   <= 3.0 * (1.0 - policy.threshold)).nonzero()
+    found += policy.before
+    at = (rows * frames + found)[:, None]
+    around = weakness.take(at + _span(-apart, apart))
     strongest = around.argmin(axis=1) == apart  # of equal neighbours the first is the beat
-    rows, found = rows[strongest], found[strongest] + policy.before
-    three = probabilities.reshape(-1, 1 + len(CLASSES)).take(
-        (rows * frames + found)[:, None] + _span(-1, 1), axis=0)
-    shares = np.add.reduce(three, axis=1)[:, 1:].astype(np.float64)
+    rows, found = rows[strongest], found[strongest]
+    three = np.add.reduce(frame.take(at[strongest] + _span(-1, 1), axis=0), axis=1)
+    shares = three[:, 1:].astype(np.float64)
     return rows, found, shares / np.add.reduce(shares, axis=1, keepdims=True)
+
+
+_THREE = np.ones(3, dtype=np.float32)
 
 
 def classify(shares: NDArray[np.float64], policy: BeatPolicy) -> NDArray[np.int64]:
@@ -124,16 +129,15 @@ BASELINE_S = 0.20  # the level that a deflection is measured from: the mean over
 SMOOTH_SAMPLES = 5  # 14 ms at 360 Hz: noise moves no peak, a QRS keeps its own
 
 
-def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.int64], fs: int,
-                    patients: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.int64], fs: int
+                    ) -> NDArray[np.int64]:
     """Move each beat to its R peak: the largest deflection, up or down, close by.
 
     Parameters
     ----------
-    ecg : float32 [samples], mV, unfiltered; [patients, samples] for many at once
+    ecg : float32 [samples], mV, unfiltered
     near : [beats], sample positions
     fs : Hz
-    patients : [beats], whose beat each is, where there are many
 
     Returns
     -------
@@ -143,27 +147,19 @@ def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.i
     centres = np.asarray(near, dtype=np.int64)
     if not len(centres):
         return centres
-    signals = ecg if ecg.ndim == 2 else ecg[None]
-    samples, half = signals.shape[1], SMOOTH_SAMPLES // 2
-    inside = _inside(centres[:, None] + _span(-reach - half, reach + half), samples)
-    if patients is not None:
-        inside += (patients * samples)[:, None]
-    pieces = signals.take(inside).astype(np.float64)
-    width = 2 * reach + 1
+    half, width = SMOOTH_SAMPLES // 2, 2 * reach + 1
+    around = _span(-reach - half, reach + half)
+    pieces = ecg.take(centres[:, None] + around, mode="clip").astype(np.float64)
     smooth = pieces[:, :width] + pieces[:, 1 : 1 + width]  # a moving sum
     for shift in range(2, SMOOTH_SAMPLES):
         smooth += pieces[:, shift : shift + width]
     level = np.add.reduce(smooth, axis=1, keepdims=True) / width
     deflection = np.abs(smooth[:, reach - search : reach + search + 1] - level)
-    return _inside(centres + deflection.argmax(axis=1) - search, samples)
+    found = centres + (deflection.argmax(axis=1) - search)
+    return np.minimum(np.maximum(found, 0), len(ecg) - 1)
 
 
 @lru_cache(maxsize=8)
 def _span(first: int, last: int) -> NDArray[np.int64]:
     """The whole numbers from first to last."""
     return np.arange(first, last + 1)
-
-
-def _inside(positions: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
-    """The nearest positions that a signal of so many samples has: a quicker `np.clip`."""
-    return np.minimum(np.maximum(positions, 0), samples - 1)

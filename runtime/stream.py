@@ -174,7 +174,8 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, uni
                          "expected one chunk for each stream.")
     beats: list[list[Beat]] = [[] for _ in streams]
     for members, ecg in _accept(streams, chunks, units):
-        rows = max(1, int(RUN_SAMPLES / max(1, ecg.shape[1]) / streams[members[0]]._resampler.step))
+        seconds = ecg.shape[1] / streams[members[0]].fs
+        rows = max(1, int(RUN_SAMPLES / max(1.0, seconds * streams[0]._contract.fs)))
         for at in range(0, len(members), rows):
             some = members[at : at + rows]
             found = _advance([streams[i] for i in some], ecg[at : at + rows], end=end)
@@ -235,11 +236,12 @@ class _State(NamedTuple):
 @lru_cache(maxsize=64)
 def _start(contract: Contract, _: Resampler) -> _State:
     """Before a recording at this rate: nothing seen, no beat. Other rates share none with it."""
-    context = np.zeros((1, contract.policy.before, len(contract.classes)), dtype=np.float32)
+    frames, zero = contract.policy.before + contract.policy.after, np.zeros(1, dtype=np.int64)
+    context = np.zeros((1, frames, len(contract.classes)), dtype=np.float32)
     context[:, :, 0] = 1.0
-    nothing, zero = np.zeros((1, 0), dtype=np.float32), np.zeros(1, dtype=np.int64)
-    return _State(nothing, nothing, np.zeros((1, contract.carry_size), dtype=np.float32), context,
-                  np.zeros(1), zero, zero, 0)
+    tail, past, carry = (np.zeros((1, size), dtype=np.float32)
+                         for size in (0, _reach(contract), contract.carry_size))
+    return _State(tail, past, carry, context, np.zeros(1), zero, zero, 0)
 
 
 def _stacked(streams: Sequence[Stream]) -> _State:
@@ -258,13 +260,10 @@ def _stacked(streams: Sequence[Stream]) -> _State:
 
 
 def _place(stream: Stream) -> tuple[object, ...]:
-    """Equal for streams that are equally far, so that their arrays can be stacked.
-
-    While a recording begins the lengths tell; later the phase of the resampler does, too.
-    """
+    """Equal for streams whose arrays can be stacked: those as far from the next output and hop."""
     state, way = stream._state, stream._resampler
-    return (way, int(state.taken[stream._row]) % way.down, state.waiting, state.tail.shape[1],
-            state.past.shape[1], state.context.shape[1])
+    taken = int(state.taken[stream._row])
+    return way, taken > 0, taken % way.down, state.tail.shape[1], state.waiting
 
 
 def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
@@ -308,12 +307,16 @@ def _millivolts(array: NDArray[Any], units: str) -> NDArray[np.float64]:
         raise InputError(f"units {units!r} are unknown; expected one of "
                          f"{', '.join(MILLIVOLTS)} (for raw converter counts, divide by the "
                          "gain first).")
-    return np.multiply(array, MILLIVOLTS[units], dtype=np.float64)
+    ecg = array.astype(np.float64)
+    return ecg if MILLIVOLTS[units] == 1.0 else ecg * MILLIVOLTS[units]
 
 
 def _plausible(ecg: NDArray[np.float64]) -> bool:
-    """Whether all are numbers of a size that an amplifier gives; NaN is not below the limit."""
-    return not ecg.size or bool(np.abs(ecg).max() <= LARGEST_MV)
+    """Whether all are numbers of a size that an amplifier gives."""
+    flat = ecg.ravel()
+    # None is larger than the root of their squares' sum, which is quicker had than the largest;
+    # NaN is not below any limit.
+    return bool(flat.dot(flat) <= LARGEST_MV**2 or np.abs(flat).max() <= LARGEST_MV)
 
 
 def _rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -358,9 +361,9 @@ def _advance(streams: Sequence[Stream], ecg: NDArray[np.float64], *, end: bool
 def _held(chunk: NDArray[np.float32], state: _State, contract: Contract, way: Resampler
           ) -> NDArray[np.float32]:
     """The last samples, and the last value for as long as the network looks ahead."""
-    last = next((a[:, -1:] for a in (chunk, state.tail, state.past) if a.shape[1]), None)
-    if last is None:  # a recording without a sample
+    if not (chunk.shape[1] or state.taken[0]):  # a recording without a sample
         return chunk
+    last = next(array[:, -1:] for array in (chunk, state.tail, state.past) if array.shape[1])
     ahead = contract.delay + (contract.policy.after + 3) * contract.hop
     held = math.ceil(ahead / way.step) + way.half + 1
     return np.concatenate([chunk, last.repeat(held, axis=1)], axis=1)
@@ -369,7 +372,7 @@ def _held(chunk: NDArray[np.float32], state: _State, contract: Contract, way: Re
 def _step(contract: Contract, run: Run, way: Resampler, state: _State, chunk: NDArray[np.float32]
           ) -> tuple[_State, NDArray[np.float32], list[list[Beat]]]:
     """One run of the network, at most: the state after it, the signal it saw, each one's beats."""
-    policy, hop = contract.policy, contract.hop
+    hop = contract.hop
     fresh, tail = way.push(state.tail, chunk, int(state.taken[0]))
     taken = state.taken + chunk.shape[1]
     line = np.concatenate([state.past, fresh], axis=1)
@@ -382,39 +385,41 @@ def _step(contract: Contract, run: Run, way: Resampler, state: _State, chunk: ND
     probabilities, carry = run(hops, state.carry)
     context = np.concatenate([state.context, probabilities], axis=1)
     frames = state.frames + probabilities.shape[1]
-    beats = _decide(contract, context, line, frames, frames * hop + waiting - samples)
-    after = _State(tail, line[:, -(_reach(contract) + waiting):].copy(), carry,
-                   context[:, -(policy.before + policy.after):].copy(), state.offset, taken,
-                   frames, waiting)
-    return after, hops, beats
+    found = _decide(contract, context, line, waiting, frames * hop)
+    after = _State(tail, line[:, ready - waiting :].copy(), carry,
+                   context[:, probabilities.shape[1] :].copy(), state.offset, taken, frames,
+                   waiting)
+    return after, hops, found
 
 
-def _decide(contract: Contract, context: NDArray[np.float32], signal: NDArray[np.float32],
-            frames: NDArray[np.int64], origin: NDArray[np.int64]) -> list[list[Beat]]:
+def _decide(contract: Contract, context: NDArray[np.float32], line: NDArray[np.float32],
+            waiting: int, seen: NDArray[np.int64]) -> list[list[Beat]]:
     """Each stream's beats among its last frames.
 
     Parameters
     ----------
     context : float32 [streams, frames, 6], the last of each
-    signal : float32 [streams, samples], the last of each
-    frames : int64 [streams], from each one's start to the end of `context`
-    origin : int64 [streams], samples from each one's start to the first of `signal`
+    line : float32 [streams, samples], the last of each
+    waiting : samples at the end of `line` that are in no frame
+    seen : int64 [streams], samples from each one's start to the end of its last frame
     """
-    beats: list[list[Beat]] = [[] for _ in frames]
+    beats: list[list[Beat]] = [[] for _ in line]
     rows, found, shares = find_beats_of_all(context, contract.policy)
     if not len(rows):
         return beats
-    found += (frames - context.shape[1])[rows]
-    moments = found * contract.hop + (contract.hop // 2 - contract.delay)
-    real = moments > -contract.hop  # what lies before the recording's start is no beat
-    if not real.all():
-        rows, moments, shares = rows[real], moments[real], shares[real]
-    origins = origin[rows]
-    places = origins + place_at_r_peak(signal, moments - origins, contract.fs, rows)
-    labels = classify(shares, contract.policy)
-    for row, time, label, share in zip(rows.tolist(), (places / contract.fs).tolist(),
-                                       labels.tolist(), shares.tolist(), strict=True):
-        beats[row].append(Beat(time, CLASSES[label], share[label], tuple(share)))
+    # A frame speaks of the same place in every row, and what is around it lies in the row.
+    samples, hop = line.shape[1], contract.hop
+    end = samples - waiting
+    first = end - context.shape[1] * hop + hop // 2 - contract.delay
+    centres = rows * samples + found * hop + first
+    places = place_at_r_peak(line.ravel(), centres, contract.fs)
+    labels, passed = classify(shares, contract.policy), seen.tolist()
+    for row, centre, place, label, share in zip(rows.tolist(), centres.tolist(), places.tolist(),
+                                                labels.tolist(), shares.tolist(), strict=True):
+        origin = passed[row] - end - row * samples
+        if origin + centre > -hop:  # what lies before the recording's start is no beat
+            beats[row].append(Beat(max(0, origin + place) / contract.fs, CLASSES[label],
+                                   share[label], tuple(share)))
     return beats
 
 
@@ -451,20 +456,19 @@ def _parse(token: bytes, contract: Contract, model: bytes
     if version != _VERSION or hash_ != model[:8]:
         raise StaleTokenError("the stream's token was saved by another model or version; "
                               "start a new stream.")
-    policy, hop = contract.policy, contract.hop
+    policy = contract.policy
     try:
         way = resampler(contract.fs * down / up, contract.fs)
     except (InputError, ZeroDivisionError):
         raise damaged from None
-    frames, waiting = divmod(way.complete(taken), hop)
+    waiting = way.complete(taken) % contract.hop
     fits = (
         taken < LONGEST and (way.up, way.down) == (up, down)
         and len(body) == _HEAD.size + 4 * sum(lengths)
         and lengths[0] == way.kept(taken) and lengths[1] == waiting
         and lengths[2] == contract.carry_size
-        and lengths[3] == len(contract.classes) * min(policy.before + frames,
-                                                      policy.before + policy.after)
-        and lengths[4] == min(frames * hop, _reach(contract)) and lengths[5] <= LARGEST_SAVED
+        and lengths[3] == len(contract.classes) * (policy.before + policy.after)
+        and lengths[4] == _reach(contract) and lengths[5] <= LARGEST_SAVED
         and abs(offset) <= LARGEST_MV
     )
     arrays = np.split(np.frombuffer(body[_HEAD.size:], dtype="<f4").astype(np.float32),

@@ -143,20 +143,26 @@ def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.i
     -------
     int64 [beats], sample positions inside the signal
     """
-    search, reach = round(SEARCH_S * fs), round(BASELINE_S * fs)
     centres = np.asarray(near, dtype=np.int64)
     if not len(centres):
         return centres
-    half, width = SMOOTH_SAMPLES // 2, 2 * reach + 1
-    around = _span(-reach - half, reach + half)
+    around, deflection = _search(fs)
     pieces = ecg.take(centres[:, None] + around, mode="clip").astype(np.float64)
-    smooth = pieces[:, :width] + pieces[:, 1 : 1 + width]  # a moving sum
-    for shift in range(2, SMOOTH_SAMPLES):
-        smooth += pieces[:, shift : shift + width]
-    level = np.add.reduce(smooth, axis=1, keepdims=True) / width
-    deflection = np.abs(smooth[:, reach - search : reach + search + 1] - level)
-    found = centres + (deflection.argmax(axis=1) - search)
+    # float32 makes equal again what the product's order of summing has made unequal.
+    height = np.abs((pieces @ deflection).astype(np.float32))
+    found = centres + (height.argmax(axis=1) - height.shape[1] // 2)
     return np.minimum(np.maximum(found, 0), len(ecg) - 1)
+
+
+@lru_cache(maxsize=4)
+def _search(fs: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The samples around a beat that are looked at, and the matrix that makes of them the
+    deflection at each sample where its peak may be: the smoothed signal less its mean."""
+    search, reach, half = round(SEARCH_S * fs), round(BASELINE_S * fs), SMOOTH_SAMPLES // 2
+    places, wide = np.arange(-reach, reach + 1), np.arange(-reach - half, reach + half + 1)
+    smoothed = (np.abs(wide[:, None] - places) <= half) / SMOOTH_SAMPLES
+    deflection = smoothed - smoothed.mean(axis=1, keepdims=True)
+    return wide, np.ascontiguousarray(deflection[:, reach - search : reach + search + 1])
 
 
 @lru_cache(maxsize=8)

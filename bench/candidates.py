@@ -11,7 +11,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -210,10 +210,9 @@ def differing_beats(detector: Detector, net: EkgNet, ecg: Array) -> tuple[int, i
     """Beats of the product's stream that differ from the reference network's, and all beats."""
     run = reference(net)
     ours = detector.stream(FS)
-    theirs = Stream(detector.contract, detector.digest,
-                    lambda chunk, carry: _as_float32(*run(chunk, carry)), FS)
     # The reference's own carry: the graph's may be laid out otherwise.
-    theirs._carry = np.zeros(net.carry_size, dtype=np.float32)
+    theirs = Stream(replace(detector.contract, carry_size=net.carry_size), detector.digest,
+                    lambda chunk, carry: _as_float32(*run(chunk, carry)), FS)
     found = [[(beat.time, beat.label) for beat in stream.push(ecg) + stream.finish()]
              for stream in (ours, theirs)]
     return len(set(found[0]) ^ set(found[1])), len(found[1])

@@ -51,14 +51,15 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
         "## One process", "",
         "One second of signal of each patient a call, one thread (plain ONNX Runtime: its "
         "defaults). Candidates take turns. From float32 in mV to probabilities, the row to "
-        "beats apart, which does more. Times in ms; patients: live ones a core can serve; "
-        "sgemm: share of the matrix product's rate.", "",
+        "beats apart, which does more. Times in ms; windows/s: patients' seconds labelled in one, "
+        "which is times real time; patients: live ones a core can serve; sgemm: share of the "
+        "matrix product's rate.", "",
     ]
     for batch in sorted({row["batch"] for row in results["rows"]}):
         rows = [row for row in results["rows"] if row["batch"] == batch]
         parts += [f"Batch {batch}", "", _table(
-            ("", "provider", "filter", "model", "p50", "p95", "p99", "patients", "sgemm",
-             "against the reference"),
+            ("", "provider", "filter", "model", "p50", "p95", "p99", "windows/s", "patients",
+             "sgemm", "against the reference"),
             (_process_cells(row) for row in sorted(rows, key=_p50))), ""]
     if results.get("http"):
         parts += [
@@ -79,8 +80,11 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
                  f"{row['cold_start_s']:.2f}") for row in results["footprint"])), ""]
     if results.get("scaling"):
         parts += _scaling(results["scaling"])
+    reasons: dict[str, list[str]] = {}
+    for row in results["refused"]:
+        reasons.setdefault(row["reason"], []).append(row["what"])
     parts += ["## What did not run, and why", "",
-              *(f"- {row['what']}: {row['reason']}" for row in results["refused"]), ""]
+              *(f"- {'; '.join(what)}: {reason}" for reason, what in reasons.items()), ""]
     return "\n".join(parts)
 
 
@@ -186,8 +190,8 @@ def _process_cells(row: Row) -> tuple[str, ...]:
     name = f"**{row['name']}**" if row["ours"] else row["name"]
     return (name, row["provider"], *stages,
             *(f"{timing[key]:.3f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
-            f"{row['patients_per_core']:,.0f}", f"{100 * row['share_of_sgemm']:.0f} %",
-            row["agreement"])
+            f"{row['windows_per_s']:,.0f}", f"{row['patients_per_core']:,.0f}",
+            f"{100 * row['share_of_sgemm']:.0f} %", row["agreement"])
 
 
 def _http_cells(row: Row) -> tuple[str, ...]:
@@ -216,7 +220,8 @@ def _scaling(scaling: dict[str, Any]) -> list[str]:
         "### Capacity", "",
         "Only the first row is measured. The others go by the core's one-thread sgemm alone "
         "(`python -m bench.compare --quick` measures both on your machine); memory, other work "
-        "and heat are not in it.", "",
+        "and heat are not in it. A GPU does not go by its sgemm with layers this small: "
+        "`python -m bench.cuda` measures it, nothing here extrapolates to it.", "",
         _table(("", "GFLOP/s a core", "live patients a core", ""), (
             (row["machine"], f"{row['gflops']:.0f}", f"{row['patients_per_core']:,.0f}",
              "measured" if row["measured"] else "extrapolated")

@@ -92,25 +92,34 @@ def find_beats_of_all(probabilities: NDArray[np.float32], policy: BeatPolicy
     -------
     patients : int64 [beats], ascending; frames and shares of each beat as of `find_beats`
     """
-    apart, decided = policy.apart, probabilities.shape[1] - policy.before - policy.after
+    apart, frames = policy.apart, probabilities.shape[1]
+    decided = frames - policy.before - policy.after
     if decided <= 0:
-        none = np.zeros(0, dtype=np.int64)
-        return none, none, np.zeros((0, len(CLASSES)))
-    # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
-    three = probabilities[:, :-2] + probabilities[:, 1:-1] + probabilities[:, 2:]
-    strength = 1.0 - three[:, :, 0] / 3.0
+        nobody = np.zeros(0, dtype=np.int64)
+        return nobody, nobody, np.zeros((0, len(CLASSES)))
+    # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth. The
+    # patients follow one another here; what is mixed at their ends is decided elsewhere.
+    frame = probabilities.reshape(-1, 1 + len(CLASSES))
+    weakness = np.correlate(frame[:, 0], _THREE, "same")
     # Few frames are strong, so only those are held against their neighbours.
-    patients, found = (strength[:, apart : apart + decided] >= policy.threshold).nonzero()
-    around = strength[patients[:, None], found[:, None] + _span(0, 2 * apart)]
-    strongest = around.argmax(axis=1) == apart  # of equal neighbours the first is the beat
-    patients, found = patients[strongest], found[strongest]
-    shares = three[patients, found + apart, 1:].astype(np.float64)
-    return patients, found + policy.before, shares / shares.sum(axis=1, keepdims=True)
+    rows, found = (weakness.reshape(-1, frames)[:, policy.before : policy.before + decided]
+                   <= 3.0 * (1.0 - policy.threshold)).nonzero()
+    found += policy.before
+    at = (rows * frames + found)[:, None]
+    around = weakness.take(at + _span(-apart, apart))
+    strongest = around.argmin(axis=1) == apart  # of equal neighbours the first is the beat
+    rows, found = rows[strongest], found[strongest]
+    three = np.add.reduce(frame.take(at[strongest] + _span(-1, 1), axis=0), axis=1)
+    shares = three[:, 1:].astype(np.float64)
+    return rows, found, shares / np.add.reduce(shares, axis=1, keepdims=True)
+
+
+_THREE = np.ones(3, dtype=np.float32)
 
 
 def classify(shares: NDArray[np.float64], policy: BeatPolicy) -> NDArray[np.int64]:
     """The class of each beat, int64 [beats], index into `CLASSES`."""
-    return np.asarray(np.argmax(shares * np.asarray(policy.weights), axis=1))
+    return np.asarray((shares * policy.weights).argmax(axis=1))
 
 
 # The search reaches this far to either side of where the frames say the beat is: their 50 ms
@@ -120,45 +129,43 @@ BASELINE_S = 0.20  # the level that a deflection is measured from: the mean over
 SMOOTH_SAMPLES = 5  # 14 ms at 360 Hz: noise moves no peak, a QRS keeps its own
 
 
-def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.int64], fs: int,
-                    patients: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.int64], fs: int
+                    ) -> NDArray[np.int64]:
     """Move each beat to its R peak: the largest deflection, up or down, close by.
 
     Parameters
     ----------
-    ecg : float32 [samples], mV, unfiltered; [patients, samples] for many at once
+    ecg : float32 [samples], mV, unfiltered
     near : [beats], sample positions
     fs : Hz
-    patients : [beats], whose beat each is, where there are many
 
     Returns
     -------
     int64 [beats], sample positions inside the signal
     """
-    search, reach = round(SEARCH_S * fs), round(BASELINE_S * fs)
     centres = np.asarray(near, dtype=np.int64)
     if not len(centres):
         return centres
-    rows = np.zeros(len(centres), dtype=np.int64) if patients is None else patients
-    signals = ecg if ecg.ndim == 2 else ecg[None]
-    half = SMOOTH_SAMPLES // 2
-    inside = _inside(centres[:, None] + _span(-reach - half, reach + half), signals.shape[1])
-    pieces = signals[rows[:, None], inside].astype(np.float64)
-    smooth = np.array([np.correlate(piece, _SMOOTHING) for piece in pieces])
-    deflection = np.abs(smooth - smooth.sum(axis=1, keepdims=True) / smooth.shape[1])
-    middle = deflection[:, reach - search : reach + search + 1]
-    return _inside(centres + middle.argmax(axis=1) - search, signals.shape[1])
+    around, deflection = _search(fs)
+    pieces = ecg.take(centres[:, None] + around, mode="clip").astype(np.float64)
+    # float32 makes equal again what the product's order of summing has made unequal.
+    height = np.abs((pieces @ deflection).astype(np.float32))
+    found = centres + (height.argmax(axis=1) - height.shape[1] // 2)
+    return np.minimum(np.maximum(found, 0), len(ecg) - 1)
 
 
-_SMOOTHING = np.full(SMOOTH_SAMPLES, 1.0 / SMOOTH_SAMPLES)
+@lru_cache(maxsize=4)
+def _search(fs: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The samples around a beat that are looked at, and the matrix that makes of them the
+    deflection at each sample where its peak may be: the smoothed signal less its mean."""
+    search, reach, half = round(SEARCH_S * fs), round(BASELINE_S * fs), SMOOTH_SAMPLES // 2
+    places, wide = np.arange(-reach, reach + 1), np.arange(-reach - half, reach + half + 1)
+    smoothed = (np.abs(wide[:, None] - places) <= half) / SMOOTH_SAMPLES
+    deflection = smoothed - smoothed.mean(axis=1, keepdims=True)
+    return wide, np.ascontiguousarray(deflection[:, reach - search : reach + search + 1])
 
 
 @lru_cache(maxsize=8)
 def _span(first: int, last: int) -> NDArray[np.int64]:
     """The whole numbers from first to last."""
     return np.arange(first, last + 1)
-
-
-def _inside(positions: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
-    """The nearest positions that a signal of so many samples has: a quicker `np.clip`."""
-    return np.minimum(np.maximum(positions, 0), samples - 1)

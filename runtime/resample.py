@@ -12,18 +12,20 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
 
 SLOWEST, FASTEST = 100.0, 1000.0  # Hz
 LOBES = 8  # zero crossings of the sinc to either side; 80 ms at 100 Hz, less at higher rates
+MATRIX = 72  # phases up to which one matrix makes a period: the usual rates
 TABLE = 720  # phases kept in a table: every whole or half rate; odder ones are computed each time
 KAISER_BETA = 6.0  # 60 dB: below the noise of any ECG
 
 
-def ratio(fs: float, model_fs: int) -> Fraction:
-    """Model samples for one input sample.
+def resampler(fs: float, model_fs: int) -> Resampler:
+    """From this rate to the model's; made once for each.
 
     Raises
     ------
@@ -36,51 +38,54 @@ def ratio(fs: float, model_fs: int) -> Fraction:
     if not SLOWEST <= fs <= FASTEST:
         raise InputError(f"fs is {fs:g} Hz; expected a sampling rate from {SLOWEST:g} to "
                          f"{FASTEST:g} Hz.")
-    return _ratio(float(fs), model_fs)
+    return _resampler(float(fs), model_fs)
 
 
 @lru_cache(maxsize=64)
-def _ratio(fs: float, model_fs: int) -> Fraction:
-    return model_fs / Fraction(fs).limit_denominator(1000)
+def _resampler(fs: float, model_fs: int) -> Resampler:
+    return Resampler(Fraction(fs).limit_denominator(1000), model_fs)
 
 
 class Resampler:
-    """Takes chunks at one rate, gives samples at another.
+    """From one rate to another. Keeps nothing of a signal: its state is handed in and given back.
 
     Attributes
     ----------
-    tail : float32 [kept], the last input samples, needed again for the next chunk
-    taken, given : input samples seen and output samples produced since the start
+    fs : Hz, of the input
+    step : output samples for one input sample, ``up / down`` in lowest terms
+    half : input samples that interpolation looks ahead
     """
 
-    def __init__(self, step: Fraction):
-        self.up, self.down = step.numerator, step.denominator
-        self.half = 0 if step == 1 else math.ceil(LOBES * max(Fraction(1), 1 / step))
-        self.tail = np.zeros(0, dtype=np.float32)
-        self.taken = self.given = 0
+    def __init__(self, fs: Fraction, model_fs: int):
+        self.fs, self.step = float(fs), model_fs / fs
+        self.up, self.down = self.step.numerator, self.step.denominator
+        self.half = 0 if fs == model_fs else math.ceil(LOBES * max(Fraction(1), 1 / self.step))
 
-    def push(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Output samples that this chunk completes, float32 [samples].
+    def push(self, tail: NDArray[np.float32], chunk: NDArray[np.float32], taken: int
+             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The output samples that a chunk completes, of many signals that are equally far.
 
-        The output lags the input by ``half`` samples, because interpolation looks ahead. Before
-        the first sample the signal counts as zero (the caller has subtracted the first).
+        Before the first sample a signal counts as zero (the caller has subtracted the first).
+
+        Parameters
+        ----------
+        tail : float32 [signals, kept], the last input samples as this gave them; none at first
+        chunk : float32 [signals, samples], the next ones
+        taken : input samples before the chunk
+
+        Returns
+        -------
+        output : float32 [signals, samples]; it lags the input by ``half`` samples
+        tail : to hand in with the next chunk
         """
-        self.taken += len(chunk)
         if not self.half:
-            self.given += len(chunk)
-            return chunk
-        held = np.concatenate([self.tail, chunk])
-        origin = self.taken - len(held)  # input index of held[0]
-        outputs = np.arange(self.given, self.complete(self.taken), dtype=np.int64)
-        positions, phases = np.divmod(outputs * self.down, self.up)
-        around = positions[:, None] + np.arange(1 - self.half, self.half + 1) - origin
-        values = np.where(around >= 0, held[around.clip(0)], 0.0) if len(outputs) else \
-            np.zeros((0, 2 * self.half))
-        self.given += len(outputs)
-        first_needed = self.given * self.down // self.up + 1 - self.half
-        self.tail = held[max(first_needed - origin, 0):].copy()
-        weights = _weights(phases, self.up, self.down, self.half)
-        return np.einsum("ij,ij->i", values, weights).astype(np.float32)
+            return chunk, tail
+        held = np.concatenate([tail, chunk], axis=1)
+        end = taken + chunk.shape[1]
+        origin = end - held.shape[1]  # input index of held[:, 0]
+        first, last = self.complete(taken), self.complete(end)
+        output = self._interpolate(held, origin, first, last)
+        return output, held[:, held.shape[1] - self.kept(end):].copy()
 
     def complete(self, taken: int) -> int:
         """How many output samples so many input samples complete."""
@@ -89,12 +94,54 @@ class Resampler:
         # Output n lies at input position n * down / up and needs `half` samples beyond.
         return max(0, ((taken - self.half) * self.up - 1) // self.down + 1)
 
+    def kept(self, taken: int) -> int:
+        """How many of so many input samples are needed again, the length of ``tail``."""
+        if not self.half:
+            return 0
+        needed = self.complete(taken) * self.down // self.up + 1 - self.half
+        return taken - max(needed, 0)
+
+    def _interpolate(self, held: NDArray[np.float32], origin: int, first: int, last: int
+                     ) -> NDArray[np.float32]:
+        """Outputs from first to last, without it; the inputs begin at number `origin`."""
+        signals, up, down, reach = len(held), self.up, self.down, 2 * self.half
+        if first == last:
+            return np.zeros((signals, 0), dtype=np.float32)
+        # The weights come again every `up` outputs: whole periods are computed, and cut.
+        start, periods = first // up, -(-last // up) - first // up
+        ecg = np.zeros((signals, periods * down + reach - 1))
+        before = origin - (start * down + 1 - self.half)
+        ecg[:, before : before + held.shape[1]] = held
+        first, last = first - start * up, last - start * up
+        if up <= MATRIX:
+            # A period is one product of all its inputs with a matrix; BLAS makes up many times
+            # for the zeros in it.
+            width = down + reach - 1
+            rows = as_strided(ecg, (signals, periods, width),
+                              (ecg.strides[0], 8 * down, 8)).reshape(-1, width)
+            output = (rows @ _matrix(up, down, self.half)).reshape(signals, -1)[:, first:last]
+        else:
+            positions, phases = np.divmod(np.arange(first, last) * down, up)
+            output = np.einsum("nij,ij->ni", ecg[:, positions[:, None] + np.arange(reach)],
+                               _weights(phases, up, down, self.half))
+        return output.astype(np.float32)
+
 
 def _weights(phases: NDArray[np.int64], up: int, down: int, half: int) -> NDArray[np.float64]:
     """Weights of the 2 * half samples around each position: [phases, 2 * half]."""
     if up <= TABLE:
         return _table(up, down, half)[phases]
     return _sinc(phases, up, down, half)
+
+
+@lru_cache(maxsize=32)
+def _matrix(up: int, down: int, half: int) -> NDArray[np.float64]:
+    """The weights of a period's inputs in its outputs, [down + 2 * half - 1, up]."""
+    matrix = np.zeros((down + 2 * half - 1, up))
+    for output, weights in enumerate(_sinc(np.arange(up) * down % up, up, down, half)):
+        position = output * down // up
+        matrix[position : position + 2 * half, output] = weights
+    return matrix
 
 
 @lru_cache(maxsize=32)

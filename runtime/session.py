@@ -87,8 +87,11 @@ class Session:
 
     def _run_graph(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
                    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        probabilities, carry = self.inference_session.run(None, {"ecg": ecg, "carry": carry})
+        probabilities, carry = self.inference_session.run(_OUTPUTS, {"ecg": ecg, "carry": carry})
         return probabilities, carry
+
+
+_OUTPUTS = ("probabilities", "carry_out")  # named: ONNX Runtime would ask the graph at every run
 
 
 class FixedChunks:

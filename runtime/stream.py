@@ -1,7 +1,9 @@
 """Live signal: chunks of any size and rate in, beats out, state that can be saved and moved.
 
 A stream's state is a value: a few thousand numbers that `Stream.save` turns into bytes. Nothing
-about a patient is kept in the model's session, so one session serves any number of them.
+about a patient is kept in the model's session, so one session serves any number of them. Streams
+that are equally far share arrays, a row for each, and everything here works on all rows at once;
+one stream alone is no other case than many.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +29,7 @@ from runtime.beats import (
     place_at_r_peak,
 )
 from runtime.errors import InputError, StaleTokenError, TokenError
-from runtime.resample import Resampler, ratio
+from runtime.resample import Resampler, resampler
 from runtime.rhythm import LARGEST_SAVED, Event, Rhythm, RhythmPolicy
 
 MILLIVOLTS = {"mV": 1.0, "V": 1000.0, "uV": 0.001, "µV": 0.001}
@@ -58,34 +60,25 @@ class Stream:
     def __init__(self, contract: Contract, model: bytes, run: Run, fs: float,
                  rhythm: Rhythm | None = None):
         self._contract, self._model, self._run = contract, model, run
-        self._step = ratio(fs, contract.fs)
-        self.fs = float(contract.fs / self._step)
-        self._resampler = Resampler(self._step)
-        self._offset: float | None = None  # the recording's first sample, mV
-        self._last = 0.0  # the newest sample less the offset, mV
-        self._waiting = np.zeros(0, dtype=np.float32)  # model-rate samples short of a hop
-        self._carry = np.zeros(contract.carry_size, dtype=np.float32)
-        self._frames = 0  # frames the network has given
-        before = np.zeros((contract.policy.before, len(contract.classes)), dtype=np.float32)
-        before[:, 0] = 1.0  # before the recording: no beat
-        self._context = before  # the last frames, which decide on the next beat
-        self._recent = np.zeros(0, dtype=np.float32)  # the last signal, where R peaks are sought
-        self._finished = False
+        self._resampler = resampler(fs, contract.fs)
+        self.fs = self._resampler.fs
+        self._state, self._row = _start(contract, self._resampler), 0
+        self._end: int | None = None  # samples in all, once it is finished
         self.rhythm = rhythm
         self._events: list[Event] = []
 
     @property
     def seconds(self) -> float:
         """Signal taken so far, s."""
-        return self._resampler.taken / self.fs
+        return (self._taken if self._end is None else self._end) / self.fs
 
     @property
     def decided(self) -> float:
         """Everything before this moment is decided, s; `push` adds no beat before it."""
         contract = self._contract
-        frames = self._frames - contract.policy.after
+        frames = int(self._state.frames[self._row]) - contract.policy.after
         moment = (frames * contract.hop - contract.delay) / contract.fs - 0.1  # R peak search
-        return self.seconds if self._finished else min(max(0.0, moment), self.seconds)
+        return self.seconds if self._end is not None else min(max(0.0, moment), self.seconds)
 
     @property
     def latency(self) -> float:
@@ -115,7 +108,7 @@ class Stream:
         The last value is held for as long as the network looks ahead. After this the stream
         takes no more.
         """
-        return [] if self._finished else push_together([self], [()], end=True)[0]
+        return [] if self._end is not None else push_together([self], [()], end=True)[0]
 
     def events(self) -> list[Event]:
         """Rhythm events that began or ended since the last call, each given once.
@@ -128,15 +121,15 @@ class Stream:
 
     def save(self) -> bytes:
         """The stream's whole state, about 22 kB; `Detector.resume` goes on from it."""
-        if self._finished:
+        if self._end is not None:
             raise InputError("the stream is finished; there is nothing to resume.")
-        arrays = (self._resampler.tail, self._waiting, self._carry, self._context.ravel(),
-                  self._recent, self.rhythm.save() if self.rhythm else _NOTHING)
+        state, row = self._state, self._row
+        recent, waiting = np.split(state.past[row], [state.past.shape[1] - state.waiting])
+        arrays = (state.tail[row], waiting, state.carry[row], state.context[row].ravel(), recent,
+                  self.rhythm.save() if self.rhythm else _NOTHING)
         head = _HEAD.pack(
-            _MAGIC, _VERSION, self._model[:8], self._step.numerator, self._step.denominator,
-            self._resampler.taken, self._resampler.given, self._frames,
-            self._offset is not None, self._offset or 0.0, self._last,
-            *(len(array) for array in arrays))
+            _MAGIC, _VERSION, self._model[:8], self._resampler.up, self._resampler.down,
+            self._taken, state.offset[row], *(len(array) for array in arrays))
         body = head + b"".join(array.astype("<f4").tobytes() for array in arrays)
         return body + zlib.crc32(body).to_bytes(4, "little")
 
@@ -150,48 +143,23 @@ class Stream:
         TokenError
             The token is damaged, or was saved by another model.
         """
-        state = _parse(token, contract, model)
-        stream = cls(contract, model, run, float(contract.fs / state.step))
-        resampler = stream._resampler
-        resampler.taken, resampler.given, stream._frames = state.taken, state.given, state.frames
-        stream._offset, stream._last = state.offset, state.last
-        (resampler.tail, stream._waiting, stream._carry, context, stream._recent,
-         rhythm) = state.arrays
-        stream._context = context.reshape(-1, len(contract.classes))
+        way, taken, offset, arrays = _parse(token, contract, model)
+        tail, waiting, carry, context, recent, rhythm = arrays
+        stream = cls(contract, model, run, way.fs)
+        stream._state = _State(
+            tail[None], np.concatenate([recent, waiting])[None], carry[None],
+            context.reshape(1, -1, len(contract.classes)), np.array([offset]),
+            np.array([taken]), np.array([way.complete(taken) // contract.hop]), len(waiting))
         if len(rhythm):
             try:
-                stream.rhythm = Rhythm.restore(rhythm, stream._recent, policy)
+                stream.rhythm = Rhythm.restore(rhythm, recent, policy)
             except ValueError:
                 raise _damaged() from None
         return stream
 
-    def _accept(self, samples: ArrayLike, units: str) -> NDArray[np.float32]:
-        """Checked samples, less the recording's first, mV."""
-        if self._finished:
-            raise InputError("the stream is finished; start a new one for more signal.")
-        ecg = check_signal(samples, units=units, dimensions=(1,))
-        if len(ecg) and self._offset is None:
-            self._offset = float(ecg[0])
-        return (ecg - (self._offset or 0.0)).astype(np.float32)
-
-    def _held(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The last samples, and the last value for as long as the network looks ahead."""
-        if not len(ecg) and self._offset is None:
-            return ecg
-        contract = self._contract
-        ahead = contract.delay + (contract.policy.after + 3) * contract.hop
-        held = math.ceil(ahead / self._step) + self._resampler.half + 1
-        last = ecg[-1] if len(ecg) else self._last
-        return np.concatenate([ecg, np.full(held, last, dtype=np.float32)])
-
-    def _take(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Samples at the model's rate that make whole hops."""
-        if len(ecg):
-            self._last = float(ecg[-1])
-        ready = np.concatenate([self._waiting, self._resampler.push(ecg)])
-        whole = len(ready) // self._contract.hop * self._contract.hop
-        self._waiting = ready[whole:].copy()
-        return ready[:whole]
+    @property
+    def _taken(self) -> int:
+        return int(self._state.taken[self._row])
 
 
 def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV",
@@ -201,33 +169,19 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, uni
     Either every chunk is taken, or, where one of them cannot be used, none. With ``end`` these
     are the last chunks, and `Stream.finish` is done in the same run.
     """
-    if len(streams) != len(chunks):
-        raise InputError(f"got {len(streams)} streams and {len(chunks)} chunks; "
+    if len(streams) != len(chunks) or len(set(streams)) != len(streams):
+        raise InputError(f"got {len(set(streams))} streams and {len(chunks)} chunks; "
                          "expected one chunk for each stream.")
-    offsets = [stream._offset for stream in streams]
-    accepted = []
-    try:
-        for stream, chunk in zip(streams, chunks, strict=True):
-            accepted.append(stream._accept(chunk, units))
-    except InputError:
-        for stream, offset in zip(streams, offsets, strict=True):
-            stream._offset = offset
-        raise
-    if not end:
-        return _advance(streams, accepted)
-    taken = [stream._resampler.taken + len(ecg)
-             for stream, ecg in zip(streams, accepted, strict=True)]
-    for stream, samples in zip(streams, taken, strict=True):
-        if stream.rhythm:
-            stream.rhythm.limit = int(samples * stream._step)
-    found = _advance(streams, [stream._held(ecg)
-                               for stream, ecg in zip(streams, accepted, strict=True)])
-    for stream, samples in zip(streams, taken, strict=True):
-        stream._resampler.taken, stream._finished = samples, True
-        if stream.rhythm:
-            stream._events += stream.rhythm.finish()
-    return [[beat for beat in beats if beat.time < stream.seconds]
-            for stream, beats in zip(streams, found, strict=True)]
+    beats: list[list[Beat]] = [[] for _ in streams]
+    for members, ecg in _accept(streams, chunks, units):
+        seconds = ecg.shape[1] / streams[members[0]].fs
+        rows = max(1, int(RUN_SAMPLES / max(1.0, seconds * streams[0]._contract.fs)))
+        for at in range(0, len(members), rows):
+            some = members[at : at + rows]
+            found = _advance([streams[i] for i in some], ecg[at : at + rows], end=end)
+            for i, decided in zip(some, found, strict=True):
+                beats[i] = decided
+    return beats
 
 
 def check_signal(samples: ArrayLike, *, units: str, dimensions: tuple[int, ...]
@@ -239,10 +193,101 @@ def check_signal(samples: ArrayLike, *, units: str, dimensions: tuple[int, ...]
     InputError
         Says what is wrong: type, dimensions, units, or the first value that is no number.
     """
-    if not isinstance(units, str) or units not in MILLIVOLTS:
-        raise InputError(f"units {units!r} are unknown; expected one of "
-                         f"{', '.join(MILLIVOLTS)} (for raw converter counts, divide by the "
-                         "gain first).")
+    array = _numbers(samples, dimensions)
+    ecg = _millivolts(array, units)
+    if not _plausible(ecg):
+        place = int(np.flatnonzero(~(np.abs(ecg) <= LARGEST_MV))[0])
+        value = ecg.ravel()[place]
+        what = "is not a finite number" if not np.isfinite(value) else (
+            f"is beyond ±{LARGEST_MV:g} mV (are the units right?)")
+        raise InputError(f"sample {place} of the signal ({array.ravel()[place]}) {what}; "
+                         f"expected ECG in {units}.")
+    return ecg
+
+
+class _State(NamedTuple):
+    """What streams of one rate, equally far, keep between chunks: a row of each array for each.
+
+    It is never changed, only followed by another: a push that fails leaves it as it was, and
+    streams that are pushed together again are together already.
+
+    Attributes
+    ----------
+    tail : float32 [streams, kept], of the resampler
+    past : float32 [streams, samples], at the model's rate: the last that the network has seen,
+        where R peaks are sought, then those that wait for a hop to be whole
+    carry : float32 [streams, carry_size], of the network
+    context : float32 [streams, frames, 6], the last frames, which decide on the next beat
+    offset : float64 [streams], each recording's first sample, mV
+    taken, frames : int64 [streams], samples taken and frames given since each one's start
+    waiting : samples at the end of `past` that the network has not seen
+    """
+
+    tail: NDArray[np.float32]
+    past: NDArray[np.float32]
+    carry: NDArray[np.float32]
+    context: NDArray[np.float32]
+    offset: NDArray[np.float64]
+    taken: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    waiting: int
+
+
+@lru_cache(maxsize=64)
+def _start(contract: Contract, _: Resampler) -> _State:
+    """Before a recording at this rate: nothing seen, no beat. Other rates share none with it."""
+    frames, zero = contract.policy.before + contract.policy.after, np.zeros(1, dtype=np.int64)
+    context = np.zeros((1, frames, len(contract.classes)), dtype=np.float32)
+    context[:, :, 0] = 1.0
+    tail, past, carry = (np.zeros((1, size), dtype=np.float32)
+                         for size in (0, _reach(contract), contract.carry_size))
+    return _State(tail, past, carry, context, np.zeros(1), zero, zero, 0)
+
+
+def _stacked(streams: Sequence[Stream]) -> _State:
+    """The state of streams that are equally far, in this order."""
+    first = streams[0]._state
+    if len(first.taken) == len(streams) and all(
+            stream._state is first and stream._row == row for row, stream in enumerate(streams)):
+        return first
+
+    def rows(name: str) -> Any:
+        return np.concatenate([getattr(stream._state, name)[stream._row : stream._row + 1]
+                               for stream in streams])
+
+    return _State(rows("tail"), rows("past"), rows("carry"), rows("context"), rows("offset"),
+                  rows("taken"), rows("frames"), first.waiting)
+
+
+def _place(stream: Stream) -> tuple[object, ...]:
+    """Equal for streams whose arrays can be stacked: those as far from the next output and hop."""
+    state, way = stream._state, stream._resampler
+    taken = int(state.taken[stream._row])
+    return way, taken > 0, taken % way.down, state.tail.shape[1], state.waiting
+
+
+def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
+            ) -> list[tuple[list[int], NDArray[np.float64]]]:
+    """Checked chunks, mV, by what can run together: whose they are, and [streams, samples]."""
+    if any(stream._end is not None for stream in streams):
+        raise InputError("the stream is finished; start a new one for more signal.")
+    arrays = [_numbers(chunk, (1,)) for chunk in chunks]
+    places: dict[int, tuple[object, ...]] = {}  # of states, which many streams may share
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for i, (stream, array) in enumerate(zip(streams, arrays, strict=True)):
+        place = places.get(id(stream._state))
+        if place is None:
+            place = places[id(stream._state)] = _place(stream)
+        groups.setdefault((len(array), place), []).append(i)
+    accepted = [(members, _millivolts(_rows([arrays[i] for i in members]), units))
+                for members in groups.values()]
+    if not all(_plausible(ecg) for _, ecg in accepted):
+        for chunk in chunks:
+            check_signal(chunk, units=units, dimensions=(1,))  # says which sample of which
+    return accepted
+
+
+def _numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
     try:
         array = np.asarray(samples)
     except ValueError:
@@ -254,94 +299,128 @@ def check_signal(samples: ArrayLike, *, units: str, dimensions: tuple[int, ...]
         expected = " or ".join({1: "[samples]", 2: "[batch, samples]"}[n] for n in dimensions)
         raise InputError(f"the signal has {array.ndim} dimensions {array.shape}; "
                          f"expected {expected}.")
-    ecg = array.astype(np.float64) * MILLIVOLTS[units]
-    if ecg.size and not np.abs(ecg).max() <= LARGEST_MV:  # which NaN is not either
-        place = int(np.flatnonzero(~(np.abs(ecg) <= LARGEST_MV))[0])
-        value = ecg.ravel()[place]
-        what = "is not a finite number" if not np.isfinite(value) else (
-            f"is beyond ±{LARGEST_MV:g} mV (are the units right?)")
-        raise InputError(f"sample {place} of the signal ({array.ravel()[place]}) {what}; "
-                         f"expected ECG in {units}.")
-    return ecg
+    return array
 
 
-def _advance(streams: Sequence[Stream], chunks: Sequence[NDArray[np.float32]]
+def _millivolts(array: NDArray[Any], units: str) -> NDArray[np.float64]:
+    if not isinstance(units, str) or units not in MILLIVOLTS:
+        raise InputError(f"units {units!r} are unknown; expected one of "
+                         f"{', '.join(MILLIVOLTS)} (for raw converter counts, divide by the "
+                         "gain first).")
+    ecg = array.astype(np.float64)
+    return ecg if MILLIVOLTS[units] == 1.0 else ecg * MILLIVOLTS[units]
+
+
+def _plausible(ecg: NDArray[np.float64]) -> bool:
+    """Whether all are numbers of a size that an amplifier gives."""
+    flat = ecg.ravel()
+    # None is larger than the root of their squares' sum, which is quicker had than the largest;
+    # NaN is not below any limit.
+    return bool(flat.dot(flat) <= LARGEST_MV**2 or np.abs(flat).max() <= LARGEST_MV)
+
+
+def _rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Equally long arrays as the rows of one, without a copy where there is one: a quick stack."""
+    together = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return together.reshape(len(arrays), -1)
+
+
+def _advance(streams: Sequence[Stream], ecg: NDArray[np.float64], *, end: bool
              ) -> list[list[Beat]]:
-    """Feed checked chunks, batching the streams that are equally far."""
+    """Feed streams that are equally far a checked chunk each, [streams, samples], mV."""
+    contract, way, state = streams[0]._contract, streams[0]._resampler, _stacked(streams)
+    before, samples = state.taken, ecg.shape[1]
+    if samples and not before[0]:
+        state = state._replace(offset=ecg[:, 0].copy())
+    chunk = (ecg - state.offset[:, None]).astype(np.float32)
+    if end:
+        chunk = _held(chunk, state, contract, way)
+        for stream, taken in zip(streams, before.tolist(), strict=True):
+            if stream.rhythm:
+                stream.rhythm.limit = int((taken + samples) * way.step)
     beats: list[list[Beat]] = [[] for _ in streams]
-    longest = max((len(chunk) for chunk in chunks), default=0)
-    piece = max(1, int(RUN_SECONDS * min((s.fs for s in streams), default=1.0)))
-    for start in range(0, max(longest, 1), piece):
-        # By the lengths that have to be equal for arrays of many streams to be stacked.
-        ready: dict[tuple[int, ...], list[tuple[int, NDArray[np.float32]]]] = {}
-        for i, (stream, chunk) in enumerate(zip(streams, chunks, strict=True)):
-            hops = stream._take(chunk[start : start + piece])
-            if len(hops):
-                lengths = len(hops), len(stream._context), len(stream._recent)
-                ready.setdefault(lengths, []).append((i, hops))
-        for (samples, *_), group in ready.items():
-            batch = max(1, RUN_SAMPLES // samples)
-            for at in range(0, len(group), batch):
-                members = group[at : at + batch]
-                found = _step([streams[i] for i, _ in members],
-                              _rows([hops for _, hops in members]))
-                for (i, _), decided in zip(members, found, strict=True):
-                    beats[i] += decided
+    piece = max(1, int(RUN_SECONDS * way.fs))
+    for start in range(0, chunk.shape[1], piece):
+        state, hops, found = _step(contract, streams[0]._run, way, state,
+                                   chunk[:, start : start + piece])
+        for row, stream in enumerate(streams):
+            stream._state, stream._row = state, row
+            beats[row] += found[row]
+            if stream.rhythm and hops.shape[1]:
+                stream._events += stream.rhythm.push(found[row], hops[row], stream.decided)
+    if end:
+        for stream, taken in zip(streams, before.tolist(), strict=True):
+            stream._end = taken + samples
+            if stream.rhythm:
+                stream._events += stream.rhythm.finish()
+        beats = [[beat for beat in found if beat.time < stream.seconds]
+                 for stream, found in zip(streams, beats, strict=True)]
     return beats
 
 
-def _step(streams: Sequence[Stream], hops: NDArray[np.float32]) -> list[list[Beat]]:
-    """One run of the network over streams that are equally far, and the beats it decides.
-
-    Parameters
-    ----------
-    hops : float32 [streams, samples], at the model's rate
-    """
-    contract, policy = streams[0]._contract, streams[0]._contract.policy
-    probabilities, carries = streams[0]._run(hops, _rows([s._carry for s in streams]))
-    context = np.concatenate([_rows([s._context for s in streams]), probabilities], axis=1)
-    signal = np.concatenate([_rows([s._recent for s in streams]), hops], axis=1)
-    for stream in streams:
-        stream._frames += probabilities.shape[1]
-    beats = _decide(contract, context, signal, np.array([s._frames for s in streams]))
-    context = context[:, -(policy.before + policy.after):].copy()
-    signal = signal[:, -_reach(contract):].copy()
-    for row, stream in enumerate(streams):
-        stream._carry, stream._context, stream._recent = carries[row], context[row], signal[row]
-        if stream.rhythm:
-            stream._events += stream.rhythm.push(beats[row], hops[row], stream.decided)
-    return beats
+def _held(chunk: NDArray[np.float32], state: _State, contract: Contract, way: Resampler
+          ) -> NDArray[np.float32]:
+    """The last samples, and the last value for as long as the network looks ahead."""
+    if not (chunk.shape[1] or state.taken[0]):  # a recording without a sample
+        return chunk
+    last = next(array[:, -1:] for array in (chunk, state.tail, state.past) if array.shape[1])
+    ahead = contract.delay + (contract.policy.after + 3) * contract.hop
+    held = math.ceil(ahead / way.step) + way.half + 1
+    return np.concatenate([chunk, last.repeat(held, axis=1)], axis=1)
 
 
-def _decide(contract: Contract, context: NDArray[np.float32], signal: NDArray[np.float32],
-            frames: NDArray[np.int64]) -> list[list[Beat]]:
+def _step(contract: Contract, run: Run, way: Resampler, state: _State, chunk: NDArray[np.float32]
+          ) -> tuple[_State, NDArray[np.float32], list[list[Beat]]]:
+    """One run of the network, at most: the state after it, the signal it saw, each one's beats."""
+    hop = contract.hop
+    fresh, tail = way.push(state.tail, chunk, int(state.taken[0]))
+    taken = state.taken + chunk.shape[1]
+    line = np.concatenate([state.past, fresh], axis=1)
+    ready, samples = state.waiting + fresh.shape[1], line.shape[1]
+    waiting = ready % hop
+    hops = np.ascontiguousarray(line[:, samples - ready : samples - waiting])
+    if not hops.shape[1]:
+        return (state._replace(tail=tail, past=line, taken=taken, waiting=waiting), hops,
+                [[] for _ in line])
+    probabilities, carry = run(hops, state.carry)
+    context = np.concatenate([state.context, probabilities], axis=1)
+    frames = state.frames + probabilities.shape[1]
+    found = _decide(contract, context, line, waiting, frames * hop)
+    after = _State(tail, line[:, ready - waiting :].copy(), carry,
+                   context[:, probabilities.shape[1] :].copy(), state.offset, taken, frames,
+                   waiting)
+    return after, hops, found
+
+
+def _decide(contract: Contract, context: NDArray[np.float32], line: NDArray[np.float32],
+            waiting: int, seen: NDArray[np.int64]) -> list[list[Beat]]:
     """Each stream's beats among its last frames.
 
     Parameters
     ----------
     context : float32 [streams, frames, 6], the last of each
-    signal : float32 [streams, samples], the last of each
-    frames : int64 [streams], from each one's start to the end of both
+    line : float32 [streams, samples], the last of each
+    waiting : samples at the end of `line` that are in no frame
+    seen : int64 [streams], samples from each one's start to the end of its last frame
     """
+    beats: list[list[Beat]] = [[] for _ in line]
     rows, found, shares = find_beats_of_all(context, contract.policy)
-    found += (frames - context.shape[1])[rows]
-    moments = found * contract.hop + contract.hop // 2 - contract.delay
-    real = moments > -contract.hop  # what lies before the recording's start is no beat
-    if not real.all():
-        rows, moments, shares = rows[real], moments[real], shares[real]
-    first_sample = (frames * contract.hop - signal.shape[1])[rows]
-    places = first_sample + place_at_r_peak(signal, moments - first_sample, contract.fs, rows)
-    labels = classify(shares, contract.policy)
-    beats: list[list[Beat]] = [[] for _ in frames]
-    for row, place, label, share in zip(rows.tolist(), places.tolist(), labels.tolist(),
-                                        shares.tolist(), strict=True):
-        beats[row].append(Beat(place / contract.fs, CLASSES[label], share[label], tuple(share)))
+    if not len(rows):
+        return beats
+    # A frame speaks of the same place in every row, and what is around it lies in the row.
+    samples, hop = line.shape[1], contract.hop
+    end = samples - waiting
+    first = end - context.shape[1] * hop + hop // 2 - contract.delay
+    centres = rows * samples + found * hop + first
+    places = place_at_r_peak(line.ravel(), centres, contract.fs)
+    labels, passed = classify(shares, contract.policy), seen.tolist()
+    for row, centre, place, label, share in zip(rows.tolist(), centres.tolist(), places.tolist(),
+                                                labels.tolist(), shares.tolist(), strict=True):
+        origin = passed[row] - end - row * samples
+        if origin + centre > -hop:  # what lies before the recording's start is no beat
+            beats[row].append(Beat(max(0, origin + place) / contract.fs, CLASSES[label],
+                                   share[label], tuple(share)))
     return beats
-
-
-def _rows(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Arrays of many streams as one; without a copy where there is one stream."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _reach(contract: Contract) -> int:
@@ -351,22 +430,11 @@ def _reach(contract: Contract) -> int:
 
 
 _MAGIC = b"EKGs"
-# magic, format, model, rate ratio (up, down), samples taken and given, frames, started, offset,
-# last value, and the lengths of the six arrays that follow as float32
-_HEAD = struct.Struct("<4sH8sIIQQQ?dd6I")
-_VERSION = FORMAT + 1  # tokens have the rhythm in them since
+# magic, format, model, rate ratio (up, down), samples taken, the recording's first one, and the
+# lengths of the six arrays that follow as float32
+_HEAD = struct.Struct("<4sH8sIIQd6I")
+_VERSION = FORMAT + 2  # raised with the layout
 _NOTHING = np.zeros(0, dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class _State:
-    step: Fraction
-    taken: int
-    given: int
-    frames: int
-    offset: float | None
-    last: float
-    arrays: list[NDArray[np.float32]]
 
 
 def _damaged() -> TokenError:
@@ -374,36 +442,34 @@ def _damaged() -> TokenError:
                       "answer, unchanged.")
 
 
-def _parse(token: bytes, contract: Contract, model: bytes) -> _State:
-    """A token's contents, every length and number checked before any is used."""
+def _parse(token: bytes, contract: Contract, model: bytes
+           ) -> tuple[Resampler, int, float, list[NDArray[np.float32]]]:
+    """What a token says after magic and model, every length and number checked before any is used.
+    """
     damaged = _damaged()
     if len(token) < _HEAD.size + 4 or token[:4] != _MAGIC:
         raise damaged
     body, checksum = token[:-4], int.from_bytes(token[-4:], "little")
     if zlib.crc32(body) != checksum:
         raise damaged
-    (_, version, hash_, up, down, taken, given, frames, started, offset, last,
-     *lengths) = _HEAD.unpack_from(body)
+    _, version, hash_, up, down, taken, offset, *lengths = _HEAD.unpack_from(body)
     if version != _VERSION or hash_ != model[:8]:
         raise StaleTokenError("the stream's token was saved by another model or version; "
                               "start a new stream.")
-    policy, hop = contract.policy, contract.hop
-    step = Fraction(up, down) if up and down else Fraction(0)
+    policy = contract.policy
     try:
-        expected = Resampler(ratio(float(contract.fs / step), contract.fs))
+        way = resampler(contract.fs * down / up, contract.fs)
     except (InputError, ZeroDivisionError):
         raise damaged from None
-    context = min(policy.before + frames, policy.before + policy.after)
+    waiting = way.complete(taken) % contract.hop
     fits = (
-        len(body) == _HEAD.size + 4 * sum(lengths)
-        and (expected.up, expected.down) == (up, down)
-        and lengths[0] <= 2 * expected.half + expected.down // expected.up + 2
-        and lengths[1] < hop and lengths[2] == contract.carry_size
-        and lengths[3] == context * len(contract.classes)
-        and lengths[4] == min(frames * hop, _reach(contract)) and lengths[5] <= LARGEST_SAVED
-        and given == frames * hop + lengths[1]
-        and taken < LONGEST and given == expected.complete(taken)
-        and max(abs(offset), abs(last)) <= 2 * LARGEST_MV
+        taken < LONGEST and (way.up, way.down) == (up, down)
+        and len(body) == _HEAD.size + 4 * sum(lengths)
+        and lengths[0] == way.kept(taken) and lengths[1] == waiting
+        and lengths[2] == contract.carry_size
+        and lengths[3] == len(contract.classes) * (policy.before + policy.after)
+        and lengths[4] == _reach(contract) and lengths[5] <= LARGEST_SAVED
+        and abs(offset) <= LARGEST_MV
     )
     arrays = np.split(np.frombuffer(body[_HEAD.size:], dtype="<f4").astype(np.float32),
                       np.cumsum(lengths)[:-1]) if fits else []
@@ -412,4 +478,4 @@ def _parse(token: bytes, contract: Contract, model: bytes) -> _State:
     probabilities = arrays[3].reshape(-1, len(contract.classes))
     if (probabilities < 0).any() or (np.abs(probabilities.sum(axis=1) - 1) > 1e-3).any():
         raise damaged
-    return _State(step, taken, given, frames, offset if started else None, last, arrays)
+    return way, taken, offset, arrays

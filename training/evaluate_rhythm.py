@@ -109,12 +109,13 @@ def evaluate(detector: Detector, folder: Path, *, design: bool = False
 
 def hear(detector: Detector, name: str, signal: NDArray[np.floating], fs: float) -> Heard:
     """Run the detector; the signal is resampled as a stream would."""
-    from runtime.resample import Resampler, ratio
+    from runtime.resample import resampler
 
     stream = detector.stream(fs)
     beats = stream.push(signal) + stream.finish()
-    ecg = Resampler(ratio(fs, FS)).push(np.asarray(signal - signal[0], dtype=np.float32))
-    return Heard(name, ecg, beats)
+    ecg, _ = resampler(fs, FS).push(np.zeros((1, 0), dtype=np.float32),
+                                    np.asarray(signal - signal[0], dtype=np.float32)[None], 0)
+    return Heard(name, ecg[0], beats)
 
 
 def events_of(beats: Sequence[Beat], signal: NDArray[np.float32],

@@ -50,7 +50,8 @@ def results():
             "cores": [{"cores": 1, "patients": 10_000.0}],
             "capacity": [{"machine": "this", "gflops": 200.0, "patients_per_core": 10_000.0,
                           "measured": True}]},
-        "refused": [{"what": "fused, cuda", "reason": "there is no GPU"}],
+        "refused": [{"what": what, "reason": "there is no GPU"}
+                    for what in ("fused, cuda", "int8, cuda")],
     }
 
 
@@ -80,7 +81,7 @@ def test_the_report_is_written_and_drawn(results, tmp_path):
     report.write(results, tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert "| **ekg fused** | cpu |" in text
-    assert "- fused, cuda: there is no GPU" in text
+    assert "- fused, cuda; int8, cuda: there is no GPU" in text
     assert "extrapolated" in text or "measured" in text
     for name in ("latency", "throughput", "http", "scaling"):
         assert f"![{name}]({name}.png)" in text

@@ -89,6 +89,34 @@ def test_many_streams_together_are_each_as_if_alone(detector: Detector) -> None:
         assert same(all_ + stream.finish(), whole(detector, signal, rate))
 
 
+@settings(max_examples=20)
+@given(st.data())
+def test_company_that_changes_changes_nothing(detector: Detector, data: st.DataObject) -> None:
+    """Streams share arrays with those they were last pushed with; none shows in the answers."""
+    rates = (360.0, 250.0, 360.0, 250.0, 360.0)
+    signals = [simulate(15, fs=rate, seed=20 + i).signal for i, rate in enumerate(rates)]
+    streams = [detector.stream(rate) for rate in rates]
+    beats: list[list[Beat]] = [[] for _ in rates]
+    given_ = [0] * len(rates)
+    for _ in range(12):
+        some = data.draw(st.permutations(range(len(rates))))[: data.draw(st.integers(1, 5))]
+        samples = data.draw(st.sampled_from((18, 25, 250, 360, 1000)))
+        chunks = [signals[i][given_[i] : given_[i] + samples] for i in some]
+        for i, new in zip(some, detector.push([streams[i] for i in some], chunks), strict=True):
+            beats[i] += new
+            given_[i] += samples
+    for stream, all_, signal, taken in zip(streams, beats, signals, given_, strict=True):
+        all_ += stream.push(signal[taken:]) + stream.finish()
+        assert same(all_, whole(detector, signal, stream.fs))
+
+
+def test_a_stream_is_pushed_once_in_a_batch(detector: Detector) -> None:
+    stream = detector.stream()
+    with pytest.raises(InputError, match="got 1 streams and 2 chunks"):
+        detector.push([stream, stream], [[0.1] * 360] * 2)
+    assert stream.seconds == 0
+
+
 def test_units_only_scale(detector: Detector) -> None:
     signal = simulate(10, seed=6).signal.astype(np.float64)
     expected = whole(detector, signal, 360)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,17 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/latest/best.pt"))
     parser.add_argument("--out", type=Path, default=DEFAULT_ARTIFACTS)
+    parser.add_argument("--beside", nargs="*", default=[], metavar="WHAT=FILE",
+                        help="other runs for the model card, measured by training.seeds: "
+                             "'same recipe, five seeds=runs/seeds.json'")
     args = parser.parse_args(arguments)
     try:
-        export(args.checkpoint, args.out)
+        export(args.checkpoint, args.out, beside=_beside(args.beside))
     except (io.DataError, graphs.ExportError, EkgError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def export(checkpoint: Path, out: Path) -> None:
-    """Export, prove, measure, describe; the old artifacts stay until all of it is done."""
+def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None) -> None:
+    """Export, prove, measure, describe; the old artifacts stay until all of it is done.
+
+    ``beside``: what was measured of other runs, by what they are, for the model card.
+    """
     net, saved = train.load(checkpoint)
     parameters = parameter_count(net)
     net = deployed(net)
@@ -71,11 +78,15 @@ def export(checkpoint: Path, out: Path) -> None:
         if records:
             metrics = evaluate.evaluate(detector, records, paced=_test_records(evaluate.PACED_TEST))
             print(evaluate.tables(metrics))
+            metrics["beside"] = beside or {}
             metrics["int8"] = _quantized(built[0], staged, roles, records)
             evaluate.draw_confusion(metrics, staged / "confusion.png")
             roles["confusion.png"] = {"role": "the confusion matrix, drawn"}
             strips.draw_hardest(detector, records, staged / "hardest.png")
             roles["hardest.png"] = {"role": "the records with most S and V beats wrong, drawn"}
+        if (log := checkpoint.with_name("log.jsonl")).is_file():
+            shutil.copy(log, staged / "training_log.jsonl")
+            roles["training_log.jsonl"] = {"role": "loss and held-out figures while training"}
         (staged / "metrics.json").write_text(
             json.dumps(metrics or {"none": "no recordings were at hand"}, indent=1) + "\n")
         (staged / "MODEL_CARD.md").write_text(card(
@@ -85,6 +96,22 @@ def export(checkpoint: Path, out: Path) -> None:
         roles["MODEL_CARD.md"] = {"role": "what the model is, can and cannot do"}
         manifest.publish(staged, out, roles)
     print(f"{out}: {', '.join(roles)}, manifest.json")
+
+
+def _beside(named: Sequence[str]) -> dict[str, Any]:
+    """Mean and SD of each figure of other runs, by what they are."""
+    measured = {}
+    for entry in named:
+        what, _, path = entry.rpartition("=")
+        try:
+            found = json.loads(Path(path).read_text())
+            measured[what] = {"runs": len(found["runs"]), "figures": {
+                name: {key: figure[key] for key in ("mean", "sd")}
+                for name, figure in found["figures"].items()}}
+        except (OSError, ValueError, KeyError) as error:
+            raise io.DataError(f"--beside {entry}: {path} cannot be read ({error!r}); expected "
+                               "WHAT=FILE, the file by `python -m training.seeds --out`.") from None
+    return measured
 
 
 def _core_ml(net: EkgNet, described: dict[str, str], staged: Path,

@@ -51,7 +51,7 @@ def test_a_graph_that_answers_differently_is_not_let_through(
     graph = next(g for g in exported if g.name == "ekg_fused.onnx")
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(graph.model)
-    weight = next(w for w in spoilt.graph.initializer if len(w.dims) == 3 and w.dims[0] == 6)
+    weight = next(w for w in spoilt.graph.initializer if len(w.dims) == 4 and w.dims[0] == 6)
     values = onnx.numpy_helper.to_array(weight) * 1.01
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     changed = replace(graph, model=spoilt)

@@ -1,0 +1,35 @@
+"""The model card: says what was measured of other runs, and refuses what is no measurement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from export import __main__ as command
+from export import card
+from training.io import DataError
+
+
+def measured(path: Path, runs: int) -> Path:
+    figures = {name: {"mean": 0.5 + i / 100, "sd": 0.01, "each": []}
+               for i, name in enumerate(card._FIGURES.values())}
+    path.write_text(json.dumps({"runs": {str(i): {} for i in range(runs)}, "figures": figures}))
+    return path
+
+
+def test_other_runs_stand_in_the_card_with_their_spread(tmp_path: Path) -> None:
+    five, one = measured(tmp_path / "a.json", 5), measured(tmp_path / "b.json", 1)
+    lines = card._beside({"beside": command._beside([f"five seeds={five}", f"DS1 only={one}"])})
+    assert "| five seeds | 5 | 50.00 ± 1.00 | 51.00 ± 1.00 |" in "\n".join(lines)
+    assert "| DS1 only | 1 | 50.00 | 51.00 |" in "\n".join(lines)
+    assert card._beside({}) == []
+
+
+def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    for name in ("x.json", "absent.json"):
+        with pytest.raises(DataError, match=r"expected WHAT=FILE, the file by `python -m "
+                                            r"training.seeds --out`"):
+            command._beside([f"seeds={tmp_path / name}"])

@@ -164,6 +164,21 @@ def test_equally_near_beat_is_given_up_for_its_nearer_partner() -> None:
     assert counted(compare(reference, test, window_s=37 / FS)) == {"Nn": 2}
 
 
+def test_two_beats_at_one_sample() -> None:
+    """Where times are equal bxb asks for the reference's next beat: its own first is let go."""
+    twice = [(400, "V"), (400, "N"), (800, "N")]
+    once = [(400, "N"), (800, "N")]
+    assert counted(compare(twice, once)) == {"Nn": 2, "Vo": 1}
+    assert counted(compare(once, twice)) == {"Nv": 1, "Nn": 1, "On": 1}
+
+
+def test_a_beat_at_the_first_sample_counts_but_begins_no_interval() -> None:
+    beats = [(0, "N"), (300, "V"), (600, "N")]
+    result = compare(beats, beats)
+    assert counted(result) == {"Nn": 2, "Vv": 1}
+    assert result.rr_errors == 1
+
+
 def test_learning_period_is_left_out() -> None:
     """From sample 3600 on; its first beat may be matched by a test beat before it."""
     reference = [(3000, "N"), (3610, "V"), (4000, "N")]

@@ -173,14 +173,10 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, uni
         raise InputError(f"got {len(set(streams))} streams and {len(chunks)} chunks; "
                          "expected one chunk for each stream.")
     beats: list[list[Beat]] = [[] for _ in streams]
-    for members, ecg in _accept(streams, chunks, units):
-        seconds = ecg.shape[1] / streams[members[0]].fs
-        rows = max(1, int(RUN_SAMPLES / max(1.0, seconds * streams[0]._contract.fs)))
-        for at in range(0, len(members), rows):
-            some = members[at : at + rows]
-            found = _advance([streams[i] for i in some], ecg[at : at + rows], end=end)
-            for i, decided in zip(some, found, strict=True):
-                beats[i] = decided
+    for members, state, chunk in _accept(streams, chunks, units):
+        found = _advance([streams[i] for i in members], state, chunk, end=end)
+        for i, decided in zip(members, found, strict=True):
+            beats[i] = decided
     return beats
 
 
@@ -267,23 +263,33 @@ def _place(stream: Stream) -> tuple[object, ...]:
 
 
 def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
-            ) -> list[tuple[list[int], NDArray[np.float64]]]:
-    """Checked chunks, mV, by what can run together: whose they are, and [streams, samples]."""
+            ) -> list[tuple[list[int], _State, NDArray[np.float32]]]:
+    """What can run together, all of it checked: whose it is, their state, and their samples less
+    each recording's first, float32 [streams, samples], mV."""
     if any(stream._end is not None for stream in streams):
         raise InputError("the stream is finished; start a new one for more signal.")
     arrays = [_numbers(chunk, (1,)) for chunk in chunks]
     places: dict[int, tuple[object, ...]] = {}  # of states, which many streams may share
-    groups: dict[tuple[object, ...], list[int]] = {}
+    groups: dict[tuple[int, tuple[object, ...]], list[int]] = {}
     for i, (stream, array) in enumerate(zip(streams, arrays, strict=True)):
         place = places.get(id(stream._state))
         if place is None:
             place = places[id(stream._state)] = _place(stream)
         groups.setdefault((len(array), place), []).append(i)
-    accepted = [(members, _millivolts(_rows([arrays[i] for i in members]), units))
-                for members in groups.values()]
-    if not all(_plausible(ecg) for _, ecg in accepted):
-        for chunk in chunks:
-            check_signal(chunk, units=units, dimensions=(1,))  # says which sample of which
+    accepted = []
+    for (samples, _), members in groups.items():
+        first = streams[members[0]]
+        size = max(1, int(RUN_SAMPLES * first.fs / (first._contract.fs * max(1, samples))))
+        for at in range(0, len(members), size):
+            some = members[at : at + size]
+            ecg = _millivolts(_rows([arrays[i] for i in some]), units)
+            if not _plausible(ecg):
+                for chunk in chunks:
+                    check_signal(chunk, units=units, dimensions=(1,))  # says which sample
+            state = _stacked([streams[i] for i in some])
+            if samples and not state.taken[0]:
+                state = state._replace(offset=ecg[:, 0].copy())
+            accepted.append((some, state, (ecg - state.offset[:, None]).astype(np.float32)))
     return accepted
 
 
@@ -325,14 +331,11 @@ def _rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return together.reshape(len(arrays), -1)
 
 
-def _advance(streams: Sequence[Stream], ecg: NDArray[np.float64], *, end: bool
+def _advance(streams: Sequence[Stream], state: _State, chunk: NDArray[np.float32], *, end: bool
              ) -> list[list[Beat]]:
-    """Feed streams that are equally far a checked chunk each, [streams, samples], mV."""
-    contract, way, state = streams[0]._contract, streams[0]._resampler, _stacked(streams)
-    before, samples = state.taken, ecg.shape[1]
-    if samples and not before[0]:
-        state = state._replace(offset=ecg[:, 0].copy())
-    chunk = (ecg - state.offset[:, None]).astype(np.float32)
+    """Feed streams that are equally far what `_accept` made of their chunks."""
+    contract, way = streams[0]._contract, streams[0]._resampler
+    before, samples = state.taken, chunk.shape[1]
     if end:
         chunk = _held(chunk, state, contract, way)
         for stream, taken in zip(streams, before.tolist(), strict=True):

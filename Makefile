@@ -14,7 +14,7 @@ OLD_PYTHON ?= python3.11
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint train export evaluate notebooks bench bundle clean
+.PHONY: help demo serve test lint train export evaluate seeds ablation notebooks bench bundle clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -40,6 +40,17 @@ export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
 
 evaluate: $(TRAIN_READY)  ## measure artifacts/ on DS2
 	@$(VENV)/bin/python -m training.evaluate
+
+seeds: $(TRAIN_READY)  ## train five seeds and give mean and SD of every figure on DS2
+	@for seed in 0 1 2 3 4; do $(VENV)/bin/python -m training.train --device $(DEVICE) \
+	    --seed $$seed --out runs/seed$$seed || exit; done
+	@$(VENV)/bin/python -m training.seeds runs/seed[0-4] --out runs/seeds.json
+
+ablation: $(TRAIN_READY)  ## short runs with other look-ahead and filter length, drawn
+	@for change in look_ahead=5 look_ahead=10 look_ahead=18 look_ahead=23 band_taps=69 \
+	    band_taps=357; do $(VENV)/bin/python -m training.train --device $(DEVICE) \
+	    --steps 1000 --out runs/ablation/$$change --set $$change || exit; done
+	@$(VENV)/bin/python -m bench.ablation runs/ablation/*
 
 notebooks: $(TRAIN_READY)  ## run training/notebooks/ again, outputs included
 	@$(VENV)/bin/jupyter execute --inplace --kernel_name=python3 \

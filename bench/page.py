@@ -2,6 +2,9 @@
 
 A recording is dropped on the page and watched to its end: gaps between frames, memory, and whether
 every beat that `annotate` finds in the same file is on the page. Needs Chromium and playwright.
+
+A second browser shows an empty page meanwhile. Every gap of the monitor counts, whoever caused it;
+those in which the empty page waited too tell what the machine alone does.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.client import recording_or_simulated
 
@@ -31,10 +36,19 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-component-update", "--no-first-run", "--hide-scrollbars")
 SETTLED_S = 60.0  # loading, compiling and the first sweep are over; from here memory must not grow
 SAME_S = 0.005
+SIZE = {"width": 1280, "height": 800}
 # Playwright's own waiting needs eval, which the page's policy forbids; this runs before that.
-WATCH_FRAMES = """window.gaps = []; let before; requestAnimationFrame(function frame(at) {
-    if (before !== undefined) window.gaps.push(at - before);
-    before = at; requestAnimationFrame(frame); });"""
+# What is noted lies outside of the heap that is measured.
+WATCH = """window.frames_at = new Float64Array(1 << 20); window.frames = 0; window.tasks = [];
+    requestAnimationFrame(function frame(at) {
+        window.frames_at[window.frames++] = performance.timeOrigin + at;
+        requestAnimationFrame(frame); });
+    new PerformanceObserver((list) => list.getEntries().forEach(({startTime, duration}) =>
+        window.tasks.push([performance.timeOrigin + startTime, duration])))
+        .observe({type: "longtask"});"""
+FORGET = "window.frames = window.tasks.length = 0"
+FRAMES = "Array.from(window.frames_at.subarray(0, window.frames))"
+LONG_MS = 100.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,6 +128,17 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+@contextmanager
+def empty_page(browser: Any) -> Iterator[Any]:
+    """A page with nothing on it, in a browser of its own of the same kind."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    other = browser.browser_type.launch(executable_path=path, args=list(ARGUMENTS))
+    page = other.new_page(viewport=SIZE)
+    page.evaluate(WATCH)
+    yield page
+    other.close()
+
+
 def write_table(path: Path, record: str | None, lead: str | None, seconds: float) -> Path:
     """The recording's start as a CSV file, which the page and `annotate` both read."""
     recording = recording_or_simulated(record, lead=lead, seconds=seconds)
@@ -126,31 +151,50 @@ def write_table(path: Path, record: str | None, lead: str | None, seconds: float
 
 def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
     """Play the file to its end; frames, memory and the beats that the page then saves."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.add_init_script(WATCH_FRAMES)
-    page.goto(url)
-    page.locator("#files").set_input_files(file)
-    tools = page.context.new_cdp_session(page)
-    load, memory = [os.getloadavg()[0]], []
-    page.wait_for_timeout(1000 * min(SETTLED_S, seconds / 2))
-    memory.append(heap_mb(tools))
-    page.evaluate("window.gaps.length = 0")  # the forced collection's own gap does not count
-    while page.locator("#state").inner_text() != "Finished":
-        page.wait_for_timeout(1000)
-    gaps = np.array(page.evaluate("window.gaps"))
-    memory.append(heap_mb(tools))
-    load.append(os.getloadavg()[0])
+    page = browser.new_page(viewport=SIZE)
+    page.add_init_script(WATCH)
+    with empty_page(browser) as empty:
+        page.goto(url)
+        page.locator("#files").set_input_files(file)
+        tools = page.context.new_cdp_session(page)
+        load, memory = [os.getloadavg()[0]], []
+        page.wait_for_timeout(1000 * min(SETTLED_S, seconds / 2))
+        memory.append(heap_mb(tools))
+        for one in (page, empty):
+            one.evaluate(FORGET)  # the forced collection's own gap does not count
+        while page.locator("#state").inner_text() != "Finished":
+            page.wait_for_timeout(1000)
+        frames, idle = (np.array(one.evaluate(FRAMES)) for one in (page, empty))
+        tasks = page.evaluate("window.tasks")
+        memory.append(heap_mb(tools))
+        load.append(os.getloadavg()[0])
     with page.expect_download() as download:
         page.locator("#save-beats").click()
+    gaps, long, idle_long = np.diff(frames), long_gaps(frames), long_gaps(idle)
     return {
         "seconds": seconds, "frames": len(gaps), "median_ms": round(float(np.median(gaps)), 2),
         "p99_ms": round(float(np.percentile(gaps, 99)), 2),
-        "longest_ms": round(float(gaps.max()), 2),
-        "gaps_over_100_ms": int((gaps > 100).sum()),
+        "longest_ms": round(float(gaps.max()), 2), "gaps_over_100_ms": len(long),
+        "with_a_long_task": len(overlapping(long, [(at, at + ms) for at, ms in tasks])),
+        "with_a_gap_of_the_empty_page": len(overlapping(long, idle_long)),
+        "empty_page_longest_ms": round(float(np.diff(idle).max()), 2),
+        "empty_page_gaps_over_100_ms": len(idle_long),
+        "long_tasks": len(tasks), "longest_task_ms": max((ms for _, ms in tasks), default=0),
         "heap_mb_settled": memory[0], "heap_mb_end": memory[1],
         "load_before": round(load[0], 2), "load_after": round(load[1], 2),
         "beats": beats(Path(download.value.path())),
     }
+
+
+def long_gaps(frames: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Begin and end of each gap between frames that is seen as a halt, ms."""
+    return [(float(a), float(b)) for a, b in pairwise(frames) if b - a > LONG_MS]
+
+
+def overlapping(some: list[tuple[float, float]], others: list[tuple[float, float]]
+                ) -> list[tuple[float, float]]:
+    """Those during which one of the others was, too."""
+    return [(a, b) for a, b in some if any(c < b and d > a for c, d in others)]
 
 
 def heap_mb(tools: Any) -> float:

@@ -52,6 +52,7 @@ export class Link {
     this.decided = 0; // s; every beat before this moment is known
     this.carry = null; // the token: bytes
     this.ended = false; // no more signal comes
+    this.paused = false; // none comes for now: what there is need not wait for more
     this.stopped = new AbortController();
   }
 
@@ -62,7 +63,7 @@ export class Link {
     while (!signal.aborted) {
       const ready = this.signal.end - this.sent;
       const last = this.ended && ready <= LONGEST_S * this.signal.fs;
-      if (!last && ready < CHUNK_S * this.signal.fs) {
+      if (!last && ready < (this.paused ? 1 : CHUNK_S * this.signal.fs)) {
         await sleep(40);
         continue;
       }
@@ -86,6 +87,11 @@ export class Link {
         }
       }
     }
+  }
+
+  /** Whether the server has answered for all the signal there is. */
+  get settled() {
+    return this.sent === this.signal.end;
   }
 
   stop() {

@@ -87,7 +87,7 @@ function take(mine, answer) {
   prune(mine);
   mine.finished = answer.carry === null;
   if (mine.finished) sweep.end();
-  state("on", mine.finished ? "Finished" : $("pause").ariaPressed === "true" ? "Paused" : "Live");
+  showState();
   vitals(answer);
   if (answer.beats.length) showCounts();
   if (!mine.stripDone) showStrip();
@@ -324,7 +324,15 @@ $("strip").addEventListener("keydown", (press) => {
 function setPaused(yes) {
   $("pause").ariaPressed = yes;
   sweep.frozen = yes;
+  now.link.paused = yes && !now.source.flows;
   if (yes) now.source.pause();
+}
+
+/** What the page does; paused is said once every beat of the signal so far is there. */
+function showState() {
+  const { finished, link } = now;
+  state("on", finished ? "Finished" : $("pause").ariaPressed !== "true" ? "Live"
+    : link.paused && !link.settled ? "Pausing" : "Paused");
 }
 
 $("controls").addEventListener("submit", (submit) => submit.preventDefault());
@@ -333,7 +341,7 @@ $("pause").addEventListener("click", () => {
   const yes = $("pause").ariaPressed !== "true";
   setPaused(yes);
   if (!yes && !now.link.ended) now.source.resume();
-  if (!now.finished) state("on", yes ? "Paused" : "Live");
+  showState();
 });
 
 for (const [key, { name }] of Object.entries(RHYTHMS)) {

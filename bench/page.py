@@ -88,6 +88,8 @@ class Server:
              "--log", "error"], cwd=ROOT, stdout=subprocess.DEVNULL,
             env=os.environ | {"EKG_DRAIN": "0"})
         for _ in range(600):
+            if self.process.poll() is not None:
+                raise SystemExit("the server stopped at once (it says why above)")
             try:
                 urllib.request.urlopen(self.url + "/health/ready").close()
                 return

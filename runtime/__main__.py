@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def demo(args: argparse.Namespace) -> int:
                 if server.poll() is not None:
                     return 1  # the server has said why
                 time.sleep(0.05)
-        print(f"server ready at http://127.0.0.1:{port}, provider {ready['provider']}; "
+        print(f"the monitor page is at http://127.0.0.1:{port}, provider {ready['provider']}; here "
               f"{args.seconds:g} s of a simulated patient at {args.pace}\n", flush=True)
         made = simulate(args.seconds, seed=args.seed)
         counts: dict[str, int] = {}
@@ -103,6 +104,10 @@ def demo(args: argparse.Namespace) -> int:
         print("\nfound " + ", ".join(f"{counts[k]} {k}" for k in sorted(counts))
               + "; the patient had "
               + ", ".join(f"{made.labels.count(k)} {k}" for k in sorted(set(made.labels))))
+        if sys.stdout.isatty():  # somebody is here, perhaps at the page
+            print(f"the page stays at http://127.0.0.1:{port} until Ctrl-C", flush=True)
+            with suppress(KeyboardInterrupt):
+                server.wait()
     finally:
         client.close()
         server.terminate()

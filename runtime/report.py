@@ -252,7 +252,7 @@ def page(study: Study, chosen: Sequence[Excerpt], pictures: Path) -> str:
     recording, name = study.recording, html.escape(study.recording.name)
     parts = [
         f"<header><h1>ECG report: {name}</h1>"
-        f"<p class=notice role=note>{NOTICE}</p>{_facts(study)}</header>",
+        f"<p class=notice role=note>{NOTICE}</p>{_facts(study)}</header><main>",
         "<section><h2>Overview</h2><div class=wide>", _picture(
             pictures / "overview.png", f"Heart rate, anomalies, rhythm events and signal quality "
             f"of {recording.name} over {clock(study.seconds)}"), "</div></section>",
@@ -268,7 +268,7 @@ def page(study: Study, chosen: Sequence[Excerpt], pictures: Path) -> str:
     return (f"<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
             f"<meta name=viewport content='width=device-width, initial-scale=1'>"
             f"<title>ECG report: {name}</title><style>{STYLE}</style></head>\n<body>\n"
-            + "\n".join(parts) + f"\n<footer><p>{NOTICE}</p></footer>\n</body></html>\n")
+            + "\n".join(parts) + f"\n</main><footer><p>{NOTICE}</p></footer>\n</body></html>\n")
 
 
 def _facts(study: Study) -> str:
@@ -293,7 +293,7 @@ def _facts(study: Study) -> str:
 def _beats_table(study: Study) -> str:
     counts = np.bincount(study.labels, minlength=len(CLASSES))
     whole, hours = max(1, len(study.beats)), study.seconds / 3600
-    return _table("Beats by class", ("Class", "", "Beats", "Share", "An hour"), [
+    return _table("Beats by class", ("Class", "Name", "Beats", "Share", "An hour"), [
         (f"<b class={label}>{label}</b>", CLASS_NAMES[label], f"{count:,}", f"{count / whole:.1%}",
          f"{count / hours:,.0f}") for label, count in zip(CLASSES, counts, strict=True)])
 

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.client import recording_or_simulated
+from runtime.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -57,7 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("record", nargs="?", help="any that `annotate` reads; simulated by default")
     parser.add_argument("--lead")
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--hours", type=float, help="instead: memory over so many hours of a "
+                        "simulated feed, as fast as the page takes it")
     args = parser.parse_args(arguments)
+    if args.hours:
+        with chromium() as browser:
+            print(json.dumps(watch_hours(browser, args.hours), indent=1))
+        return 0
     with tempfile.TemporaryDirectory() as folder, served() as server, chromium() as browser:
         file = write_table(Path(folder) / "record.csv", args.record, args.lead, args.seconds)
         measured = watch(browser, server.url, file, args.seconds)
@@ -75,9 +82,7 @@ class Server:
     """``python -m runtime serve`` with one worker, on a free port or the one given."""
 
     def __init__(self, port: int | None = None):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = port or int(probe.getsockname()[1])
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -87,20 +92,32 @@ class Server:
             [sys.executable, "-m", "runtime", "serve", "--port", str(self.port), "--workers", "1",
              "--log", "error"], cwd=ROOT, stdout=subprocess.DEVNULL,
             env=os.environ | {"EKG_DRAIN": "0"})
-        for _ in range(600):
-            if self.process.poll() is not None:
-                raise SystemExit("the server stopped at once (it says why above)")
-            try:
-                urllib.request.urlopen(self.url + "/health/ready").close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise SystemExit("the server does not come up")
+        wait_ready(self.url, self.process)
 
     def stop(self) -> None:
         """Stop it and wait until it is gone."""
         self.process.terminate()
         self.process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_ready(url: str, process: subprocess.Popen[Any]) -> None:
+    """Until a server that was started answers."""
+    for _ in range(600):
+        if process.poll() is not None:
+            raise SystemExit("the server stopped at once (it says why above)")
+        try:
+            urllib.request.urlopen(url + "/health/ready").close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the server does not come up")
 
 
 @contextmanager
@@ -186,6 +203,44 @@ def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
         "load_before": round(load[0], 2), "load_after": round(load[1], 2),
         "beats": beats(Path(download.value.path())),
     }
+
+
+def watch_hours(browser: Any, hours: float) -> list[dict[str, Any]]:
+    """Feed the page a simulated patient; what its objects take each half hour of signal."""
+    fs, port = 250, free_port()
+    signal = simulate(600, fs=fs, seed=4, ectopic=0.25).signal
+    lines = [f"{value:.4f}\n" for value in signal]
+    minute, rows = 60 * fs, []
+    with subprocess.Popen([sys.executable, "-m", "runtime", "stream", "-", "--fs", str(fs),
+                           "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
+                          stdout=subprocess.DEVNULL) as feed:
+        assert feed.stdin is not None
+        url = f"http://127.0.0.1:{port}"
+        wait_ready(url, feed)
+        page = browser.new_page(viewport=SIZE)
+        page.goto(url)
+        tools = page.context.new_cdp_session(page)
+        for fed in range(1, round(60 * hours) + 1):
+            at = fed * minute % len(lines)
+            feed.stdin.writelines(lines[at : at + minute])
+            feed.stdin.flush()
+            page.wait_for_timeout(150)
+            if fed % 30 == 0:
+                rows.append({"minutes": fed, "beats": settled_beats(page),
+                             "heap_mb": heap_mb(tools),
+                             "lines": page.locator("#list button").count()})
+        feed.kill()
+    return rows
+
+
+def settled_beats(page: Any) -> int:
+    """How many beats the page has counted once no more come."""
+    before, counted = -1, 0
+    while counted != before:
+        page.wait_for_timeout(5000)
+        before, counted = counted, sum(
+            int(text) for text in page.locator("#counts span[id]").all_inner_texts())
+    return counted
 
 
 def long_gaps(frames: NDArray[np.float64]) -> list[tuple[float, float]]:

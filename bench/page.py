@@ -2,6 +2,9 @@
 
 A recording is dropped on the page and watched to its end: gaps between frames, memory, and whether
 every beat that `annotate` finds in the same file is on the page. Needs Chromium and playwright.
+
+A second browser shows an empty page meanwhile. Every gap of the monitor counts, whoever caused it;
+those in which the empty page waited too tell what the machine alone does.
 """
 
 from __future__ import annotations
@@ -19,22 +22,34 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.client import recording_or_simulated
+from runtime.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-component-update", "--no-first-run", "--hide-scrollbars")
 SETTLED_S = 60.0  # loading, compiling and the first sweep are over; from here memory must not grow
 SAME_S = 0.005
+SIZE = {"width": 1280, "height": 800}
 # Playwright's own waiting needs eval, which the page's policy forbids; this runs before that.
-WATCH_FRAMES = """window.gaps = []; let before; requestAnimationFrame(function frame(at) {
-    if (before !== undefined) window.gaps.push(at - before);
-    before = at; requestAnimationFrame(frame); });"""
+# What is noted lies outside of the heap that is measured.
+WATCH = """window.frames_at = new Float64Array(1 << 20); window.frames = 0; window.tasks = [];
+    requestAnimationFrame(function frame(at) {
+        window.frames_at[window.frames++] = performance.timeOrigin + at;
+        requestAnimationFrame(frame); });
+    new PerformanceObserver((list) => list.getEntries().forEach(({startTime, duration}) =>
+        window.tasks.push([performance.timeOrigin + startTime, duration])))
+        .observe({type: "longtask"});"""
+FORGET = "window.frames = window.tasks.length = 0"
+FRAMES = "Array.from(window.frames_at.subarray(0, window.frames))"
+LONG_MS = 100.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("record", nargs="?", help="any that `annotate` reads; simulated by default")
     parser.add_argument("--lead")
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--hours", type=float, help="instead: memory over so many hours of a "
+                        "simulated feed, as fast as the page takes it")
     args = parser.parse_args(arguments)
+    if args.hours:
+        with chromium() as browser:
+            print(json.dumps(watch_hours(browser, args.hours), indent=1))
+        return 0
     with tempfile.TemporaryDirectory() as folder, served() as server, chromium() as browser:
         file = write_table(Path(folder) / "record.csv", args.record, args.lead, args.seconds)
         measured = watch(browser, server.url, file, args.seconds)
@@ -61,9 +82,7 @@ class Server:
     """``python -m runtime serve`` with one worker, on a free port or the one given."""
 
     def __init__(self, port: int | None = None):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = port or int(probe.getsockname()[1])
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -73,18 +92,32 @@ class Server:
             [sys.executable, "-m", "runtime", "serve", "--port", str(self.port), "--workers", "1",
              "--log", "error"], cwd=ROOT, stdout=subprocess.DEVNULL,
             env=os.environ | {"EKG_DRAIN": "0"})
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(self.url + "/health/ready").close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise SystemExit("the server does not come up")
+        wait_ready(self.url, self.process)
 
     def stop(self) -> None:
         """Stop it and wait until it is gone."""
         self.process.terminate()
         self.process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_ready(url: str, process: subprocess.Popen[Any]) -> None:
+    """Until a server that was started answers."""
+    for _ in range(600):
+        if process.poll() is not None:
+            raise SystemExit("the server stopped at once (it says why above)")
+        try:
+            urllib.request.urlopen(url + "/health/ready").close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the server does not come up")
 
 
 @contextmanager
@@ -114,6 +147,17 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+@contextmanager
+def empty_page(browser: Any) -> Iterator[Any]:
+    """A page with nothing on it, in a browser of its own of the same kind."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    other = browser.browser_type.launch(executable_path=path, args=list(ARGUMENTS))
+    page = other.new_page(viewport=SIZE)
+    page.evaluate(WATCH)
+    yield page
+    other.close()
+
+
 def write_table(path: Path, record: str | None, lead: str | None, seconds: float) -> Path:
     """The recording's start as a CSV file, which the page and `annotate` both read."""
     recording = recording_or_simulated(record, lead=lead, seconds=seconds)
@@ -126,31 +170,88 @@ def write_table(path: Path, record: str | None, lead: str | None, seconds: float
 
 def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
     """Play the file to its end; frames, memory and the beats that the page then saves."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.add_init_script(WATCH_FRAMES)
-    page.goto(url)
-    page.locator("#files").set_input_files(file)
-    tools = page.context.new_cdp_session(page)
-    load, memory = [os.getloadavg()[0]], []
-    page.wait_for_timeout(1000 * min(SETTLED_S, seconds / 2))
-    memory.append(heap_mb(tools))
-    page.evaluate("window.gaps.length = 0")  # the forced collection's own gap does not count
-    while page.locator("#state").inner_text() != "Finished":
-        page.wait_for_timeout(1000)
-    gaps = np.array(page.evaluate("window.gaps"))
-    memory.append(heap_mb(tools))
-    load.append(os.getloadavg()[0])
+    page = browser.new_page(viewport=SIZE)
+    page.add_init_script(WATCH)
+    with empty_page(browser) as empty:
+        page.goto(url)
+        page.locator("#files").set_input_files(file)
+        tools = page.context.new_cdp_session(page)
+        load, memory = [os.getloadavg()[0]], []
+        page.wait_for_timeout(1000 * min(SETTLED_S, seconds / 2))
+        memory.append(heap_mb(tools))
+        for one in (page, empty):
+            one.evaluate(FORGET)  # the forced collection's own gap does not count
+        while page.locator("#state").inner_text() != "Finished":
+            page.wait_for_timeout(1000)
+        frames, idle = (np.array(one.evaluate(FRAMES)) for one in (page, empty))
+        tasks = page.evaluate("window.tasks")
+        memory.append(heap_mb(tools))
+        load.append(os.getloadavg()[0])
     with page.expect_download() as download:
         page.locator("#save-beats").click()
+    gaps, long, idle_long = np.diff(frames), long_gaps(frames), long_gaps(idle)
     return {
         "seconds": seconds, "frames": len(gaps), "median_ms": round(float(np.median(gaps)), 2),
         "p99_ms": round(float(np.percentile(gaps, 99)), 2),
-        "longest_ms": round(float(gaps.max()), 2),
-        "gaps_over_100_ms": int((gaps > 100).sum()),
+        "longest_ms": round(float(gaps.max()), 2), "gaps_over_100_ms": len(long),
+        "with_a_long_task": len(overlapping(long, [(at, at + ms) for at, ms in tasks])),
+        "with_a_gap_of_the_empty_page": len(overlapping(long, idle_long)),
+        "empty_page_longest_ms": round(float(np.diff(idle).max()), 2),
+        "empty_page_gaps_over_100_ms": len(idle_long),
+        "long_tasks": len(tasks), "longest_task_ms": max((ms for _, ms in tasks), default=0),
         "heap_mb_settled": memory[0], "heap_mb_end": memory[1],
         "load_before": round(load[0], 2), "load_after": round(load[1], 2),
         "beats": beats(Path(download.value.path())),
     }
+
+
+def watch_hours(browser: Any, hours: float) -> list[dict[str, Any]]:
+    """Feed the page a simulated patient; what its objects take each half hour of signal."""
+    fs, port = 250, free_port()
+    signal = simulate(600, fs=fs, seed=4, ectopic=0.25).signal
+    lines = [f"{value:.4f}\n" for value in signal]
+    minute, rows = 60 * fs, []
+    with subprocess.Popen([sys.executable, "-m", "runtime", "stream", "-", "--fs", str(fs),
+                           "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
+                          stdout=subprocess.DEVNULL) as feed:
+        assert feed.stdin is not None
+        url = f"http://127.0.0.1:{port}"
+        wait_ready(url, feed)
+        page = browser.new_page(viewport=SIZE)
+        page.goto(url)
+        tools = page.context.new_cdp_session(page)
+        for fed in range(1, round(60 * hours) + 1):
+            at = fed * minute % len(lines)
+            feed.stdin.writelines(lines[at : at + minute])
+            feed.stdin.flush()
+            page.wait_for_timeout(150)
+            if fed % 30 == 0:
+                rows.append({"minutes": fed, "beats": settled_beats(page),
+                             "heap_mb": heap_mb(tools),
+                             "lines": page.locator("#list button").count()})
+        feed.kill()
+    return rows
+
+
+def settled_beats(page: Any) -> int:
+    """How many beats the page has counted once no more come."""
+    before, counted = -1, 0
+    while counted != before:
+        page.wait_for_timeout(5000)
+        before, counted = counted, sum(
+            int(text) for text in page.locator("#counts span[id]").all_inner_texts())
+    return counted
+
+
+def long_gaps(frames: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Begin and end of each gap between frames that is seen as a halt, ms."""
+    return [(float(a), float(b)) for a, b in pairwise(frames) if b - a > LONG_MS]
+
+
+def overlapping(some: list[tuple[float, float]], others: list[tuple[float, float]]
+                ) -> list[tuple[float, float]]:
+    """Those during which one of the others was, too."""
+    return [(a, b) for a, b in some if any(c < b and d > a for c, d in others)]
 
 
 def heap_mb(tools: Any) -> float:

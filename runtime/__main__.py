@@ -1,4 +1,4 @@
-"""``python -m runtime serve | demo | predict | annotate | stream | doctor``."""
+"""``python -m runtime serve | demo | predict | annotate | report | stream | doctor``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from runtime import providers
 from runtime.beats import Beat
 from runtime.errors import EkgError, InputError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
+from runtime.records import Recording
+from runtime.rhythm import Event
 
 PIECE_S = 60.0  # records are read to the end in pieces of this length
 LARGEST_CATCH_UP = 100_000  # samples in one chunk after an outage
@@ -89,7 +92,7 @@ def demo(args: argparse.Namespace) -> int:
                 if server.poll() is not None:
                     return 1  # the server has said why
                 time.sleep(0.05)
-        print(f"server ready at http://127.0.0.1:{port}, provider {ready['provider']}; "
+        print(f"the monitor page is at http://127.0.0.1:{port}, provider {ready['provider']}; here "
               f"{args.seconds:g} s of a simulated patient at {args.pace}\n", flush=True)
         made = simulate(args.seconds, seed=args.seed)
         counts: dict[str, int] = {}
@@ -101,6 +104,10 @@ def demo(args: argparse.Namespace) -> int:
         print("\nfound " + ", ".join(f"{counts[k]} {k}" for k in sorted(counts))
               + "; the patient had "
               + ", ".join(f"{made.labels.count(k)} {k}" for k in sorted(set(made.labels))))
+        if sys.stdout.isatty():  # somebody is here, perhaps at the page
+            print(f"the page stays at http://127.0.0.1:{port} until Ctrl-C", flush=True)
+            with suppress(KeyboardInterrupt):
+                server.wait()
     finally:
         client.close()
         server.terminate()
@@ -125,22 +132,12 @@ def predict(args: argparse.Namespace) -> int:
 
 def annotate(args: argparse.Namespace) -> int:
     """Write the beats and rhythms of whole records as WFDB annotations (and CSV)."""
-    from tqdm import tqdm
-
     from runtime.records import read, write_annotations, write_csv
-    from runtime.rhythm import closed
 
     detector = _detector(args)
     for path in args.records:
         recording = read(path, lead=args.lead, fs=args.fs)
-        stream, beats = detector.stream(recording.fs, events=True), []
-        with tqdm(total=round(len(recording.signal) / recording.fs), unit="s", leave=False,
-                  desc=recording.name, disable=None) as progress:
-            for piece in _pieces(recording.signal, recording.fs, PIECE_S):
-                beats += stream.push(piece)
-                progress.update(round(len(piece) / recording.fs))
-        beats += stream.finish()
-        events = closed(stream.events())
+        beats, events = _follow(detector, recording)
         written = write_annotations(args.out, recording.name, beats, recording.fs,
                                     annotator=args.annotator, scores=args.scores, events=events)
         if args.csv:
@@ -149,6 +146,27 @@ def annotate(args: argparse.Namespace) -> int:
                            for k in sorted({b.label for b in beats})) or "no beats"
         gaps = f"; {recording.gaps:.2%} of the signal is missing" if recording.gaps else ""
         print(f"{written}: lead {recording.lead}, {counts}, {len(events)} rhythm events{gaps}")
+    return 0
+
+
+def report(args: argparse.Namespace) -> int:
+    """Write whole records as pages for people: trend, counts, events and their strips."""
+    from tqdm import tqdm
+
+    from runtime.records import need, read
+    from runtime.report import Study, write
+
+    need("matplotlib", "to draw a report")
+    detector = _detector(args)
+    made_by = (f"model {detector.digest.hex()[:8]} (trained on {detector.contract.trained_on}), "
+               f"provider {detector.provider}")
+    for path in args.records:
+        recording = read(path, lead=args.lead, fs=args.fs)
+        study = Study(recording, *_follow(detector, recording), made_by)
+        written = write(args.out, study, each=args.strips, progress=lambda chosen: tqdm(
+            chosen, unit="strip", leave=False, desc="drawing", disable=None))
+        print(f"{written}: lead {recording.lead}, {len(study.beats)} beats, "
+              f"{int((study.labels > 0).sum())} not normal, {len(study.events)} rhythm events")
     return 0
 
 
@@ -230,14 +248,22 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--start", type=float, default=0.0, help="s")
     one.add_argument("--seconds", type=float, help="length, s; to the end by default")
 
-    many = command(annotate, "annotate")
-    many.add_argument("records", nargs="+", metavar="RECORD",
-                      help="WFDB record without extension, .edf or .csv")
-    signal_options(many, record=False)
-    many.add_argument("--out", type=Path, default=Path("."), help="folder")
+    def records(function, name):  # type: ignore[no-untyped-def]
+        added = command(function, name)
+        added.add_argument("records", nargs="+", metavar="RECORD",
+                           help="WFDB record without extension, .edf or .csv")
+        signal_options(added, record=False)
+        added.add_argument("--out", type=Path, default=Path("."), help="folder")
+        return added
+
+    many = records(annotate, "annotate")
     many.add_argument("--annotator", default="ekg")
     many.add_argument("--csv", action="store_true", help="write NAME.ekg.csv too")
     many.add_argument("--scores", action="store_true", help="scores in the aux field")
+
+    read = records(report, "report")
+    read.add_argument("--strips", type=_count, default=6,
+                      help="of each kind of event and class of beat at most")
 
     live = command(stream, "stream")
     live.add_argument("source", nargs="?",
@@ -260,6 +286,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _detector(args: argparse.Namespace) -> Detector:
     return Detector.load(args.artifacts, provider=args.provider)
+
+
+def _follow(detector: Detector, recording: Recording) -> tuple[list[Beat], list[Event]]:
+    """Beats and rhythm events of a whole recording, with a progress bar."""
+    from tqdm import tqdm
+
+    from runtime.rhythm import closed
+
+    stream, beats = detector.stream(recording.fs, events=True), []
+    with tqdm(total=round(len(recording.signal) / recording.fs), unit="s", leave=False,
+              desc=recording.name, disable=None) as progress:
+        for piece in _pieces(recording.signal, recording.fs, PIECE_S):
+            beats += stream.push(piece)
+            progress.update(round(len(piece) / recording.fs))
+    return beats + stream.finish(), closed(stream.events())
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
 def _pieces(signal: NDArray[np.floating], fs: float, seconds: float

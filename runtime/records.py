@@ -97,7 +97,7 @@ def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float,
     ``scores`` puts each beat's score into the aux field. Events become rhythm annotations
     (``+``, the rhythm in the aux field) and, where WFDB has no name for them, comments (``"``).
     """
-    wfdb = _need("wfdb", "to write WFDB annotations")
+    wfdb = need("wfdb", "to write WFDB annotations")
     if not annotator.isalpha() or annotator in TAKEN:
         raise RecordError(f"annotator {annotator!r}: expected letters only, and none of "
                           f"{', '.join(TAKEN)}, which name a record's own files.")
@@ -149,7 +149,7 @@ def write_csv(path: Path, beats: Sequence[Beat]) -> Path:
 
 
 def _read_wfdb(path, fs):  # type: ignore[no-untyped-def]
-    wfdb = _need("wfdb", "to read WFDB records")
+    wfdb = need("wfdb", "to read WFDB records")
     if not path.with_name(path.name + ".hea").is_file():
         raise RecordError(f"{path}.hea does not exist; expected a WFDB record named without its "
                           "extension, an .edf or a .csv file.")
@@ -165,7 +165,7 @@ def _read_wfdb(path, fs):  # type: ignore[no-untyped-def]
 
 
 def _read_edf(path, fs):  # type: ignore[no-untyped-def]
-    edfio = _need("edfio", "to read EDF files")
+    edfio = need("edfio", "to read EDF files")
     try:
         edf = edfio.read_edf(path)
     except FileNotFoundError:
@@ -245,7 +245,14 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _need(package: str, purpose: str) -> ModuleType:
+def need(package: str, purpose: str) -> ModuleType:
+    """A package that the minimal runtime leaves out.
+
+    Raises
+    ------
+    MissingPackageError
+        Says what it is needed for and how to install it.
+    """
     import importlib
 
     try:

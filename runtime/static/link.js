@@ -52,6 +52,7 @@ export class Link {
     this.decided = 0; // s; every beat before this moment is known
     this.carry = null; // the token: bytes
     this.ended = false; // no more signal comes
+    this.paused = false; // none comes for now: what there is need not wait for more
     this.stopped = new AbortController();
   }
 
@@ -62,7 +63,7 @@ export class Link {
     while (!signal.aborted) {
       const ready = this.signal.end - this.sent;
       const last = this.ended && ready <= LONGEST_S * this.signal.fs;
-      if (!last && ready < CHUNK_S * this.signal.fs) {
+      if (!last && ready < (this.paused ? 1 : CHUNK_S * this.signal.fs)) {
         await sleep(40);
         continue;
       }
@@ -86,6 +87,11 @@ export class Link {
         }
       }
     }
+  }
+
+  /** Whether the server has answered for all the signal there is. */
+  get settled() {
+    return this.sent === this.signal.end;
   }
 
   stop() {
@@ -144,7 +150,11 @@ function sleep(ms) {
 }
 
 function fromBase64(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text); // browsers from 2025 on
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
 }
 
 /** float32 as the server reads it; every browser of today runs little-endian, a view makes it sure. */

@@ -42,8 +42,8 @@ function run(source) {
         + "comes back.");
       // What was true a while ago must not stand there as if it were true now.
       if (signal.seconds - mine.link.decided > STALE_S) {
-        for (const id of ["heart-rate", "rhythm-now", "quality"]) $(id).textContent = "--";
-        $("rhythm-beats").textContent = "";
+        for (const id of ["heart-rate", "rhythm-now", "quality"]) put(id, "--");
+        put("rhythm-beats", "");
         for (const id of ["rhythm-box", "quality-box"]) $(id).className = "";
       }
     },
@@ -87,7 +87,7 @@ function take(mine, answer) {
   prune(mine);
   mine.finished = answer.carry === null;
   if (mine.finished) sweep.end();
-  state("on", mine.finished ? "Finished" : $("pause").ariaPressed === "true" ? "Paused" : "Live");
+  showState();
   vitals(answer);
   if (answer.beats.length) showCounts();
   if (!mine.stripDone) showStrip();
@@ -115,31 +115,31 @@ function vitals(answer) {
   const decided = now.link.decided;
   const rate = "heart_rate" in answer ? answer.heart_rate
     : decided - last < RATE_STALE_S ? heartRate(beats) : null;
-  $("heart-rate").textContent = rate === null ? "--" : Math.round(rate);
+  put("heart-rate", rate === null ? "--" : String(Math.round(rate)));
   // What a rhythm is called is the server's to say; beats are only summed up here.
   const { rhythm } = answer;
   const recent = beats.slice(firstFrom(beats, decided - RECENT_S));
   const ectopic = Object.keys(CLASSES).filter((label) => label !== "N"
     && recent.some((beat) => beat.label === label)).map((label) => CLASSES[label].many);
   const words = ectopic.length ? `${ectopic.join(", ")} beats` : recent.length ? "normal beats" : "";
-  $("rhythm-now").textContent = rhythm ? kindName(rhythm) : words || "--";
-  $("rhythm-beats").textContent = rhythm && (ectopic.length || !isCalm(rhythm)) ? words : "";
+  put("rhythm-now", rhythm ? kindName(rhythm) : words || "--");
+  put("rhythm-beats", rhythm && (ectopic.length || !isCalm(rhythm)) ? words : "");
   $("rhythm-box").classList.toggle("abnormal", rhythm ? !isCalm(rhythm) : ectopic.length > 0);
   if (answer.quality) {
     now.faults.push({ at: signal.seconds, found: faults(answer.quality) });
     while (now.faults[0].at < signal.seconds - QUALITY_S) now.faults.shift();
     const lasting = now.faults[0].found.filter((fault) =>
       now.faults.every(({ found }) => found.includes(fault)));
-    $("quality").textContent = lasting.join(", ") || "Good";
+    put("quality", lasting.join(", ") || "Good");
     $("quality-box").classList.toggle("poor", lasting.length > 0);
   } else if (!answer.provider) {
-    $("quality").textContent = "--";
+    put("quality", "--");
   }
   if (answer.provider) {
-    $("provider").textContent = answer.provider.toUpperCase();
-    $("latency").textContent = `in ${answer.latency_ms.toFixed(0)}\u00a0ms, round trip `
-      + `${answer.roundTripMs.toFixed(0)}\u00a0ms`;
-    $("behind").textContent = now.finished ? "" : `${answer.behind.toFixed(1)} s after the beat`;
+    put("provider", answer.provider.toUpperCase());
+    put("latency", `in ${answer.latency_ms.toFixed(0)}\u00a0ms, round trip `
+      + `${answer.roundTripMs.toFixed(0)}\u00a0ms`);
+    put("behind", now.finished ? "" : `${answer.behind.toFixed(1)} s after the beat`);
   }
 }
 
@@ -156,12 +156,7 @@ function faults(quality) {
 }
 
 function showCounts() {
-  $("counts").replaceChildren(...Object.entries(CLASSES).map(([label, { name }]) => {
-    const item = element("li", { title: name });
-    item.append(element("b", { className: `class-${label}` }, shape(label), ` ${label}`),
-      String(now.counts[label] ?? 0), element("span", { className: "unseen" }, ` ${name}`));
-    return item;
-  }));
+  for (const label of Object.keys(CLASSES)) put(`count-${label}`, String(now.counts[label] ?? 0));
 }
 
 // ---- events ------------------------------------------------------------------
@@ -287,7 +282,7 @@ function showStrip() {
     .map(([label, { many }]) => [inside.filter((beat) => beat.label === label).length, many])
     .filter(([count]) => count).map(([count, many]) => `${count} ${many}`);
   const text = `${clock(from, 1)} to ${clock(to, 1)}: ${counts.join(", ") || "no beats"}`;
-  $("strip-text").textContent = text;
+  put("strip-text", text);
   now.stripDone = now.link.decided > from + wide || now.finished;
   return text;
 }
@@ -329,7 +324,15 @@ $("strip").addEventListener("keydown", (press) => {
 function setPaused(yes) {
   $("pause").ariaPressed = yes;
   sweep.frozen = yes;
+  now.link.paused = yes && !now.source.flows;
   if (yes) now.source.pause();
+}
+
+/** What the page does; paused is said once every beat of the signal so far is there. */
+function showState() {
+  const { finished, link } = now;
+  state("on", finished ? "Finished" : $("pause").ariaPressed !== "true" ? "Live"
+    : link.paused && !link.settled ? "Pausing" : "Paused");
 }
 
 $("controls").addEventListener("submit", (submit) => submit.preventDefault());
@@ -338,7 +341,7 @@ $("pause").addEventListener("click", () => {
   const yes = $("pause").ariaPressed !== "true";
   setPaused(yes);
   if (!yes && !now.link.ended) now.source.resume();
-  if (!now.finished) state("on", yes ? "Paused" : "Live");
+  showState();
 });
 
 for (const [key, { name }] of Object.entries(RHYTHMS)) {
@@ -446,10 +449,15 @@ function save(name, lines) {
 
 // ---- words to the user -------------------------------------------------------------
 
+/** Set an element's text; one that is the same is not laid out again, nor told again. */
+function put(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
 function state(kind, text) {
   $("state").className = `pill ${kind}`;
   // Only a change of state is worth hearing, not every second of a countdown.
-  if ($("state").textContent !== text) $("state").textContent = text;
+  put("state", text);
   $("state").ariaLive = kind === "away" ? "off" : "polite";
 }
 
@@ -551,6 +559,13 @@ requestAnimationFrame(function frame(at) {
   before = at;
   requestAnimationFrame(frame);
 });
+
+for (const [label, { name }] of Object.entries(CLASSES)) {
+  const item = element("li", { title: name });
+  item.append(element("b", { className: `class-${label}` }, shape(label), ` ${label}`),
+    element("span", { id: `count-${label}` }, "0"), element("span", { className: "unseen" }, ` ${name}`));
+  $("counts").append(item);
+}
 
 showScale();
 connect();

@@ -1,5 +1,6 @@
 // Where signal comes from. A source has `name` and `fs`, calls `append(samples)` as they come and
-// `end()` when no more do; `pause`, `resume` and `stop` are the user's.
+// `end()` when no more do; `pause`, `resume` and `stop` are the user's; `flows` where pausing stops
+// no signal.
 
 import { Patient } from "./patient.js";
 import { Refused, request } from "./link.js";
@@ -88,6 +89,7 @@ export class FileSource extends Paced {
  */
 export class FeedSource {
   capacityS = HOLD_S;
+  flows = true; // a device does not wait; where it is paused only the picture stands still
 
   /** @param {{name: string, fs: number}} about @param {(error: Error) => void} failed */
   constructor(about, failed) {
@@ -117,7 +119,7 @@ export class FeedSource {
     return undefined;
   }
 
-  pause() {} // a device does not wait; only the picture stands still
+  pause() {}
 
   resume() {}
 

@@ -6,21 +6,22 @@ import { level } from "./signal.js";
 const MM_CSS = 96 / 25.4; // CSS says an inch is 96 pixels
 const GAP_MM = 6; // erased ahead of the pen
 const MARK_MM = 5; // a mark's width to the right of its beat
+const BAND_MM = 2.5; // to either side of a beat that is not normal
+const PEN = 1.6; // width of the trace, px
 const LANE_MM = 5; // of the beats' marks, at the top
 const LAG_S = 0.3; // the pen stays behind the newest sample, so that it never has to wait for one
 const LOST_S = 1.5; // further off than this the pen jumps
+// A canvas that changes is painted anew whole, so only the one under the pen should; but every
+// canvas costs something in every frame, so they are few.
+const TILE_MM = 60;
 
-/** Paper, pen and marks on two canvases: the grid is drawn once, the trace on top of it. */
+/** Paper, pen and marks: the grid is the box's background, the trace is on canvases above it. */
 class Paper {
-  constructor(box) {
+  /** @param {number} tileMm width of a canvas */
+  constructor(box, tileMm = Infinity) {
     this.box = box;
-    [this.grid, this.ink] = ["grid", "ink"].map((name) => {
-      const canvas = document.createElement("canvas");
-      canvas.className = name;
-      canvas.setAttribute("aria-hidden", "true");
-      box.append(canvas);
-      return canvas.getContext("2d");
-    });
+    this.tileMm = tileMm;
+    this.tiles = []; // {ink, left, right}: a canvas and the stretch of paper that it covers
     this.speed = 25; // mm/s
     this.gain = 10; // mm/mV
     this.fit();
@@ -29,20 +30,49 @@ class Paper {
 
   /** Take over size, resolution and colours. */
   fit() {
-    const { clientWidth, clientHeight } = this.box;
     this.ratio = window.devicePixelRatio || 1;
     // A millimetre is a whole number of device pixels, so that every line of the grid is crisp.
     this.mm = Math.max(1, Math.round(MM_CSS * this.ratio)) / this.ratio;
-    this.width = clientWidth;
-    this.height = clientHeight;
-    for (const context of [this.grid, this.ink]) {
-      context.canvas.width = Math.round(clientWidth * this.ratio);
-      context.canvas.height = Math.round(clientHeight * this.ratio);
-      context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    this.width = this.box.clientWidth;
+    this.height = this.box.clientHeight;
+    const wide = Math.min(this.width, this.tileMm * this.mm);
+    const count = wide ? Math.ceil(this.width / wide) : 0;
+    for (const { ink } of this.tiles.splice(count)) ink.canvas.remove();
+    for (let i = 0; i < count; i++) {
+      this.tiles[i] ??= { ink: document.createElement("canvas").getContext("2d") };
+      const left = i * wide;
+      Object.assign(this.tiles[i], { left, right: Math.min(left + wide, this.width) });
+      this.#place(this.tiles[i]);
     }
     const style = getComputedStyle(this.box);
-    this.colour = (name) => style.getPropertyValue(`--${name}`).trim();
-    this.#drawGrid();
+    const names = ["trace", "font", "n", "s", "v", "f", "q"];
+    const colours = new Map(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    this.colour = (name) => colours.get(name);
+    // The grid counts from the trace's level, so that a millivolt can be read off.
+    const level = Math.round(this.middle * this.ratio) / this.ratio;
+    for (const [name, value] of [["mm", this.mm], ["thin", 1 / this.ratio], ["level", level]]) {
+      this.box.style.setProperty(`--${name}`, `${value}px`);
+    }
+  }
+
+  /** Lay a tile's canvas over its stretch; it is drawn on in the paper's own coordinates. */
+  #place({ ink, left, right }) {
+    const { canvas } = ink;
+    canvas.width = Math.round((right - left) * this.ratio);
+    canvas.height = Math.round(this.height * this.ratio);
+    canvas.setAttribute("aria-hidden", "true");
+    Object.assign(canvas.style, { left: `${left}px`, width: `${right - left}px` });
+    ink.setTransform(this.ratio, 0, 0, this.ratio, -left * this.ratio, 0);
+    if (!canvas.isConnected) this.box.append(canvas);
+  }
+
+  /** The tiles that have something of a stretch. */
+  under(from, to) {
+    return this.tiles.filter(({ left, right }) => left <= to && right >= from);
+  }
+
+  clear() {
+    for (const { ink, left, right } of this.tiles) ink.clearRect(left, 0, right - left, this.height);
   }
 
   get secondsWide() {
@@ -58,29 +88,31 @@ class Paper {
     return this.middle - (millivolts - this.level) * this.gain * this.mm;
   }
 
-  #drawGrid() {
-    const { grid, mm, width, height } = this;
-    grid.clearRect(0, 0, width, height);
-    const thin = 1 / this.ratio;
-    for (const [every, name] of [[1, "grid-fine"], [5, "grid-bold"]]) {
-      grid.fillStyle = this.colour(name);
-      for (let x = 0; x < width; x += every * mm) grid.fillRect(x, 0, thin, height);
-      // Counted from the trace's level, so that a millivolt can be read off.
-      const top = Math.round((this.middle % (every * mm)) * this.ratio) / this.ratio;
-      for (let y = top; y < height; y += every * mm) grid.fillRect(0, y, width, thin);
+  /** Draw a line through points that go from left to right. */
+  line(xs, ys) {
+    for (const { ink, left, right } of this.under(xs[0] - PEN, xs.at(-1) + PEN)) {
+      ink.strokeStyle = this.colour("trace");
+      ink.lineWidth = PEN;
+      ink.lineJoin = ink.lineCap = "round";
+      ink.beginPath();
+      for (let i = 0; i < xs.length; i++) {
+        const before = xs[Math.max(0, i - 1)];
+        const after = xs[Math.min(i + 1, xs.length - 1)];
+        if (after >= left - PEN && before <= right + PEN) ink.lineTo(xs[i], ys[i]);
+      }
+      ink.stroke();
     }
-  }
-
-  pen() {
-    const { ink } = this;
-    ink.strokeStyle = this.colour("trace");
-    ink.lineWidth = 1.6;
-    ink.lineJoin = ink.lineCap = "round";
   }
 
   /** A beat's mark in the lane, with its letter, and a band behind what is not normal. */
   mark(beat, x) {
-    const { ink, mm } = this;
+    for (const { ink } of this.under(x - BAND_MM * this.mm, x + MARK_MM * this.mm)) {
+      this.#mark(ink, beat, x);
+    }
+  }
+
+  #mark(ink, beat, x) {
+    const { mm } = this;
     const colour = this.colour(beat.label.toLowerCase());
     const y = LANE_MM * mm * 0.62;
     const r = 1.25 * mm;
@@ -89,7 +121,7 @@ class Paper {
       ink.globalCompositeOperation = "destination-over";
       ink.globalAlpha = 0.16;
       ink.fillStyle = colour;
-      ink.fillRect(x - 2.5 * mm, 0, 5 * mm, this.height);
+      ink.fillRect(x - BAND_MM * mm, 0, 2 * BAND_MM * mm, this.height);
       ink.restore();
     }
     ink.fillStyle = colour;
@@ -104,7 +136,7 @@ class Paper {
 /** The monitor's picture: a pen that runs left to right and wipes what it wrote a sweep ago. */
 export class Sweep extends Paper {
   constructor(box) {
-    super(box);
+    super(box, TILE_MM);
     this.show(null, []);
   }
 
@@ -140,7 +172,7 @@ export class Sweep extends Paper {
 
   /** Write again what is in sight. */
   redraw() {
-    this.ink.clearRect(0, 0, this.width, this.height);
+    this.clear();
     if (!this.signal || !this.width) return;
     const from = Math.max(this.signal.start / this.signal.fs,
       this.head - this.secondsWide + (GAP_MM * this.mm) / (this.speed * this.mm));
@@ -160,41 +192,42 @@ export class Sweep extends Paper {
   }
 
   #write() {
-    const { signal, ink } = this;
+    const { signal } = this;
     const last = Math.min(signal.end - 1, Math.floor(this.head * signal.fs));
     if (last <= this.drawn) return;
     const perSample = (this.speed * this.mm) / signal.fs;
     let x = this.x(this.drawn / signal.fs);
     this.#wipe(x, (last - this.drawn) * perSample);
-    this.pen();
-    ink.beginPath();
-    ink.moveTo(x, this.y(signal.at(this.drawn)));
+    let xs = [x];
+    let ys = [this.y(signal.at(this.drawn))];
     let low = Infinity;
     let high = -Infinity;
     while (this.drawn < last) {
       this.drawn += 1;
       x += perSample;
       const y = this.y(signal.at(this.drawn));
-      ink.lineTo(x, y);
+      xs.push(x);
+      ys.push(y);
       low = Math.min(low, y);
       high = Math.max(high, y);
       if (x >= this.width) { // the next sweep; a trace that has wandered off is centred again
-        ink.stroke();
+        this.line(xs, ys);
         this.#centre(this.drawn - Math.round(2 * signal.fs), this.drawn);
         x -= this.width;
-        ink.beginPath();
-        ink.moveTo(x, this.y(signal.at(this.drawn)));
+        xs = [x];
+        ys = [this.y(signal.at(this.drawn))];
       }
     }
-    ink.stroke();
+    this.line(xs, ys);
     if (low > this.height || high < 0) this.#centre(last - Math.round(signal.fs / 2), last);
   }
 
   /** Clear the paper under the pen's next stretch and the gap ahead, around the edge. */
   #wipe(x, length) {
     const wide = Math.min(this.width, length + GAP_MM * this.mm);
-    this.ink.clearRect(x + 1, 0, wide, this.height);
-    if (x + wide > this.width) this.ink.clearRect(0, 0, x + wide - this.width, this.height);
+    for (const from of [x + 1, x + 1 - this.width]) {
+      for (const { ink } of this.under(from, from + wide)) ink.clearRect(from, 0, wide, this.height);
+    }
   }
 
   #markNew() {
@@ -233,8 +266,8 @@ export class Strip extends Paper {
   }
 
   redraw() {
-    const { ink, signal } = this;
-    ink.clearRect(0, 0, this.width, this.height);
+    const { signal } = this;
+    this.clear();
     if (!signal || !this.width || !signal.end) return;
     const { from } = this;
     const to = from + this.secondsWide;
@@ -242,12 +275,10 @@ export class Strip extends Paper {
     const samples = signal.slice(first, Math.ceil(to * signal.fs));
     const perSecond = this.speed * this.mm;
     this.level = level(samples);
-    this.pen();
-    ink.beginPath();
-    samples.forEach((value, i) => {
-      ink.lineTo(((first + i) / signal.fs - from) * perSecond, this.y(value));
-    });
-    ink.stroke();
+    if (samples.length) {
+      this.line(Array.from(samples, (_, i) => ((first + i) / signal.fs - from) * perSecond),
+        Array.from(samples, (value) => this.y(value)));
+    }
     for (let i = firstFrom(this.beats, from); this.beats[i]?.time < to; i++) {
       this.mark(this.beats[i], (this.beats[i].time - from) * perSecond);
     }

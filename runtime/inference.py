@@ -18,7 +18,7 @@ from runtime import providers
 from runtime.artifacts import Artifacts, Contract, Golden
 from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError, ModelError, ProviderError
-from runtime.quality import Quality, assess
+from runtime.quality import Quality, assess_rows
 from runtime.rhythm import Event, Rhythm, RhythmPolicy, closed
 from runtime.session import Run, Session
 from runtime.stream import Stream, check_signal, push_together
@@ -135,8 +135,9 @@ class Detector:
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "
                              f"{SHORTEST_S:g} s.")
         found = push_together(streams, list(rows), end=True)
-        results = [_result(beats, assess(row, fs), closed(stream.events()))
-                   for beats, row, stream in zip(found, rows, streams, strict=True)]
+        results = [_result(beats, quality, closed(stream.events()))
+                   for beats, quality, stream in zip(found, assess_rows(rows, fs), streams,
+                                                     strict=True)]
         return results if ecg.ndim == 2 else results[0]
 
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:

@@ -9,15 +9,20 @@ from contextlib import contextmanager
 
 from runtime.errors import EkgError
 
-WAIT_S = 0.05  # a queue may cost this long
-SHORTEST, LONGEST = 8, 32  # but holds so many requests at least, and at most
+WAIT_S = 0.05  # what a queue may cost; but one may always wait
+LONGEST = 32  # requests in work at the most
 OVERLOADED = 0.5  # the share of requests refused beyond which no queue is kept
 UNDER_OVERLOAD = 1  # in work; at such a rate the next one comes soon enough
 MEMORY = 0.1  # weight of the newest request in the averages: they look back some ten
+RETRY_AFTER_S = 1
 
 
 class OverloadError(EkgError):
     """The server has more work than it can do in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the server has more work than it can do in time; send the request "
+                         "again after the time that Retry-After says.")
 
 
 class Admission:
@@ -30,7 +35,7 @@ class Admission:
 
     Parameters
     ----------
-    changed : is told the number of requests in work whenever it changes
+    changed : is told by how much the number of requests in work changes
     clock : gives s
     """
 
@@ -42,9 +47,8 @@ class Admission:
         self._refused = 0.0  # share of the last requests
         self._work_s = WAIT_S / LONGEST  # of one request, were it alone
 
-    @contextmanager
-    def work(self) -> Iterator[None]:
-        """Compute inside this.
+    def enter(self) -> None:
+        """Take a place, until `leave`.
 
         Raises
         ------
@@ -55,20 +59,34 @@ class Admission:
             self._refuse_if_full()
             self._refused -= MEMORY * self._refused
             self._in_work += 1
-            self._changed(self._in_work)
+        self._changed(1)
+
+    def leave(self, seconds: float) -> None:
+        """Give a place back. ``seconds`` : the work that it was"""
+        with self._lock:
+            self._work_s += MEMORY * (seconds - self._work_s)
+            self._in_work -= 1
+        self._changed(-1)
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Compute inside this, beside others.
+
+        Raises
+        ------
+        OverloadError
+            At once, where there is no room.
+        """
+        self.enter()
         started = self._clock()
         try:
             yield
         finally:
-            with self._lock:
-                # All in work share one core and Python's lock, so each took its part.
-                alone = (self._clock() - started) / self._in_work
-                self._work_s += MEMORY * (alone - self._work_s)
-                self._in_work -= 1
-                self._changed(self._in_work)
+            # All in work share one core and Python's lock, so each took its part.
+            self.leave((self._clock() - started) / self._in_work)
 
     def check(self) -> None:
-        """Raise `OverloadError` where `work` would, before anything is spent on a request."""
+        """Raise `OverloadError` where `enter` would, before anything is spent on a request."""
         with self._lock:
             self._refuse_if_full()
 
@@ -77,11 +95,10 @@ class Admission:
         """Requests that may be in work at once, as things are."""
         if self._refused > OVERLOADED:
             return UNDER_OVERLOAD
-        return max(SHORTEST, min(LONGEST, int(WAIT_S / max(self._work_s, 1e-9))))
+        return min(LONGEST, 1 + max(1, int(WAIT_S / max(self._work_s, 1e-9))))
 
     def _refuse_if_full(self) -> None:
         if self._in_work < self.room:
             return
         self._refused += MEMORY * (1.0 - self._refused)
-        raise OverloadError("the server has more work than it can do in time; send the request "
-                            "again after the time that Retry-After says.")
+        raise OverloadError

@@ -167,6 +167,11 @@ def result_fields(result: Result) -> dict[str, Any]:
     }
 
 
+def dump(fields: dict[str, Any]) -> bytes:
+    """JSON of an answer."""
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
 def json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object that this is, or None."""
     try:

@@ -476,7 +476,7 @@ class TestAdmission:
         admission = Admission(told.append)
         with pytest.raises(ValueError, match="x"), admission.work():
             raise ValueError("x")
-        assert told == [1, 0]
+        assert told == [1, -1]
 
 
 class TestOpenInference:

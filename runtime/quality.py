@@ -159,8 +159,7 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
     Parameters
     ----------
     rows : [seconds, samples], mV
-    low, high : [seconds], extremes of the signal as far as they are known, mV; no sample of the
-        second is beyond them
+    low, high : [seconds], extremes of the signal as far as they are known, mV
     """
     ecg = np.asarray(rows, dtype=np.float64)
     swing = ecg.max(axis=1) - ecg.min(axis=1)
@@ -181,14 +180,14 @@ def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
               low: NDArray[np.float64], high: NDArray[np.float64]
               ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which seconds have their peaks cut off, and which are at the amplifier's end."""
-    clipped, railed = np.zeros(len(ecg), dtype=bool), np.zeros(len(ecg), dtype=bool)
     cut, held = (max(2, round(seconds * fs)) for seconds in (policy.clipped_s, policy.railed_s))
-    for distance in (ecg - low[:, None], high[:, None] - ecg):
-        near = distance <= max(policy.rail_mv, EQUAL_MV)
-        if np.count_nonzero(near, axis=1).max(initial=0) < min(cut, held):  # nearly always
-            continue
-        clipped |= _has_run(distance <= EQUAL_MV, cut)
-        railed |= _has_run(distance <= policy.rail_mv, held)
+    distance = np.abs(ecg - np.stack((low, high))[:, :, None])  # [rails, seconds, samples]
+    near = distance <= max(policy.rail_mv, EQUAL_MV)
+    if near.sum(axis=2).max(initial=0) < min(cut, held):  # nearly always
+        return np.zeros(len(ecg), dtype=bool), np.zeros(len(ecg), dtype=bool)
+    clipped, railed = (
+        np.logical_or(*(_has_run(rail, size) for rail in distance <= within))
+        for within, size in ((EQUAL_MV, cut), (policy.rail_mv, held)))
     return clipped, railed
 
 

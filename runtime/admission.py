@@ -36,16 +36,18 @@ class Admission:
     Parameters
     ----------
     changed : is told by how much the number of requests in work changes
+    work_s : of a request, until some were seen
     clock : gives s
     """
 
     def __init__(self, changed: Callable[[int], None] = lambda _: None, *,
+                 work_s: float = WAIT_S / LONGEST,
                  clock: Callable[[], float] = time.perf_counter):
         self._changed, self._clock = changed, clock
         self._lock = threading.Lock()
         self._in_work = 0
         self._refused = 0.0  # share of the last requests
-        self._work_s = WAIT_S / LONGEST  # of one request, were it alone
+        self._work_s = work_s  # of one request, were it alone
 
     def enter(self) -> None:
         """Take a place, until `leave`.

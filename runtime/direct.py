@@ -21,7 +21,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from runtime.admission import RETRY_AFTER_S, Admission, OverloadError
+from runtime.admission import RETRY_AFTER_S, WAIT_S, Admission, OverloadError
 from runtime.errors import EkgError
 from runtime.metrics import Metrics
 from runtime.service import HEADERS, REQUEST_ID, Fields, Service
@@ -81,7 +81,8 @@ class Direct:
     def __init__(self, service: Service, metrics: Metrics, authorized: Callable[[str], bool]):
         self._service, self._metrics, self._authorized = service, metrics, authorized
         # A queue of each: short requests do not wait behind long ones.
-        self._short, self._long = Admission(metrics.in_work), Admission(metrics.in_work)
+        self._short = Admission(metrics.in_work)
+        self._long = Admission(metrics.in_work, work_s=WAIT_S)
 
     @staticmethod
     def may_be(octets: bytes) -> bool:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -152,6 +152,74 @@ def test_broken_http_is_answered_once_and_as_a_problem(
     assert received.count(b"\r\n\r\n") == 1
     assert b"application/problem+json" in received
     assert json.loads(received.partition(b"\r\n\r\n")[2])["status"] == status
+
+
+def request(body: bytes, *, target: str = "/predict?fs=360", more: str = "") -> bytes:
+    return (f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            f"{more}Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def answer(link: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Status and fields of one answer; the connection stays open."""
+    with link.makefile("rb") as octets:
+        status = int(octets.readline().split()[1])
+        fields = dict(line.decode().rstrip().lower().split(": ", 1)
+                      for line in iter(octets.readline, b"\r\n"))
+        body = json.loads(octets.read(int(fields["content-length"])))
+    return status, body
+
+
+GOOD = request(SIGNAL[:FS].astype("<f4").tobytes())
+
+
+def test_a_request_in_pieces_is_answered_once(server: Server) -> None:
+    whole = exchange(server, GOOD)
+    for cut in (5, 30, len(GOOD) - 1440, len(GOOD) - 7):
+        with socket.create_connection(("127.0.0.1", server.port), 10) as link:
+            link.sendall(GOOD[:cut])
+            time.sleep(0.05)
+            link.sendall(GOOD[cut:])
+            status, fields = answer(link)
+            assert status == 200
+            assert fields["beats"] == json.loads(whole.partition(b"\r\n\r\n")[2])["beats"]
+
+
+def test_requests_sent_without_waiting_are_answered_in_turn(server: Server) -> None:
+    received = exchange(server, GOOD + request(b"abc") + GOOD)
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400", b"200"]
+
+
+def test_a_connection_serves_any_sequence(server: Server) -> None:
+    alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    long = request(SIGNAL.astype("<f4").tobytes() * 4)  # for the thread
+    larger = request(SIGNAL.astype("<f4").tobytes() * 8)  # for gunicorn's own way
+    strange = request(SIGNAL[:FS].astype("<f4").tobytes(), more="X_Y: z\r\nCookie: a=b\r\n")
+    with socket.create_connection(("127.0.0.1", server.port), 10) as link:
+        for octets, status in 2 * ((GOOD, 200), (alive, 200), (GOOD, 200), (long, 200),
+                                   (request(b"abc"), 400), (GOOD, 200), (larger, 200),
+                                   (long, 200), (strange, 200), (GOOD, 200)):
+            link.sendall(octets)
+            assert answer(link)[0] == status
+
+
+def test_who_is_refused_is_heard_out_and_may_ask_again(server: Server) -> None:
+    # Sixteen times as much as the two workers let wait.
+    slow = request(np.tile(SIGNAL, 4).astype("<f4").tobytes(), target="/predict?fs=100")
+    links = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(64)]
+    try:
+        for link in links:
+            link.sendall(slow)
+        statuses = [answer(link)[0] for link in links]
+        assert set(statuses) == {200, 503}
+        until = time.monotonic() + 10
+        for link in links:
+            link.sendall(GOOD)
+            while (status := answer(link)[0]) == 503 and time.monotonic() < until:
+                link.sendall(GOOD)
+            assert status == 200
+    finally:
+        for link in links:
+            link.close()
 
 
 def test_a_body_that_is_too_large_is_heard_out(server: Server) -> None:

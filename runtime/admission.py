@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from runtime.errors import EkgError
 
-WAIT_S = 0.05  # what a queue may cost; but one may always wait
-LONGEST = 32  # requests in work at the most
+WAIT_S = 0.05  # a queue may cost this long
+SHORTEST, LONGEST = 4, 32  # but holds so many requests at least, and at most
 OVERLOADED = 0.5  # the share of requests refused beyond which no queue is kept
 UNDER_OVERLOAD = 1  # in work; at such a rate the next one comes soon enough
 MEMORY = 0.1  # weight of the newest request in the averages: they look back some ten
@@ -97,7 +97,7 @@ class Admission:
         """Requests that may be in work at once, as things are."""
         if self._refused > OVERLOADED:
             return UNDER_OVERLOAD
-        return min(LONGEST, 1 + max(1, int(WAIT_S / max(self._work_s, 1e-9))))
+        return max(SHORTEST, min(LONGEST, int(WAIT_S / max(self._work_s, 1e-9))))
 
     def _refuse_if_full(self) -> None:
         if self._in_work < self.room:

@@ -219,3 +219,6 @@ class TestRefusals:
         assert entered == SHORTEST  # until it is known how long they take
         assert direct.full(long)
         assert sum(direct.enter(short) for _ in range(2 * LONGEST)) == LONGEST
+        for one, places in ((long, SHORTEST), (short, LONGEST)):
+            direct.answer([one] * places)
+            assert not direct.full(one)

@@ -127,9 +127,11 @@ class Detector:
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows = np.atleast_2d(ecg)
-        follow = events and rows.shape[1] / self.stream(fs).fs >= RHYTHM_S
-        streams = [self.stream(fs, events=follow) for _ in rows]
+        streams = [self.stream(fs) for _ in rows]
         seconds = rows.shape[1] / (streams[0].fs if streams else 1.0)
+        if events and seconds >= RHYTHM_S:
+            for stream in streams:
+                stream.rhythm = Rhythm(self.rhythm)
         if not len(rows) or seconds < SHORTEST_S - 1e-9:
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "

@@ -117,9 +117,15 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | No
     second = min(max(round(fs), 1), samples)
     count = samples // second
     rows = ecg[:, : count * second].reshape(-1, second)
-    low, high = ecg.min(axis=1).astype(np.float64), ecg.max(axis=1).astype(np.float64)
-    flaws = flaws_of(rows, fs, policy, np.repeat(low, count), np.repeat(high, count))
-    flaws = flaws.reshape(batch, count)
+    least, most = rows.min(axis=1), rows.max(axis=1)
+    if count * second == samples:
+        low = least.reshape(batch, count).min(axis=1)
+        high = most.reshape(batch, count).max(axis=1)
+    else:
+        low, high = ecg.min(axis=1), ecg.max(axis=1)
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    flaws = _flaws(rows, fs, policy, np.stack((low, high)).repeat(count, axis=1),
+                   most.astype(np.float64) - least).reshape(batch, count)
     if samples >= waveform.WINDOW_S * fs:
         for row, signal in enumerate(ecg):
             pieces = waveform.windows(waveform.at_rate(signal, fs))
@@ -162,11 +168,17 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
     low, high : [seconds], extremes of the signal as far as they are known, mV
     """
     ecg = np.asarray(rows, dtype=np.float64)
-    swing = ecg.max(axis=1) - ecg.min(axis=1)
+    return _flaws(ecg, fs, policy, np.stack((low, high)), ecg.max(axis=1) - ecg.min(axis=1))
+
+
+def _flaws(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
+           rails: NDArray[np.float64], swing: NDArray[np.float64]) -> NDArray[np.int64]:
+    """`flaws_of`, with ``rails`` [2, seconds] low and high, and ``swing`` [seconds] the range."""
+    ecg = np.asarray(rows, dtype=np.float64)
     largest = swing.max(initial=0.0)
     flat = swing < policy.flat_mv
     flaws = flat * int(Flaw.FLAT)
-    clipped, railed = _at_rails(ecg, fs, policy, low, high)
+    clipped, railed = _at_rails(ecg, fs, policy, rails)
     if largest * fs > policy.jump_mv_s:
         railed |= np.abs(np.diff(ecg, axis=1)).max(axis=1, initial=0.0) * fs > policy.jump_mv_s
     flaws |= (clipped & ~flat) * int(Flaw.CLIPPED) | (railed & ~flat) * int(Flaw.RAILED)
@@ -177,11 +189,10 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
 
 
 def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
-              low: NDArray[np.float64], high: NDArray[np.float64]
-              ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+              rails: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which seconds have their peaks cut off, and which are at the amplifier's end."""
     cut, held = (max(2, round(seconds * fs)) for seconds in (policy.clipped_s, policy.railed_s))
-    distance = np.abs(ecg - np.stack((low, high))[:, :, None])  # [rails, seconds, samples]
+    distance = np.abs(ecg - rails[:, :, None])  # [rails, seconds, samples]
     near = distance <= max(policy.rail_mv, EQUAL_MV)
     if near.sum(axis=2).max(initial=0) < min(cut, held):  # nearly always
         return np.zeros(len(ecg), dtype=bool), np.zeros(len(ecg), dtype=bool)

@@ -452,7 +452,8 @@ def child_exit(server: Any, worker: Worker) -> None:
 wsgi_app = "runtime.app:create_app()"
 bind = os.environ.get("EKG_BIND", "127.0.0.1:8000")
 # A process for each core, because the network runs on one thread (`serve` counts them, in the
-# cgroup too); the threads of each only wait for clients, runtime.admission says how many compute.
+# cgroup too); the threads of each are for what its event loop does not answer itself, and mostly
+# wait for clients; runtime.admission says how many compute.
 workers = int(os.environ.get("EKG_WORKERS", os.cpu_count() or 1))
 worker_class = Worker
 threads = 64

@@ -88,7 +88,7 @@ class Metrics:
             self._own[_PLACE[("ekg_log_lines_lost_total",)]] += 1
 
     def in_work(self, change: int) -> None:
-        """This worker computes so many requests more, or less."""
+        """This worker has taken so many requests more, or less."""
         with self._lock:
             self._own[_PLACE[("ekg_requests_in_work",)]] += change
 
@@ -140,7 +140,7 @@ _FAMILIES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("ekg_request_seconds", "histogram", "From a request's arrival to its answer.", ("route",)),
     ("ekg_windows_total", "counter", "Signals labelled by /predict, by label.", ("label",)),
     ("ekg_beats_total", "counter", "Beats decided, by AAMI class.", ("label",)),
-    ("ekg_requests_in_work", "gauge", "Requests being computed now.", ()),
+    ("ekg_requests_in_work", "gauge", "Requests taken and not yet answered.", ()),
     ("ekg_workers", "gauge", "Workers, by the execution provider they really run on.",
      ("provider",)),
     ("ekg_log_lines_lost_total", "counter", "Log lines that could not be written.", ()),

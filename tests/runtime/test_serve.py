@@ -278,6 +278,15 @@ def test_sigterm_is_not_ready_then_drain_then_a_clean_end(tmp_path: Path) -> Non
         assert all(re.fullmatch(r"[0-9a-f]{32}", str(line["id"])) for line in requests)
 
 
+def test_what_the_short_way_leaves_out_sends_all_the_long_way(tmp_path: Path) -> None:
+    accessed = tmp_path / "access"
+    with run(tmp_path, GUNICORN_CMD_ARGS=f"--access-logfile {accessed}") as server:
+        with Client(server.url) as client:
+            assert client.predict(SIGNAL, FS)["beats"]
+            assert client.push(SIGNAL, FS)["beats"]
+        assert sum("POST /" in line for line in accessed.read_text().splitlines()) == 2
+
+
 @linux
 def test_a_model_that_is_altered_later_ends_the_server(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "artifacts", tmp_path / "artifacts")

@@ -98,11 +98,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Wait for nothing more on a connection."""
         self.poller.unregister(conn.sock)
         if self.arriving.pop(conn, None) is None:
-            with contextlib.suppress(ValueError):
-                self.keepalived_conns.remove(conn)
+            self.keepalived_conns.remove(conn)
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
-        """Take what has come, and what is to be done with it."""
+        """Take what has come."""
         if self.direct is None:
             super().on_client_socket_readable(conn, client)
             return
@@ -125,14 +124,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if not piece:
                 return
         conn.octets += piece
+        self._decide(conn, last=not piece)
+
+    def _decide(self, conn: Any, *, last: bool) -> None:
+        """Who takes the request that is there, or whether to wait for more of it."""
         if conn.asked is None and (end := conn.octets.find(b"\r\n\r\n")) >= 0:
             conn.asked = self.direct.begin(conn.octets[: end + 4])
         asked = conn.asked
-        if not piece or not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+        if last or not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
             self._to_thread(conn)
         elif asked is None:
             if self.direct.may_be(conn.octets):
-                self.arriving.setdefault(conn, self._late(conn))
+                self._arrive(conn)
             else:
                 self._to_thread(conn)
         elif len(conn.octets) == asked.size:
@@ -145,13 +148,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         elif asked.size > self.direct.gathered:
             self._to_thread(conn)
         else:
-            self.arriving.setdefault(conn, self._late(conn))
+            self._arrive(conn)
 
-    def _late(self, conn: Any) -> float:
-        """When a request is late that has begun now."""
-        with contextlib.suppress(ValueError):
+    def _arrive(self, conn: Any) -> None:
+        """Wait for the rest of a request, but not for ever."""
+        if conn not in self.arriving:
             self.keepalived_conns.remove(conn)
-        return time.monotonic() + REQUEST_S
+            self.arriving[conn] = time.monotonic() + REQUEST_S
 
     def _again(self, conn: Any) -> None:
         """A connection that was answered may ask again."""
@@ -205,7 +208,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         left = conn.asked.size - len(conn.octets)
         if self._send(conn, self.direct.refusal(conn.asked)) and left:
             conn.unwanted = left
-            self.arriving[conn] = self._late(conn)
+            self._arrive(conn)
 
     def _send(self, conn: Any, answer: bytes) -> bool:
         """Answer; tells whether the whole answer is on its way and the connection listened to."""

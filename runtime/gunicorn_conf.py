@@ -128,13 +128,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _decide(self, conn: Any, *, last: bool) -> None:
         """Who takes the request that is there, or whether to wait for more of it."""
-        if conn.asked is None and (end := conn.octets.find(b"\r\n\r\n")) >= 0:
+        end = 0 if conn.asked else conn.octets.find(b"\r\n\r\n")
+        if end > 0:
             conn.asked = self.direct.begin(conn.octets[: end + 4])
         asked = conn.asked
         if last or not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
             self._to_thread(conn)
         elif asked is None:
-            if self.direct.may_be(conn.octets):
+            if end < 0 and self.direct.may_be(conn.octets):
                 self._arrive(conn)
             else:
                 self._to_thread(conn)

@@ -202,6 +202,23 @@ def test_a_connection_serves_any_sequence(server: Server) -> None:
             assert answer(link)[0] == status
 
 
+@pytest.mark.parametrize("head", [
+    "POST /predict?fs=360&fs=250 HTTP/1.1\r\nHost: x\r\n",
+    "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+    "POST /predict?fs=%33%36%30 HTTP/1.1\r\nHost: x\r\nX-A: \u00e9\r\n",
+    "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"])
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_what_is_not_plain_is_answered_as_well_and_as_soon(
+        server: Server, head: str, pause: float) -> None:
+    head += "Content-Type: application/octet-stream\r\nContent-Length: 1440\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), 5) as link:
+        link.sendall(head.encode("latin-1"))
+        time.sleep(pause)
+        link.sendall(bytes(1440))
+        received = link.recv(1 << 16).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert (received or link.recv(1 << 16)).startswith(b"HTTP/1.1 200 ")
+
+
 def test_who_is_refused_is_heard_out_and_may_ask_again(server: Server) -> None:
     # Sixteen times as much as the two workers let wait.
     slow = request(np.tile(SIGNAL, 4).astype("<f4").tobytes(), target="/predict?fs=100")

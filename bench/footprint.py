@@ -19,7 +19,7 @@ from bench.candidates import GRAPHS, network
 from bench.environments import ROOT, folder_mb, runtime_python, size_mb
 from bench.measure import first_core, resident_mb
 
-RUNTIME = ("onnxruntime", "numpy", "flask", "werkzeug", "gunicorn", "tqdm")
+RUNTIME = ("onnxruntime", "numpy", "flask", "werkzeug", "gunicorn", "tqdm", "orjson")
 # Without those parts of uvicorn[standard] that only a developer needs.
 SERVERS = {
     "FastAPI + uvicorn": ("fastapi", "uvicorn", "httptools", "uvloop", "onnxruntime", "numpy"),

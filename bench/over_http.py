@@ -1,7 +1,8 @@
 """``POST /predict`` of this project's server beside others with the same model, on one core each.
 
 The servers all run; they are asked in turn, from another core where there is one. Each has one
-worker and is kept on one core, because that is what is compared: work for a core.
+worker and is kept on one core, because that is what is compared: work for a core. None writes a
+log of requests.
 """
 
 from __future__ import annotations
@@ -60,9 +61,11 @@ def servers(alternatives: Path | None) -> list[Server]:
     ours, raw = runtime_python(), "/predict?fs=360"
     found = [
         Server(OURS, [ours, "-m", "runtime", "--provider", "{provider}", "serve", "--port",
-                      "{port}", "--workers", "1"], {"JSON": "/predict", "raw": raw}),
-        Server(FLOOR, [ours, "-m", "gunicorn", "--config", "runtime/gunicorn_conf.py", "--bind",
-                       "127.0.0.1:{port}", "--workers", "1", "bench.servers.with_nothing:app"],
+                      "{port}", "--workers", "1", "--log", "warning"],
+               {"JSON": "/predict", "raw": raw}),
+        # gunicorn as it comes: what this project makes of it must not move the floor.
+        Server(FLOOR, [ours, "-m", "gunicorn", "--threads", "8", "--bind", "127.0.0.1:{port}",
+                       "bench.servers.with_nothing:app"],
                {"JSON": "/predict", "raw": raw}, answers=False),
     ]
     if alternatives is None:
@@ -143,7 +146,7 @@ def start(server: Server, artifacts: Path, provider: str, window: np.ndarray[Any
     command = [part.format(port=port, provider=provider) for part in server.command]
     environment = os.environ | server.settings | {
         "EKG_ARTIFACTS": str(artifacts), "EKG_PROVIDER": provider, "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT)}
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, process_group=0,

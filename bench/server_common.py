@@ -87,6 +87,11 @@ class Server:
         """Resident memory of the master and the workers, MB."""
         return resident_mb(self.process.pid)
 
+    def threads(self) -> int:
+        """Threads of the master and the workers; 0 where there is no /proc."""
+        folders = [Path(f"/proc/{pid}/task") for pid in (self.process.pid, *self.workers())]
+        return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
+
     def complaints(self) -> list[str]:
         """Lines of the log that a healthy server does not write."""
         self.log.seek(0)

@@ -96,7 +96,9 @@ def main() -> int:
         quiet = latencies(server.port, request, 8.0)
         capacity = throughput(server.port, request, 8.0, args.workers)
         rate = args.times * capacity
+        used = time.process_time()
         tally = overload(server.port, request.encode(server.port), rate, args.seconds)
+        taken = (time.process_time() - used) / args.seconds
         time.sleep(WELL_AFTER_S)
         after = latencies(server.port, request, 3.0)
         complaints = server.complaints()
@@ -105,7 +107,8 @@ def main() -> int:
     result = {
         "request": f"{args.signal:g} s at {args.fs} Hz, raw float32", "workers": args.workers,
         "unloaded_ms": summary(quiet), "capacity_per_s": capacity, "offered_per_s": rate,
-        "seconds": args.seconds, "accepted": len(tally.accepted), "refused": len(tally.refused),
+        "seconds": args.seconds, "cores_taken_by_the_load": taken,
+        "accepted": len(tally.accepted), "refused": len(tally.refused),
         "other": sorted(set(tally.other)), "others": len(tally.other),
         "refused_without_retry_after": tally.without_retry_after,
         "accepted_ms": summary(tally.accepted), "refused_ms": summary(tally.refused),
@@ -118,7 +121,8 @@ def main() -> int:
         ("request", result["request"]),
         ("unloaded, one connection", line(quiet)),
         ("sustained", f"{capacity:.0f} a second with {args.workers} workers"),
-        ("offered", f"{rate:.0f} a second for {args.seconds:g} s"),
+        ("offered", f"{rate:.0f} a second for {args.seconds:g} s, which takes the sender "
+                    f"{taken:.0%} of a core of the same machine"),
         ("accepted", f"{len(tally.accepted)} ({len(tally.accepted) / args.seconds:.0f} a second);"
                      f" {line(tally.accepted)}; {accepted / p99:.2f} times the unloaded p99"),
         ("refused with 503 and Retry-After", f"{len(tally.refused)}; {line(tally.refused)}"),

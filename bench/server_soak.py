@@ -15,6 +15,7 @@ import time
 from statistics import median
 
 from bench.load import Connection, Request
+from bench.measure import processor_s
 from bench.server_common import FS, Server, share, write
 from runtime.client import Client
 from runtime.simulate import simulate
@@ -37,11 +38,13 @@ def main() -> int:
         load(server.port, requests, args.requests // 10, 2 * CONNECTIONS)
         parts: list[dict[str, float]] = []
         for _ in range(PARTS):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), processor_s(server.process.pid) or 0.0
             times = load(server.port, requests, args.requests // PARTS)
+            used = (processor_s(server.process.pid) or 0.0) - used
             parts.append({"requests": len(times), "p50_ms": 1000 * share(times, 50),
                           "p99_ms": 1000 * share(times, 99),
-                          "resident_mb": server.resident_mb(),
+                          "resident_mb": server.resident_mb(), "threads": server.threads(),
+                          "server_cpu_ms_each": 1000 * used / len(times),
                           "seconds": time.perf_counter() - started})
             print(f"{len(parts)}/{PARTS}: p99 {parts[-1]['p99_ms']:.2f} ms, "
                   f"{parts[-1]['resident_mb']:.1f} MB", flush=True)
@@ -56,6 +59,8 @@ def report(parts: list[dict[str, float]], sequential: dict[str, float], workers:
     memory = [part["resident_mb"] for part in parts]
     halves = [median(part["p99_ms"] for part in half)
               for half in (parts[: PARTS // 2], parts[PARTS // 2 :])]
+    costs = [median(part["server_cpu_ms_each"] for part in half)
+             for half in (parts[: PARTS // 2], parts[PARTS // 2 :])]
     requests = sum(int(part["requests"]) for part in parts)
     result = {
         "requests": requests, "failures": 0, "workers": workers, "connections": CONNECTIONS,
@@ -72,10 +77,15 @@ def report(parts: list[dict[str, float]], sequential: dict[str, float], workers:
          f"{memory[0]:.1f}, {max(memory):.1f}, {memory[-1]:.1f} MB (master and workers)"),
         ("p99, median of the first and of the second half",
          f"{halves[0]:.2f} and {halves[1]:.2f} ms"),
+        ("the server's processor time for a request, the same",
+         f"{costs[0]:.2f} and {costs[1]:.2f} ms"),
+        ("threads at the first and at the last of ten readings",
+         f"{parts[0]['threads']:.0f} and {parts[-1]['threads']:.0f}"),
         ("100 requests one after another",
          f"p50 {sequential['p50_ms']:.2f}, p99 {sequential['p99_ms']:.2f} ms, no failure"),
         ("after SIGTERM", f"exit status {status}, {len(complaints)} complaints in the log"),
     ], folder)
+
 
 def kinds(url: str) -> list[Request]:
     """A request of each kind, all valid."""

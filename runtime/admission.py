@@ -10,14 +10,19 @@ from contextlib import contextmanager
 from runtime.errors import EkgError
 
 WAIT_S = 0.05  # a queue may cost this long
-SHORTEST, LONGEST = 8, 32  # but holds so many requests at least, and at most
+SHORTEST, LONGEST = 4, 32  # but holds so many requests at least, and at most
 OVERLOADED = 0.5  # the share of requests refused beyond which no queue is kept
 UNDER_OVERLOAD = 1  # in work; at such a rate the next one comes soon enough
 MEMORY = 0.1  # weight of the newest request in the averages: they look back some ten
+RETRY_AFTER_S = 1
 
 
 class OverloadError(EkgError):
     """The server has more work than it can do in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the server has more work than it can do in time; send the request "
+                         "again after the time that Retry-After says.")
 
 
 class Admission:
@@ -30,21 +35,22 @@ class Admission:
 
     Parameters
     ----------
-    changed : is told the number of requests in work whenever it changes
+    changed : is told by how much the number of requests in work changes
+    work_s : of a request, until some were seen
     clock : gives s
     """
 
     def __init__(self, changed: Callable[[int], None] = lambda _: None, *,
+                 work_s: float = WAIT_S / LONGEST,
                  clock: Callable[[], float] = time.perf_counter):
         self._changed, self._clock = changed, clock
         self._lock = threading.Lock()
         self._in_work = 0
         self._refused = 0.0  # share of the last requests
-        self._work_s = WAIT_S / LONGEST  # of one request, were it alone
+        self._work_s = work_s  # of one request, were it alone
 
-    @contextmanager
-    def work(self) -> Iterator[None]:
-        """Compute inside this.
+    def enter(self) -> None:
+        """Take a place, until `leave`.
 
         Raises
         ------
@@ -55,20 +61,34 @@ class Admission:
             self._refuse_if_full()
             self._refused -= MEMORY * self._refused
             self._in_work += 1
-            self._changed(self._in_work)
+        self._changed(1)
+
+    def leave(self, seconds: float) -> None:
+        """Give a place back. ``seconds`` : the work that it was"""
+        with self._lock:
+            self._work_s += MEMORY * (seconds - self._work_s)
+            self._in_work -= 1
+        self._changed(-1)
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Compute inside this, beside others.
+
+        Raises
+        ------
+        OverloadError
+            At once, where there is no room.
+        """
+        self.enter()
         started = self._clock()
         try:
             yield
         finally:
-            with self._lock:
-                # All in work share one core and Python's lock, so each took its part.
-                alone = (self._clock() - started) / self._in_work
-                self._work_s += MEMORY * (alone - self._work_s)
-                self._in_work -= 1
-                self._changed(self._in_work)
+            # All in work share one core and Python's lock, so each took its part.
+            self.leave((self._clock() - started) / self._in_work)
 
     def check(self) -> None:
-        """Raise `OverloadError` where `work` would, before anything is spent on a request."""
+        """Raise `OverloadError` where `enter` would, before anything is spent on a request."""
         with self._lock:
             self._refuse_if_full()
 
@@ -83,5 +103,4 @@ class Admission:
         if self._in_work < self.room:
             return
         self._refused += MEMORY * (1.0 - self._refused)
-        raise OverloadError("the server has more work than it can do in time; send the request "
-                            "again after the time that Retry-After says.")
+        raise OverloadError

@@ -11,50 +11,28 @@ import hmac
 import json
 import logging
 import os
-import re
 import sys
 import time
-import uuid
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from runtime import open_inference
-from runtime.admission import Admission, OverloadError
-from runtime.errors import EkgError, InputError, StaleTokenError
+from runtime.admission import RETRY_AFTER_S, Admission, OverloadError
+from runtime.direct import Direct, request_id, told
+from runtime.errors import EkgError, StaleTokenError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from runtime.metrics import Metrics
-from runtime.quality import assess
-from runtime.stream import Stream, check_signal
-from runtime.wire import (
-    MAX_BODY,
-    Chunk,
-    MediaTypeError,
-    at_row,
-    beat_fields,
-    encode_token,
-    quality_fields,
-    read_chunks,
-    read_window,
-    result_fields,
-    rhythm_fields,
-)
+from runtime.service import HEADERS, Fields, Service
+from runtime.wire import JSON, MAX_BODY, MediaTypeError, dump, read_chunks, read_window
 
 STATUS = {StaleTokenError: 409, OverloadError: 503, MediaTypeError: 415,
           open_inference.UnknownModelError: 404}  # any other EkgError of a request is a 400
-RETRY_AFTER_S = "1"
 MAX_DISCARDED = 256 << 20  # bytes of a body that is refused unread
 OPEN = ("/health/", "/v2/health/", "/static/")  # without a token: nothing about anyone is there
-HEADERS = {
-    "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-                               "form-action 'none'",
-}
 log = logging.getLogger("ekg")
 
 
@@ -80,27 +58,27 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None) -
     admission = Admission(metrics.in_work)
     metrics.provider(model.provider)
     _warm_up(model)
-    _frame(app, admission, metrics, bearer or os.environ.get("EKG_TOKEN"))
+    service, secret = Service(model, metrics), bearer or os.environ.get("EKG_TOKEN") or None
+    _frame(app, admission, metrics, secret)
+    # gunicorn_conf.Worker answers what it can without the rest of this.
+    app.extensions["direct"] = Direct(service, metrics, lambda given: _authorized(given, secret))
+
+    def answer(fields: Fields) -> Response:
+        origin = {"provider": model.provider,
+                  "latency_ms": round(1000 * (time.perf_counter() - g.started), 3)}
+        return Response(dump(fields | origin), content_type=JSON)
 
     @app.post("/predict")
     def predict() -> Response:
         with admission.work():
             asked = read_window(request.get_data(), request.mimetype, request.args)
-            result = model.predict(asked.signal, asked.fs, units=asked.units, events=True)
-            results = result if isinstance(result, list) else [result]
-            metrics.windows([one.label for one in results])
-            metrics.beats([beat.label for one in results for beat in one.beats])
-            answer = ({"results": [result_fields(one) for one in result]}
-                      if isinstance(result, list) else result_fields(result))
-            return jsonify(answer | _origin(model))
+            return answer(service.predict([asked])[0])
 
     @app.post("/stream")
     def stream() -> Response:
         with admission.work():
-            chunks, many = read_chunks(request.get_data(), request.mimetype, request.args)
-            answers = _push(model, chunks, many)
-            metrics.beats([beat["label"] for answer in answers for beat in answer["beats"]])
-            return jsonify(({"results": answers} if many else answers[0]) | _origin(model))
+            asked = read_chunks(request.get_data(), request.mimetype, request.args)
+            return answer(service.stream([asked])[0])
 
     @app.get("/health/live")
     def live() -> Response:
@@ -148,43 +126,9 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     if request.path.startswith("/v2"):
         body["error"] = detail  # where the Open Inference Protocol's clients look
     if status == 503:
-        headers = {"Retry-After": RETRY_AFTER_S} | (headers or {})
+        headers = {"Retry-After": str(RETRY_AFTER_S)} | (headers or {})
     return Response(json.dumps(body), status, headers,
                     content_type="application/problem+json")
-
-
-def _push(model: Detector, chunks: list[Chunk], many: bool) -> list[dict[str, Any]]:
-    """Take every patient's chunk, as one batch; the answer for each."""
-    streams, signals = [], []
-    for i, chunk in enumerate(chunks):
-        try:
-            streams.append(_stream(model, chunk))
-            signals.append(check_signal(chunk.signal, units=chunk.units, dimensions=(1,)))
-        except InputError as error:
-            raise at_row(error, i, many) from None
-    found = model.push(streams, signals)
-    answers = []
-    for chunk, live, signal, beats in zip(chunks, streams, signals, found, strict=True):
-        last = live.finish() if chunk.end else []
-        answers.append({
-            "beats": [beat_fields(beat) for beat in beats + last],
-            "carry": None if chunk.end else encode_token(live.save()),
-            "decided": round(live.decided, 4), "seconds": round(live.seconds, 4),
-            "quality": quality_fields(assess(signal, live.fs) if len(signal) else None),
-            **rhythm_fields(live.rhythm, live.events()),
-        })
-    return answers
-
-
-def _stream(model: Detector, chunk: Chunk) -> Stream:
-    if chunk.token is None:
-        # read_chunks asks for a rate where there is no token
-        return model.stream(chunk.fs, events=True)  # type: ignore[arg-type]
-    live = model.resume(chunk.token)
-    if chunk.fs is not None and not abs(chunk.fs - live.fs) <= 0.01:
-        raise StaleTokenError(f"fs is {chunk.fs:g} Hz but the stream was started at {live.fs:g} "
-                              "Hz; a stream keeps its rate.")
-    return live
 
 
 def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | None) -> None:
@@ -193,9 +137,9 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
     @app.before_request
     def arrive() -> Response | None:
         g.started = time.perf_counter()
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else uuid.uuid4().hex
-        if secret and not _authorized(secret):
+        g.request_id = request_id(request.headers.get("X-Request-ID", ""))
+        if not (request.path.startswith(OPEN) or request.path == "/"
+                or _authorized(request.headers.get("Authorization", ""), secret)):
             return problem(401, "the request has no valid bearer token; expected the header "
                                 "'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": "Bearer"})
         if request.method == "POST" and request.url_rule is not None:
@@ -208,13 +152,8 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         response.headers.extend({k: v for k, v in HEADERS.items() if k not in response.headers})
         response.headers["X-Request-ID"] = g.request_id
         rule = request.url_rule.rule if request.url_rule else "other"
-        seconds = time.perf_counter() - g.started
-        metrics.request(rule, response.status_code, seconds)
-        log.log(logging.DEBUG if rule.startswith(("/health", "/metrics")) else logging.INFO,
-                "request", extra={"fields": {
-                    "id": g.request_id, "method": request.method if rule != "other" else "other",
-                    "route": rule, "status": response.status_code,
-                    "ms": round(1000 * seconds, 3), "bytes": request.content_length or 0}})
+        told(metrics, rule, request.method if rule != "other" else "other", response.status_code,
+             time.perf_counter() - g.started, g.request_id, request.content_length or 0)
         return response
 
     @app.errorhandler(EkgError)
@@ -267,11 +206,12 @@ def _discard_body() -> None:
             left -= read
 
 
-def _authorized(secret: str) -> bool:
-    if request.path.startswith(OPEN) or request.path == "/":
+def _authorized(given: str, secret: str | None) -> bool:
+    """Whether an Authorization header gives the secret, if one is wanted."""
+    if secret is None:
         return True
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), secret.encode())
+    scheme, _, token = given.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), secret.encode())
 
 
 def _load() -> Detector:
@@ -289,8 +229,3 @@ def _warm_up(model: Detector) -> None:
     stream.push(np.sin(np.arange(500) / 40))
     model.resume(stream.save()).finish()
     model.predict(np.zeros(model.contract.fs), model.contract.fs)
-
-
-def _origin(model: Detector) -> dict[str, Any]:
-    return {"provider": model.provider,
-            "latency_ms": round(1000 * (time.perf_counter() - g.started), 3)}

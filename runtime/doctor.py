@@ -21,7 +21,7 @@ from runtime.errors import EkgError
 from runtime.inference import Detector
 from runtime.session import thread_plan, usable_cores
 
-SHOWN = re.compile(r"numpy|flask|gunicorn|wfdb|edfio|coremltools|onnxruntime.*|cupy.*|"
+SHOWN = re.compile(r"numpy|flask|gunicorn|orjson|wfdb|edfio|coremltools|onnxruntime.*|cupy.*|"
                    r"nvidia-(cudnn|cublas|cuda-runtime).*")
 
 

@@ -19,13 +19,14 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
 DRAIN_S = float(os.environ.get("EKG_DRAIN", "2"))  # not ready, but still accepting
@@ -38,7 +39,12 @@ counters = mmap.mmap(-1, ROWS * ROW_BYTES)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's threaded worker, with an operator's manners.
+    """gunicorn's threaded worker, with an operator's manners and a short way for short requests.
+
+    Its event loop reads requests itself. What `runtime.direct` takes it answers, the short ones
+    in the loop, those that came together as one batch, and longer ones in a thread for them; so
+    refusing costs next to nothing while others compute. Everything else goes to gunicorn's threads
+    and parser, with what was read so far.
 
     It says 'not ready' before it stops accepting, lets no slow client keep a thread, answers
     broken HTTP as the application answers, and leaves the port as soon as the master is gone.
@@ -47,10 +53,208 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     alive: bool
     row = 0
     draining = False
+    direct: Any = None  # a runtime.direct.Direct, where nothing is wanted that it leaves out
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.parting: deque[Any] = deque()  # answered for the last time, not yet closed
+        self.arriving: dict[Any, float] = {}  # connection -> when its request has to be there
+        self.whole: list[Any] = []  # connections whose request was read in this turn
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        http2 = getattr(self.cfg, "http2_cleartext", "off") != "off"
+        plain = not (self.cfg.is_ssl or http2 or self.cfg.accesslog or self.cfg.max_requests)
+        self.direct = getattr(self.wsgi, "extensions", {}).get("direct") if plain else None
+        self.lane = ThreadPoolExecutor(1)
+        super().run()
+        self.lane.shutdown(wait=False)
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection; no thread waits for its first byte."""
+        if self.direct is None:
+            super().accept(listener)
+            return
+        try:
+            sock, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                raise
+            return
+        self.nr_conns += 1
+        conn = TConn(self.cfg, sock, address, listener.getsockname())
+        self._make_punctual(conn)
+        self._await(conn)
+
+    def _await(self, conn: Any) -> None:
+        """Wait for the next request of a connection."""
+        conn.sock.setblocking(False)
+        conn.unwanted = 0
+        self._idle(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ,
+                             partial(self.on_client_socket_readable, conn))
+
+    def _forget(self, conn: Any) -> None:
+        """Wait for nothing more on a connection."""
+        self.poller.unregister(conn.sock)
+        if self.arriving.pop(conn, None) is None:
+            self.keepalived_conns.remove(conn)
+
+    def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
+        """Take what has come."""
+        if self.direct is None:
+            super().on_client_socket_readable(conn, client)
+            return
+        try:
+            piece = socket.socket.recv(client, 1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece, conn.octets = b"", b""
+        if not piece and not conn.octets:
+            self._forget(conn)
+            self.nr_conns -= 1
+            conn.close()
+            return
+        if conn.unwanted and piece:  # the body of a request that was refused
+            dropped = min(conn.unwanted, len(piece))
+            conn.unwanted, piece = conn.unwanted - dropped, piece[dropped:]
+            if not conn.unwanted:
+                self._again(conn)
+            if not piece:
+                return
+        conn.octets += piece
+        self._decide(conn, last=not piece)
+
+    def _decide(self, conn: Any, *, last: bool) -> None:
+        """Who takes the request that is there, or whether to wait for more of it."""
+        end = 0 if conn.asked else conn.octets.find(b"\r\n\r\n")
+        if end > 0:
+            conn.asked = self.direct.begin(conn.octets[: end + 4])
+        asked = conn.asked
+        if last or not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+            self._to_thread(conn)
+        elif asked is None:
+            if end < 0 and self.direct.may_be(conn.octets):
+                self._arrive(conn)
+            else:
+                self._to_thread(conn)
+        elif len(conn.octets) == asked.size:
+            asked.body = conn.octets[asked.head:]
+            self.whole.append(conn)
+        elif len(conn.octets) > asked.size:  # more than one request
+            self._to_thread(conn)
+        elif self.direct.full(asked):
+            self._refuse(conn)
+        elif asked.size > self.direct.gathered:
+            self._to_thread(conn)
+        else:
+            self._arrive(conn)
+
+    def _arrive(self, conn: Any) -> None:
+        """Wait for the rest of a request, but not for ever."""
+        if conn not in self.arriving:
+            self.keepalived_conns.remove(conn)
+            self.arriving[conn] = time.monotonic() + REQUEST_S
+
+    def _again(self, conn: Any) -> None:
+        """A connection that was answered may ask again."""
+        if self.arriving.pop(conn, None) is None:
+            self.keepalived_conns.remove(conn)
+        self._idle(conn)
+
+    def _idle(self, conn: Any) -> None:
+        conn.octets, conn.asked = b"", None
+        conn.timeout = time.monotonic() + (self.cfg.keepalive if self.alive else LINGER_S)
+        self.keepalived_conns.append(conn)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Read what there is, then answer."""
+        super().wait_for_and_dispatch_events(timeout)
+        if self.whole:
+            whole, self.whole = self.whole, []
+            self._serve(whole)
+
+    def _serve(self, whole: list[Any]) -> None:
+        short = []
+        for conn in whole:
+            if not self.direct.enter(conn.asked):
+                self._refuse(conn)
+            elif conn.asked.short:
+                short.append(conn)
+            else:
+                self._forget(conn)
+                computed = self.lane.submit(self.direct.answer, [conn.asked])
+                computed.add_done_callback(
+                    partial(self.method_queue.defer, self._computed, conn))
+        if short:
+            answers = self.direct.answer([conn.asked for conn in short])
+            for conn, answer in zip(short, answers, strict=True):
+                if answer is None:
+                    self._to_thread(conn)
+                else:
+                    self._send(conn, answer)
+
+    def _computed(self, conn: Any, done: Future[list[bytes | None]]) -> None:
+        octets, asked, answer = conn.octets, conn.asked, done.result()[0]
+        self._await(conn)
+        conn.octets, conn.asked = octets, asked
+        if answer is None:
+            self._to_thread(conn)
+        else:
+            self._send(conn, answer)
+
+    def _refuse(self, conn: Any) -> None:
+        """Say 503, and hear out what comes of the body: most clients listen only after it."""
+        left = conn.asked.size - len(conn.octets)
+        if self._send(conn, self.direct.refusal(conn.asked)) and left:
+            conn.unwanted = left
+            self._arrive(conn)
+
+    def _send(self, conn: Any, answer: bytes) -> bool:
+        """Answer; tells whether the whole answer is on its way and the connection listened to."""
+        try:
+            sent = socket.socket.send(conn.sock, answer)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._forget(conn)
+            self.nr_conns -= 1
+            conn.close()
+            return False
+        if sent == len(answer):
+            self._again(conn)
+            return True
+        self._forget(conn)  # it does not listen; that must not stop the loop
+        rest = self.tpool.submit(conn.sock.sendall, answer[sent:])
+        rest.add_done_callback(partial(self.method_queue.defer, self._sent, conn))
+        return False
+
+    def _sent(self, conn: Any, done: Future[None]) -> None:
+        if done.exception() is None:
+            self._await(conn)
+        else:
+            self.nr_conns -= 1
+            conn.close()
+
+    def _to_thread(self, conn: Any) -> None:
+        """Leave a request to gunicorn's parser and the application."""
+        self._forget(conn)
+        conn.data_ready = True
+        self.enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a request, in a thread."""
+        if octets := getattr(conn, "octets", b""):
+            conn.octets = b""
+            conn.init()
+            conn.parser.unreader.unread(octets)
+        return super().handle(conn)
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        """Back in the loop, after a thread has served a request."""
+        super().finish_request(conn, fs)
+        conn.octets, conn.asked, conn.unwanted = b"", None, 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On SIGTERM: not ready, then no more connections, then finish what was accepted."""
@@ -88,15 +292,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def enqueue_req(self, conn: Any) -> None:
         """Hand a readable connection to a thread, with a limit to its patience."""
         if not isinstance(conn.sock, PunctualSocket):
-            conn.sock = PunctualSocket(fileno=conn.sock.detach())
-            # gunicorn would let a thread wait 5 s for a new connection's first byte,
-            wait = conn.wait_for_data
-            conn.wait_for_data = lambda timeout: wait(min(timeout, 0.02))
-            # and the loop that serves everyone 2 s for a client to close its side.
-            conn.close = partial(self._part, conn, conn.close)
+            self._make_punctual(conn)
         conn.sock.until = time.monotonic() + REQUEST_S
         conn.sock.answered = False
         super().enqueue_req(conn)
+
+    def _make_punctual(self, conn: Any) -> None:
+        conn.sock = PunctualSocket(fileno=conn.sock.detach())
+        # gunicorn would let a thread wait 5 s for a new connection's first byte,
+        wait = conn.wait_for_data
+        conn.wait_for_data = lambda timeout: wait(min(timeout, 0.02))
+        # and the loop that serves everyone 2 s for a client to close its side.
+        conn.close = partial(self._part, conn, conn.close)
 
     def _part(self, conn: Any, close: Callable[[], None], graceful: bool = False) -> None:
         """Close a connection once the client has, or soon, without waiting for it here."""
@@ -128,7 +335,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def murder_pending(self) -> None:
         """Close connections whose time is over."""
         super().murder_pending()
-        while self.parting and self.parting[0].timeout < time.monotonic():
+        now = time.monotonic()
+        while self.arriving and (conn := next(iter(self.arriving))) and self.arriving[conn] < now:
+            self._forget(conn)
+            self.nr_conns -= 1
+            conn.close()
+        while self.parting and self.parting[0].timeout < now:
             self._gone(self.parting.popleft())
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
@@ -244,7 +456,8 @@ def child_exit(server: Any, worker: Worker) -> None:
 wsgi_app = "runtime.app:create_app()"
 bind = os.environ.get("EKG_BIND", "127.0.0.1:8000")
 # A process for each core, because the network runs on one thread (`serve` counts them, in the
-# cgroup too); the threads of each only wait for clients, runtime.admission says how many compute.
+# cgroup too); the threads of each are for what its event loop does not answer itself, and mostly
+# wait for clients; runtime.admission says how many compute.
 workers = int(os.environ.get("EKG_WORKERS", os.cpu_count() or 1))
 worker_class = Worker
 threads = 64

@@ -18,7 +18,7 @@ from runtime import providers
 from runtime.artifacts import Artifacts, Contract, Golden
 from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError, ModelError, ProviderError
-from runtime.quality import Quality, assess
+from runtime.quality import Quality, assess_rows
 from runtime.rhythm import Event, Rhythm, RhythmPolicy, closed
 from runtime.session import Run, Session
 from runtime.stream import Stream, check_signal, push_together
@@ -127,16 +127,19 @@ class Detector:
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows = np.atleast_2d(ecg)
-        follow = events and rows.shape[1] / self.stream(fs).fs >= RHYTHM_S
-        streams = [self.stream(fs, events=follow) for _ in rows]
+        streams = [self.stream(fs) for _ in rows]
         seconds = rows.shape[1] / (streams[0].fs if streams else 1.0)
+        if events and seconds >= RHYTHM_S:
+            for stream in streams:
+                stream.rhythm = Rhythm(self.rhythm)
         if not len(rows) or seconds < SHORTEST_S - 1e-9:
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "
                              f"{SHORTEST_S:g} s.")
         found = push_together(streams, list(rows), end=True)
-        results = [_result(beats, assess(row, fs), closed(stream.events()))
-                   for beats, row, stream in zip(found, rows, streams, strict=True)]
+        results = [_result(beats, quality, closed(stream.events()))
+                   for beats, quality, stream in zip(found, assess_rows(rows, fs), streams,
+                                                     strict=True)]
         return results if ecg.ndim == 2 else results[0]
 
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:

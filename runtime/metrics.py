@@ -9,6 +9,7 @@ could be full. Outside gunicorn a process counts for itself.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 from runtime.beats import CLASSES
@@ -40,6 +41,7 @@ def _layout() -> Iterator[Series]:
 
 
 _PLACE = {series: i for i, series in enumerate(_layout())}
+_FIRST_BUCKET = str(BUCKETS_S[0])  # the others follow it
 _LENGTH = ROW_BYTES // 8
 assert len(_PLACE) <= _LENGTH
 
@@ -65,11 +67,11 @@ class Metrics:
     def request(self, route: str, code: int, seconds: float) -> None:
         """Count an answered request. ``route`` is the rule, never the path that was sent."""
         route = route if route in ROUTES else "other"
-        status = str(code) if str(code) in CODES else "other"
-        bucket = next((str(le) for le in BUCKETS_S if seconds <= le), "+Inf")
+        status = str(int(code)) if str(int(code)) in CODES else "other"
+        bucket = _PLACE["bucket", route, _FIRST_BUCKET] + bisect_left(BUCKETS_S, seconds)
         with self._lock:
             self._own[_PLACE["ekg_requests_total", route, status]] += 1
-            self._own[_PLACE["bucket", route, bucket]] += 1
+            self._own[bucket] += 1
             self._own[_PLACE["sum", route]] += seconds
 
     def windows(self, labels: Sequence[str]) -> None:
@@ -85,9 +87,10 @@ class Metrics:
         with self._lock:
             self._own[_PLACE[("ekg_log_lines_lost_total",)]] += 1
 
-    def in_work(self, requests: int) -> None:
-        """How many requests this worker computes at the moment."""
-        self._own[_PLACE[("ekg_requests_in_work",)]] = requests
+    def in_work(self, change: int) -> None:
+        """This worker has taken so many requests more, or less."""
+        with self._lock:
+            self._own[_PLACE[("ekg_requests_in_work",)]] += change
 
     def provider(self, name: str) -> None:
         """The execution provider that this worker's model really runs on."""
@@ -137,7 +140,7 @@ _FAMILIES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("ekg_request_seconds", "histogram", "From a request's arrival to its answer.", ("route",)),
     ("ekg_windows_total", "counter", "Signals labelled by /predict, by label.", ("label",)),
     ("ekg_beats_total", "counter", "Beats decided, by AAMI class.", ("label",)),
-    ("ekg_requests_in_work", "gauge", "Requests being computed now.", ()),
+    ("ekg_requests_in_work", "gauge", "Requests taken and not yet answered.", ()),
     ("ekg_workers", "gauge", "Workers, by the execution provider they really run on.",
      ("provider",)),
     ("ekg_log_lines_lost_total", "counter", "Log lines that could not be written.", ()),

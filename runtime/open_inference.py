@@ -8,7 +8,6 @@ https://github.com/kserve/open-inference-protocol
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +20,7 @@ from runtime.admission import Admission
 from runtime.artifacts import FORMAT
 from runtime.errors import EkgError, InputError
 from runtime.inference import Detector
-from runtime.wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, json_object
+from runtime.wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
 
 NAME = "ekg"
 HEADER = "Inference-Header-Content-Length"
@@ -195,7 +194,7 @@ def _answer(head: dict[str, Any], tensors: dict[str, NDArray[np.float32]],
         else:
             entry["data"] = tensor.ravel().tolist()
         outputs.append(entry)
-    text = json.dumps({**head, "outputs": outputs}).encode()
+    text = dump({**head, "outputs": outputs})
     if not blobs:
         return Response(text, content_type=JSON)
     return Response(text + b"".join(blobs), content_type=RAW, headers={HEADER: str(len(text))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntFlag
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,23 +100,54 @@ def assess(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | None = 
     ecg : [samples], mV, at least one sample
     fs : Hz
     """
+    return assess_rows(ecg[None], fs, policy)[0]
+
+
+def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | None = None
+                ) -> list[Quality]:
+    """`assess` for the signals of many patients at once.
+
+    Parameters
+    ----------
+    ecg : [batch, samples], mV, at least one sample
+    fs : Hz
+    """
     policy = policy or QualityPolicy()
-    second = min(max(round(fs), 1), len(ecg))
-    rows = ecg[: len(ecg) // second * second].reshape(-1, second)
-    low, high = float(ecg.min()), float(ecg.max())
-    flaws = flaws_of(rows, fs, policy, np.full(len(rows), low), np.full(len(rows), high))
-    if len(ecg) >= waveform.WINDOW_S * fs:
-        pieces = waveform.windows(waveform.at_rate(ecg, fs))
-        noise = waveform.models()["noise"].log_odds(waveform.features(pieces)) >= policy.noise
-        flaws |= np.where(noise[centred(np.arange(len(rows)), len(noise))], int(Flaw.NOISE), 0)
+    batch, samples = ecg.shape
+    second = min(max(round(fs), 1), samples)
+    count = samples // second
+    rows = ecg[:, : count * second].reshape(-1, second)
+    least, most = rows.min(axis=1), rows.max(axis=1)
+    if count * second == samples:
+        low = least.reshape(batch, count).min(axis=1)
+        high = most.reshape(batch, count).max(axis=1)
+    else:
+        low, high = ecg.min(axis=1), ecg.max(axis=1)
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    flaws = _flaws(rows, fs, policy, np.stack((low, high)).repeat(count, axis=1),
+                   most.astype(np.float64) - least).reshape(batch, count)
+    if samples >= waveform.WINDOW_S * fs:
+        for row, signal in enumerate(ecg):
+            pieces = waveform.windows(waveform.at_rate(signal, fs))
+            odds = waveform.models()["noise"].log_odds(waveform.features(pieces))
+            noise = (odds >= policy.noise)[centred(np.arange(count), len(odds))]
+            flaws[row] |= np.where(noise, int(Flaw.NOISE), 0)
+    return [_quality(row, range_) for row, range_ in zip(flaws.tolist(), (high - low).tolist(),
+                                                         strict=True)]
 
-    def share(flaw: Flaw) -> float:
-        return float((flaws & int(flaw) != 0).mean()) if some else 0.0
 
-    some = bool(flaws.any())
-    return Quality(share(Flaw.FLAT), share(Flaw.CLIPPED | Flaw.RAILED), high - low,
-                   share(Flaw.BASELINE), share(Flaw.NOISE), share(Flaw.POWERLINE),
-                   tuple(Flaw(int(flaw)) for flaw in flaws))
+def _quality(flaws: list[int], range_mv: float) -> Quality:
+    def share(flaw: int) -> float:
+        return sum(one & flaw != 0 for one in flaws) / len(flaws)
+
+    flat, clipped, baseline, noise, powerline = map(share, _SHARED) if any(flaws) else _CLEAN
+    return Quality(flat, clipped, range_mv, baseline, noise, powerline,
+                   tuple(map(Flaw, flaws)))
+
+
+_SHARED = tuple(map(int, (Flaw.FLAT, Flaw.CLIPPED | Flaw.RAILED, Flaw.BASELINE, Flaw.NOISE,
+                          Flaw.POWERLINE)))
+_CLEAN = (0.0,) * len(_SHARED)
 
 
 def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -127,31 +159,52 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
              low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.int64]:
     """Flaws that a second shows by itself, as the bits of `Flaw`.
 
+    Where the range of every second, which is cheap to know, rules a flaw out, nothing more is
+    computed for it; of good signal that leaves little.
+
     Parameters
     ----------
     rows : [seconds, samples], mV
     low, high : [seconds], extremes of the signal as far as they are known, mV
     """
     ecg = np.asarray(rows, dtype=np.float64)
-    flat = np.ptp(ecg, axis=1) < policy.flat_mv
-    jump = np.abs(np.diff(ecg, axis=1)).max(axis=1, initial=0.0) * fs > policy.jump_mv_s
-    rails = [np.abs(ecg - rail[:, None]) for rail in (low, high)]
+    return _flaws(ecg, fs, policy, np.stack((low, high)), ecg.max(axis=1) - ecg.min(axis=1))
+
+
+def _flaws(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
+           rails: NDArray[np.float64], swing: NDArray[np.float64]) -> NDArray[np.int64]:
+    """`flaws_of`, with ``rails`` [2, seconds] low and high, and ``swing`` [seconds] the range."""
+    ecg = np.asarray(rows, dtype=np.float64)
+    largest = swing.max(initial=0.0)
+    flat = swing < policy.flat_mv
+    flaws = flat * int(Flaw.FLAT)
+    clipped, railed = _at_rails(ecg, fs, policy, rails)
+    if largest * fs > policy.jump_mv_s:
+        railed |= np.abs(np.diff(ecg, axis=1)).max(axis=1, initial=0.0) * fs > policy.jump_mv_s
+    flaws |= (clipped & ~flat) * int(Flaw.CLIPPED) | (railed & ~flat) * int(Flaw.RAILED)
+    if largest > policy.baseline_mv:
+        flaws |= (_level_swing(ecg) > policy.baseline_mv) * int(Flaw.BASELINE)
+    flaws |= (_hum(ecg, fs) > policy.powerline_mv) * int(Flaw.POWERLINE)
+    return flaws.astype(np.int64, copy=False)
+
+
+def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
+              rails: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which seconds have their peaks cut off, and which are at the amplifier's end."""
+    cut, held = (max(2, round(seconds * fs)) for seconds in (policy.clipped_s, policy.railed_s))
+    distance = np.abs(ecg - rails[:, :, None])  # [rails, seconds, samples]
+    near = distance <= max(policy.rail_mv, EQUAL_MV)
+    if near.sum(axis=2).max(initial=0) < min(cut, held):  # nearly always
+        return np.zeros(len(ecg), dtype=bool), np.zeros(len(ecg), dtype=bool)
     clipped, railed = (
-        np.logical_or(*(_has_run(rail <= near, seconds * fs) for rail in rails))
-        for near, seconds in ((EQUAL_MV, policy.clipped_s), (policy.rail_mv, policy.railed_s)))
-    return np.asarray(
-        flat * int(Flaw.FLAT) | (clipped & ~flat) * int(Flaw.CLIPPED)
-        | ((railed | jump) & ~flat) * int(Flaw.RAILED)
-        | (_level_swing(ecg) > policy.baseline_mv) * int(Flaw.BASELINE)
-        | (_hum(ecg, fs) > policy.powerline_mv) * int(Flaw.POWERLINE), dtype=np.int64)
+        np.logical_or(*(_has_run(rail, size) for rail in distance <= within))
+        for within, size in ((EQUAL_MV, cut), (policy.rail_mv, held)))
+    return clipped, railed
 
 
-def _has_run(true: NDArray[np.bool_], length: float) -> NDArray[np.bool_]:
-    """Which rows hold at least ``length`` true values in a row."""
-    size = max(2, round(length))
+def _has_run(true: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Which rows hold at least ``size`` true values in a row."""
     if true.shape[1] < size:
-        return np.zeros(len(true), dtype=bool)
-    if not (true.sum(axis=1) >= size).any():  # nearly always
         return np.zeros(len(true), dtype=bool)
     total = np.cumsum(np.pad(true, ((0, 0), (1, 0))), axis=1)
     return np.asarray((total[:, size:] - total[:, :-size] == size).any(axis=1))
@@ -162,7 +215,7 @@ def _level_swing(ecg: NDArray[np.float64]) -> NDArray[np.float64]:
     quarter = ecg.shape[1] // 4
     if not quarter:
         return np.zeros(len(ecg))
-    medians = np.median(ecg[:, : 4 * quarter].reshape(len(ecg), 4, quarter), axis=2)
+    medians = _median(ecg[:, : 4 * quarter].reshape(len(ecg), 4, quarter))
     return np.asarray(np.ptp(medians, axis=1))
 
 
@@ -173,9 +226,21 @@ def _hum(ecg: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
     count = ecg.shape[1] // tenth
     if not count:
         return np.zeros(len(ecg))
-    pieces = ecg[:, : count * tenth].reshape(len(ecg), count, tenth)
-    time = np.arange(tenth) / fs
     # A slope across a tenth leaks little into whole periods, a curve less.
-    amplitudes = [np.abs(pieces @ np.exp(-2j * np.pi * mains * time)) * 2 / tenth
-                  for mains in (50.0, 60.0)]
-    return np.asarray(np.median(np.maximum(*amplitudes), axis=1))
+    waves = ecg[:, : count * tenth].reshape(-1, tenth) @ _mains(fs, tenth)
+    power = (waves * waves).reshape(len(ecg), count, 2, 2).sum(axis=3).max(axis=2)
+    return _median(np.sqrt(power))
+
+
+@lru_cache(maxsize=16)
+def _mains(fs: float, samples: int) -> NDArray[np.float64]:
+    """[samples, 4]: cosine and sine of 50 and of 60 Hz, scaled to give amplitudes."""
+    angle = 2 * np.pi * np.arange(samples)[:, None] * np.array([50.0, 60.0]) / fs
+    return np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(samples, 4) * 2 / samples
+
+
+def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`numpy.median` along the last axis, which has twenty times this overhead."""
+    middle = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
+    ordered = np.partition(values, middle, axis=-1)
+    return np.asarray((ordered[..., middle[0]] + ordered[..., middle[1]]) / 2)

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,11 @@ from runtime.errors import EkgError, InputError, TokenError
 from runtime.inference import Result
 from runtime.quality import Quality
 from runtime.rhythm import Event, Rhythm
+
+try:
+    import orjson
+except ImportError:  # where there is no wheel of it, json does the same more slowly
+    orjson = None  # type: ignore[assignment]
 
 MAX_BODY = 16 << 20  # bytes
 MAX_SAMPLES = 2_000_000  # 92 minutes at 360 Hz, about a second of work
@@ -167,13 +173,27 @@ def result_fields(result: Result) -> dict[str, Any]:
     }
 
 
+def dump(fields: dict[str, Any]) -> bytes:
+    """JSON of an answer."""
+    if orjson is not None:
+        return bytes(orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY))
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
 def json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object that this is, or None."""
     try:
-        fields = json.loads(body)
+        fields = _loaded(body)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         return None
     return fields if isinstance(fields, dict) else None
+
+
+def _loaded(body: bytes) -> Any:
+    if orjson is not None:
+        with suppress(ValueError):  # json takes more, 1e999 for one, which later gets its sentence
+            return orjson.loads(body)
+    return json.loads(body)
 
 
 def _object(body: bytes, kind: str, query: Mapping[str, str], known: Sequence[str]

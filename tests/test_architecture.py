@@ -19,7 +19,7 @@ ALLOWED = {
     "bench": {"runtime", "kernels", "training", "export"},
 }
 # What the minimal runtime may import without asking (each is in requirements-runtime.txt).
-RUNTIME_PACKAGES = {"numpy", "onnxruntime", "flask", "werkzeug", "gunicorn", "tqdm"}
+RUNTIME_PACKAGES = {"numpy", "onnxruntime", "flask", "werkzeug", "gunicorn", "tqdm", "orjson"}
 # Imported inside a function only, with a sentence where it is missing.
 OPTIONAL_PACKAGES = {"wfdb", "edfio", "matplotlib", "PIL", "cupy", "cupyx"}
 

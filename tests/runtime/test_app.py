@@ -471,12 +471,33 @@ class TestAdmission:
             self.work(admission, clock, 0.0)
         assert admission.room > UNDER_OVERLOAD
 
+    def test_at_ten_times_capacity_who_is_accepted_hardly_waits(self) -> None:
+        admission, chance, service_s = Admission(), random.Random(0), 0.05
+        now, free, leaving, sojourns, refused = 0.0, 0.0, [], [], 0
+        while now < 60:  # one computes after the other
+            now += chance.expovariate(10 / service_s)
+            while leaving and leaving[0] <= now:
+                leaving.pop(0)
+                admission.leave(service_s)
+            try:
+                admission.enter()
+            except OverloadError:
+                refused += 1
+                continue
+            free = max(free, now) + service_s
+            leaving.append(free)
+            sojourns.append(free - now)
+        assert np.percentile(sojourns, 99) == pytest.approx(service_s)
+        assert max(sojourns) < 0.05 * LONGEST
+        assert len(sojourns) > 0.85 * 60 / service_s  # and hardly any time is wasted
+        assert refused > 8 * len(sojourns)
+
     def test_work_is_told_and_ends_with_an_error_too(self) -> None:
         told: list[int] = []
         admission = Admission(told.append)
         with pytest.raises(ValueError, match="x"), admission.work():
             raise ValueError("x")
-        assert told == [1, 0]
+        assert told == [1, -1]
 
 
 class TestOpenInference:

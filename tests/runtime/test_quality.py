@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.quality import DOUBTFUL, Flaw, QualityPolicy, assess
+from runtime.quality import DOUBTFUL, Flaw, QualityPolicy, assess, assess_rows
 from runtime.simulate import simulate
 
 
@@ -87,6 +87,18 @@ def test_any_signal_is_judged(rate: float, samples: int, seed: int) -> None:
     for share in ("flat", "clipped", "baseline", "noise", "powerline"):
         assert 0 <= getattr(quality, share) <= 1
     assert set(quality.to_dict()) >= {"ok", "flat", "noise"}
+
+
+def test_patients_together_are_judged_as_each_alone() -> None:
+    signals = np.stack([simulate(8, seed=seed).signal for seed in range(4)])
+    signals[1, 360:720] = 0.2  # flat
+    signals[2] = signals[2].clip(-0.2, 0.3)
+    signals[3] += 0.4 * np.sin(2 * np.pi * 50 * np.arange(signals.shape[1]) / 360)
+    together = assess_rows(signals, 360)
+    assert together == [assess(signal, 360) for signal in signals]
+    assert [q.flat > 0 for q in together] == [False, True, False, False]
+    assert [q.clipped > 0 for q in together] == [False, False, True, False]
+    assert [q.powerline > 0 for q in together] == [False, False, False, True]
 
 
 def test_muscle_noise_is_seen_where_it_is(data: Path) -> None:

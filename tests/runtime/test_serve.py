@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -154,6 +154,91 @@ def test_broken_http_is_answered_once_and_as_a_problem(
     assert json.loads(received.partition(b"\r\n\r\n")[2])["status"] == status
 
 
+def request(body: bytes, *, target: str = "/predict?fs=360", more: str = "") -> bytes:
+    return (f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            f"{more}Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def answer(link: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Status and fields of one answer; the connection stays open."""
+    with link.makefile("rb") as octets:
+        status = int(octets.readline().split()[1])
+        fields = dict(line.decode().rstrip().lower().split(": ", 1)
+                      for line in iter(octets.readline, b"\r\n"))
+        body = json.loads(octets.read(int(fields["content-length"])))
+    return status, body
+
+
+GOOD = request(SIGNAL[:FS].astype("<f4").tobytes())
+
+
+def test_a_request_in_pieces_is_answered_once(server: Server) -> None:
+    whole = exchange(server, GOOD)
+    for cut in (5, 30, len(GOOD) - 1440, len(GOOD) - 7):
+        with socket.create_connection(("127.0.0.1", server.port), 10) as link:
+            link.sendall(GOOD[:cut])
+            time.sleep(0.05)
+            link.sendall(GOOD[cut:])
+            status, fields = answer(link)
+            assert status == 200
+            assert fields["beats"] == json.loads(whole.partition(b"\r\n\r\n")[2])["beats"]
+
+
+def test_requests_sent_without_waiting_are_answered_in_turn(server: Server) -> None:
+    received = exchange(server, GOOD + request(b"abc") + GOOD)
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400", b"200"]
+
+
+def test_a_connection_serves_any_sequence(server: Server) -> None:
+    alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    long = request(SIGNAL.astype("<f4").tobytes() * 4)  # for the thread
+    larger = request(SIGNAL.astype("<f4").tobytes() * 8)  # for gunicorn's own way
+    strange = request(SIGNAL[:FS].astype("<f4").tobytes(), more="X_Y: z\r\nCookie: a=b\r\n")
+    with socket.create_connection(("127.0.0.1", server.port), 10) as link:
+        for octets, status in 2 * ((GOOD, 200), (alive, 200), (GOOD, 200), (long, 200),
+                                   (request(b"abc"), 400), (GOOD, 200), (larger, 200),
+                                   (long, 200), (strange, 200), (GOOD, 200)):
+            link.sendall(octets)
+            assert answer(link)[0] == status
+
+
+@pytest.mark.parametrize("head", [
+    "POST /predict?fs=360&fs=250 HTTP/1.1\r\nHost: x\r\n",
+    "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+    "POST /predict?fs=%33%36%30 HTTP/1.1\r\nHost: x\r\nX-A: \u00e9\r\n",
+    "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"])
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_what_is_not_plain_is_answered_as_well_and_as_soon(
+        server: Server, head: str, pause: float) -> None:
+    head += "Content-Type: application/octet-stream\r\nContent-Length: 1440\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), 5) as link:
+        link.sendall(head.encode("latin-1"))
+        time.sleep(pause)
+        link.sendall(bytes(1440))
+        received = link.recv(1 << 16).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert (received or link.recv(1 << 16)).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_is_refused_is_heard_out_and_may_ask_again(server: Server) -> None:
+    # Sixteen times as much as the two workers let wait.
+    slow = request(np.tile(SIGNAL, 4).astype("<f4").tobytes(), target="/predict?fs=100")
+    links = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(64)]
+    try:
+        for link in links:
+            link.sendall(slow)
+        statuses = [answer(link)[0] for link in links]
+        assert set(statuses) == {200, 503}
+        until = time.monotonic() + 10
+        for link in links:
+            link.sendall(GOOD)
+            while (status := answer(link)[0]) == 503 and time.monotonic() < until:
+                link.sendall(GOOD)
+            assert status == 200
+    finally:
+        for link in links:
+            link.close()
+
+
 def test_a_body_that_is_too_large_is_heard_out(server: Server) -> None:
     with pytest.raises(HTTPError) as raised:
         urlopen(f"{server.url}/predict?fs=360", b"\0" * (40 << 20), timeout=20)
@@ -208,6 +293,15 @@ def test_sigterm_is_not_ready_then_drain_then_a_clean_end(tmp_path: Path) -> Non
         assert "terminate called" not in server.log.read_text()
         requests = [line for line in server.lines() if line["event"] == "request"]
         assert all(re.fullmatch(r"[0-9a-f]{32}", str(line["id"])) for line in requests)
+
+
+def test_what_the_short_way_leaves_out_sends_all_the_long_way(tmp_path: Path) -> None:
+    accessed = tmp_path / "access"
+    with run(tmp_path, GUNICORN_CMD_ARGS=f"--access-logfile {accessed}") as server:
+        with Client(server.url) as client:
+            assert client.predict(SIGNAL, FS)["beats"]
+            assert client.push(SIGNAL, FS)["beats"]
+        assert sum("POST /" in line for line in accessed.read_text().splitlines()) == 2
 
 
 @linux

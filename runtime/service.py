@@ -1,0 +1,118 @@
+"""What ``/predict`` and ``/stream`` answer, whoever carried the request.
+
+`runtime.app` carries requests through Flask, `runtime.direct` past it; both ask here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from runtime.errors import InputError, StaleTokenError
+from runtime.inference import Detector, Result
+from runtime.metrics import Metrics
+from runtime.quality import assess
+from runtime.stream import Stream, check_signal
+from runtime.wire import (
+    Chunk,
+    Window,
+    at_row,
+    beat_fields,
+    encode_token,
+    quality_fields,
+    result_fields,
+    rhythm_fields,
+)
+
+# What every answer carries.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+                               "form-action 'none'",
+}
+REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # what is taken over from a client
+
+Fields = dict[str, Any]
+
+
+class Service:
+    """The detector behind the two routes that carry signal. Safe to use from threads."""
+
+    def __init__(self, model: Detector, metrics: Metrics):
+        self.model, self._metrics = model, metrics
+
+    def predict(self, windows: Sequence[Window]) -> list[Fields]:
+        """Label the windows of any number of requests, those of one length and rate as one batch.
+
+        Raises
+        ------
+        InputError
+            One of them cannot be used; none is answered.
+        """
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for i, window in enumerate(windows):
+            key: tuple[object, ...] = window.fs, window.units, window.signal.shape
+            groups.setdefault(key if window.signal.ndim == 1 else (i,), []).append(i)
+        found: dict[int, list[Result]] = {}
+        for members in groups.values():
+            window = windows[members[0]]
+            signal = (window.signal if len(members) == 1
+                      else np.stack([windows[i].signal for i in members]))
+            result = self.model.predict(signal, window.fs, units=window.units, events=True)
+            results = result if isinstance(result, list) else [result]
+            if len(members) == 1:
+                found[members[0]] = results
+            else:
+                found |= {i: [one] for i, one in zip(members, results, strict=True)}
+        everyone = [one for results in found.values() for one in results]
+        self._metrics.windows([one.label for one in everyone])
+        self._metrics.beats([beat.label for one in everyone for beat in one.beats])
+        return [{"results": [result_fields(one) for one in found[i]]} if window.signal.ndim == 2
+                else result_fields(found[i][0]) for i, window in enumerate(windows)]
+
+    def stream(self, requests: Sequence[tuple[list[Chunk], bool]]) -> list[Fields]:
+        """Take the chunks of any number of requests, each with one or many, as one batch.
+
+        Raises
+        ------
+        InputError
+            One of them cannot be used; none is taken.
+        """
+        streams, signals = [], []
+        for chunks, many in requests:
+            for i, chunk in enumerate(chunks):
+                try:
+                    streams.append(self._stream(chunk))
+                    signals.append(check_signal(chunk.signal, units=chunk.units, dimensions=(1,)))
+                except InputError as error:
+                    raise at_row(error, i, many) from None
+        found = self.model.push(streams, signals)
+        answers = []
+        for chunk, live, signal, beats in zip((chunk for chunks, _ in requests for chunk in chunks),
+                                              streams, signals, found, strict=True):
+            last = live.finish() if chunk.end else []
+            answers.append({
+                "beats": [beat_fields(beat) for beat in beats + last],
+                "carry": None if chunk.end else encode_token(live.save()),
+                "decided": round(live.decided, 4), "seconds": round(live.seconds, 4),
+                "quality": quality_fields(assess(signal, live.fs) if len(signal) else None),
+                **rhythm_fields(live.rhythm, live.events()),
+            })
+        self._metrics.beats([beat["label"] for answer in answers for beat in answer["beats"]])
+        each = iter(answers)
+        return [{"results": [next(each) for _ in chunks]} if many else next(each)
+                for chunks, many in requests]
+
+    def _stream(self, chunk: Chunk) -> Stream:
+        if chunk.token is None:
+            # read_chunks asks for a rate where there is no token
+            return self.model.stream(chunk.fs, events=True)  # type: ignore[arg-type]
+        live = self.model.resume(chunk.token)
+        if chunk.fs is not None and not abs(chunk.fs - live.fs) <= 0.01:
+            raise StaleTokenError(f"fs is {chunk.fs:g} Hz but the stream was started at "
+                                  f"{live.fs:g} Hz; a stream keeps its rate.")
+        return live

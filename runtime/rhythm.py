@@ -73,6 +73,7 @@ class RhythmPolicy:
     af_least_s : shorter episodes are not reported
     vf_change : chance in a second that fibrillation begins where it was not, or ends
     vf_weight : of a window's log-odds; five windows see each second, so a fifth
+    vf_doubt : taken off a window's log-odds, for the model was fitted on even odds
     vf_on, vf_off : log-odds of fibrillation, after all windows so far, at which it begins
         and ends
     vf_least_s : shorter episodes are not reported
@@ -90,11 +91,12 @@ class RhythmPolicy:
     vt_rate: float = 100.0
     pattern_beats: int = 3
     least_confidence: float = 0.7
-    af_on: float = 0.0
+    af_on: float = 1.0
     af_off: float = -1.0
     af_least_s: float = 30.0
     vf_change: float = 0.005
     vf_weight: float = 0.2
+    vf_doubt: float = 0.5
     vf_on: float = 0.0
     vf_off: float = 0.0
     vf_least_s: float = 3.0
@@ -185,7 +187,8 @@ class Rhythm:
             signal.high if signal.taken >= FS else 0.0, *signal.newest, self._flaw, self._odds,
             run.label, run.count, *_split(run.start - at), *_split(run.end - at), run.scores,
             pattern.gap, pattern.count, *_split(pattern.start - at), *_split(pattern.end - at),
-            pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power]
+            pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power,
+            self._atrial.fresh]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
@@ -242,7 +245,7 @@ class Rhythm:
 
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
-         scores, gap, times, n, o, p, q, total, others, last, since, power) = head
+         scores, gap, times, n, o, p, q, total, others, last, since, power, fresh) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -252,6 +255,7 @@ class Rhythm:
             signal.low, signal.high = low, high
         signal.newest, self._flaw = (odds, noise), int(flaw)
         self._odds, self._atrial.since, self._atrial.power = sustained, int(since), power
+        self._atrial.fresh = bool(fresh)
         self._run = _Run(int(label), int(count), at + _joined(i, j), at + _joined(k, m), scores)
         self._pattern = _Pattern(int(gap), int(times), at + _joined(n, o), at + _joined(p, q),
                                  total, int(others), last)
@@ -296,7 +300,7 @@ class Rhythm:
         for beat in beats:
             self._beat(beat)
         if (end - self._clear >= self.policy.asystole_s * FS and "asystole" not in self._open
-                and not (readable and odds > 0)):  # else it may soon be fibrillation
+                and not (readable and odds > self.policy.vf_doubt)):  # then it is VF, or soon
             self._begin("asystole", self._clear, 1.0)
 
     def _gap(self, start: int, end: int) -> None:
@@ -415,14 +419,14 @@ class Rhythm:
         if features is None:
             return
         odds = float(waveform.models()["atrial"].log_odds(np.array([features]))[0])
-        middle = self._atrial.middle  # the moment that the intervals speak of
+        start, self._atrial.fresh = self._atrial.start, False
         if AF in self._open:
             self._open[AF].add(_probability(odds))
             if odds < self.policy.af_off:
-                self._end_atrial(middle)
+                self._end_atrial(self._atrial.middle)
         elif odds >= self.policy.af_on:
             # Quietly: it is told once it has lasted.
-            self._open[AF] = _Open(middle, _probability(odds), 1, False)
+            self._open[AF] = _Open(start, _probability(odds), 1, False)
         if AF in self._open:
             self._tell(AF, now, self.policy.af_least_s)
 
@@ -502,7 +506,9 @@ def sustained(before: float, odds: float | None, policy: RhythmPolicy) -> float:
     """
     share = policy.vf_change + (1 - 2 * policy.vf_change) * _probability(before)
     result = math.log(share / (1 - share))
-    return result if odds is None else result + policy.vf_weight * min(max(odds, -6.0), 6.0)
+    if odds is None:
+        return result
+    return result + policy.vf_weight * (min(max(odds, -6.0), 6.0) - policy.vf_doubt)
 
 
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
@@ -550,7 +556,7 @@ def closed(events: Iterable[Event]) -> list[Event]:
 _S, _V = CLASSES.index("S"), CLASSES.index("V")
 _DOUBTFUL, _UNREADABLE, _NOISE = int(DOUBTFUL), int(UNREADABLE), int(Flaw.NOISE)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (32, 1, 1, 2, 4, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+_WIDTHS = (33, 1, 1, 2, 4, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:
@@ -660,6 +666,7 @@ class Atria:
     def __init__(self) -> None:
         self.intervals: list[tuple[int, int]] = []  # RR, and the sample where it ends
         self.since = 0  # intervals since the last verdict
+        self.fresh = True  # no earlier verdict spoke of any of them
         self.wave = np.zeros(len(P_WAVE), dtype=np.float32)  # the mean over beats, mV
         self.power = 0.0  # the mean power of single ones, mV²
 
@@ -667,6 +674,12 @@ class Atria:
     def middle(self) -> int:
         """Sample that the intervals speak of."""
         return self.intervals[len(self.intervals) // 2][1]
+
+    @property
+    def start(self) -> int:
+        """Sample where fibrillation that they tell begins: the first of all, else the middle."""
+        interval, mark = self.intervals[0]
+        return max(0, mark - interval) if self.fresh else self.middle
 
     def add(self, interval: int, now: int, before: NDArray[np.float32] | None
             ) -> tuple[float, float, float] | None:
@@ -677,14 +690,14 @@ class Atria:
         features : `ATRIAL_FEATURES`, each `ATRIAL_EVERY` intervals; else None
         """
         if self.intervals and now - self.intervals[-1][1] > _P_LONGEST:
-            self.intervals = []
+            self.intervals, self.fresh = [], True
         self.intervals.append((interval, now))
         del self.intervals[:-ATRIAL_INTERVALS]
         if before is not None:
             wave = _DETREND @ before
-            self.wave += ((wave - self.wave) / P_BEATS).astype(np.float32)
-            power = self.power + (float(np.mean(wave * wave)) - self.power) / P_BEATS
-            self.power = float(np.float32(power))  # as it is saved
+            self.wave += (wave - self.wave) / P_BEATS  # in float32, as it is saved
+            power = self.power + (float(wave @ wave) / len(wave) - self.power) / P_BEATS
+            self.power = float(np.float32(power))  # the same
         self.since += 1
         if len(self.intervals) < ATRIAL_INTERVALS or self.since < ATRIAL_EVERY:
             return None

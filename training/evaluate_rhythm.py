@@ -133,11 +133,12 @@ def measure_fibrillation(detector: Detector, folder: Path, patients: Sequence[st
     """Windows of five seconds, one each second, wholly inside or outside marked fibrillation.
 
     A window is called fibrillation where an event covers at least half of it; by itself, where
-    its own log-odds are above 0. Ways: all windows; those that touch nothing the reference calls
-    unreadable; of these, those the runtime can read.
+    its own log-odds are above the policy's doubt. Ways: all windows; those that touch nothing
+    the reference calls unreadable; of these, those the runtime can read.
     """
     from runtime import records
 
+    doubt = rhythm.RhythmPolicy().vf_doubt
     rows, misses = {}, []
     total: dict[str, NDArray[np.int64]] = {}
     for name in patients:
@@ -153,7 +154,7 @@ def measure_fibrillation(detector: Detector, folder: Path, patients: Sequence[st
         counts = {"all windows": fit_rhythm.four(truth, called, truth >= 0),
                   "not marked unreadable": fit_rhythm.four(truth, called, marked),
                   "readable windows": fit_rhythm.four(truth, called, marked & kept),
-                  "readable windows, each by itself": fit_rhythm.four(truth, odds >= 0,
+                  "readable windows, each by itself": fit_rhythm.four(truth, odds >= doubt,
                                                                       marked & kept)}
         total = {way: total.get(way, 0) + count for way, count in counts.items()}
         rows[name] = {"windows": dict(zip(("TP", "FN", "FP", "TN"),

@@ -376,7 +376,8 @@ def followed(folder: Path, data: Windows, patients: Sequence[str]
             states.append(lasts)
         later = np.array(states[rhythm.FIBRILLATION_LAG:]
                          + states[-1:] * rhythm.FIBRILLATION_LAG)
-        alone = np.array([own.get(second, -1.0) >= 0 for second in range(len(truth))])
+        alone = np.array([own.get(second, -np.inf) >= policy.vf_doubt
+                          for second in range(len(truth))])
         counts["alone"][name], counts["followed"][name] = (
             four(truth, called, truth >= 0) for called in (alone, later))
     return counts

@@ -159,7 +159,7 @@ def test_intervals_without_order_or_p_wave_are_atrial_fibrillation_and_others_ar
 
 def test_fibrillation_outlives_doubtful_windows_and_unreadable_ones() -> None:
     policy, odds, followed = RhythmPolicy(), RESTING, []
-    for window in [-3.0] * 10 + [2.0] * 20 + [-1.0] * 2 + [None] * 20 + [-3.0] * 20:
+    for window in [-3.0] * 10 + [4.0] * 20 + [-1.0] * 2 + [None] * 20 + [-3.0] * 20:
         odds = sustained(odds, window, policy)
         followed.append(odds >= policy.vf_on)
     assert not any(followed[:12])

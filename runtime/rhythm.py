@@ -8,8 +8,10 @@ is bad (`runtime.quality`) beats and their absence count for nothing. Limits are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +21,12 @@ from runtime.beats import CLASSES, Beat
 from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of
 
 FS = 360  # Hz, of the signal that `Rhythm.push` takes
-LARGEST_SAVED = 600  # numbers in a saved state, 2.4 kB: real ones have 400 to 500
-ATRIAL_INTERVALS = 32  # intervals that atrial fibrillation is told from
+LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 450 to 600
+ATRIAL_INTERVALS = 48  # intervals that atrial fibrillation is told from
+ATRIAL_EVERY = 8  # intervals from one verdict on atrial fibrillation to the next
+ATRIAL_FEATURES = ("conditional entropy", "scatter", "P wave")
+RESTING = -5.0  # log-odds of fibrillation where nothing is known yet
+FIBRILLATION_LAG = 2  # s; what five-second windows tell together, they tell so much later
 VF, VT, AF = "ventricular_fibrillation", "ventricular_tachycardia", "atrial_fibrillation"
 # From the gravest to the mildest; a rhythm is named after the gravest event that lasts.
 KINDS = (VF, "asystole", VT, "ventricular_run", "pause", AF, "supraventricular_run",
@@ -65,8 +71,11 @@ class RhythmPolicy:
     least_confidence : mean score of its beats below which no run or pattern begins
     af_on, af_off : log-odds of irregularity at which atrial fibrillation begins and ends
     af_least_s : shorter episodes are not reported
-    vf_on, vf_off : mean log-odds of fibrillation at which it begins and ends
-    vf_seconds : windows, one each second, in that mean
+    vf_change : chance in a second that fibrillation begins where it was not, or ends
+    vf_weight : of a window's log-odds; five windows see each second, so a fifth
+    vf_doubt : taken off a window's log-odds, for the model was fitted on even odds
+    vf_on, vf_off : log-odds of fibrillation, after all windows so far, at which it begins
+        and ends
     vf_least_s : shorter episodes are not reported
     hold_s : so long an episode outlives signal that cannot be read
     """
@@ -82,12 +91,14 @@ class RhythmPolicy:
     vt_rate: float = 100.0
     pattern_beats: int = 3
     least_confidence: float = 0.7
-    af_on: float = 0.0
-    af_off: float = -2.0
+    af_on: float = 1.0
+    af_off: float = -1.0
     af_least_s: float = 30.0
-    vf_on: float = 1.5
+    vf_change: float = 0.005
+    vf_weight: float = 0.2
+    vf_doubt: float = 0.5
+    vf_on: float = 0.0
     vf_off: float = 0.0
-    vf_seconds: int = 5
     vf_least_s: float = 3.0
     hold_s: float = 30.0
 
@@ -112,12 +123,11 @@ class Rhythm:
         self._clear = 0  # since this sample there was neither a beat nor a flaw
         self._seen = 0  # the last beat's sample, whatever followed
         self._intervals: list[int] = []  # the last RR intervals without a gap
-        self._normal: list[int] = []  # the last RR intervals between N or S beats
-        self._marks: list[int] = []  # where each of these ends
+        self._atrial = Atria()
         self._run = _Run()
         self._pattern = _Pattern()
-        self._odds: list[float] = []  # of fibrillation, the last readable windows
-        self._flaw = Flaw.NONE
+        self._odds = RESTING  # log-odds of fibrillation, after all windows so far
+        self._flaw = 0  # bits of `Flaw`
 
     @property
     def heart_rate(self) -> float | None:
@@ -129,12 +139,12 @@ class Rhythm:
     def rhythm(self) -> str:
         """The gravest event that lasts; else ``unreadable`` or ``regular``."""
         lasting = [kind for kind in KINDS if kind in self._open]
-        return lasting[0] if lasting else "unreadable" if self._flaw & DOUBTFUL else "regular"
+        return lasting[0] if lasting else "unreadable" if self._flaw & _DOUBTFUL else "regular"
 
     @property
     def flaws(self) -> Flaw:
         """What is wrong with the newest second that was judged."""
-        return self._flaw
+        return Flaw(self._flaw)
 
     def push(self, beats: Iterable[Beat], signal: NDArray[np.float32], decided: float
              ) -> list[Event]:
@@ -174,17 +184,19 @@ class Rhythm:
         head = [
             *divmod(self._second, _SPLIT), *_split(signal.taken - at), *_split(self._clear - at),
             *_split(self._seen - at), signal.low if signal.taken >= FS else 0.0,
-            signal.high if signal.taken >= FS else 0.0, *signal.newest, int(self._flaw),
+            signal.high if signal.taken >= FS else 0.0, *signal.newest, self._flaw, self._odds,
             run.label, run.count, *_split(run.start - at), *_split(run.end - at), run.scores,
             pattern.gap, pattern.count, *_split(pattern.start - at), *_split(pattern.end - at),
-            pattern.scores, pattern.others, pattern.last]
+            pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power,
+            self._atrial.fresh]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
             [(*_split(beat.sample - at), beat.label, beat.score)
              for beat in (*self._waiting, *([last] if last else []))],
-            [[bool(last)]], [[v] for v in self._intervals], [[v] for v in self._normal],
-            [_split(v - at) for v in self._marks], [[v] for v in self._odds],
+            [[bool(last)]], [[v] for v in self._intervals],
+            [(interval, mark - at) for interval, mark in self._atrial.intervals],
+            [[v] for v in self._atrial.wave.tolist()],
             [(KINDS.index(kind), *_split(o.start - at), o.total, o.count, o.told,
               *_split(o.last - at)) for kind, o in self._open.items()])
         return np.array([*(len(row) for row in rows),
@@ -215,16 +227,16 @@ class Rhythm:
             if last[0][0]:
                 rhythm._last = found.pop()
             rhythm._waiting = found
-            intervals, normal, marks, odds, lasting = rest
-            rhythm._intervals, rhythm._normal = ([max(1, int(v)) for v, in row]
-                                                 for row in (intervals, normal))
-            rhythm._marks = [at + _joined(*row) for row in marks]
-            rhythm._odds = [v for v, in odds]
+            intervals, normal, wave, lasting = rest
+            rhythm._intervals = [max(1, int(v)) for v, in intervals]
+            rhythm._atrial.intervals = [(max(1, int(v)), at + int(mark)) for v, mark in normal]
+            rhythm._atrial.wave = np.array(wave, dtype=np.float32).reshape(-1)
             rhythm._open = {KINDS[int(kind)]: _Open(at + _joined(a, b), total, int(count),
                                                     bool(told), at + _joined(c, d))
                             for kind, a, b, total, count, told, c, d in lasting}
             signal = rhythm._signal
             signal.slow = np.array(slow, dtype=np.float32).reshape(-1)
+            signal.base = max(0, rhythm._second - waveform.WINDOW_S // 2)
             signal.flaws, signal.windows = [int(v) for v, in flaws], [(a, b) for a, b in windows]
             rhythm._check()
         except (IndexError, TypeError, ValueError, OverflowError) as error:
@@ -232,8 +244,8 @@ class Rhythm:
         return rhythm
 
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
-        (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, label, count, i, j, k, m, scores,
-         gap, times, n, o, p, q, total, others, last) = head
+        (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
+         scores, gap, times, n, o, p, q, total, others, last, since, power, fresh) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -241,7 +253,9 @@ class Rhythm:
                                                  for pair in ((c, d), (e, f), (g, h)))
         if signal.taken >= FS:
             signal.low, signal.high = low, high
-        signal.newest, self._flaw = (odds, noise), Flaw(int(flaw))
+        signal.newest, self._flaw = (odds, noise), int(flaw)
+        self._odds, self._atrial.since, self._atrial.power = sustained, int(since), power
+        self._atrial.fresh = bool(fresh)
         self._run = _Run(int(label), int(count), at + _joined(i, j), at + _joined(k, m), scores)
         self._pattern = _Pattern(int(gap), int(times), at + _joined(n, o), at + _joined(p, q),
                                  total, int(others), last)
@@ -253,16 +267,18 @@ class Rhythm:
     def _check(self) -> None:
         """Refuse a state that `save` cannot have given."""
         signal = self._signal
-        whole, base = signal.taken // FS, max(0, self._second - waveform.WINDOW_S // 2)
+        whole, base = signal.taken // FS, signal.base
         if not (
             0 <= self._second <= whole + 1
             and len(signal.flaws) == whole - base
             and len(signal.windows) == max(0, whole - base - waveform.WINDOW_S + 1)
-            and len(signal.slow) == min(whole, waveform.WINDOW_S - 1) * waveform.RATE
+            and len(signal.slow) == (whole - base) * waveform.RATE
             and all(0 <= flaw < 64 for flaw in signal.flaws)
             and all(0 <= beat.label < len(CLASSES) for beat in self._waiting)
-            and len(self._normal) == len(self._marks) <= ATRIAL_INTERVALS
-            and min(self._run.count, self._pattern.count, self._pattern.gap) >= 0
+            and len(self._atrial.intervals) <= ATRIAL_INTERVALS
+            and len(self._atrial.wave) == len(_DETREND)
+            and min(self._run.count, self._pattern.count, self._pattern.gap,
+                    self._atrial.power) >= 0
         ):
             raise ValueError("sizes do not fit")
 
@@ -271,17 +287,20 @@ class Rhythm:
         start, end = self._second * FS, (self._second + 1) * FS
         self._second += 1
         if noise >= self.quality.noise:
-            flaws |= Flaw.NOISE
-        self._flaw = Flaw(flaws)
+            flaws |= _NOISE
+        self._flaw = flaws
         self._fibrillation(start, odds if readable else None)
-        beats = [beat for beat in self._waiting if beat.sample < end]
-        self._waiting = self._waiting[len(beats):]
-        if flaws & DOUBTFUL or VF in self._open:
+        beats = []
+        if self._waiting and self._waiting[0].sample < end:
+            beats = [beat for beat in self._waiting if beat.sample < end]
+            self._waiting = self._waiting[len(beats):]
+        if flaws & _DOUBTFUL or VF in self._open:
             self._gap(start, end)
             return
         for beat in beats:
             self._beat(beat)
-        if end - self._clear >= self.policy.asystole_s * FS and "asystole" not in self._open:
+        if (end - self._clear >= self.policy.asystole_s * FS and "asystole" not in self._open
+                and not (readable and odds > self.policy.vf_doubt)):  # then it is VF, or soon
             self._begin("asystole", self._clear, 1.0)
 
     def _gap(self, start: int, end: int) -> None:
@@ -310,7 +329,7 @@ class Rhythm:
             self._intervals = [*self._intervals, interval][-max(policy.fast_beats, 8):]
             self._rate(beat.sample)
             if previous.normal and beat.normal:
-                self._atrial(interval, beat.sample)
+                self._follow_atria(interval, beat.sample)
         self._extend_run(beat)
         self._extend_pattern(beat)
 
@@ -394,21 +413,20 @@ class Rhythm:
             if kind in self._open:
                 self._close(kind, pattern.end)
 
-    def _atrial(self, interval: int, now: int) -> None:
-        """Atrial fibrillation: intervals between N or S beats that follow no order."""
-        self._normal = [*self._normal, interval][-ATRIAL_INTERVALS:]
-        self._marks = [*self._marks, now][-ATRIAL_INTERVALS:]
-        if len(self._normal) < ATRIAL_INTERVALS:
+    def _follow_atria(self, interval: int, now: int) -> None:
+        """Atrial fibrillation: intervals between N or S beats that follow no order, no P wave."""
+        features = self._atrial.add(interval, now, self._signal.before(now))
+        if features is None:
             return
-        odds = atrial_odds(self._normal)
-        middle = self._marks[ATRIAL_INTERVALS // 2]  # the moment that the intervals speak of
+        odds = float(waveform.models()["atrial"].log_odds(np.array([features]))[0])
+        start, self._atrial.fresh = self._atrial.start, False
         if AF in self._open:
             self._open[AF].add(_probability(odds))
             if odds < self.policy.af_off:
-                self._end_atrial(middle)
+                self._end_atrial(self._atrial.middle)
         elif odds >= self.policy.af_on:
             # Quietly: it is told once it has lasted.
-            self._open[AF] = _Open(middle, _probability(odds), 1, False)
+            self._open[AF] = _Open(start, _probability(odds), 1, False)
         if AF in self._open:
             self._tell(AF, now, self.policy.af_least_s)
 
@@ -418,22 +436,21 @@ class Rhythm:
     def _fibrillation(self, start: int, odds: float | None) -> None:
         """Ventricular fibrillation or flutter, on the signal alone; None: unreadable."""
         policy = self.policy
+        # In float32, as it is saved.
+        self._odds = float(np.float32(sustained(self._odds, odds, policy)))
         if odds is None:
             if VF in self._open and start - self._open[VF].last > policy.hold_s * FS:
                 self._close(VF, self._open[VF].last)
+                self._odds = RESTING
             return
-        limit = waveform.LARGEST
-        self._odds = [*self._odds, float(np.clip(odds, -limit, limit))][-policy.vf_seconds:]
-        mean = sum(self._odds) / len(self._odds)
+        moment = max(0, start - FIBRILLATION_LAG * FS)
         if VF in self._open:
-            self._open[VF].add(_probability(mean))
+            self._open[VF].add(_probability(self._odds))
             self._open[VF].last = start + FS
-            if mean < policy.vf_off:
-                self._close(VF, start)
-        elif mean >= policy.vf_on:
-            back = sum(value > 0 for value in self._odds) - 1
-            self._open[VF] = _Open(max(0, start - back * FS), _probability(mean), 1, False,
-                                   start + FS)
+            if self._odds < policy.vf_off:
+                self._close(VF, moment)
+        elif self._odds >= policy.vf_on:
+            self._open[VF] = _Open(moment, _probability(self._odds), 1, False, start + FS)
         if VF in self._open:
             self._tell(VF, start + FS, policy.vf_least_s)
 
@@ -464,14 +481,14 @@ class Rhythm:
     def _rule(self, kind: str) -> str:
         p = self.policy
         return {
-            VF: f"signal looks like fibrillation or flutter, mean log-odds of {p.vf_seconds} "
-                f"windows at least {p.vf_on:g}",
+            VF: "signal looks like fibrillation or flutter, log-odds over all windows at least "
+                f"{p.vf_on:g}",
             "asystole": f"no beat for {p.asystole_s:g} s in readable signal",
             VT: f"{p.run_beats} or more V beats in a row at {p.vt_rate:g}/min or more",
             "ventricular_run": f"{p.run_beats} or more V beats in a row below {p.vt_rate:g}/min",
             "pause": f"{p.pause_s:g} s or more between two beats",
-            AF: f"{ATRIAL_INTERVALS} intervals without order, log-odds at least {p.af_on:g}, "
-                f"for {p.af_least_s:g} s",
+            AF: f"{ATRIAL_INTERVALS} intervals without order or P wave, log-odds at least "
+                f"{p.af_on:g}, for {p.af_least_s:g} s",
             "supraventricular_run": f"{p.run_beats} or more S beats in a row",
             "tachycardia": f"mean of {p.fast_beats} intervals above {p.fast:g}/min",
             "bradycardia": f"mean of {p.slow_beats} intervals below {p.slow:g}/min",
@@ -481,31 +498,53 @@ class Rhythm:
         }[kind]
 
 
-def atrial_odds(intervals: Sequence[int]) -> float:
-    """Log-odds that RR intervals come from atrial fibrillation.
+def sustained(before: float, odds: float | None, policy: RhythmPolicy) -> float:
+    """Log-odds of fibrillation after one more second.
 
-    Two features: the share of pairs that differ by more than 5 % of the median, and how much
-    rarer it is that two successive intervals both find a match (within 8 %) than that one does:
-    the conditional entropy of Lake and Moorman (Am J Physiol 300, 2011), near 0 for any order.
+    A rhythm of two states that changes seldom (a hidden Markov model's forward pass): a second
+    may change it, then the window's own log-odds count, where it could be read (else None).
+    """
+    share = policy.vf_change + (1 - 2 * policy.vf_change) * _probability(before)
+    result = math.log(share / (1 - share))
+    if odds is None:
+        return result
+    return result + policy.vf_weight * (min(max(odds, -6.0), 6.0) - policy.vf_doubt)
+
+
+def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
+    """How far RR intervals are from any order: two features.
+
+    How much rarer it is that two successive intervals both find a match (within 8 % of the
+    median) than that one does: the conditional entropy of Lake and Moorman (Am J Physiol 300,
+    2011), near 0 for any order. How many cells of 4 % the pairs of successive differences
+    fill, after Lian et al. (Am J Cardiol 107, 2011), as a share of the pairs.
 
     Parameters
     ----------
     intervals : RR intervals between beats that are not V, in any unit
     """
-    features = np.array([irregularity(intervals)])
-    return float(waveform.models()["atrial"].log_odds(features)[0])
-
-
-def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
-    """The two features of `atrial_odds`."""
-    values = np.asarray(intervals, dtype=np.float64)
+    values = np.asarray(intervals, dtype=np.float64) / max(float(np.median(intervals)), 1e-9)
     size = len(values)
-    apart = np.abs(values[:, None] - values) / max(float(np.median(values)), 1e-9)
-    match = apart < 0.08
-    single = (match.sum() - size) / (size * (size - 1))
-    double = ((match[1:, 1:] & match[:-1, :-1]).sum() - (size - 1)) / ((size - 1) * (size - 2))
-    return (float((apart > 0.05).sum() / (size * (size - 1))),
-            float(np.log((double + 0.005) / (single + 0.005))))
+    match = np.abs(values[:, None] - values) < 0.08
+    single = (np.count_nonzero(match) - size) / (size * (size - 1))
+    double = ((np.count_nonzero(match[1:, 1:] & match[:-1, :-1]) - (size - 1))
+              / ((size - 1) * (size - 2)))
+    cells = np.floor(np.diff(values) / 0.04).tolist()
+    return (math.log((double + 0.005) / (single + 0.005)),
+            len(set(pairwise(cells))) / (size - 2))
+
+
+def before(slow: NDArray[np.float32], sample: int) -> NDArray[np.float32] | None:
+    """What precedes a beat, where its P wave is sought; None where that is not at hand.
+
+    Parameters
+    ----------
+    slow : [samples], mV at `waveform.RATE`
+    sample : of the beat, at 360 Hz
+    """
+    at = sample * waveform.RATE // FS
+    first, last = at + P_WAVE.start, at + P_WAVE.stop
+    return slow[first:last] if first >= 0 and last <= len(slow) else None
 
 
 def closed(events: Iterable[Event]) -> list[Event]:
@@ -515,8 +554,9 @@ def closed(events: Iterable[Event]) -> list[Event]:
 
 
 _S, _V = CLASSES.index("S"), CLASSES.index("V")
+_DOUBTFUL, _UNREADABLE, _NOISE = int(DOUBTFUL), int(UNREADABLE), int(Flaw.NOISE)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (29, 1, 1, 2, 4, 1, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+_WIDTHS = (33, 1, 1, 2, 4, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:
@@ -541,7 +581,7 @@ def _unpack(state: NDArray[np.float32]) -> list[list[list[float]]]:
 
 
 def _probability(odds: float) -> float:
-    return float(1 / (1 + np.exp(-np.clip(odds, -50.0, 50.0))))
+    return 1 / (1 + math.exp(-min(max(odds, -50.0), 50.0)))
 
 
 @dataclass(frozen=True)
@@ -602,6 +642,70 @@ class _Pattern:
     last: float = 0.0
 
 
+P_WAVE = range(-18, -3)  # samples at `waveform.RATE` before an R peak: 300 to 50 ms
+P_BEATS = 24  # beats that the mean P wave remembers, half of those that the intervals see
+_P_LONGEST = 120 * FS  # samples; intervals further apart belong to no one window
+
+
+def _detrend() -> NDArray[np.float64]:
+    """What takes mean and slope off a P wave's samples."""
+    basis = np.stack([np.ones(len(P_WAVE)), np.arange(len(P_WAVE)) - (len(P_WAVE) - 1) / 2])
+    return np.eye(len(P_WAVE)) - basis.T @ np.linalg.inv(basis @ basis.T) @ basis
+
+
+_DETREND = _detrend()
+
+
+class Atria:
+    """The last intervals between N or S beats, and what precedes these beats.
+
+    Sinus beats have the same P wave before each; in atrial fibrillation nothing before the QRS
+    is the same, so little of its power is left in the mean over beats.
+    """
+
+    def __init__(self) -> None:
+        self.intervals: list[tuple[int, int]] = []  # RR, and the sample where it ends
+        self.since = 0  # intervals since the last verdict
+        self.fresh = True  # no earlier verdict spoke of any of them
+        self.wave = np.zeros(len(P_WAVE), dtype=np.float32)  # the mean over beats, mV
+        self.power = 0.0  # the mean power of single ones, mV²
+
+    @property
+    def middle(self) -> int:
+        """Sample that the intervals speak of."""
+        return self.intervals[len(self.intervals) // 2][1]
+
+    @property
+    def start(self) -> int:
+        """Sample where fibrillation that they tell begins: the first of all, else the middle."""
+        interval, mark = self.intervals[0]
+        return max(0, mark - interval) if self.fresh else self.middle
+
+    def add(self, interval: int, now: int, before: NDArray[np.float32] | None
+            ) -> tuple[float, float, float] | None:
+        """Take an interval and the samples before its beat (None where there are none).
+
+        Returns
+        -------
+        features : `ATRIAL_FEATURES`, each `ATRIAL_EVERY` intervals; else None
+        """
+        if self.intervals and now - self.intervals[-1][1] > _P_LONGEST:
+            self.intervals, self.fresh = [], True
+        self.intervals.append((interval, now))
+        del self.intervals[:-ATRIAL_INTERVALS]
+        if before is not None:
+            wave = _DETREND @ before
+            self.wave += (wave - self.wave) / P_BEATS  # in float32, as it is saved
+            power = self.power + (float(wave @ wave) / len(wave) - self.power) / P_BEATS
+            self.power = float(np.float32(power))  # the same
+        self.since += 1
+        if len(self.intervals) < ATRIAL_INTERVALS or self.since < ATRIAL_EVERY:
+            return None
+        self.since = 0
+        kept = float(np.mean(self.wave.astype(np.float64)**2)) / (self.power + 1e-5)
+        return *irregularity([value for value, _ in self.intervals]), math.log(kept + 0.01)
+
+
 _UNKNOWN = -100.0  # log-odds of what cannot be told, signal shorter than a window
 
 
@@ -612,10 +716,12 @@ class _Signal:
         self.policy = policy
         self.taken = 0  # samples
         self.pending = np.zeros(0, dtype=np.float32)  # short of a second
-        self.slow = np.zeros(0, dtype=np.float32)  # the last 4 s at `waveform.RATE`
         self.low, self.high = np.inf, -np.inf  # the signal's extremes so far, mV
-        # From two seconds before the next to be judged on: the flaws of each second, and the
-        # log-odds of fibrillation and noise of the window that starts there.
+        # From two seconds before the next to be judged on: the signal at `waveform.RATE`, the
+        # flaws of each second, and the log-odds of fibrillation and noise of the window that
+        # starts there.
+        self.base = 0  # that second
+        self.slow = np.zeros(0, dtype=np.float32)
         self.flaws: list[int] = []
         self.windows: list[tuple[float, float]] = []
         self.newest = (_UNKNOWN, _UNKNOWN)  # window
@@ -634,15 +740,19 @@ class _Signal:
         self.low, self.high = float(low[-1]), float(high[-1])
         self.flaws += flaws_of(rows, FS, self.policy, low, high).tolist()
         slow = rows.reshape(-1, FS // waveform.RATE).mean(axis=1)
+        known = len(self.windows) * waveform.RATE
         self.slow = np.concatenate([self.slow, slow])
-        pieces = waveform.windows(self.slow.astype(np.float64))
+        pieces = waveform.windows(self.slow[known:].astype(np.float64))
         if len(pieces):
             features = waveform.features(pieces)
             odds = [waveform.models()[name].log_odds(features).astype(np.float32).tolist()
                     for name in ("fibrillation", "noise")]
             self.windows += zip(*odds, strict=True)
             self.newest = self.windows[-1]
-        self.slow = self.slow[-(waveform.WINDOW_S - 1) * waveform.RATE:].copy()
+
+    def before(self, sample: int) -> NDArray[np.float32] | None:
+        """What precedes a beat of the second that is judged."""
+        return before(self.slow, sample - self.base * FS)
 
     def verdict(self, second: int) -> tuple[int, bool, float, float]:
         """Flaws of a second, whether the window around it is readable, and its log-odds.
@@ -652,8 +762,10 @@ class _Signal:
         """
         around = self.flaws[: waveform.WINDOW_S]
         flaws = self.flaws[min(second, waveform.WINDOW_S // 2)]
-        result = flaws, not any(flaw & UNREADABLE for flaw in around), *self.windows[0]
+        result = flaws, not any(flaw & _UNREADABLE for flaw in around), *self.windows[0]
         if second >= waveform.WINDOW_S // 2:
+            self.base += 1
+            self.slow = self.slow[waveform.RATE:]
             self.flaws.pop(0)
             self.windows.pop(0)
         return result
@@ -667,11 +779,11 @@ class _Signal:
                                    np.array([high])).tolist()
         elif len(self.pending):
             self.flaws.append(self.flaws[-1] if self.flaws else 0)
-        verdicts, base = [], max(0, second - waveform.WINDOW_S // 2)
+        verdicts, base = [], self.base
         for at in range(second, -(-self.taken // FS)):
             first = max(0, at - waveform.WINDOW_S // 2) - base
             around = self.flaws[first : first + waveform.WINDOW_S]
             window = self.windows[first] if first < len(self.windows) else self.newest
-            verdicts.append((self.flaws[at - base], not any(f & UNREADABLE for f in around),
+            verdicts.append((self.flaws[at - base], not any(f & _UNREADABLE for f in around),
                              *window))
         return verdicts

@@ -1,6 +1,6 @@
 """What five seconds of signal look like: fibrillation, noise, or neither.
 
-Two logistic models share one set of cheap features. No beat is needed, because where these
+Two small models share one set of cheap features. No beat is needed, because where these
 speak there is none to be trusted. Coefficients stand in ``rhythm.json`` with the recordings they
 come from; ``python -m training.fit_rhythm`` fits them.
 """
@@ -29,37 +29,41 @@ FEATURES = (*(f"power from {low:g} Hz" for low in BANDS[:-1]), "peak", "entropy"
 
 @dataclass(frozen=True)
 class Model:
-    """A logistic model of features, and of their squares where it has weights for them.
+    """A logistic model of features, or of what one hidden layer (tanh) makes of them.
 
     Attributes
     ----------
     mean, scale : float64 [features], what makes them comparable
-    weights : float64 [features] or [2 * features], then of the squares too
+    weights : float64 [features], or [hidden]
     bias : log-odds where all else is zero
+    hidden : float64 [features + 1, hidden], the last row its bias; None: logistic
     """
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     weights: NDArray[np.float64]
     bias: float
+    hidden: NDArray[np.float64] | None = None
 
     def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [windows]; above 0: more likely than not, at equal odds before."""
-        return np.asarray(self.expand(features) @ self.weights + self.bias)
+        values = self.comparable(features)
+        if self.hidden is not None:
+            values = np.tanh(values @ self.hidden[:-1] + self.hidden[-1])
+        return np.asarray(values @ self.weights + self.bias)
 
-    def expand(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Comparable features (and their squares), float64 [windows, weights]."""
-        scaled = np.clip((features - self.mean) / self.scale, -LARGEST, LARGEST)
-        squares = len(self.weights) > len(self.mean)
-        return np.concatenate([scaled, scaled**2], axis=1) if squares else scaled
+    def comparable(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Features at mean 0 and deviation 1, float64 [windows, features]."""
+        return np.clip((features - self.mean) / self.scale, -LARGEST, LARGEST)
 
 
 @cache
 def models() -> dict[str, Model]:
-    """The fitted models: ``fibrillation`` and ``noise`` of `FEATURES`, ``atrial`` of intervals."""
+    """The fitted models: ``fibrillation`` and ``noise`` of `FEATURES`, ``atrial`` of
+    `runtime.rhythm.ATRIAL_FEATURES`."""
     stored = json.loads(Path(__file__).with_name("rhythm.json").read_text())
     return {name: Model(np.array(fit["mean"]), np.array(fit["scale"]), np.array(fit["weights"]),
-                        fit["bias"])
+                        fit["bias"], np.array(fit["hidden"]) if fit["hidden"] else None)
             for name, fit in stored["models"].items()}
 
 
@@ -91,23 +95,28 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
     pieces : [windows, 300], mV at `RATE`
     """
     y = pieces - _moving_mean(pieces)
+    size = y.shape[1]
     deviation = y.std(axis=1, keepdims=True) + 1e-6
     z, slope = y / deviation, np.diff(y, axis=1)
     spread = slope.std(axis=1, keepdims=True) + 1e-6
-    near = np.abs(y) < 0.15 * np.percentile(np.abs(y), 98, axis=1, keepdims=True)
-    level = np.abs(slope) < 0.1 * np.percentile(np.abs(slope), 98, axis=1, keepdims=True)
+    square, steep = z * z, (slope / spread)**2
+    height, steps = np.abs(y), np.abs(slope)
+    # In float32, which sorts several times as fast; only ranks are taken from it.
+    ranked, ranked_steps = (np.sort(v.astype(np.float32), axis=1) for v in (height, steps))
+    near = height < 0.15 * ranked[:, [round(0.98 * (size - 1))]]
+    level = steps < 0.1 * ranked_steps[:, [round(0.98 * (size - 2))]]
     swing = np.ptp(y.reshape(len(y), WINDOW_S, RATE), axis=2)
-    leakage, period = _leakage(y, slope)
+    leakage, period = _leakage(y, height, steps)
     again = _autocorrelation(z)
-    top = np.sort(z**2, axis=1)[:, -y.shape[1] // 10:]
+    top = (ranked[:, -(size // 10):] / deviation)**2
     shape = (
-        np.log((z**4).mean(axis=1) + 1e-6), np.abs((z**3).mean(axis=1)),
-        np.log(((slope / spread)**4).mean(axis=1) + 1e-6), np.log(spread / deviation)[:, 0],
+        np.log((square * square).mean(axis=1) + 1e-6), np.abs((square * z).mean(axis=1)),
+        np.log((steep * steep).mean(axis=1) + 1e-6), np.log(spread / deviation)[:, 0],
         near.mean(axis=1), level.mean(axis=1), np.log(deviation)[:, 0], leakage, np.log(period),
         np.log((swing.max(axis=1) + 1e-3) / (swing.min(axis=1) + 1e-3)),
         again[:, 8:60].max(axis=1), again[:, 3:40].min(axis=1),
         (np.diff(np.signbit(y), axis=1) != 0).sum(axis=1) / WINDOW_S,
-        top.sum(axis=1) / y.shape[1])
+        top.sum(axis=1) / size)
     return np.concatenate([_spectrum(y), np.stack(shape, axis=1)], axis=1)
 
 
@@ -133,16 +142,25 @@ def _spectrum(y: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([bands, frequency[share.argmax(axis=1)], entropy, centroid, spread])
 
 
-def _leakage(y: NDArray[np.float64], slope: NDArray[np.float64]
+def _leakage(y: NDArray[np.float64], height: NDArray[np.float64], steps: NDArray[np.float64]
              ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Leakage and the half period in samples, each [windows]."""
-    half = np.pi * np.abs(y).sum(axis=1) / (np.abs(slope).sum(axis=1) + 1e-9)
+    """Leakage and the half period in samples, each [windows].
+
+    Parameters
+    ----------
+    height, steps : absolute values of ``y`` and of its differences
+    """
+    half = np.pi * height.sum(axis=1) / (steps.sum(axis=1) + 1e-9)
     half = np.clip(np.rint(half), 2, 120).astype(np.int64)
-    earlier = np.arange(y.shape[1]) - half[:, None]
-    shifted = np.take_along_axis(y, np.maximum(earlier, 0), axis=1)
-    kept = earlier >= 0
+    size = y.shape[1]
+    # Each row shifted by its own half period; what is shifted in from outside is zero.
+    padded = np.concatenate([np.zeros((len(y), 120)), y], axis=1)
+    shifted = np.take(padded.ravel(), (np.arange(len(y)) * (size + 120) + 120 - half)[:, None]
+                      + np.arange(size))
+    kept = np.arange(size) >= half[:, None]
     left = (np.abs(y + shifted) * kept).sum(axis=1)
-    return left / (((np.abs(y) + np.abs(shifted)) * kept).sum(axis=1) + 1e-9), half.astype(float)
+    return (left / (((height + np.abs(shifted)) * kept).sum(axis=1) + 1e-9),
+            half.astype(np.float64))
 
 
 def _autocorrelation(z: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,8 @@
 ``python -m training.evaluate_rhythm`` runs the exported model and `runtime.rhythm` over
 recordings that neither was designed on: DS2, the even-numbered patients of cudb, and the second
 half of nstdb's noises mixed into DS2. ``--design`` does the same on those they were designed on.
+Beside it stands what cross-validation over all patients of cudb gives, each judged by a model
+that saw nothing of them.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
-        folder = io.require_data(["mitdb", "cudb", "nstdb"])
+        folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
     except io.DataError as error:
         parser.exit(2, f"{error}\n")
     detector = Detector.load(args.artifacts, provider="cpu")
@@ -100,8 +102,9 @@ def evaluate(detector: Detector, folder: Path, *, design: bool = False
         "recordings": {"mitdb": names, "cudb": patients,
                        "nstdb": f"{'first' if design else 'second'} half"},
         "policy": {"rhythm": vars(rhythm.RhythmPolicy()), "quality": vars(quality.QualityPolicy())},
-        "fibrillation": fibrillation, "false alarms": false, "atrial fibrillation": atrial,
-        "ventricular runs": runs, "by the same rules": measure_kinds(records, heard, found),
+        "fibrillation": fibrillation, "cross-validated": cross_validate(folder),
+        "false alarms": false, "atrial fibrillation": atrial, "ventricular runs": runs,
+        "by the same rules": measure_kinds(records, heard, found),
         "clean": measure_clean(heard),
         "noise": measure_noise(detector, folder, records, design=design),
     }, misses
@@ -130,28 +133,46 @@ def measure_fibrillation(detector: Detector, folder: Path, patients: Sequence[st
                          ) -> tuple[dict[str, Any], list[Miss]]:
     """Windows of five seconds, one each second, wholly inside or outside marked fibrillation.
 
-    A window is called fibrillation where an event covers at least half of it.
+    A window is called fibrillation where an event covers at least half of it; by itself, where
+    its own log-odds are above the policy's doubt. Ways: all windows; those that touch nothing
+    the reference calls unreadable; of these, those the runtime can read.
     """
-    import wfdb
+    from runtime import records
 
+    doubt = rhythm.RhythmPolicy().vf_doubt
     rows, misses = {}, []
-    total = np.zeros((2, 4), dtype=np.int64)  # all, readable; of TP, FN, FP, TN
+    total: dict[str, NDArray[np.int64]] = {}
     for name in patients:
-        record = wfdb.rdrecord(str(folder / "cudb" / name))
-        heard = hear(detector, name, np.nan_to_num(record.p_signal[:, 0]), float(record.fs))
+        record = records.read(folder / "cudb" / name)
+        heard = hear(detector, name, record.signal, record.fs)
         kept = fit_rhythm.readable(heard.signal)
         truth = fit_rhythm.label_windows(
             len(kept), fit_rhythm.fibrillation(folder, "cudb", name))
+        marked = fit_rhythm.truth_of(folder, name, len(kept)) >= 0
         called = covered(heard.events(), (VF,), len(kept))
-        counts = [_four(truth, called, truth >= 0), _four(truth, called, (truth >= 0) & kept)]
-        total += counts
-        rows[name] = {"windows": dict(zip(("TP", "FN", "FP", "TN"), counts[0], strict=True)),
+        pieces = waveform.windows(waveform.at_rate(heard.signal, FS))[: len(kept)]
+        odds = waveform.models()["fibrillation"].log_odds(waveform.features(pieces))
+        counts = {"all windows": fit_rhythm.four(truth, called, truth >= 0),
+                  "not marked unreadable": fit_rhythm.four(truth, called, marked),
+                  "readable windows": fit_rhythm.four(truth, called, marked & kept),
+                  "readable windows, each by itself": fit_rhythm.four(truth, odds >= doubt,
+                                                                      marked & kept)}
+        total = {way: total.get(way, 0) + count for way, count in counts.items()}
+        rows[name] = {"windows": dict(zip(("TP", "FN", "FP", "TN"),
+                                          counts["not marked unreadable"].tolist(), strict=True)),
                       "readable": round(float(kept.mean()), 3)}
-        for what, wrong in (("fibrillation missed", (truth == 1) & ~called),
-                            ("false fibrillation", (truth == 0) & called)):
+        for what, wrong in (("fibrillation missed", (truth == 1) & ~called & marked),
+                            ("false fibrillation", (truth == 0) & called & marked)):
             misses += [Miss(what, name, at, heard.signal) for at in _stretches(wrong)]
-    return {"all windows": _se_sp(total[0]), "readable windows": _se_sp(total[1]),
-            "per patient": rows}, misses
+    return {way: _se_sp(count) for way, count in total.items()} | {"per patient": rows}, misses
+
+
+def cross_validate(folder: Path) -> dict[str, Any]:
+    """The same windows of all patients of cudb, each judged by models without them."""
+    data = fit_rhythm.design_windows(folder, io.CUDB)
+    return {way: _se_sp(np.sum(list(counts.values()), axis=0))
+            | {"per patient": {name: count.tolist() for name, count in counts.items()}}
+            for way, counts in fit_rhythm.followed(folder, data, io.CUDB).items()}
 
 
 def covered(events: Iterable[Event], kinds: Sequence[str], count: int) -> NDArray[np.bool_]:
@@ -360,7 +381,10 @@ def table(figures: dict[str, Any], pages: Sequence[str]) -> str:
         "| what | figure |", "|---|---|",
         *(f"| VF/flutter, cudb, 5-s windows, {way} | Se {_pc(f[way]['Se'])}, "
           f"Sp {_pc(f[way]['Sp'])} ({f[way]['there']} and {f[way]['other']} windows) |"
-          for way in ("all windows", "readable windows")),
+          for way in f if way != "per patient"),
+        *(f"| VF/flutter, all {len(io.CUDB)} patients of cudb, cross-validated, {way} | "
+          f"Se {_pc(c['Se'])}, Sp {_pc(c['Sp'])} ({c['there']} and {c['other']} windows) |"
+          for way, c in figures["cross-validated"].items()),
         f"| false VF or asystole, {mitdb} | {false['per hour']:.2f}/h "
         f"({len(false['events'])} in {false['hours']:.1f} h) |",
         *(f"| AF by duration, {mitdb}, {way} | Se {_pc(a[way]['Se'])}, +P {_pc(a[way]['+P'])} |"
@@ -427,13 +451,6 @@ def _meets(event: Event, others: Sequence[Event]) -> bool:
 def _inside(event: Event, noisy: NDArray[np.float64]) -> bool:
     """Whether an event begins in a noisy block."""
     return bool(((noisy[:, 0] <= event.start) & (event.start < noisy[:, 1])).any())
-
-
-def _four(truth: NDArray[np.int64], called: NDArray[np.bool_], kept: NDArray[np.bool_]
-          ) -> list[int]:
-    real = truth == 1
-    return [int((kept & m).sum()) for m in (real & called, real & ~called, ~real & called,
-                                            ~real & ~called)]
 
 
 def _se_sp(counts: NDArray[np.int64]) -> dict[str, float]:

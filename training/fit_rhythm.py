@@ -1,7 +1,7 @@
 """Fit the models of `runtime.waveform` and `runtime.rhythm` on design patients.
 
-``python -m training.fit_rhythm`` uses the odd-numbered patients of cudb, DS1 of mitdb, and the
-first half of nstdb's noises mixed into DS1. The even-numbered patients, DS2 and the second
+``python -m training.fit_rhythm`` uses the odd-numbered patients of cudb, DS1 of mitdb, svdb, and
+the first half of nstdb's noises mixed into DS1. The even-numbered patients, DS2 and the second
 halves are for `training.evaluate_rhythm`. With ``--check`` it prints what six-fold
 cross-validation over the design patients gives, and writes nothing.
 """
@@ -10,25 +10,34 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from runtime import Detector, quality, rhythm, waveform
+from runtime import Detector, quality, records, rhythm, waveform
+from runtime.resample import Resampler, ratio
 from training import io
 from training.io import FS
 
 OUT = Path(waveform.__file__).with_name("rhythm.json")
 CUDB_DESIGN, CUDB_TEST = io.CUDB[::2], io.CUDB[1::2]
-PENALTY = 0.05  # on squared weights; 0.01 does as well in cross-validation
+PENALTY = 0.001  # on the logistic model's squared weights
+# Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
+# a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
+HIDDEN, NETWORKS, STEPS, BATCH, JITTER = 8, 4, 480, 1024, 0.4
 NOISE_DB = (0.0, -6.0)  # what the noise model has to know
+SVDB_STEP = 6  # every so many windows of svdb; 30 h of rhythms that are not fibrillation
 FOLDS = 6
-NONE, VF, NOISE = 0, 1, 2
+# Of svdb, which has no rhythm marks: intervals without order and no P wave before half an hour of
+# beats. It counts as neither.
+UNMARKED = ("804",)
+NONE, VF, NOISE, WANDER = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -38,15 +47,21 @@ class Windows:
     Attributes
     ----------
     features : float64 [windows, features]
-    labels : int64 [windows]: NONE, VF, NOISE, or -1 where a window is partly one
+    labels : int64 [windows]: NONE, VF, NOISE, WANDER, or -1 where a window is partly one
     patients : str [windows]
     origin : str [windows]: the database, or ``mixture``
+    second : int64 [windows]: where each begins
     """
 
     features: NDArray[np.float64]
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
     origin: NDArray[np.str_]
+    second: NDArray[np.int64]
+
+
+# What to find, and how much each window counts.
+Task = Callable[[Windows], tuple[NDArray[np.bool_], NDArray[np.float64]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,37 +69,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.fit_rhythm", description=__doc__)
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
     args = parser.parse_args(arguments)
-    folder = io.require_data(["mitdb", "cudb", "nstdb"])
+    folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
     data = design_windows(folder)
-    tasks = {"fibrillation": fibrillation_task, "noise": noise_task}
+    tasks: dict[str, Task] = {"fibrillation": fibrillation_task, "noise": noise_task}
     if args.check:
         for name, task in tasks.items():
-            print(name, cross_validated(data, *task(data)))
+            target, weight = task(data)
+            odds = held_out_odds(data, task)
+            print(name, separation(odds[weight > 0], target[weight > 0]))
+        for way, counts in followed(folder, data, CUDB_DESIGN).items():
+            tp, fn, fp, tn = np.sum(list(counts.values()), axis=0)
+            print(f"fibrillation, cudb windows {way}: Se {tp / (tp + fn):.3f}, "
+                  f"Sp {tn / (tn + fp):.3f}")
         return
     fits = {}
     for name, task in tasks.items():
         target, weight = task(data)
         used = weight > 0
-        fits[name] = fit(data.features[used], target[used], weight[used])
-    fits["atrial"] = fit(*atrial_windows(folder), squares=False)
-    stored = {"fitted_on": {"cudb": CUDB_DESIGN, "mitdb": io.DS1,
+        fits[name] = fit_network(data.features[used], target[used], weight[used])
+    fits["atrial"] = fit(*atrial_windows(folder))
+    stored = {"fitted_on": {"cudb": CUDB_DESIGN, "mitdb": io.DS1, "svdb": io.SVDB,
                             "nstdb": "first half of em, ma and bw, mixed into DS1"},
-              "fitted_by": "python -m training.fit_rhythm", "penalty": PENALTY,
-              "features": waveform.FEATURES,
-              "models": {name: {key: np.round(getattr(model, key), 6).tolist()
-                                for key in ("mean", "scale", "weights", "bias")}
-                         for name, model in fits.items()}}
+              "fitted_by": "python -m training.fit_rhythm",
+              "features": waveform.FEATURES, "atrial_features": rhythm.ATRIAL_FEATURES,
+              "models": {name: _numbers(model) for name, model in fits.items()}}
     OUT.write_text(json.dumps(stored) + "\n")
     print(f"wrote {OUT}")
 
 
-def design_windows(folder: Path) -> Windows:
+def design_windows(folder: Path, patients: Sequence[str] = CUDB_DESIGN) -> Windows:
     """Every second's window of the design patients, clean and, of DS1, with noise."""
-    parts = []
-    for database, names in (("cudb", CUDB_DESIGN), ("mitdb", io.DS1)):
-        for name in names:
-            signal = io.load(database, name, folder).signal[0]
-            parts.append(_windows(signal, fibrillation(folder, database, name), name, database))
+    parts = [_windows(cudb_signal(folder, name), fibrillation(folder, "cudb", name), name, "cudb")
+             for name in patients]
+    for name in io.DS1:
+        parts.append(_windows(io.load("mitdb", name, folder).signal[0],
+                              fibrillation(folder, "mitdb", name), name, "mitdb"))
+    for name in io.SVDB:
+        parts.append(_windows(io.load("svdb", name, folder).signal[0], np.zeros((0, 2)), name,
+                              "svdb", SVDB_STEP))
     noises = {name: first_half(io.load("nstdb", name, folder).signal[0]) for name in io.NOISES}
     for i, name in enumerate(io.DS1):
         record = io.load("mitdb", name, folder)
@@ -92,12 +114,21 @@ def design_windows(folder: Path) -> Windows:
             decibels = NOISE_DB[(i + j) % len(NOISE_DB)]
             mixed, noisy = mix(record, samples, decibels)
             part = _windows(mixed, noisy, name, "mixture")
-            # Baseline wander alone hides no beat: it is neither noise nor its absence.
-            label = -1 if noise == "bw" else NOISE
-            parts.append(Windows(part.features, np.where(part.labels == 1, label, -1),
-                                 part.patients, part.origin))
-    return Windows(*(np.concatenate([getattr(part, key) for part in parts])
-                     for key in ("features", "labels", "patients", "origin")))
+            label = WANDER if noise == "bw" else NOISE
+            parts.append(replace(part, labels=np.where(part.labels == 1, label, -1)))
+    return Windows(*(np.concatenate([getattr(part, field.name) for part in parts])
+                     for field in fields(Windows)))
+
+
+def cudb_signal(folder: Path, name: str) -> NDArray[np.float32]:
+    """A record of cudb as a stream hears it, mV at 360 Hz.
+
+    Samples at the converter's lower end are stored as missing; the runtime's reader holds the
+    last value, where zeros would make jumps that are not in the signal.
+    """
+    record = records.read(folder / "cudb" / name)
+    ecg = np.asarray(record.signal - record.signal[0], dtype=np.float32)
+    return Resampler(ratio(record.fs, FS)).push(ecg)
 
 
 def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:
@@ -116,6 +147,20 @@ def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:
         elif symbol == "]" and spans:
             spans[-1][1] = sample / header.fs
     return np.array(spans, dtype=np.float64).reshape(-1, 2)
+
+
+def unreadable(folder: Path, name: str) -> NDArray[np.float64]:
+    """Start and end of each stretch of a record of cudb that the reference calls unreadable, s,
+    [stretches, 2]: from a mark of signal quality with the subtype -1 to the next."""
+    import wfdb
+
+    marks = wfdb.rdann(str(folder / "cudb" / name), "atr")
+    header = wfdb.rdheader(str(folder / "cudb" / name))
+    changes = [(sample / header.fs, subtype) for symbol, sample, subtype
+               in zip(marks.symbol, marks.sample, marks.subtype, strict=True) if symbol == "~"]
+    changes.append((header.sig_len / header.fs, 0))
+    return np.array([(start, end) for (start, subtype), (end, _) in pairwise(changes)
+                     if subtype == -1], dtype=np.float64).reshape(-1, 2)
 
 
 def first_half(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -176,38 +221,54 @@ def fibrillation_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.floa
     clean = data.labels == NONE
     return data.labels == VF, _shares(
         (data.labels == VF, 0.5), (clean & (data.origin == "cudb"), 0.3),
-        (clean & (data.origin == "mitdb"), 0.1), (data.labels == NOISE, 0.1))
+        (clean & np.isin(data.origin, ("mitdb", "svdb")), 0.1), (data.labels >= NOISE, 0.1))
 
 
 def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Noise against clean DS1 and against fibrillation, which must not pass for noise."""
+    """Noise against clean signal, baseline wander, which alone hides no beat, and fibrillation,
+    which must not pass for noise."""
+    clean = data.labels == NONE
     return data.labels == NOISE, _shares(
-        (data.labels == NOISE, 0.5), (data.labels == VF, 0.15),
-        ((data.labels == NONE) & (data.origin == "mitdb"), 0.35))
+        (data.labels == NOISE, 0.5), (data.labels == VF, 0.12),
+        (clean & (data.origin == "mitdb"), 0.2), (clean & (data.origin == "svdb"), 0.06),
+        (data.labels == WANDER, 0.12))
 
 
 def atrial_windows(folder: Path
                    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Irregularity of the intervals that the detector finds in DS1, whether it is atrial
-    fibrillation, and weights. Flutter is neither, for its ventricular answer may be regular."""
+    """What precedes and separates the beats that the detector finds in DS1 and svdb, whether it
+    is atrial fibrillation, and weights. Flutter is neither, for its ventricular answer may be
+    regular; svdb has no rhythm marks and counts as its absence, but for what `UNMARKED` names."""
     detector = Detector.load(provider="cpu")
-    rows, labels = [], []
-    for name in io.DS1:
-        stream = detector.stream(FS)
-        beats = stream.push(io.load("mitdb", name, folder).signal[0]) + stream.finish()
-        intervals, ends = zip(*((round((b.time - a.time) * FS), b.time) for a, b in pairwise(beats)
-                                if a.label in "NS" and b.label in "NS"), strict=True)
-        spans = {mark: rhythm_marks(folder, name, mark) for mark in ("(AFIB", "(AFL")}
-        for last in range(rhythm.ATRIAL_INTERVALS, len(ends), 2):
-            first = last - rhythm.ATRIAL_INTERVALS
-            moment = ends[(first + last) // 2]
-            inside = {mark: bool(((moment >= span[:, 0]) & (moment < span[:, 1])).any())
-                      for mark, span in spans.items()}
-            if not inside["(AFL"]:
-                rows.append(rhythm.irregularity(intervals[first:last]))
-                labels.append(inside["(AFIB"])
-    target = np.array(labels)
-    return np.array(rows), target, _shares((target, 0.5), (~target, 0.5))
+    rows, labels, groups = [], [], []
+    for database, names in (("mitdb", io.DS1), ("svdb", io.SVDB)):
+        for name in names:
+            if name in UNMARKED:
+                continue
+            signal = io.load(database, name, folder).signal[0]
+            stream = detector.stream(FS)
+            beats = stream.push(signal) + stream.finish()
+            spans = {mark: rhythm_marks(folder, name, mark) if database == "mitdb"
+                     else np.zeros((0, 2)) for mark in ("(AFIB", "(AFL")}
+            slow = waveform.at_rate(signal, FS).astype(np.float32)
+            atria = rhythm.Atria()
+            for last, beat in pairwise(beats):
+                if last.label not in "NS" or beat.label not in "NS":
+                    continue
+                now = round(beat.time * FS)
+                found = atria.add(now - round(last.time * FS), now, rhythm.before(slow, now))
+                if found is None:
+                    continue
+                moment = atria.middle / FS
+                inside = {mark: bool(((moment >= span[:, 0]) & (moment < span[:, 1])).any())
+                          for mark, span in spans.items()}
+                if not inside["(AFL"]:
+                    rows.append(found)
+                    labels.append(inside["(AFIB"])
+                    groups.append(database)
+    target, group = np.array(labels), np.array(groups)
+    return np.array(rows), target, _shares(
+        (target, 0.5), (~target & (group == "mitdb"), 0.25), (~target & (group == "svdb"), 0.25))
 
 
 def rhythm_marks(folder: Path, name: str, mark: str) -> NDArray[np.float64]:
@@ -223,49 +284,136 @@ def rhythm_marks(folder: Path, name: str, mark: str) -> NDArray[np.float64]:
                      if note == mark], dtype=np.float64).reshape(-1, 2)
 
 
-def fit(features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64],
-        *, squares: bool = True) -> waveform.Model:
+def fit(features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64]
+        ) -> waveform.Model:
     """Weighted logistic regression with a penalty on the squared weights."""
-    size = features.shape[1] * (2 if squares else 1)
+    size = features.shape[1]
     model = waveform.Model(features.mean(axis=0), features.std(axis=0) + 1e-9, np.zeros(size), 0.0)
-    penalty = PENALTY if squares else 0.0  # two features need none
-    inputs = np.column_stack([model.expand(features), np.ones(len(features))])
+    inputs = np.column_stack([model.comparable(features), np.ones(len(features))])
     sign, share = np.where(target, 1.0, -1.0), weight / weight.sum()
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = sign * (inputs @ w)
         free = np.append(w[:-1], 0.0)  # the bias goes unpenalised
         slope = inputs.T @ (share * sign * -np.exp(-np.logaddexp(0.0, margin)))
-        return (float(share @ np.logaddexp(0.0, -margin) + penalty * free @ free),
-                slope + 2 * penalty * free)
+        return (float(share @ np.logaddexp(0.0, -margin) + PENALTY * free @ free),
+                slope + 2 * PENALTY * free)
 
     best = minimize(loss, np.zeros(size + 1), jac=True, method="L-BFGS-B").x
     return waveform.Model(model.mean, model.scale, best[:-1], float(best[-1]))
 
 
-def cross_validated(data: Windows, target: NDArray[np.bool_], weight: NDArray[np.float64]
-                    ) -> dict[str, float]:
-    """Sensitivity at a few specificities, patients held out in turn."""
-    patients = sorted(set(data.patients.tolist()), key=lambda name: (name[:2] != "cu", name))
-    odds = np.zeros(len(target))
-    for fold in range(FOLDS):
-        held = np.isin(data.patients, patients[fold::FOLDS])
-        used = ~held & (weight > 0)
-        odds[held] = fit(data.features[used], target[used], weight[used]).log_odds(
-            data.features[held])
-    yes, no = odds[target & (weight > 0)], odds[~target & (weight > 0)]
+def fit_network(features: NDArray[np.float64], target: NDArray[np.bool_],
+                weight: NDArray[np.float64]) -> waveform.Model:
+    """Small networks of one hidden layer, trained from several seeds, as one wide network that
+    gives the mean of their log-odds."""
+    import torch
+
+    model = waveform.Model(features.mean(axis=0), features.std(axis=0) + 1e-9, np.zeros(0), 0.0)
+    inputs = torch.tensor(model.comparable(features), dtype=torch.float32)
+    answers = torch.tensor(target, dtype=torch.float32)
+    hidden, weights, bias = [], [], 0.0
+    for seed in range(NETWORKS):
+        torch.manual_seed(seed)
+        first, last = torch.nn.Linear(features.shape[1], HIDDEN), torch.nn.Linear(HIDDEN, 1)
+        parameters = [*first.parameters(), *last.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.02)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, STEPS)
+        draws = np.random.default_rng(seed).choice(len(target), (STEPS, BATCH),
+                                                   p=weight / weight.sum())
+        for rows in torch.from_numpy(draws):
+            blurred = inputs[rows] + JITTER * torch.randn(BATCH, features.shape[1])
+            odds = last(torch.tanh(first(blurred)))[:, 0]
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(odds, answers[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        with torch.no_grad():
+            hidden.append(np.concatenate([first.weight.numpy().T, first.bias.numpy()[None]]))
+            weights.append(last.weight.numpy()[0] / NETWORKS)
+            bias += float(last.bias[0]) / NETWORKS
+    return waveform.Model(model.mean, model.scale, np.concatenate(weights).astype(np.float64),
+                          bias, np.concatenate(hidden, axis=1).astype(np.float64))
+
+
+def separation(odds: NDArray[np.float64], target: NDArray[np.bool_]) -> dict[str, float]:
+    """Sensitivity at a few specificities."""
+    yes, no = odds[target], odds[~target]
     return {f"Se at Sp {specificity:g}": round(float(
         (yes > np.quantile(no, specificity)).mean()), 4) for specificity in (0.95, 0.97, 0.99)}
 
 
-def _windows(signal: NDArray[np.float32], spans: NDArray[np.float64], patient: str, origin: str
-             ) -> Windows:
+def held_out_odds(data: Windows, task: Task) -> NDArray[np.float64]:
+    """Log-odds of every window from models that saw nothing of its patient."""
+    patients = sorted(set(data.patients.tolist()), key=lambda name: (name[:2] != "cu", name))
+    target, weight = task(data)
+    odds = np.zeros(len(target))
+    for fold in range(FOLDS):
+        held = np.isin(data.patients, patients[fold::FOLDS])
+        used = ~held & (weight > 0)
+        odds[held] = fit_network(data.features[used], target[used], weight[used]).log_odds(
+            data.features[held])
+    return odds
+
+
+def followed(folder: Path, data: Windows, patients: Sequence[str]
+             ) -> dict[str, dict[str, NDArray[np.int64]]]:
+    """Cross-validated windows of cudb: each by itself, and followed in time as by
+    `runtime.rhythm`, but for the longest hold. TP, FN, FP, TN of each patient; windows that
+    cross an edge of fibrillation or touch what the reference calls unreadable are left out,
+    and by itself a window that cannot be read is called none."""
+    odds, policy = held_out_odds(data, fibrillation_task), rhythm.RhythmPolicy()
+    counts: dict[str, dict[str, NDArray[np.int64]]] = {"alone": {}, "followed": {}}
+    for name in patients:
+        truth = truth_of(folder, name)
+        rows = np.flatnonzero((data.patients == name) & (data.origin == "cudb"))
+        own = dict(zip(data.second[rows].tolist(), odds[rows].tolist(), strict=True))
+        state, lasts, states = rhythm.RESTING, False, []
+        for second in range(len(truth)):
+            state = rhythm.sustained(state, own.get(second), policy)
+            lasts = state >= (policy.vf_off if lasts else policy.vf_on)
+            states.append(lasts)
+        later = np.array(states[rhythm.FIBRILLATION_LAG:]
+                         + states[-1:] * rhythm.FIBRILLATION_LAG)
+        alone = np.array([own.get(second, -np.inf) >= policy.vf_doubt
+                          for second in range(len(truth))])
+        counts["alone"][name], counts["followed"][name] = (
+            four(truth, called, truth >= 0) for called in (alone, later))
+    return counts
+
+
+def truth_of(folder: Path, name: str, count: int | None = None) -> NDArray[np.int64]:
+    """1 for windows of cudb in fibrillation, 0 outside, -1 across an edge or where the reference
+    calls the signal unreadable."""
+    if count is None:
+        count = len(cudb_signal(folder, name)) // FS - waveform.WINDOW_S + 1
+    truth = label_windows(count, fibrillation(folder, "cudb", name))
+    return np.where(label_windows(count, unreadable(folder, name)) == 0, truth, -1)
+
+
+def four(truth: NDArray[np.int64], called: NDArray[np.bool_], kept: NDArray[np.bool_]
+         ) -> NDArray[np.int64]:
+    """TP, FN, FP, TN of the windows kept."""
+    real = truth == 1
+    return np.array([(kept & m).sum() for m in (real & called, real & ~called, ~real & called,
+                                                ~real & ~called)], dtype=np.int64)
+
+
+def _windows(signal: NDArray[np.float32], spans: NDArray[np.float64], patient: str, origin: str,
+             step: int = 1) -> Windows:
     kept = readable(signal)
     pieces = waveform.windows(waveform.at_rate(signal, FS))[: len(kept)]
-    kept = kept[: len(pieces)]
-    labels = label_windows(len(kept), spans)[kept]
-    return Windows(waveform.features(pieces[kept]), labels, np.full(len(labels), patient),
-                   np.full(len(labels), origin))
+    at = np.flatnonzero(kept[: len(pieces)])[::step]
+    return Windows(waveform.features(pieces[at]), label_windows(len(kept), spans)[at],
+                   np.full(len(at), patient), np.full(len(at), origin), at)
+
+
+def _numbers(model: waveform.Model) -> dict[str, Any]:
+    """A model as JSON has it."""
+    return {field.name: None if value is None else np.round(value, 6).tolist()
+            for field in fields(waveform.Model)
+            for value in (getattr(model, field.name),)}
 
 
 def _shares(*groups: tuple[NDArray[np.bool_], float]) -> NDArray[np.float64]:

@@ -11,17 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import Detector
+from runtime import Detector, waveform
 from runtime.beats import Beat
 from runtime.rhythm import (
+    ATRIAL_INTERVALS,
     FS,
     KINDS,
     LARGEST_SAVED,
+    P_WAVE,
+    RESTING,
+    Atria,
     Event,
     Rhythm,
     RhythmPolicy,
-    atrial_odds,
     closed,
+    sustained,
 )
 from runtime.simulate import simulate
 
@@ -128,14 +132,39 @@ def test_fibrillation_is_found_on_the_signal_alone() -> None:
     assert event.end == pytest.approx(50, abs=4)
 
 
-def test_irregular_intervals_are_atrial_fibrillation_and_ordered_ones_are_not() -> None:
+def atrial_odds(intervals: Sequence[int], *, p_wave: float) -> float:
+    """Of so many intervals, each beat preceded by a P wave (mV) and a little noise."""
+    rng, atria, now, verdicts = np.random.default_rng(3), Atria(), 0, []
+    wave = p_wave * np.hanning(len(P_WAVE))
+    for interval in [*intervals, *intervals]:
+        now += int(interval)
+        before = wave + 0.01 * rng.standard_normal(len(wave))
+        features = atria.add(int(interval), now, before.astype(np.float32))
+        if features is not None:
+            verdicts.append(features)
+    return float(waveform.models()["atrial"].log_odds(np.array(verdicts[-1:]))[0])
+
+
+def test_intervals_without_order_or_p_wave_are_atrial_fibrillation_and_others_are_not() -> None:
     rng = np.random.default_rng(1)
-    irregular = rng.integers(150, 400, 32)
-    breathing = 280 + 40 * np.sin(np.arange(32) * 0.9)
-    doubled = np.tile([200, 380], 16)
-    assert atrial_odds(irregular.tolist()) > RhythmPolicy().af_on
-    for ordered in (breathing, doubled, np.full(32, 300)):
-        assert atrial_odds(ordered.tolist()) < RhythmPolicy().af_on
+    irregular = rng.integers(150, 400, ATRIAL_INTERVALS).tolist()
+    breathing = 280 + 40 * np.sin(np.arange(ATRIAL_INTERVALS) * 0.9)
+    doubled = np.tile([200, 380], ATRIAL_INTERVALS // 2)
+    policy = RhythmPolicy()
+    assert atrial_odds(irregular, p_wave=0.0) > policy.af_on
+    assert atrial_odds(irregular, p_wave=0.15) < atrial_odds(irregular, p_wave=0.0) - 2
+    for ordered in (breathing, doubled, np.full(ATRIAL_INTERVALS, 300)):
+        assert atrial_odds(ordered.tolist(), p_wave=0.0) < policy.af_on
+
+
+def test_fibrillation_outlives_doubtful_windows_and_unreadable_ones() -> None:
+    policy, odds, followed = RhythmPolicy(), RESTING, []
+    for window in [-3.0] * 10 + [4.0] * 20 + [-1.0] * 2 + [None] * 20 + [-3.0] * 20:
+        odds = sustained(odds, window, policy)
+        followed.append(odds >= policy.vf_on)
+    assert not any(followed[:12])
+    assert all(followed[20:52])  # neither two doubtful windows nor 20 s without any end it
+    assert not any(followed[-12:])
 
 
 def test_atrial_fibrillation_begins_and_ends() -> None:

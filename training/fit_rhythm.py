@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from runtime import Detector, quality, records, rhythm, waveform
-from runtime.resample import Resampler, ratio
+from runtime.resample import resampler
 from training import io
 from training.io import FS
 
@@ -128,7 +128,8 @@ def cudb_signal(folder: Path, name: str) -> NDArray[np.float32]:
     """
     record = records.read(folder / "cudb" / name)
     ecg = np.asarray(record.signal - record.signal[0], dtype=np.float32)
-    return Resampler(ratio(record.fs, FS)).push(ecg)
+    output, _ = resampler(record.fs, FS).push(np.zeros((1, 0), dtype=np.float32), ecg[None], 0)
+    return output[0]
 
 
 def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:

@@ -245,10 +245,13 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
     weigh(out, held_out)
 
 
-def _moving_average(keep: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]:
+_Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+
+
+def _moving_average(keep: float) -> _Average:
     """Exponential, but young averages forget faster: untrained batch norms would linger."""
     @torch.no_grad()
-    def average(old: Sequence[Tensor], new: Sequence[Tensor], count: Tensor) -> None:
+    def average(old: Sequence[Tensor], new: Sequence[Tensor], count: Tensor | int) -> None:
         weight = 1.0 - min(keep, (1 + int(count)) / (10 + int(count)))
         for kept, latest in zip(old, new, strict=True):
             if kept.is_floating_point():

@@ -41,15 +41,18 @@ export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
 evaluate: $(TRAIN_READY)  ## measure artifacts/ on DS2
 	@$(VENV)/bin/python -m training.evaluate
 
+# The recipe of training/experiments.md, D: shorter, with paced patients and other rhythms.
+D := --databases mitdb paced svdb --set batch=26 window_batch=6 retimed=0.15 fibrillating=3.0
+
 seeds: $(TRAIN_READY)  ## train five seeds and give mean and SD of every figure on DS2
 	@for seed in 0 1 2 3 4; do $(VENV)/bin/python -m training.train --device $(DEVICE) \
-	    --seed $$seed --out runs/seed$$seed || exit; done
+	    --seed $$seed --steps 4000 $(D) --out runs/seed$$seed || exit; done
 	@$(VENV)/bin/python -m training.seeds runs/seed[0-4] --out runs/seeds.json
 
 ablation: $(TRAIN_READY)  ## short runs with other look-ahead and filter length, drawn
 	@for change in look_ahead=5 look_ahead=10 look_ahead=18 look_ahead=23 band_taps=69 \
 	    band_taps=357; do $(VENV)/bin/python -m training.train --device $(DEVICE) \
-	    --steps 1000 --out runs/ablation/$$change --set $$change || exit; done
+	    --steps 1000 --out runs/ablation/$$change $(D) $$change || exit; done
 	@$(VENV)/bin/python -m bench.ablation runs/ablation/*
 
 notebooks: $(TRAIN_READY)  ## run training/notebooks/ again, outputs included

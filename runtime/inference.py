@@ -143,7 +143,11 @@ class Detector:
         return results if ecg.ndim == 2 else results[0]
 
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:
-        """A new live stream at this sampling rate, Hz; with ``events`` it follows the rhythm."""
+        """A new live stream at this sampling rate, Hz.
+
+        With ``events`` it follows the rhythm: it tells events, and labels no beat S in atrial
+        fibrillation, where none is premature.
+        """
         return Stream(self.contract, self.digest, self.session.run, fs,
                       Rhythm(self.rhythm) if events else None)
 

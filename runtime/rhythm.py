@@ -71,6 +71,7 @@ class RhythmPolicy:
     least_confidence : mean score of its beats below which no run or pattern begins
     af_on, af_off : log-odds of irregularity at which atrial fibrillation begins and ends
     af_least_s : shorter episodes are not reported
+    af_without_s : while it lasts no beat is labelled S
     vf_change : chance in a second that fibrillation begins where it was not, or ends
     vf_weight : of a window's log-odds; five windows see each second, so a fifth
     vf_doubt : taken off a window's log-odds, for the model was fitted on even odds
@@ -94,6 +95,7 @@ class RhythmPolicy:
     af_on: float = 1.0
     af_off: float = -1.0
     af_least_s: float = 30.0
+    af_without_s: bool = True
     vf_change: float = 0.005
     vf_weight: float = 0.2
     vf_doubt: float = 0.5
@@ -147,23 +149,40 @@ class Rhythm:
         return Flaw(self._flaw)
 
     def push(self, beats: Iterable[Beat], signal: NDArray[np.float32], decided: float
-             ) -> list[Event]:
-        """Take what a stream has decided, give the events that began or ended.
+             ) -> tuple[list[Beat], list[Event]]:
+        """Take what a stream has decided; give the beats in the light of the rhythm, and events.
+
+        In atrial fibrillation no beat is premature: there S becomes the likeliest of the others.
 
         Parameters
         ----------
         beats : in order of time, all before ``decided``
         signal : float32 [samples], mV at 360 Hz, what follows the signal pushed before
         decided : s; no beat will come before this moment
+
+        Returns
+        -------
+        the beats, and the events that began or ended
         """
         if self.limit is not None:
             signal = signal[: max(0, self.limit - self._signal.taken)]
         self._signal.push(signal)
+        read, coming = [], list(beats)
+        while self._signal.windows and (self._second + 1) <= decided + 1e-9:
+            # However the signal is cut, a beat is read when all seconds before its own are judged.
+            here = sum(round(beat.time * FS) < (self._second + 1) * FS for beat in coming)
+            read += self._read(coming[:here])
+            del coming[:here]
+            self._judge(*self._signal.verdict(self._second))
+        return read + self._read(coming), self._drain()
+
+    def _read(self, beats: Sequence[Beat]) -> list[Beat]:
+        """The next beats, as the rhythm lets them be; they wait for their second's judgement."""
+        if AF in self._open and self.policy.af_without_s:
+            beats = [_not_premature(beat) if beat.label == "S" else beat for beat in beats]
         self._waiting += [_Beat(round(beat.time * FS), CLASSES.index(beat.label),
                                 float(np.float32(beat.score))) for beat in beats]
-        while self._signal.windows and (self._second + 1) <= decided + 1e-9:
-            self._judge(*self._signal.verdict(self._second))
-        return self._drain()
+        return list(beats)
 
     def finish(self) -> list[Event]:
         """The last events; what lasts ends with the signal."""
@@ -509,6 +528,14 @@ def sustained(before: float, odds: float | None, policy: RhythmPolicy) -> float:
     if odds is None:
         return result
     return result + policy.vf_weight * (min(max(odds, -6.0), 6.0) - policy.vf_doubt)
+
+
+def _not_premature(beat: Beat) -> Beat:
+    """The beat, given that it is no S."""
+    others = np.array(beat.probabilities) * (np.arange(len(CLASSES)) != _S)
+    others /= max(others.sum(), 1e-12)
+    label = int(others.argmax())
+    return Beat(beat.time, CLASSES[label], float(others[label]), tuple(others.tolist()))
 
 
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:

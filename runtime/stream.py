@@ -348,9 +348,10 @@ def _advance(streams: Sequence[Stream], state: _State, chunk: NDArray[np.float32
                                    chunk[:, start : start + piece])
         for row, stream in enumerate(streams):
             stream._state, stream._row = state, row
-            beats[row] += found[row]
             if stream.rhythm and hops.shape[1]:
-                stream._events += stream.rhythm.push(found[row], hops[row], stream.decided)
+                found[row], events = stream.rhythm.push(found[row], hops[row], stream.decided)
+                stream._events += events
+            beats[row] += found[row]
     if end:
         for stream, taken in zip(streams, before.tolist(), strict=True):
             stream._end = taken + samples

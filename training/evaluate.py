@@ -75,11 +75,12 @@ def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[R
     """
     from tqdm import tqdm
 
-    whole, later, strict = {}, {}, []
+    whole, alone, later, strict = {}, {}, {}, []
     truth, called = [], []
     for record in tqdm(records, desc="evaluate", unit="record"):
         beats, labels = find(detector, record)
         whole[record.name] = score_record(record, beats, labels)
+        alone[record.name] = score_record(record, *find(detector, record, events=False))
         later[record.name] = score_record(record, beats, labels, start_s=LEARNING_S)
         if record.seconds > LEARNING_S:
             strict.append(compare_record(record, beats, labels))
@@ -97,6 +98,7 @@ def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[R
         "lead": "MLII where recorded, else the first", "matching": "one to one within 150 ms",
         "whole records": total.summary(),
         "from 5:00": total_score(later.values()).summary(),
+        "rhythm not followed": total_score(alone.values()).summary(),
         "SVEB F1 without 232": total_score(rest).of("S").f1,
         "SVEB F1, mean of patients with 10 or more": float(np.nanmean(sveb)) if sveb else None,
         "bxb, from 5:00": bxb_figures(strict),
@@ -115,9 +117,13 @@ def paced_figures(detector: Detector, records: Sequence[Record]) -> dict[str, ob
             "per record": {name: score.summary() for name, score in scores.items()}}
 
 
-def find(detector: Detector, record: Record) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The beats of a record's first lead, as `as_arrays` gives them."""
-    stream = detector.stream(FS)
+def find(detector: Detector, record: Record, *, events: bool = True
+         ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The beats of a record's first lead, as `as_arrays` gives them.
+
+    With ``events`` as ``annotate`` and ``/stream`` find them: in the light of the rhythm.
+    """
+    stream = detector.stream(FS, events=events)
     return as_arrays(stream.push(record.signal[0]) + stream.finish())
 
 
@@ -170,7 +176,7 @@ def window_figures(truth: NDArray[np.integer], called: NDArray[np.integer]) -> d
 
 def tables(metrics: dict) -> str:  # type: ignore[type-arg]
     """The figures as Markdown, in %."""
-    rows = {part: metrics[part] for part in ("whole records", "from 5:00")}
+    rows = {part: metrics[part] for part in ("whole records", "from 5:00", "rhythm not followed")}
     windows = metrics["one-second windows"]
     parts = [
         table(rows | metrics["per record"]),

@@ -126,7 +126,7 @@ def events_of(beats: Sequence[Beat], signal: NDArray[np.float32],
     """Closed events of a whole record."""
     state = Rhythm(quality=policy)
     # Two seconds before the end are decided by `finish`, as in a stream.
-    return rhythm.closed(state.push(beats, signal, len(signal) / FS - 2.0) + state.finish())
+    return rhythm.closed(state.push(beats, signal, len(signal) / FS - 2.0)[1] + state.finish())
 
 
 def measure_fibrillation(detector: Detector, folder: Path, patients: Sequence[str]

@@ -45,7 +45,7 @@ def quiet(seconds: float) -> np.ndarray:
 def events_of(beats: Sequence[Beat], signal: np.ndarray, policy: RhythmPolicy | None = None
               ) -> list[Event]:
     rhythm = Rhythm(policy)
-    return closed(rhythm.push(beats, signal, len(signal) / FS - 1.6) + rhythm.finish())
+    return closed(rhythm.push(beats, signal, len(signal) / FS - 1.6)[1] + rhythm.finish())
 
 
 def kinds_of(pattern: str, rate: float = 75.0) -> list[str]:
@@ -84,11 +84,11 @@ def test_an_event_has_its_place_confidence_and_rule() -> None:
 
 def test_an_event_is_told_when_it_begins() -> None:
     rhythm = Rhythm()
-    told = rhythm.push(beats_of("NNNN" + "V" * 20, rate=120), quiet(20), 8.0)
+    told = rhythm.push(beats_of("NNNN" + "V" * 20, rate=120), quiet(20), 8.0)[1]
     assert [(e.kind, e.end) for e in told] == [("ventricular_tachycardia", None)]
     assert rhythm.rhythm == "ventricular_tachycardia"
     assert rhythm.heart_rate == pytest.approx(120, rel=0.01)
-    (over,) = (e for e in rhythm.push([], quiet(1), 12.0) + rhythm.finish()
+    (over,) = (e for e in rhythm.push([], quiet(1), 12.0)[1] + rhythm.finish()
                if e.kind == "ventricular_tachycardia")
     assert over.start == told[0].start
     assert over.end is not None
@@ -98,7 +98,7 @@ def test_asystole_is_told_while_it_lasts() -> None:
     signal = quiet(20)
     signal[4 * FS:] = 0.1 * np.sin(np.arange(16 * FS) / 90)  # wanders, so no loose lead
     rhythm = Rhythm()
-    told = rhythm.push(beats_of("NNNN"), signal, 18.0)
+    told = rhythm.push(beats_of("NNNN"), signal, 18.0)[1]
     assert [(e.kind, e.end) for e in told] == [("asystole", None)]
     assert told[0].start == pytest.approx(2.8, abs=0.01)
 
@@ -178,6 +178,36 @@ def test_atrial_fibrillation_begins_and_ends() -> None:
     assert events[0].end == pytest.approx(48 + intervals[60:210].sum(), abs=12)
 
 
+def test_in_atrial_fibrillation_no_beat_is_premature_however_the_signal_is_cut() -> None:
+    rng = np.random.default_rng(2)
+    intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.45, 1.1, 150), np.full(60, 0.8)])
+    shares = {"N": (0.9, 0.1, 0.0, 0.0, 0.0), "S": (0.2, 0.7, 0.1, 0.0, 0.0),
+              "V": (0.1, 0.2, 0.7, 0.0, 0.0)}
+    labels = rng.choice(("N", "S", "V"), len(intervals), p=(0.8, 0.15, 0.05))
+    beats = [Beat(float(t), str(label), max(shares[label]), shares[label])
+             for t, label in zip(np.cumsum(intervals), labels, strict=True)]
+    signal = quiet(float(intervals.sum()) + 2)
+    end = len(signal) / FS - 1.6
+    whole, _ = Rhythm().push(beats, signal, end)
+    free, _ = Rhythm(RhythmPolicy(af_without_s=False)).push(beats, signal, end)
+    assert free == beats
+    early = {beat.time for beat in beats if beat.label == "S"}
+    read = [beat for beat in whole if beat.time in early]
+    assert {beat.label for beat in read if beat.time < 40} == {"S"}  # sinus rhythm
+    within = [beat for beat in read if 100 < beat.time < 48 + intervals[60:210].sum() - 5]
+    assert {beat.label for beat in within} == {"N"}
+    assert within[0].score == pytest.approx(0.2 / 0.3)
+    assert sum(within[0].probabilities) == pytest.approx(1)
+    assert [b for b in whole if b.time not in early] == [b for b in beats if b.time not in early]
+    pieces, rhythm, at = [], Rhythm(), 0
+    while at < len(signal):
+        cut = min(at + int(rng.integers(50, 3000)), len(signal))
+        coming = [b for b in beats if at / FS - 1.6 <= b.time < cut / FS - 1.6]
+        pieces += rhythm.push(coming, signal[at:cut], cut / FS - 1.6)[0]
+        rhythm, at = Rhythm.restore(rhythm.save(), signal[:cut]), cut
+    assert pieces == [beat for beat in whole if beat.time < end]
+
+
 def test_the_policy_is_the_users() -> None:
     beats, signal = beats_of("NNNNVVVNNNNNNNNN", rate=110), quiet(12)
     assert events_of(beats, signal, RhythmPolicy(run_beats=5)) == []
@@ -194,19 +224,23 @@ def test_any_cut_gives_the_events_of_the_whole(
     signal = quiet(seconds)
     signal[int(bad * len(signal)):][: 2 * FS] = 0.0
     whole = Rhythm()
-    expected = whole.push(beats, signal, seconds - 1.6) + whole.finish()
-    rhythm, found, at = Rhythm(), [], 0
+    beats_whole, expected = whole.push(beats, signal, seconds - 1.6)
+    expected += whole.finish()
+    rhythm, found, read, at = Rhythm(), [], [], 0
     for cut in [*sorted(int(c * len(signal)) for c in cuts), len(signal)]:
         before, decided = at / FS - 1.6, cut / FS - 1.6
-        found += rhythm.push([b for b in beats if before <= b.time < decided],
-                             signal[at:cut], decided)
+        told, events = rhythm.push([b for b in beats if before <= b.time < decided],
+                                   signal[at:cut], decided)
+        read, found = read + told, found + events
         at = cut
         if data.draw(st.booleans()):
             state = rhythm.save()
             assert len(state) < LARGEST_SAVED
             rhythm = Rhythm.restore(state, signal[:at])
     left = [b for b in beats if b.time >= at / FS - 1.6]
-    found += rhythm.push(left, signal[:0], at / FS - 1.6) + rhythm.finish()
+    told, events = rhythm.push(left, signal[:0], at / FS - 1.6)
+    read, found = read + told, found + events + rhythm.finish()
+    assert read == beats_whole
     assert [(e.kind, e.start, e.end, e.rule) for e in found] == [
         (e.kind, e.start, e.end, e.rule) for e in expected]
     assert np.allclose([e.confidence for e in found], [e.confidence for e in expected], atol=1e-3)
@@ -235,7 +269,7 @@ def test_a_damaged_state_is_refused_or_does_no_harm(data: st.DataObject) -> None
 def test_no_signal_has_no_events() -> None:
     assert Rhythm().finish() == []
     rhythm = Rhythm()
-    assert rhythm.push([], np.zeros(10, dtype=np.float32), 0.0) == []
+    assert rhythm.push([], np.zeros(10, dtype=np.float32), 0.0) == ([], [])
     assert rhythm.finish() == []
     assert rhythm.heart_rate is None
 

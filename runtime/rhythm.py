@@ -152,7 +152,7 @@ class Rhythm:
              ) -> tuple[list[Beat], list[Event]]:
         """Take what a stream has decided; give the beats in the light of the rhythm, and events.
 
-        In atrial fibrillation no beat is premature: there S becomes the likeliest of the others.
+        In atrial fibrillation no beat from the atria is premature: there S becomes N.
 
         Parameters
         ----------
@@ -531,11 +531,9 @@ def sustained(before: float, odds: float | None, policy: RhythmPolicy) -> float:
 
 
 def _not_premature(beat: Beat) -> Beat:
-    """The beat, given that it is no S."""
-    others = np.array(beat.probabilities) * (np.arange(len(CLASSES)) != _S)
-    others /= max(others.sum(), 1e-12)
-    label = int(others.argmax())
-    return Beat(beat.time, CLASSES[label], float(others[label]), tuple(others.tolist()))
+    """The beat, given that what came from the atria came when it had to."""
+    normal, early, *others = beat.probabilities
+    return Beat(beat.time, "N", normal + early, (normal + early, 0.0, *others))
 
 
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:

@@ -343,7 +343,7 @@ def measure_noise(detector: Detector, folder: Path, records: Sequence[io.Record]
 
 def reference_beats(record: io.Record) -> list[Beat]:
     """The reference's beats as the runtime would report them."""
-    return [Beat(int(sample) / FS, CLASSES[label], 1.0, ())
+    return [Beat(int(sample) / FS, CLASSES[label], 1.0, tuple(np.eye(len(CLASSES))[label].tolist()))
             for sample, label in zip(record.beats, record.labels, strict=True)]
 
 

@@ -19,8 +19,8 @@ from tests.export.conftest import Exported
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 # https://github.com/microsoft/onnxruntime, coreml_supported_mlprogram_ops.md
-CORE_ML = {"Add", "Concat", "Conv", "Relu", "Reshape", "Slice", "Softmax", "Split", "Transpose",
-           "Unsqueeze"}
+CORE_ML = {"Add", "Concat", "Conv", "Relu", "Reshape", "Slice", "Softmax", "Split", "Squeeze",
+           "Transpose", "Unsqueeze"}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_core_ml_knows_every_operation_and_what_it_wants_constant_is(
     constants = {tensor.name for tensor in static.model.graph.initializer}
     for node in static.model.graph.node:
         assert node.op_type in CORE_ML
-        if node.op_type in ("Conv", "Reshape", "Slice", "Split", "Unsqueeze"):
+        if node.op_type in ("Conv", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"):
             assert set(node.input[1:]) <= constants, node.name
 
 
@@ -63,7 +63,7 @@ def test_a_static_graph_that_answers_differently_is_not_let_through(
         static: graphs.Graph, signals: NDArray[np.float32]) -> None:
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(static.model)
-    weight = next(w for w in spoilt.graph.initializer if len(w.dims) == 3 and w.dims[0] == 6)
+    weight = next(w for w in spoilt.graph.initializer if len(w.dims) == 4 and w.dims[0] == 6)
     values = onnx.numpy_helper.to_array(weight) * 1.01
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     with pytest.raises(graphs.ExportError, match=r"ekg_fused_static.onnx differs from torch"):

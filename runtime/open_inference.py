@@ -93,7 +93,9 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
         raise InputError('the request is not the JSON object that is expected: {"inputs": '
                          '[{"name": "ecg", "shape": [1, 360], "datatype": "FP32", "data": [...]}'
                          ', ...]}.')
-    if "id" in fields and not (isinstance(fields["id"], str) and len(fields["id"]) <= 128):
+    # It comes back in the answer, so it has to be text: half of a surrogate pair is none.
+    if "id" in fields and not (isinstance(fields["id"], str) and len(fields["id"]) <= 128
+                               and not any("\ud800" <= c <= "\udfff" for c in fields["id"])):
         raise InputError("'id' is no string of at most 128 characters.")
     return fields, body[int(size):]
 

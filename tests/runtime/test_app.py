@@ -547,7 +547,7 @@ class TestOpenInference:
 
     @pytest.mark.parametrize("change", [
         {"inputs": []}, {"inputs": [{}]}, {"inputs": 7}, {"outputs": [{"name": "x"}]},
-        {"outputs": None}, {"id": 5}, {"parameters": []},
+        {"outputs": None}, {"id": 5}, {"id": "\ud800"}, {"parameters": []},
         *({"inputs": [{"name": "ecg", "shape": [1, 18], "datatype": "FP32",
                        "data": [0.0] * 18} | wrong]}
           for wrong in ({"shape": [18]}, {"shape": [1, 17], "data": [0.0] * 17}, {"data": [0.0]},

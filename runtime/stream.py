@@ -120,7 +120,7 @@ class Stream:
         return events
 
     def save(self) -> bytes:
-        """The stream's whole state, about 22 kB; `Detector.resume` goes on from it."""
+        """The stream's whole state, about 23 kB; `Detector.resume` goes on from it."""
         if self._end is not None:
             raise InputError("the stream is finished; there is nothing to resume.")
         state, row = self._state, self._row

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,10 +108,14 @@ def changed(recipe: Recipe, design: Design, assignments: Sequence[str]) -> tuple
     for assignment in assignments:
         name, _, text = assignment.partition("=")
         try:
-            value = ast.literal_eval(text)
+            value: Any = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             raise ValueError(f"--set {assignment}: the value is none of Python's; expected "
                              "NAME=VALUE such as look_ahead=10.") from None
+        current: Any = getattr(recipe, name, getattr(design, name, value))
+        kinds = (int, float) if isinstance(current, float) else (type(current),)
+        if not any(isinstance(value, kind) for kind in kinds):
+            raise ValueError(f"--set {assignment}: expected a value like {current!r}.")
         if name in Recipe.__dataclass_fields__:
             recipe = replace(recipe, **{name: value})
         elif name in Design.__dataclass_fields__:

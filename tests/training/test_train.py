@@ -124,6 +124,8 @@ def test_a_recipe_and_a_design_can_be_changed_by_name() -> None:
         train.changed(recipe, design, ["lookahead=10"])
     with pytest.raises(ValueError, match="expected NAME=VALUE"):
         train.changed(recipe, design, ["look_ahead"])
+    with pytest.raises(ValueError, match=r"--set batch='x': expected a value like 28\."):
+        train.changed(recipe, design, ["batch='x'"])
 
 
 def test_how_readily_s_and_v_are_said_is_what_scores_best_on_the_held_out(

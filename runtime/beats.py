@@ -67,8 +67,8 @@ class BeatPolicy:
 
 
 def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
-               ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Find the beats among frames.
+               ) -> list[tuple[int, int, list[float]]]:
+    """Find the beats among the frames of one signal.
 
     Parameters
     ----------
@@ -77,49 +77,59 @@ def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
 
     Returns
     -------
-    frames : int64 [beats], ascending
-    shares : float64 [beats, 5], the classes' probabilities given that there is a beat, sum 1
+    of each beat, in order: its frame; its class, an index into `CLASSES`; the probabilities of all
+        classes, given that there is a beat, sum 1
     """
-    _, found, shares = find_beats_of_all(probabilities[None], policy)
-    return found, shares
+    # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
+    none, apart = probabilities[:, 0].tolist(), policy.apart
+    weakness = [a + b + c for a, b, c in zip(none, none[1:], none[2:], strict=False)]
+    least, end = 3.0 * (1.0 - policy.threshold), len(none) - policy.after
+    beats = []
+    for frame, weak in enumerate(weakness, 1):
+        if weak <= least and apart < frame < end:
+            around = weakness[frame - 1 - apart : frame + apart]
+            if around.index(min(around)) == apart:  # of equal neighbours the first is the beat
+                three = zip(*probabilities[frame - 1 : frame + 2].tolist(), strict=True)
+                _, n, s, v, f, q = [a + b + c for a, b, c in three]
+                total = n + s + v + f + q
+                shares = [n / total, s / total, v / total, f / total, q / total]
+                weighted = [a * b for a, b in zip(shares, policy.weights, strict=True)]
+                beats.append((frame, weighted.index(max(weighted)), shares))
+    return beats
 
 
 def find_beats_of_all(probabilities: NDArray[np.float32], policy: BeatPolicy
-                      ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """`find_beats` for many patients at once: [patients, frames, 6].
+                      ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64],
+                                 NDArray[np.float64]]:
+    """`find_beats` for many patients at once, or for many frames: the same to the last bit.
+
+    Parameters
+    ----------
+    probabilities : [patients, frames, 6]
 
     Returns
     -------
-    patients : int64 [beats], ascending; frames and shares of each beat as of `find_beats`
+    patients, frames, classes : int64 [beats], ascending by patient and frame
+    shares : float64 [beats, 5]
     """
-    apart, frames = policy.apart, probabilities.shape[1]
-    decided = frames - policy.before - policy.after
-    if decided <= 0:
-        nobody = np.zeros(0, dtype=np.int64)
-        return nobody, nobody, np.zeros((0, len(CLASSES)))
-    # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth. The
-    # patients follow one another here; what is mixed at their ends is decided elsewhere.
-    frame = probabilities.reshape(-1, 1 + len(CLASSES))
-    weakness = np.correlate(frame[:, 0], _THREE, "same")
+    none, apart = probabilities[:, :, 0].astype(np.float64), policy.apart
+    weakness = none[:, :-2] + none[:, 1:-1] + none[:, 2:]
+    width = weakness.shape[1]
     # Few frames are strong, so only those are held against their neighbours.
-    rows, found = (weakness.reshape(-1, frames)[:, policy.before : policy.before + decided]
+    rows, found = (weakness[:, apart : max(apart, width - apart)]
                    <= 3.0 * (1.0 - policy.threshold)).nonzero()
-    found += policy.before
-    at = (rows * frames + found)[:, None]
-    around = weakness.take(at + _span(-apart, apart))
-    strongest = around.argmin(axis=1) == apart  # of equal neighbours the first is the beat
-    rows, found = rows[strongest], found[strongest]
-    three = np.add.reduce(frame.take(at[strongest] + _span(-1, 1), axis=0), axis=1)
-    shares = three[:, 1:].astype(np.float64)
-    return rows, found, shares / np.add.reduce(shares, axis=1, keepdims=True)
+    around = weakness.take((rows * width + found)[:, None] + np.arange(2 * apart + 1))
+    strongest = around.argmin(axis=1) == apart
+    rows, found = rows[strongest], found[strongest] + apart + 1
+    middle = rows * probabilities.shape[1] + found
+    three = probabilities.reshape(-1, 1 + len(CLASSES)).take(
+        middle + _ABOUT, axis=0).astype(np.float64)  # [3, beats, 6]
+    shares = (three[0] + three[1] + three[2])[:, 1:]
+    shares = shares / shares.cumsum(axis=1)[:, -1:]  # one after another: `sum` does not promise it
+    return rows, found, (shares * policy.weights).argmax(axis=1), shares
 
 
-_THREE = np.ones(3, dtype=np.float32)
-
-
-def classify(shares: NDArray[np.float64], policy: BeatPolicy) -> NDArray[np.int64]:
-    """The class of each beat, int64 [beats], index into `CLASSES`."""
-    return np.asarray((shares * policy.weights).argmax(axis=1))
+_ABOUT = np.array([[-1], [0], [1]])
 
 
 # The search reaches this far to either side of where the frames say the beat is: their 50 ms
@@ -146,26 +156,40 @@ def place_at_r_peak(ecg: NDArray[np.float32], near: Sequence[int] | NDArray[np.i
     centres = np.asarray(near, dtype=np.int64)
     if not len(centres):
         return centres
-    around, deflection = _search(fs)
-    pieces = ecg.take(centres[:, None] + around, mode="clip").astype(np.float64)
-    # float32 makes equal again what the product's order of summing has made unequal.
-    height = np.abs((pieces @ deflection).astype(np.float32))
-    found = centres + (height.argmax(axis=1) - height.shape[1] // 2)
-    return np.minimum(np.maximum(found, 0), len(ecg) - 1)
+    search, reach, around, every = _search(fs)
+    pieces = ecg.take(centres[:, None] + around, mode="clip")
+    # The pieces follow one another; what is mixed at their ends is cut off.
+    smooth = np.correlate(pieces.ravel(), _SMOOTH, "full")[SMOOTH_SAMPLES - 1 :].reshape(
+        pieces.shape)[:, : 2 * reach + 1]
+    # Row by row: the product of all with one would sum in another order.
+    level = np.array(list(map(every.dot, smooth)), dtype=np.float64) / len(every)
+    close = smooth[:, reach - search : reach + search + 1].astype(np.float64)
+    up = close.max(axis=1) + close.min(axis=1) >= 2 * level
+    places = np.where(up, close.argmax(axis=1), close.argmin(axis=1)) - search
+    return np.clip(centres + places, 0, len(ecg) - 1)
+
+
+def r_peak(ecg: NDArray[np.float32], near: int, fs: int) -> int:
+    """`place_at_r_peak` for one beat, the same to the last bit."""
+    search, reach, around, every = _search(fs)
+    first, last = near - len(around) // 2, near + len(around) // 2 + 1
+    if first < 0 or last > len(ecg):
+        return int(place_at_r_peak(ecg, (near,), fs)[0])
+    smooth = np.correlate(ecg[first:last], _SMOOTH)
+    level = float(every.dot(smooth)) / len(every)
+    close = smooth[reach - search : reach + search + 1]
+    up, down = int(close.argmax()), int(close.argmin())
+    return near - search + (up if close.item(up) + close.item(down) >= 2 * level else down)
+
+
+_SMOOTH = np.ones(SMOOTH_SAMPLES, dtype=np.float32)  # the largest sum is the largest mean
 
 
 @lru_cache(maxsize=4)
-def _search(fs: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The samples around a beat that are looked at, and the matrix that makes of them the
-    deflection at each sample where its peak may be: the smoothed signal less its mean."""
-    search, reach, half = round(SEARCH_S * fs), round(BASELINE_S * fs), SMOOTH_SAMPLES // 2
-    places, wide = np.arange(-reach, reach + 1), np.arange(-reach - half, reach + half + 1)
-    smoothed = (np.abs(wide[:, None] - places) <= half) / SMOOTH_SAMPLES
-    deflection = smoothed - smoothed.mean(axis=1, keepdims=True)
-    return wide, np.ascontiguousarray(deflection[:, reach - search : reach + search + 1])
-
-
-@lru_cache(maxsize=8)
-def _span(first: int, last: int) -> NDArray[np.int64]:
-    """The whole numbers from first to last."""
-    return np.arange(first, last + 1)
+def _search(fs: int) -> tuple[int, int, NDArray[np.int64], NDArray[np.float32]]:
+    """Samples to either side where the peak may be; those of the level; all that are looked at;
+    a one for each smoothed sample that makes the level."""
+    reach = round(BASELINE_S * fs)
+    wide = reach + SMOOTH_SAMPLES // 2
+    return (round(SEARCH_S * fs), reach, np.arange(-wide, wide + 1),
+            np.ones(2 * reach + 1, dtype=np.float32))

@@ -2,8 +2,7 @@
 
 A stream's state is a value: a few thousand numbers that `Stream.save` turns into bytes. Nothing
 about a patient is kept in the model's session, so one session serves any number of them. Streams
-that are equally far share arrays, a row for each, and everything here works on all rows at once;
-one stream alone is no other case than many.
+that are equally far share arrays, a row for each, and everything here works on all rows at once.
 """
 
 from __future__ import annotations
@@ -24,9 +23,10 @@ from runtime.beats import (
     CLASSES,
     SMOOTH_SAMPLES,
     Beat,
-    classify,
+    find_beats,
     find_beats_of_all,
     place_at_r_peak,
+    r_peak,
 )
 from runtime.errors import InputError, StaleTokenError, TokenError
 from runtime.resample import Resampler, resampler
@@ -39,6 +39,7 @@ LARGEST_MV = 1000.0  # beyond any amplifier; keeps float32 exact enough
 # between the layers still fit the caches; more in a run take longer each.
 RUN_SAMPLES = 1 << 15
 RUN_SECONDS = 60  # and the longest piece
+FEW_FRAMES = 100  # over the batch: up to here plain numbers are quicker than arrays
 # What a token may hold at most; a forged one could otherwise overflow what it is used for.
 LARGEST_STATE = 1e9  # float32 stays finite through the network; real state is below 1e5
 
@@ -76,7 +77,8 @@ class Stream:
     def decided(self) -> float:
         """Everything before this moment is decided, s; `push` adds no beat before it."""
         contract = self._contract
-        frames = int(self._state.frames[self._row]) - contract.policy.after
+        seen = self._resampler.complete(self._taken)
+        frames = seen // contract.hop - contract.policy.after
         moment = (frames * contract.hop - contract.delay) / contract.fs - 0.1  # R peak search
         return self.seconds if self._end is not None else min(max(0.0, moment), self.seconds)
 
@@ -100,7 +102,7 @@ class Stream:
         InputError
             The samples cannot be used; the stream stands as before, as if not pushed.
         """
-        return push_together([self], [samples], units=units)[0]
+        return self._push(samples, units=units)
 
     def finish(self) -> list[Beat]:
         """The beats of the last seconds, which were waiting for signal that does not come.
@@ -108,7 +110,7 @@ class Stream:
         The last value is held for as long as the network looks ahead. After this the stream
         takes no more.
         """
-        return [] if self._end is not None else push_together([self], [()], end=True)[0]
+        return [] if self._end is not None else self._push((), end=True)
 
     def events(self) -> list[Event]:
         """Rhythm events that began or ended since the last call, each given once.
@@ -129,7 +131,7 @@ class Stream:
                   self.rhythm.save() if self.rhythm else _NOTHING)
         head = _HEAD.pack(
             _MAGIC, _VERSION, self._model[:8], self._resampler.up, self._resampler.down,
-            self._taken, state.offset[row], *(len(array) for array in arrays))
+            self._taken, state.offset[row, 0], *(len(array) for array in arrays))
         body = head + b"".join(array.astype("<f4").tobytes() for array in arrays)
         return body + zlib.crc32(body).to_bytes(4, "little")
 
@@ -148,8 +150,8 @@ class Stream:
         stream = cls(contract, model, run, way.fs)
         stream._state = _State(
             tail[None], np.concatenate([recent, waiting])[None], carry[None],
-            context.reshape(1, -1, len(contract.classes)), np.array([offset]),
-            np.array([taken]), np.array([way.complete(taken) // contract.hop]), len(waiting))
+            context.reshape(1, -1, len(contract.classes)), np.array([[offset]]),
+            (taken,), len(waiting))
         if len(rhythm):
             try:
                 stream.rhythm = Rhythm.restore(rhythm, recent, policy)
@@ -157,9 +159,15 @@ class Stream:
                 raise _damaged() from None
         return stream
 
+    def _push(self, samples: ArrayLike, *, units: str = "mV", end: bool = False) -> list[Beat]:
+        """`push_together` for one stream, which has nobody to be grouped with."""
+        _refuse_finished(self)
+        ecg = check_signal(samples, units=units, dimensions=(1,))
+        return _advance([self], _stacked([self]), ecg[None], end=end)[0]
+
     @property
     def _taken(self) -> int:
-        return int(self._state.taken[self._row])
+        return self._state.taken[self._row]
 
 
 def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV",
@@ -173,8 +181,8 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, uni
         raise InputError(f"got {len(set(streams))} streams and {len(chunks)} chunks; "
                          "expected one chunk for each stream.")
     beats: list[list[Beat]] = [[] for _ in streams]
-    for members, state, chunk in _accept(streams, chunks, units):
-        found = _advance([streams[i] for i in members], state, chunk, end=end)
+    for members, state, ecg in _accept(streams, chunks, units):
+        found = _advance([streams[i] for i in members], state, ecg, end=end)
         for i, decided in zip(members, found, strict=True):
             beats[i] = decided
     return beats
@@ -214,8 +222,8 @@ class _State(NamedTuple):
         where R peaks are sought, then those that wait for a hop to be whole
     carry : float32 [streams, carry_size], of the network
     context : float32 [streams, frames, 6], the last frames, which decide on the next beat
-    offset : float64 [streams], each recording's first sample, mV
-    taken, frames : int64 [streams], samples taken and frames given since each one's start
+    offset : float64 [streams, 1], each recording's first sample, mV
+    taken : samples taken since each one's start
     waiting : samples at the end of `past` that the network has not seen
     """
 
@@ -224,27 +232,26 @@ class _State(NamedTuple):
     carry: NDArray[np.float32]
     context: NDArray[np.float32]
     offset: NDArray[np.float64]
-    taken: NDArray[np.int64]
-    frames: NDArray[np.int64]
+    taken: tuple[int, ...]
     waiting: int
 
 
 @lru_cache(maxsize=64)
 def _start(contract: Contract, _: Resampler) -> _State:
     """Before a recording at this rate: nothing seen, no beat. Other rates share none with it."""
-    frames, zero = contract.policy.before + contract.policy.after, np.zeros(1, dtype=np.int64)
+    frames = contract.policy.before + contract.policy.after
     context = np.zeros((1, frames, len(contract.classes)), dtype=np.float32)
     context[:, :, 0] = 1.0
     tail, past, carry = (np.zeros((1, size), dtype=np.float32)
                          for size in (0, _reach(contract), contract.carry_size))
-    return _State(tail, past, carry, context, np.zeros(1), zero, zero, 0)
+    return _State(tail, past, carry, context, np.zeros((1, 1)), (0,), 0)
 
 
 def _stacked(streams: Sequence[Stream]) -> _State:
     """The state of streams that are equally far, in this order."""
     first = streams[0]._state
-    if len(first.taken) == len(streams) and all(
-            stream._state is first and stream._row == row for row, stream in enumerate(streams)):
+    if len(first.taken) == len(streams) and (len(streams) == 1 or all(
+            stream._state is first and stream._row == row for row, stream in enumerate(streams))):
         return first
 
     def rows(name: str) -> Any:
@@ -252,22 +259,21 @@ def _stacked(streams: Sequence[Stream]) -> _State:
                                for stream in streams])
 
     return _State(rows("tail"), rows("past"), rows("carry"), rows("context"), rows("offset"),
-                  rows("taken"), rows("frames"), first.waiting)
+                  tuple(stream._taken for stream in streams), first.waiting)
 
 
 def _place(stream: Stream) -> tuple[object, ...]:
     """Equal for streams whose arrays can be stacked: those as far from the next output and hop."""
-    state, way = stream._state, stream._resampler
-    taken = int(state.taken[stream._row])
+    state, way, taken = stream._state, stream._resampler, stream._taken
     return way, taken > 0, taken % way.down, state.tail.shape[1], state.waiting
 
 
 def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
-            ) -> list[tuple[list[int], _State, NDArray[np.float32]]]:
-    """What can run together, all of it checked: whose it is, their state, and their samples less
-    each recording's first, float32 [streams, samples], mV."""
-    if any(stream._end is not None for stream in streams):
-        raise InputError("the stream is finished; start a new one for more signal.")
+            ) -> list[tuple[list[int], _State, NDArray[np.float64]]]:
+    """What can run together, all of it checked: whose it is, their state, and their samples,
+    float64 [streams, samples], mV."""
+    for stream in streams:
+        _refuse_finished(stream)
     arrays = [_numbers(chunk, (1,)) for chunk in chunks]
     places: dict[int, tuple[object, ...]] = {}  # of states, which many streams may share
     groups: dict[tuple[int, tuple[object, ...]], list[int]] = {}
@@ -286,11 +292,13 @@ def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
             if not _plausible(ecg):
                 for chunk in chunks:
                     check_signal(chunk, units=units, dimensions=(1,))  # says which sample
-            state = _stacked([streams[i] for i in some])
-            if samples and not state.taken[0]:
-                state = state._replace(offset=ecg[:, 0].copy())
-            accepted.append((some, state, (ecg - state.offset[:, None]).astype(np.float32)))
+            accepted.append((some, _stacked([streams[i] for i in some]), ecg))
     return accepted
+
+
+def _refuse_finished(stream: Stream) -> None:
+    if stream._end is not None:
+        raise InputError("the stream is finished; start a new one for more signal.")
 
 
 def _numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
@@ -309,12 +317,13 @@ def _numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _millivolts(array: NDArray[Any], units: str) -> NDArray[np.float64]:
-    if not isinstance(units, str) or units not in MILLIVOLTS:
+    scale = MILLIVOLTS.get(units) if isinstance(units, str) else None
+    if scale is None:
         raise InputError(f"units {units!r} are unknown; expected one of "
                          f"{', '.join(MILLIVOLTS)} (for raw converter counts, divide by the "
                          "gain first).")
     ecg = array.astype(np.float64)
-    return ecg if MILLIVOLTS[units] == 1.0 else ecg * MILLIVOLTS[units]
+    return ecg if scale == 1.0 else ecg * scale
 
 
 def _plausible(ecg: NDArray[np.float64]) -> bool:
@@ -331,14 +340,19 @@ def _rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return together.reshape(len(arrays), -1)
 
 
-def _advance(streams: Sequence[Stream], state: _State, chunk: NDArray[np.float32], *, end: bool
+def _advance(streams: Sequence[Stream], state: _State, ecg: NDArray[np.float64], *, end: bool
              ) -> list[list[Beat]]:
-    """Feed streams that are equally far what `_accept` made of their chunks."""
+    """Feed streams that are equally far their next samples, checked, [streams, samples], mV."""
     contract, way = streams[0]._contract, streams[0]._resampler
-    before, samples = state.taken, chunk.shape[1]
+    before, samples = state.taken, ecg.shape[1]
+    if samples and not before[0]:
+        state = state._replace(offset=ecg[:, :1].copy())
+    # From one row a number is subtracted faster than an array.
+    offset = state.offset if len(streams) > 1 else state.offset.item()
+    chunk = (ecg - offset).astype(np.float32)
     if end:
         chunk = _held(chunk, state, contract, way)
-        for stream, taken in zip(streams, before.tolist(), strict=True):
+        for stream, taken in zip(streams, before, strict=True):
             if stream.rhythm:
                 stream.rhythm.limit = int((taken + samples) * way.step)
     beats: list[list[Beat]] = [[] for _ in streams]
@@ -353,7 +367,7 @@ def _advance(streams: Sequence[Stream], state: _State, chunk: NDArray[np.float32
                 stream._events += events
             beats[row] += found[row]
     if end:
-        for stream, taken in zip(streams, before.tolist(), strict=True):
+        for stream, taken in zip(streams, before, strict=True):
             stream._end = taken + samples
             if stream.rhythm:
                 stream._events += stream.rhythm.finish()
@@ -377,27 +391,26 @@ def _step(contract: Contract, run: Run, way: Resampler, state: _State, chunk: ND
           ) -> tuple[_State, NDArray[np.float32], list[list[Beat]]]:
     """One run of the network, at most: the state after it, the signal it saw, each one's beats."""
     hop = contract.hop
-    fresh, tail = way.push(state.tail, chunk, int(state.taken[0]))
-    taken = state.taken + chunk.shape[1]
+    fresh, tail = way.push(state.tail, chunk, state.taken[0])
+    new = chunk.shape[1]
+    taken = tuple([before + new for before in state.taken])
     line = np.concatenate([state.past, fresh], axis=1)
     ready, samples = state.waiting + fresh.shape[1], line.shape[1]
     waiting = ready % hop
     hops = np.ascontiguousarray(line[:, samples - ready : samples - waiting])
-    if not hops.shape[1]:
+    if ready < hop:
         return (state._replace(tail=tail, past=line, taken=taken, waiting=waiting), hops,
                 [[] for _ in line])
     probabilities, carry = run(hops, state.carry)
     context = np.concatenate([state.context, probabilities], axis=1)
-    frames = state.frames + probabilities.shape[1]
-    found = _decide(contract, context, line, waiting, frames * hop)
-    after = _State(tail, line[:, ready - waiting :].copy(), carry,
-                   context[:, probabilities.shape[1] :].copy(), state.offset, taken, frames,
-                   waiting)
+    found = _decide(contract, way, context, line, waiting, taken)
+    after = _State(tail, line[:, ready - waiting :], carry, context[:, ready // hop :],
+                   state.offset, taken, waiting)
     return after, hops, found
 
 
-def _decide(contract: Contract, context: NDArray[np.float32], line: NDArray[np.float32],
-            waiting: int, seen: NDArray[np.int64]) -> list[list[Beat]]:
+def _decide(contract: Contract, way: Resampler, context: NDArray[np.float32],
+            line: NDArray[np.float32], waiting: int, taken: Sequence[int]) -> list[list[Beat]]:
     """Each stream's beats among its last frames.
 
     Parameters
@@ -405,25 +418,27 @@ def _decide(contract: Contract, context: NDArray[np.float32], line: NDArray[np.f
     context : float32 [streams, frames, 6], the last of each
     line : float32 [streams, samples], the last of each
     waiting : samples at the end of `line` that are in no frame
-    seen : int64 [streams], samples from each one's start to the end of its last frame
+    taken : samples taken since each one's start
     """
-    beats: list[list[Beat]] = [[] for _ in line]
-    rows, found, shares = find_beats_of_all(context, contract.policy)
-    if not len(rows):
-        return beats
+    policy, fs, hop, samples = contract.policy, contract.fs, contract.hop, line.shape[1]
     # A frame speaks of the same place in every row, and what is around it lies in the row.
-    samples, hop = line.shape[1], contract.hop
-    end = samples - waiting
-    first = end - context.shape[1] * hop + hop // 2 - contract.delay
-    centres = rows * samples + found * hop + first
-    places = place_at_r_peak(line.ravel(), centres, contract.fs)
-    labels, passed = classify(shares, contract.policy), seen.tolist()
-    for row, centre, place, label, share in zip(rows.tolist(), centres.tolist(), places.tolist(),
-                                                labels.tolist(), shares.tolist(), strict=True):
-        origin = passed[row] - end - row * samples
-        if origin + centre > -hop:  # what lies before the recording's start is no beat
-            beats[row].append(Beat(max(0, origin + place) / contract.fs, CLASSES[label],
-                                   share[label], tuple(share)))
+    first = samples - waiting - context.shape[1] * hop + hop // 2 - contract.delay
+    if len(context) * context.shape[1] <= FEW_FRAMES:
+        found = [(row, frame, r_peak(line[row], first + frame * hop, fs), label, shares)
+                 for row in range(len(line))
+                 for frame, label, shares in find_beats(context[row], policy)]
+    else:
+        rows, frames, labels, parts = find_beats_of_all(context, policy)
+        starts = rows * samples
+        places = place_at_r_peak(line.ravel(), starts + first + frames * hop, fs) - starts
+        found = list(zip(*(array.tolist() for array in (rows, frames, places, labels, parts)),
+                         strict=True))
+    beats: list[list[Beat]] = [[] for _ in line]
+    for row, frame, place, label, shares in found:
+        origin = way.complete(taken[row]) - samples
+        if origin + first + frame * hop > -hop:  # what lies before the start is no beat
+            beats[row].append(Beat(max(0, origin + place) / fs, CLASSES[label], shares[label],
+                                   tuple(shares)))
     return beats
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from runtime.beats import BeatPolicy, classify, find_beats, place_at_r_peak
+from runtime.beats import BeatPolicy, find_beats_of_all, place_at_r_peak
 from training import io
 from training.augment import IGNORE, draw
 from training.evaluate import Score, score_record
@@ -317,10 +317,9 @@ def _score(design: Design, frames: Sequence[NDArray[np.float32]], records: Seque
            policy: BeatPolicy) -> Score:
     total = Score.empty()
     for probabilities, record in zip(frames, records, strict=True):
-        found, shares = find_beats(probabilities, policy)
+        _, found, labels, _ = find_beats_of_all(probabilities[None], policy)
         near = found * HOP + HOP // 2 - design.delay_samples
-        total += score_record(record, place_at_r_peak(record.signal[0], near, FS),
-                              classify(shares, policy))
+        total += score_record(record, place_at_r_peak(record.signal[0], near, FS), labels)
     return total
 
 

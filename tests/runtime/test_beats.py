@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.beats import BeatPolicy, classify, find_beats, place_at_r_peak
+from runtime.beats import (
+    BeatPolicy,
+    find_beats,
+    find_beats_of_all,
+    place_at_r_peak,
+    r_peak,
+)
 
 POLICY = BeatPolicy()
 
@@ -22,41 +28,71 @@ def frames(length: int, beats: dict[int, int], strength: float = 0.9) -> np.ndar
     return out
 
 
+def places(probabilities: np.ndarray, policy: BeatPolicy = POLICY) -> list[int]:
+    return [frame for frame, _, _ in find_beats(probabilities, policy)]
+
+
 def test_each_beat_is_found_once_with_its_class() -> None:
-    found, shares = find_beats(frames(60, {10: 1, 25: 3, 40: 2}), POLICY)
-    assert found.tolist() == [10, 25, 40]
-    assert classify(shares, POLICY).tolist() == [0, 2, 1]
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    found = find_beats(frames(60, {10: 1, 25: 3, 40: 2}), POLICY)
+    assert [(frame, label) for frame, label, _ in found] == [(10, 0), (25, 2), (40, 1)]
+    np.testing.assert_allclose([sum(shares) for _, _, shares in found], 1)
 
 
 def test_a_weak_one_is_no_beat_and_a_threshold_decides() -> None:
     weak = frames(40, {20: 1}, strength=0.5)
-    assert not len(find_beats(weak, POLICY)[0])
-    assert find_beats(weak, BeatPolicy(threshold=0.3))[0].tolist() == [20]
+    assert places(weak) == []
+    assert places(weak, BeatPolicy(threshold=0.3)) == [20]
 
 
 def test_of_two_too_near_the_stronger_wins() -> None:
     both = frames(40, {20: 1}) + 0
     both[22] = [0.3, 0.7, 0, 0, 0, 0]
-    assert find_beats(both, POLICY)[0].tolist() == [20]
+    assert places(both) == [20]
 
 
 def test_weights_move_the_operating_point() -> None:
-    shares = np.array([[0.55, 0.45, 0, 0, 0]])
-    assert classify(shares, POLICY).tolist() == [0]
-    assert classify(shares, BeatPolicy(weights=(1, 1.5, 1, 1, 1))).tolist() == [1]
+    both = (frames(40, {20: 1}) * 0.55 + frames(40, {20: 2}) * 0.45).astype(np.float32)
+    for weights, expected in (((1, 1, 1, 1, 1), 0), ((1, 1.5, 1, 1, 1), 1)):
+        (_, label, _), = find_beats(both, BeatPolicy(weights=weights))
+        assert label == expected
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(20, 200), st.floats(0, 1))
 def test_frames_decided_apart_are_those_decided_together(seed: int, length: int, cut: float
                                                          ) -> None:
     random = np.random.default_rng(seed).dirichlet(np.full(6, 0.3), length).astype(np.float32)
-    together, _ = find_beats(random, POLICY)
+    together = places(random)
     at = POLICY.before + int(cut * (length - POLICY.before - POLICY.after))
-    first, _ = find_beats(random[: at + POLICY.after], POLICY)
-    second, _ = find_beats(random[at - POLICY.before :], POLICY)
-    assert [*first, *(second + at - POLICY.before)] == together.tolist()
+    first, second = places(random[: at + POLICY.after]), places(random[at - POLICY.before :])
+    assert [*first, *(at - POLICY.before + frame for frame in second)] == together
     assert (np.diff(together) > POLICY.apart).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), patients=st.integers(1, 4), length=st.integers(0, 60),
+       levels=st.sampled_from((2, 3, 8, 2**24)), threshold=st.floats(0.1, 0.9),
+       apart=st.integers(1, 5))
+def test_patients_together_have_the_beats_of_each_alone(
+        seed: int, patients: int, length: int, levels: int, threshold: float, apart: int) -> None:
+    """To the last bit; with few levels most frames have an equal neighbour."""
+    raw = np.random.default_rng(seed).integers(0, levels, (patients, length, 6)) + 1
+    probabilities = (raw / raw.sum(axis=2, keepdims=True)).astype(np.float32)
+    if levels == 2:
+        probabilities[:, :, 0] = raw[:, :, 0] - 1
+    policy = BeatPolicy(threshold=threshold, apart=apart, weights=(0.7, 1.3, 1.0, 2.0, 1.3))
+    together = (array.tolist() for array in find_beats_of_all(probabilities, policy))
+    assert list(zip(*together, strict=True)) == [
+        (row, *beat) for row, alone in enumerate(probabilities)
+        for beat in find_beats(alone, policy)]
+
+
+@given(seed=st.integers(0, 2**32 - 1), length=st.integers(1, 600), levels=st.integers(1, 2**20),
+       fs=st.sampled_from((360, 250)), data=st.data())
+def test_beats_together_move_as_each_alone(seed: int, length: int, levels: int, fs: int,
+                                           data: st.DataObject) -> None:
+    ecg = np.random.default_rng(seed).integers(-levels, levels + 1, length).astype(np.float32)
+    ecg *= data.draw(st.sampled_from((1.0, 0.005)))  # sums that are exact, and rounded ones
+    near = data.draw(st.lists(st.integers(-50, length + 50), max_size=6))
+    assert place_at_r_peak(ecg, near, fs).tolist() == [r_peak(ecg, at, fs) for at in near]
 
 
 @pytest.mark.parametrize("sign", [1, -1])

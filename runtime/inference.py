@@ -21,7 +21,7 @@ from runtime.errors import InputError, ModelError, ProviderError
 from runtime.quality import Quality, assess_rows
 from runtime.rhythm import Event, Rhythm, RhythmPolicy, closed
 from runtime.session import Run, Session
-from runtime.stream import Stream, check_signal, push_together
+from runtime.stream import Stream, check_signal, push_together, push_whole
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
@@ -136,7 +136,7 @@ class Detector:
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "
                              f"{SHORTEST_S:g} s.")
-        found = push_together(streams, list(rows), end=True)
+        found = push_whole(streams, rows)
         results = [_result(beats, quality, closed(stream.events()))
                    for beats, quality, stream in zip(found, assess_rows(rows, fs), streams,
                                                      strict=True)]

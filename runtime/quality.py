@@ -115,16 +115,21 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | No
     policy = policy or QualityPolicy()
     batch, samples = ecg.shape
     second = min(max(round(fs), 1), samples)
+    if batch == 1 and samples == second:
+        only = np.asarray(ecg[0], dtype=np.float64)
+        low, high = only.item(only.argmin()), only.item(only.argmax())
+        if _plainly_good(only, fs, policy, low, high):
+            return [_quality([0], high - low)]
     count = samples // second
     rows = ecg[:, : count * second].reshape(-1, second)
     least, most = rows.min(axis=1), rows.max(axis=1)
     if count * second == samples:
-        low = least.reshape(batch, count).min(axis=1)
-        high = most.reshape(batch, count).max(axis=1)
+        lows = least.reshape(batch, count).min(axis=1)
+        highs = most.reshape(batch, count).max(axis=1)
     else:
-        low, high = ecg.min(axis=1), ecg.max(axis=1)
-    low, high = low.astype(np.float64), high.astype(np.float64)
-    flaws = _flaws(rows, fs, policy, np.stack((low, high)).repeat(count, axis=1),
+        lows, highs = ecg.min(axis=1), ecg.max(axis=1)
+    lows, highs = lows.astype(np.float64), highs.astype(np.float64)
+    flaws = _flaws(rows, fs, policy, np.stack((lows, highs)).repeat(count, axis=1),
                    most.astype(np.float64) - least).reshape(batch, count)
     if samples >= waveform.WINDOW_S * fs:
         for row, signal in enumerate(ecg):
@@ -132,7 +137,7 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | No
             odds = waveform.models()["noise"].log_odds(waveform.features(pieces))
             noise = (odds >= policy.noise)[centred(np.arange(count), len(odds))]
             flaws[row] |= np.where(noise, int(Flaw.NOISE), 0)
-    return [_quality(row, range_) for row, range_ in zip(flaws.tolist(), (high - low).tolist(),
+    return [_quality(row, range_) for row, range_ in zip(flaws.tolist(), (highs - lows).tolist(),
                                                          strict=True)]
 
 
@@ -168,7 +173,37 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
     low, high : [seconds], extremes of the signal as far as they are known, mV
     """
     ecg = np.asarray(rows, dtype=np.float64)
+    if len(ecg) == 1 and _plainly_good(ecg[0], fs, policy, low.item(), high.item()):
+        return np.zeros(1, dtype=np.int64)
     return _flaws(ecg, fs, policy, np.stack((low, high)), ecg.max(axis=1) - ecg.min(axis=1))
+
+
+def _plainly_good(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, low: float,
+                  high: float) -> bool:
+    """Whether `_flaws` would find nothing in this one second, in a third of its time; where that
+    is not plain, it is not said."""
+    ordered, few = np.sort(ecg), min(_rail_samples(fs, policy))
+    if len(ordered) < few:
+        return False
+    swing = ordered.item(-1) - ordered.item(0)
+    if not (policy.flat_mv <= swing <= policy.baseline_mv
+            and ordered.item(few - 1) - low > max(policy.rail_mv, EQUAL_MV)
+            and high - ordered.item(-few) > max(policy.rail_mv, EQUAL_MV)):
+        return False
+    if swing * fs > policy.jump_mv_s:
+        slopes = np.correlate(ecg, _DIFFERENCE)
+        if max(slopes.item(slopes.argmax()), -slopes.item(slopes.argmin())) * fs > policy.jump_mv_s:
+            return False
+    tenth = round(fs / 10)
+    count = len(ecg) // tenth
+    waves = ecg[: count * tenth].reshape(count, tenth).dot(_mains(fs, tenth)).tolist()
+    # The median exceeds a limit only where half of the tenths do, and one's amplitude only where
+    # one of its parts exceeds 0.7 of it.
+    part = 0.7 * policy.powerline_mv
+    return 2 * sum(max(wave) > part or min(wave) < -part for wave in waves) < max(count, 1)
+
+
+_DIFFERENCE = np.array([-1.0, 1.0])
 
 
 def _flaws(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
@@ -191,7 +226,7 @@ def _flaws(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
 def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
               rails: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which seconds have their peaks cut off, and which are at the amplifier's end."""
-    cut, held = (max(2, round(seconds * fs)) for seconds in (policy.clipped_s, policy.railed_s))
+    cut, held = _rail_samples(fs, policy)
     distance = np.abs(ecg - rails[:, :, None])  # [rails, seconds, samples]
     near = distance <= max(policy.rail_mv, EQUAL_MV)
     if near.sum(axis=2).max(initial=0) < min(cut, held):  # nearly always
@@ -200,6 +235,11 @@ def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
         np.logical_or(*(_has_run(rail, size) for rail in distance <= within))
         for within, size in ((EQUAL_MV, cut), (policy.rail_mv, held)))
     return clipped, railed
+
+
+def _rail_samples(fs: float, policy: QualityPolicy) -> tuple[int, int]:
+    """Samples in a row at a rail that are cut-off peaks, and that are the amplifier's end."""
+    return max(2, round(policy.clipped_s * fs)), max(2, round(policy.railed_s * fs))
 
 
 def _has_run(true: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:

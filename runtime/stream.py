@@ -7,7 +7,6 @@ that are equally far share arrays, a row for each, and everything here works on 
 
 from __future__ import annotations
 
-import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -170,22 +169,34 @@ class Stream:
         return self._state.taken[self._row]
 
 
-def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV",
-                  end: bool = False) -> list[list[Beat]]:
+def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
+                  ) -> list[list[Beat]]:
     """`Stream.push` for many streams of one model, in as few runs of the network as possible.
 
-    Either every chunk is taken, or, where one of them cannot be used, none. With ``end`` these
-    are the last chunks, and `Stream.finish` is done in the same run.
+    Either every chunk is taken, or, where one of them cannot be used, none.
     """
     if len(streams) != len(chunks) or len(set(streams)) != len(streams):
         raise InputError(f"got {len(set(streams))} streams and {len(chunks)} chunks; "
                          "expected one chunk for each stream.")
     beats: list[list[Beat]] = [[] for _ in streams]
     for members, state, ecg in _accept(streams, chunks, units):
-        found = _advance([streams[i] for i in members], state, ecg, end=end)
+        found = _advance([streams[i] for i in members], state, ecg)
         for i, decided in zip(members, found, strict=True):
             beats[i] = decided
     return beats
+
+
+def push_whole(streams: Sequence[Stream], ecg: NDArray[np.float64]) -> list[list[Beat]]:
+    """`Stream.push` and `Stream.finish` in one, of new streams of one rate.
+
+    Parameters
+    ----------
+    ecg : [streams, samples], each recording's whole signal, as `check_signal` gives it
+    """
+    size = _runnable(streams[0], ecg.shape[1])
+    return [beats for at in range(0, len(streams), size)
+            for beats in _advance(streams[at : at + size], _stacked(streams[at : at + size]),
+                                  ecg[at : at + size], end=True)]
 
 
 def check_signal(samples: ArrayLike, *, units: str, dimensions: tuple[int, ...]
@@ -284,8 +295,7 @@ def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
         groups.setdefault((len(array), place), []).append(i)
     accepted = []
     for (samples, _), members in groups.items():
-        first = streams[members[0]]
-        size = max(1, int(RUN_SAMPLES * first.fs / (first._contract.fs * max(1, samples))))
+        size = _runnable(streams[members[0]], samples)
         for at in range(0, len(members), size):
             some = members[at : at + size]
             ecg = _millivolts(_rows([arrays[i] for i in some]), units)
@@ -294,6 +304,11 @@ def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
                     check_signal(chunk, units=units, dimensions=(1,))  # says which sample
             accepted.append((some, _stacked([streams[i] for i in some]), ecg))
     return accepted
+
+
+def _runnable(stream: Stream, samples: int) -> int:
+    """How many chunks like this one are run together."""
+    return max(1, int(RUN_SAMPLES * stream.fs / (stream._contract.fs * max(1, samples))))
 
 
 def _refuse_finished(stream: Stream) -> None:
@@ -340,8 +355,8 @@ def _rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return together.reshape(len(arrays), -1)
 
 
-def _advance(streams: Sequence[Stream], state: _State, ecg: NDArray[np.float64], *, end: bool
-             ) -> list[list[Beat]]:
+def _advance(streams: Sequence[Stream], state: _State, ecg: NDArray[np.float64], *,
+             end: bool = False) -> list[list[Beat]]:
     """Feed streams that are equally far their next samples, checked, [streams, samples], mV."""
     contract, way = streams[0]._contract, streams[0]._resampler
     before, samples = state.taken, ecg.shape[1]
@@ -383,7 +398,7 @@ def _held(chunk: NDArray[np.float32], state: _State, contract: Contract, way: Re
         return chunk
     last = next(array[:, -1:] for array in (chunk, state.tail, state.past) if array.shape[1])
     ahead = contract.delay + (contract.policy.after + 3) * contract.hop
-    held = math.ceil(ahead / way.step) + way.half + 1
+    held = -(-ahead * way.down // way.up) + way.half + 1
     return np.concatenate([chunk, last.repeat(held, axis=1)], axis=1)
 
 

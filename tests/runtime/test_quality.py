@@ -101,6 +101,19 @@ def test_patients_together_are_judged_as_each_alone() -> None:
     assert [q.powerline > 0 for q in together] == [False, False, False, True]
 
 
+@given(rate=st.sampled_from((100.0, 128.0, 257.0, 360.0, 1000.0)), seed=st.integers(0, 20),
+       size=st.sampled_from((0.01, 0.3, 1.0, 3.0, 8.0)), digits=st.integers(1, 4),
+       cut=st.floats(0.3, 1.0), hum=st.sampled_from((0.0, 0.15, 0.2, 0.21, 0.4)),
+       mains=st.sampled_from((50.0, 60.0)))
+def test_a_second_alone_is_judged_as_among_others(
+        rate: float, seed: int, size: float, digits: int, cut: float, hum: float, mains: float
+        ) -> None:
+    made = simulate(3, fs=rate, seed=seed).signal[-round(rate):].astype(np.float64)
+    wave = hum * np.sin(2 * np.pi * mains * np.arange(len(made)) / rate)
+    ecg = np.round(size * np.minimum(made, cut * made.max()) + wave, digits)
+    assert assess(ecg, rate) == assess_rows(np.stack([ecg, ecg]), rate)[0]
+
+
 def test_muscle_noise_is_seen_where_it_is(data: Path) -> None:
     from training import fit_rhythm, io
 

@@ -32,6 +32,10 @@ PENALTY = 0.001  # on the logistic model's squared weights
 # a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
 HIDDEN, NETWORKS, STEPS, BATCH, JITTER = 8, 4, 480, 1024, 0.4
 NOISE_DB = (0.0, -6.0)  # what the noise model has to know
+# Electrode motion added to windows of cudb, so that fibrillation is known through artefact, and
+# artefact over another rhythm for what it is: copies of each; log10 of the noise's deviation as a
+# share of the window's, evenly drawn between.
+MOTION_COPIES, MOTION_GAIN = 2, (-0.5, 0.2)
 SVDB_STEP = 6  # every so many windows of svdb; 30 h of rhythms that are not fibrillation
 FOLDS = 6
 # Of svdb, which has no rhythm marks: intervals without order and no P wave before half an hour of
@@ -49,7 +53,7 @@ class Windows:
     features : float64 [windows, features]
     labels : int64 [windows]: NONE, VF, NOISE, WANDER, or -1 where a window is partly one
     patients : str [windows]
-    origin : str [windows]: the database, or ``mixture``
+    origin : str [windows]: the database, ``mixture``, or ``motion``, cudb with electrode motion
     second : int64 [windows]: where each begins
     """
 
@@ -99,15 +103,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def design_windows(folder: Path, patients: Sequence[str] = CUDB_DESIGN) -> Windows:
     """Every second's window of the design patients, clean and, of DS1, with noise."""
-    parts = [_windows(cudb_signal(folder, name), fibrillation(folder, "cudb", name), name, "cudb")
-             for name in patients]
+    noises = {name: first_half(io.load("nstdb", name, folder).signal[0]) for name in io.NOISES}
+    random = np.random.default_rng(0)
+    parts = []
+    for name in patients:
+        signal, spans = cudb_signal(folder, name), fibrillation(folder, "cudb", name)
+        part = _windows(signal, spans, name, "cudb")
+        parts += [part, *(_moved(part, signal, noises["em"], random)
+                          for _ in range(MOTION_COPIES))]
     for name in io.DS1:
         parts.append(_windows(io.load("mitdb", name, folder).signal[0],
                               fibrillation(folder, "mitdb", name), name, "mitdb"))
     for name in io.SVDB:
         parts.append(_windows(io.load("svdb", name, folder).signal[0], np.zeros((0, 2)), name,
                               "svdb", SVDB_STEP))
-    noises = {name: first_half(io.load("nstdb", name, folder).signal[0]) for name in io.NOISES}
     for i, name in enumerate(io.DS1):
         record = io.load("mitdb", name, folder)
         for j, (noise, samples) in enumerate(noises.items()):
@@ -217,12 +226,15 @@ def readable(signal: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def fibrillation_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """What to find, and how much each window counts: half for fibrillation, the other half
-    mostly for the same patients' other rhythms, which are the hardest to tell from it."""
-    clean = data.labels == NONE
-    return data.labels == VF, _shares(
-        (data.labels == VF, 0.5), (clean & (data.origin == "cudb"), 0.3),
-        (clean & np.isin(data.origin, ("mitdb", "svdb")), 0.1), (data.labels >= NOISE, 0.1))
+    """What to find, and how much each window counts: more than half for fibrillation, the rest
+    mostly for the same patients' other rhythms, which are the hardest to tell from it. A patient
+    weighs as the root of the number of windows, so that no long episode decides."""
+    moved, none = data.origin == "motion", data.labels == NONE
+    weight = _shares(
+        (~moved & (data.labels == VF), 0.15), (none & (data.origin == "cudb"), 0.09),
+        (none & np.isin(data.origin, ("mitdb", "svdb")), 0.03), (data.labels >= NOISE, 0.03),
+        (moved & (data.labels == VF), 0.44), (moved & none, 0.26), patients=data.patients)
+    return data.labels == VF, weight
 
 
 def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -230,7 +242,7 @@ def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     which must not pass for noise."""
     clean = data.labels == NONE
     return data.labels == NOISE, _shares(
-        (data.labels == NOISE, 0.5), (data.labels == VF, 0.12),
+        (data.labels == NOISE, 0.5), ((data.labels == VF) & (data.origin != "motion"), 0.12),
         (clean & (data.origin == "mitdb"), 0.2), (clean & (data.origin == "svdb"), 0.06),
         (data.labels == WANDER, 0.12))
 
@@ -410,6 +422,19 @@ def _windows(signal: NDArray[np.float32], spans: NDArray[np.float64], patient: s
                    np.full(len(at), patient), np.full(len(at), origin), at)
 
 
+def _moved(part: Windows, signal: NDArray[np.float32], noise: NDArray[np.float32],
+           random: np.random.Generator) -> Windows:
+    """The same windows, each with another stretch of electrode motion."""
+    pieces = waveform.windows(waveform.at_rate(signal, FS))[part.second]
+    motion = waveform.at_rate(noise, FS)
+    start = random.integers(0, len(motion) - pieces.shape[1], len(pieces))
+    added = motion[start[:, None] + np.arange(pieces.shape[1])]
+    gain = 10 ** random.uniform(*MOTION_GAIN, len(pieces)) * pieces.std(axis=1) / added.std(axis=1)
+    mixed = pieces + gain[:, None] * (added - added.mean(axis=1, keepdims=True))
+    return replace(part, features=waveform.features(mixed),
+                   origin=np.full(len(pieces), "motion"))
+
+
 def _numbers(model: waveform.Model) -> dict[str, Any]:
     """A model as JSON has it."""
     return {field.name: None if value is None else np.round(value, 6).tolist()
@@ -417,10 +442,18 @@ def _numbers(model: waveform.Model) -> dict[str, Any]:
             for value in (getattr(model, field.name),)}
 
 
-def _shares(*groups: tuple[NDArray[np.bool_], float]) -> NDArray[np.float64]:
+def _shares(*groups: tuple[NDArray[np.bool_], float], patients: NDArray[np.str_] | None = None
+            ) -> NDArray[np.float64]:
+    """Weights that give each group its share, divided evenly over its windows, or, with
+    ``patients``, by the root of their number in each patient."""
     weight = np.zeros(len(groups[0][0]))
     for members, share in groups:
-        weight[members] = share / max(int(members.sum()), 1)
+        own = members.astype(np.float64)
+        if patients is not None:
+            _, which, count = np.unique(patients[members], return_inverse=True,
+                                        return_counts=True)
+            own[members] = count[which] ** -0.5
+        weight += share * own / max(own.sum(), 1e-9)
     return weight
 
 

@@ -96,7 +96,8 @@ def test_an_event_is_told_when_it_begins() -> None:
 
 def test_asystole_is_told_while_it_lasts() -> None:
     signal = quiet(20)
-    signal[4 * FS:] = 0.1 * np.sin(np.arange(16 * FS) / 90)  # wanders, so no loose lead
+    # Wanders with the breath, so no loose lead.
+    signal[4 * FS:] = 0.1 * np.sin(2 * np.pi * 0.25 * np.arange(16 * FS) / FS)
     rhythm = Rhythm()
     told = rhythm.push(beats_of("NNNN"), signal, 18.0)[1]
     assert [(e.kind, e.end) for e in told] == [("asystole", None)]
@@ -329,3 +330,24 @@ def test_real_fibrillation_and_a_normal_record(data: Path, detector: Detector) -
     result = detector.predict(record.signal, record.fs, events=True)
     assert not isinstance(result, list)
     assert result.events == []
+
+
+def test_artefact_in_one_second_leaves_the_median_of_seconds() -> None:
+    ecg = simulate(5, seed=3).signal
+    spoilt = ecg.copy()
+    spoilt[2 * FS : 3 * FS] += np.random.default_rng(0).normal(0, 2, FS).astype(np.float32)
+    clean, worse = (waveform.features(waveform.windows(waveform.at_rate(s, FS)))[0]
+                    for s in (ecg, spoilt))
+    moved = dict(zip(waveform.FEATURES, np.abs(worse - clean) / waveform.models()["noise"].scale,
+                     strict=True))
+    for what in ("tall", "mobility", "zero crossings", "amplitude"):
+        assert moved[f"{what}, median of five seconds"] < 1
+    assert moved["mobility"] > 1
+
+
+def test_features_are_the_same_alone_and_together() -> None:
+    pieces = waveform.windows(waveform.at_rate(simulate(40, seed=4).signal, FS))
+    together = waveform.features(pieces)
+    assert together.shape == (len(pieces), len(waveform.FEATURES))
+    for piece, row in zip(pieces, together, strict=True):
+        assert waveform.features(piece[None])[0] == pytest.approx(row, abs=1e-9)

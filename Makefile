@@ -14,7 +14,7 @@ OLD_PYTHON ?= python3.11
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint train export evaluate seeds ablation notebooks bench bundle clean
+.PHONY: help demo serve test lint train export evaluate folds ablation notebooks bench bundle clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -32,7 +32,7 @@ lint: $(TRAIN_READY)  ## check style and types
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy runtime training export kernels bench
 
-train: $(TRAIN_READY)  ## train on DS1 and svdb (DEVICE=auto|cpu|cuda|mps)
+train: $(TRAIN_READY)  ## train on DS1, two paced patients and svdb (DEVICE=auto|cpu|cuda|mps)
 	@$(VENV)/bin/python -m training.train --device $(DEVICE)
 
 export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
@@ -41,13 +41,14 @@ export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
 evaluate: $(TRAIN_READY)  ## measure artifacts/ on DS2
 	@$(VENV)/bin/python -m training.evaluate
 
-# The recipe of training/experiments.md, D: shorter, with paced patients and other rhythms.
-D := --databases mitdb paced svdb --set batch=26 window_batch=6 retimed=0.15 fibrillating=3.0
+folds: $(TRAIN_READY)  ## a run for each sixth of the patients left out: choices, mean and SD
+	@for fold in 0 1 2 3 4 5; do $(VENV)/bin/python -m training.train --device $(DEVICE) \
+	    --fold $$fold --seed $$fold --out runs/fold$$fold || exit; done
+	@$(VENV)/bin/python -m training.choose runs/fold[0-5]
+	@$(VENV)/bin/python -m training.seeds runs/fold[0-5] --out runs/folds.json
 
-seeds: $(TRAIN_READY)  ## train five seeds and give mean and SD of every figure on DS2
-	@for seed in 0 1 2 3 4; do $(VENV)/bin/python -m training.train --device $(DEVICE) \
-	    --seed $$seed --steps 4000 $(D) --out runs/seed$$seed || exit; done
-	@$(VENV)/bin/python -m training.seeds runs/seed[0-4] --out runs/seeds.json
+# The recipe of training/experiments.md, D.
+D := --set batch=26 window_batch=6 retimed=0.15 fibrillating=3.0
 
 ablation: $(TRAIN_READY)  ## short runs with other look-ahead and filter length, drawn
 	@for change in look_ahead=5 look_ahead=10 look_ahead=18 look_ahead=23 band_taps=69 \

@@ -29,7 +29,8 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         "## What it is", "",
         f"- Causal dilated CNN with its filter fused in, {parameters:,} parameters; every 50 ms "
         f"frame is labelled {delay:.2f} s after its moment "
-        "(filter delay and look-ahead), from up to 10 s of past.",
+        "(filter delay and look-ahead), from up to 10 s of past. Where the rhythm is followed, the "
+        "patient's usual interval joins in deciding between N and S (`runtime/sinus.py`).",
         f"- Input: one lead, mV, {described['fs']} Hz (the runtime resamples 100 to 1000 Hz). "
         f"Filter: {described['fir_design']}.",
         f"- Operating point: a beat from a mean probability of {described['threshold']} on; "
@@ -39,8 +40,8 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         f"Trained on: {described['trained_on']}."
         + (" **This model has seen no real ECG.**" if simulated else ""), "",
         f"One of {recipe['folds']} patient-grouped folds of the training patients (fold "
-        f"{recipe['fold']}) was held out to choose checkpoint, threshold and weights; there: "
-        f"QRS F1 {100 * held_out['QRS F1']:.2f}, VEB F1 {100 * held_out['VEB F1']:.1f}, SVEB F1 "
+        f"{recipe['fold']}) was held out to choose checkpoint and threshold; there, without "
+        f"the rhythm: QRS F1 {100 * held_out['QRS F1']:.2f}, VEB F1 {100 * held_out['VEB F1']:.1f}, SVEB F1 "
         f"{100 * held_out['SVEB F1']:.1f}, accuracy {100 * held_out['accuracy']:.1f} %. Seed "
         f"{recipe['seed']}, {recipe['steps']} steps. svdb's labels are largely automatic, "
         "weaker than mitdb's. Records 201 (training) and 202 (test) are the same person, as in "
@@ -69,9 +70,9 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         "the Core ML package its program, evaluated operation by operation), whole "
         f"and cut at random places: {differences}.", "",
         "## Limits", "",
-        "- Supraventricular beats are its weakest class, worst in atrial fibrillation and where "
-        "P waves are lost in noise. Fusion (F) and paced or unknown (Q) beats are labelled, but "
-        "rarely rightly: training holds few of them.",
+        "- Supraventricular beats are its weakest class: told from sinus beats by how early they "
+        "come, so missed where they come in time, and false in flutter and in fibrillation that is "
+        "not recognised. Fusion (F) and unknown (Q) beats are rarely labelled rightly.",
         "- Trained on adults' Holter recordings of the 1970s to 1990s; other devices, "
         "electrode places and age groups are untested.",
         "- A record's first seconds have little context; one-second windows have none.", "",

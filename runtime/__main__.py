@@ -196,7 +196,7 @@ def stream(args: argparse.Namespace) -> int:
             for answer in client.stream(chunks, fs, units=units):
                 _print_answer(answer)
         return 0
-    live = _detector(args).stream(fs)
+    live = _detector(args).stream(fs, events=True)
     for chunk in chunks:
         _print_beats(live.push(chunk, units=units))
     _print_beats(live.finish())

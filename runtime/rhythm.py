@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from runtime import waveform
 from runtime.beats import CLASSES, Beat
 from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of
+from runtime.sinus import Sinus, SinusPolicy
 
 FS = 360  # Hz, of the signal that `Rhythm.push` takes
 LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 450 to 600
@@ -72,6 +73,7 @@ class RhythmPolicy:
     af_on, af_off : log-odds of irregularity at which atrial fibrillation begins and ends
     af_least_s : shorter episodes are not reported
     af_without_s : while it lasts no beat is labelled S
+    sinus : how the patient's usual interval decides between N and S; None: it does not
     vf_change : chance in a second that fibrillation begins where it was not, or ends
     vf_weight : of a window's log-odds; five windows see each second, so a fifth
     vf_doubt : taken off a window's log-odds, for the model was fitted on even odds
@@ -96,6 +98,7 @@ class RhythmPolicy:
     af_off: float = -1.0
     af_least_s: float = 30.0
     af_without_s: bool = True
+    sinus: SinusPolicy | None = field(default_factory=SinusPolicy)
     vf_change: float = 0.005
     vf_weight: float = 0.2
     vf_doubt: float = 0.5
@@ -126,6 +129,7 @@ class Rhythm:
         self._seen = 0  # the last beat's sample, whatever followed
         self._intervals: list[int] = []  # the last RR intervals without a gap
         self._atrial = Atria()
+        self._sinus = Sinus(self.policy.sinus)
         self._run = _Run()
         self._pattern = _Pattern()
         self._odds = RESTING  # log-odds of fibrillation, after all windows so far
@@ -152,7 +156,8 @@ class Rhythm:
              ) -> tuple[list[Beat], list[Event]]:
         """Take what a stream has decided; give the beats in the light of the rhythm, and events.
 
-        In atrial fibrillation no beat from the atria is premature: there S becomes N.
+        In atrial fibrillation no beat from the atria is premature: there S becomes N. Elsewhere
+        the patient's usual interval joins in deciding between the two (`runtime.sinus`).
 
         Parameters
         ----------
@@ -179,7 +184,9 @@ class Rhythm:
     def _read(self, beats: Sequence[Beat]) -> list[Beat]:
         """The next beats, as the rhythm lets them be; they wait for their second's judgement."""
         if AF in self._open and self.policy.af_without_s:
-            beats = [_not_premature(beat) if beat.label == "S" else beat for beat in beats]
+            beats = [_not_premature(beat) if beat.label in ("N", "S") else beat for beat in beats]
+        if self.policy.sinus:
+            beats = [self._sinus.read(beat) for beat in beats]
         self._waiting += [_Beat(round(beat.time * FS), CLASSES.index(beat.label),
                                 float(np.float32(beat.score))) for beat in beats]
         return list(beats)
@@ -199,7 +206,7 @@ class Rhythm:
     def save(self) -> NDArray[np.float32]:
         """The whole state but for the signal short of a second, up to `LARGEST_SAVED` numbers."""
         at, signal, run, pattern = self._second * FS, self._signal, self._run, self._pattern
-        last = self._last
+        last, sinus = self._last, self._sinus
         head = [
             *divmod(self._second, _SPLIT), *_split(signal.taken - at), *_split(self._clear - at),
             *_split(self._seen - at), signal.low if signal.taken >= FS else 0.0,
@@ -207,7 +214,8 @@ class Rhythm:
             run.label, run.count, *_split(run.start - at), *_split(run.end - at), run.scores,
             pattern.gap, pattern.count, *_split(pattern.start - at), *_split(pattern.end - at),
             pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power,
-            self._atrial.fresh]
+            self._atrial.fresh, sinus.usual is not None, sinus.usual or 0.0, sinus.beats,
+            sinus.last is not None, *_split((sinus.last or 0) - at), sinus.atrial]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
@@ -264,7 +272,8 @@ class Rhythm:
 
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
-         scores, gap, times, n, o, p, q, total, others, last, since, power, fresh) = head
+         scores, gap, times, n, o, p, q, total, others, last, since, power, fresh,
+         known, usual, remembered, began, r, s, atrial) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -275,6 +284,10 @@ class Rhythm:
         signal.newest, self._flaw = (odds, noise), int(flaw)
         self._odds, self._atrial.since, self._atrial.power = sustained, int(since), power
         self._atrial.fresh = bool(fresh)
+        sinus = self._sinus
+        sinus.usual, sinus.beats = usual if known else None, remembered
+        sinus.atrial = bool(atrial)
+        sinus.last = at + _joined(r, s) if began else None
         self._run = _Run(int(label), int(count), at + _joined(i, j), at + _joined(k, m), scores)
         self._pattern = _Pattern(int(gap), int(times), at + _joined(n, o), at + _joined(p, q),
                                  total, int(others), last)
@@ -298,6 +311,8 @@ class Rhythm:
             and len(self._atrial.wave) == len(_DETREND)
             and min(self._run.count, self._pattern.count, self._pattern.gap,
                     self._atrial.power) >= 0
+            and self._sinus.beats >= 1
+            and abs(self._sinus.usual or 0.0) < 2  # log of 0.1 to 7 s
         ):
             raise ValueError("sizes do not fit")
 
@@ -581,7 +596,7 @@ def closed(events: Iterable[Event]) -> list[Event]:
 _S, _V = CLASSES.index("S"), CLASSES.index("V")
 _DOUBTFUL, _UNREADABLE, _NOISE = int(DOUBTFUL), int(UNREADABLE), int(Flaw.NOISE)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (33, 1, 1, 2, 4, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+_WIDTHS = (40, 1, 1, 2, 4, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from runtime.beats import BeatPolicy, find_beats_of_all, place_at_r_peak
 from training import io
 from training.augment import IGNORE, draw
 from training.evaluate import Score, score_record
-from training.io import CLASSES, FS, Record
+from training.io import FS, Record
 from training.model import HOP, Design, EkgNet, label_frames, parameter_count
 
 # What can be trained on: database and records. Paced 104 and 217 are kept for the test.
@@ -51,10 +51,10 @@ class Recipe:
     folds, fold : the training patients are split into so many; this one is held out
     """
 
-    steps: int = 6000
-    batch: int = 28
+    steps: int = 4000
+    batch: int = 26
     crop_s: float = 30.0
-    window_batch: int = 12
+    window_batch: int = 14
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     average: float = 0.998
@@ -65,8 +65,8 @@ class Recipe:
     fibrillating: float = 1.0
     folds: int = 6
     fold: int = 5  # keeps 201 and 203, DS1's atrial fibrillation, among the patients trained on
-    seed: int = 0
-    validate_every: int = 500
+    seed: int = 5
+    validate_every: int = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--fold", type=int, default=defaults.fold)
     parser.add_argument("--databases", nargs="+", choices=tuple(TRAINING),
-                        default=["mitdb", "svdb"])
+                        default=list(TRAINING))
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
     parser.add_argument("--compile", action="store_true",
                         help="compile the network first: a minute, then a third faster")
@@ -247,7 +247,6 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
         torch.save({"net": net.state_dict(), "averaged": averaged.state_dict(),
                     "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
                     "step": step + 1, "best": best}, out / "checkpoint.pt")
-    weigh(out, held_out)
 
 
 _Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
@@ -293,24 +292,6 @@ def validate(net: EkgNet, records: Sequence[Record]) -> tuple[BeatPolicy, Score]
     scores = [_score(net.design, frames, records, policy) for policy in policies]
     best = max(range(len(policies)), key=lambda i: scores[i].qrs.f1)
     return policies[best], scores[best]
-
-
-def weigh(out: Path, records: Sequence[Record]) -> None:
-    """Choose how readily ``out/best.pt`` says S and V, on the patients who were held out."""
-    net, saved = load(out / "best.pt")
-    frames = [label_frames(net, r.signal[:1])[0] for r in records]
-    factors = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
-    policy = BeatPolicy(**saved["policy"])  # type: ignore[arg-type]
-    for label in ("S", "V"):
-        i = CLASSES.index(label)
-        policies = [replace(policy, weights=(*policy.weights[:i], factor, *policy.weights[i + 1:]))
-                    for factor in factors]
-        scores = [_score(net.design, frames, records, candidate) for candidate in policies]
-        best = max(range(len(factors)), key=lambda i: scores[i].value)
-        policy, score = policies[best], scores[best]
-    saved |= {"policy": asdict(policy), "held_out": score.summary(), "weights": net.state_dict()}
-    torch.save(saved, out / "best.pt")
-    print(f"weights of N, S, V, F, Q: {policy.weights}; held-out patients: {score}")
 
 
 def _score(design: Design, frames: Sequence[NDArray[np.float32]], records: Sequence[Record],

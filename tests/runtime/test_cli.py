@@ -60,13 +60,12 @@ def test_annotate_gives_the_figures_of_evaluate(
     import wfdb
 
     from training import io as data_io
-    from training.evaluate import CLASSES, as_arrays, score_record
+    from training.evaluate import CLASSES, find, score_record
 
     assert run(capsys, "annotate", data / "mitdb" / "228", "--out", tmp_path)[0] == 0
     marks = wfdb.rdann(str(tmp_path / "228"), "ekg")
     record = data_io.load("mitdb", "228", data)
-    stream = detector.stream(360)
-    beats, labels = as_arrays(stream.push(record.signal[0]) + stream.finish())
+    beats, labels = find(detector, record)
     is_beat = [symbol in CLASSES for symbol in marks.symbol]  # rhythm marks stand between them
     written = score_record(record, marks.sample[is_beat], np.array(
         [CLASSES.index(symbol) for symbol in marks.symbol if symbol in CLASSES]))

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from training import augment, io, train
-from training.evaluate import Score
 from training.model import HOP, Design
 
 SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),),
@@ -124,23 +123,5 @@ def test_a_recipe_and_a_design_can_be_changed_by_name() -> None:
         train.changed(recipe, design, ["lookahead=10"])
     with pytest.raises(ValueError, match="expected NAME=VALUE"):
         train.changed(recipe, design, ["look_ahead"])
-    with pytest.raises(ValueError, match=r"--set batch='x': expected a value like 28\."):
+    with pytest.raises(ValueError, match=r"--set batch='x': expected a value like 26\."):
         train.changed(recipe, design, ["batch='x'"])
-
-
-def test_how_readily_s_and_v_are_said_is_what_scores_best_on_the_held_out(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    train.save(tmp_path / "best.pt", train.EkgNet(SMALL), QUICK, train.BeatPolicy(0.4), "SIMULATED",
-               Score(np.eye(6, dtype=np.int64), np.zeros(5)))
-
-    def score(_design: Design, _frames: object, _records: object, policy: train.BeatPolicy
-              ) -> Score:
-        right = 10 - 4 * abs(policy.weights[1] - 0.5) - 2 * abs(policy.weights[2] - 1.4)
-        return Score(np.diag([9, 9, round(10 * right), 9, 0, 0]) + np.ones((6, 6), dtype=np.int64),
-                     np.zeros(5))
-
-    monkeypatch.setattr(train, "_score", score)
-    train.weigh(tmp_path, io.simulated_records(1, seconds=20))
-    _, saved = train.load(tmp_path / "best.pt")
-    assert saved["policy"] == {"threshold": 0.4, "apart": 3, "weights": (1.0, 0.5, 1.4, 1.0, 1.0)}

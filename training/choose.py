@@ -1,0 +1,175 @@
+"""Choose on all training patients at once how a patient's usual interval decides between N and S.
+
+``python -m training.choose runs/fold0 ... runs/fold5`` needs one training run for each fold of
+patients: every patient is judged by the network that never saw it, so the choice rests on all of
+them and not on one fold. It prints the setting that is best on all patients, which the defaults
+of `runtime.sinus.SinusPolicy` hold, what it gives, and what cross-validation gives: for each fold
+the setting that is best on the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from runtime.rhythm import RhythmPolicy
+from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, SinusPolicy
+from training import io, train
+from training.ec57 import MATCH_S
+from training.io import CLASSES, Record
+from training.seeds import detector_of
+
+# Coarse: what is finer is fitted to these patients more than to others.
+BIAS = np.arange(-6.0, 2.1, 1.0)
+GAIN = (0.0, 10.0, 20.0, 30.0)
+MOST = (0.45,)
+BEATS = (30.0, 100.0)
+FEW = 10  # patients with fewer S beats have no F1 of their own
+N, S = (CLASSES.index(label) for label in "NS")
+Counts = NDArray[np.int64]  # [S beats rightly told and told, settings], of one patient
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What a network found in a patient it never saw, and what was there.
+
+    Attributes
+    ----------
+    samples : int64 [beats], R peaks found
+    labels : int64 [beats], index into `CLASSES`
+    probabilities : float64 [beats, 5]; that of S is 0 in atrial fibrillation
+    truth : int64 [beats], index into `CLASSES` of the reference's beat; -1: there is none
+    there : S beats of the reference
+    """
+
+    database: str
+    samples: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    truth: NDArray[np.int64]
+    there: int
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.choose", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="one run for each fold")
+    args = parser.parse_args(arguments)
+    try:
+        records, _, _ = train.training_data(["mitdb", "svdb"])
+        folds = [held_out(run, records) for run in args.runs]
+    except io.DataError as error:
+        parser.exit(2, f"{error}\n")
+    everyone = [patient for fold in folds for patient in fold]
+    fold_of = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
+    policies = [SinusPolicy(*map(float, values))
+                for values in itertools.product(BIAS, GAIN, MOST, BEATS)]
+    counted = [counts(patient, policies)
+               for patient in tqdm(everyone, desc="settings", unit="patient")]
+    blind = np.array([policy.gain == 0.0 for policy in policies])
+    nothing = blind & np.array([policy.bias == 0.0 for policy in policies])
+    choose("the network alone", everyone, fold_of, counted, nothing)
+    choose("with a bias", everyone, fold_of, counted, blind)
+    print(policies[choose("with the usual interval", everyone, fold_of, counted, ~blind)])
+
+
+def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
+    """The patients that this run's network never saw, as it reads them."""
+    _, saved = train.load(run / "best.pt")
+    recipe = train.Recipe(**saved["recipe"])  # type: ignore[arg-type]
+    detector = detector_of(run)
+    detector.rhythm = replace(RhythmPolicy(), sinus=None)
+    patients = []
+    for record in tqdm(io.folds(records, recipe.folds)[recipe.fold], desc=str(run), unit="record"):
+        stream = detector.stream(FS, events=True)
+        beats = stream.push(record.signal[0]) + stream.finish()
+        samples = np.array([round(beat.time * FS) for beat in beats])
+        truth = np.full(len(beats), -1)
+        found, there = matched(samples, record.beats)
+        truth[found] = record.labels[there]
+        patients.append(Patient(
+            record.database, samples, np.array([CLASSES.index(beat.label) for beat in beats]),
+            np.array([beat.probabilities for beat in beats]), truth,
+            int((record.labels == S).sum())))
+    return patients
+
+
+def matched(found: NDArray[np.int64], there: NDArray[np.int64]
+            ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of beats, found and there, that are each other's nearest, within `MATCH_S`."""
+    nearest = _nearest(found, there)
+    own = np.flatnonzero(_nearest(there, found)[nearest] == np.arange(len(found)))
+    near = np.abs(found[own] - there[nearest[own]]) <= MATCH_S * FS
+    return own[near], nearest[own][near]
+
+
+def _nearest(places: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of the nearest, int64 [places]; both ascend."""
+    right = np.searchsorted(among, places).clip(1, len(among) - 1)
+    return right - (places - among[right - 1] <= among[right] - places)
+
+
+def counts(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
+    """What `runtime.sinus.Sinus` does with each policy, for all of them at once."""
+    bias, gain, most, beats = np.array([astuple(policy) for policy in policies]).T
+    intervals = np.log(np.clip(np.diff(patient.samples) / FS, SHORTEST_S, LONGEST_S))
+    shares = np.maximum(patient.probabilities, LEAST)
+    atrial, followed = patient.labels <= S, patient.probabilities[:, S] > 0
+    counted = np.zeros((2, len(policies)), dtype=np.int64)
+    usual, remembered = np.full(len(policies), intervals[0]), np.ones(len(policies))
+    for i in np.flatnonzero(atrial & followed):
+        odds = np.log(shares[i, S] / shares[i, N]) + bias
+        after_atria = i > 0 and atrial[i - 1]
+        if after_atria:
+            late = intervals[i - 1] - usual
+            odds += gain * np.clip(-late, 0.0, most)
+            ordinary = 1 / (1 + np.exp(odds))
+            usual += ordinary / np.minimum(remembered, beats) * late
+            remembered = np.minimum(remembered + ordinary, beats)
+        told = odds > 0 if i else np.full(len(policies), patient.labels[0] == S)
+        counted += np.stack([told & (patient.truth[i] == S), told])
+    return counted
+
+
+def choose(what: str, patients: Sequence[Patient], fold_of: NDArray[np.int64],
+           counted: Sequence[Counts], among: NDArray[np.bool_]) -> int:
+    """The best of the settings named; prints what it gives."""
+    def best(which: NDArray[np.bool_]) -> int:
+        chosen = np.flatnonzero(which).tolist()
+        values = np.mean(list(figures([patients[i] for i in chosen],
+                                      [counted[i] for i in chosen]).values()), axis=0)
+        return int(np.where(among, values, -1.0).argmax())
+
+    others = {fold: best(fold_of != fold) for fold in set(fold_of.tolist())}
+    everywhere = best(np.ones(len(patients), dtype=bool))
+    for way, setting in (("best on all", [everywhere] * len(patients)),
+                         ("cross-validated", [others[fold] for fold in fold_of.tolist()])):
+        found = figures(patients, [one[:, [i]] for one, i in zip(counted, setting, strict=True)])
+        told = ", ".join(f"{name} {100 * f1[0]:.1f}" for name, f1 in found.items())
+        print(f"{what}, {way}: SVEB F1 of {told}")
+    return everywhere
+
+
+def figures(patients: Sequence[Patient], counted: Sequence[Counts]
+            ) -> dict[str, NDArray[np.float64]]:
+    """F1 of S, float64 [settings]: of each database, and the mean over patients."""
+    def f1(which: Sequence[int]) -> NDArray[np.float64]:
+        right, told = np.sum([counted[i] for i in which], axis=0)
+        there = sum(patients[i].there for i in which)
+        return np.asarray(2 * right / np.maximum(told + there, 1))
+
+    found = {database: f1([i for i, p in enumerate(patients) if p.database == database])
+             for database in sorted({patient.database for patient in patients})}
+    rich = [f1([i]) for i, patient in enumerate(patients) if patient.there >= FEW]
+    return found | {f"patients with {FEW} or more, mean": np.mean(rich, axis=0)}
+
+
+if __name__ == "__main__":
+    main()

@@ -41,8 +41,9 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         + (" **This model has seen no real ECG.**" if simulated else ""), "",
         f"One of {recipe['folds']} patient-grouped folds of the training patients (fold "
         f"{recipe['fold']}) was held out to choose checkpoint and threshold; there, without "
-        f"the rhythm: QRS F1 {100 * held_out['QRS F1']:.2f}, VEB F1 {100 * held_out['VEB F1']:.1f}, SVEB F1 "
-        f"{100 * held_out['SVEB F1']:.1f}, accuracy {100 * held_out['accuracy']:.1f} %. Seed "
+        f"the rhythm: QRS F1 {100 * held_out['QRS F1']:.2f}, VEB F1 "
+        f"{100 * held_out['VEB F1']:.1f}, SVEB F1 {100 * held_out['SVEB F1']:.1f}, accuracy "
+        f"{100 * held_out['accuracy']:.1f} %. Seed "
         f"{recipe['seed']}, {recipe['steps']} steps. svdb's labels are largely automatic, "
         "weaker than mitdb's. Records 201 (training) and 202 (test) are the same person, as in "
         "every paper that uses this split.", "",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,8 @@ def evaluate(detector: Detector, folder: Path, *, design: bool = False
         "model": detector.digest.hex(),
         "recordings": {"mitdb": names, "cudb": patients,
                        "nstdb": f"{'first' if design else 'second'} half"},
-        "policy": {"rhythm": vars(rhythm.RhythmPolicy()), "quality": vars(quality.QualityPolicy())},
+        "policy": {"rhythm": asdict(rhythm.RhythmPolicy()),
+                   "quality": asdict(quality.QualityPolicy())},
         "fibrillation": fibrillation, "cross-validated": cross_validate(folder),
         "false alarms": false, "atrial fibrillation": atrial, "ventricular runs": runs,
         "by the same rules": measure_kinds(records, heard, found),

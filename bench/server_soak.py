@@ -34,8 +34,9 @@ def main() -> int:
     args = parser.parse_args()
     with Server(args.workers) as server:
         requests = kinds(server.url)
-        # Warm-up: with more at once than later, so that memory has been where it can come to.
-        load(server.port, requests, args.requests // 10, 2 * CONNECTIONS)
+        # Warm-up: with more at once than later, so that memory has been where it can come to, but
+        # not so many that the long requests among them, all at one worker, are refused.
+        load(server.port, requests, args.requests // 10, CONNECTIONS + 2)
         parts: list[dict[str, float]] = []
         for _ in range(PARTS):
             started, used = time.perf_counter(), processor_s(server.process.pid) or 0.0

@@ -31,7 +31,7 @@ h1{margin:0;padding:18px 28px;font:600 20px system-ui,sans-serif;background:#121
 pre{margin:0;padding:18px 28px;white-space:pre-wrap;word-break:break-word}b{color:#5cf2a5}
 </style><h1>%s</h1><pre>%s</pre>"""
 LINES = 27  # of the terminal that are in the picture
-LONGEST_WAIT_S = 1.2  # between two lines of output; the film cuts the rest
+LONGEST_WAIT_S = 0.5  # between two lines of output; the film cuts the rest
 REPORTED, REPORTED_STRIP = "mitdb/207", "ventricular_fibrillation-*.png"  # the report's picture
 API_CALL = ("python -c \"import json; from runtime.simulate import simulate; "
             "print(json.dumps({'signal': simulate(10, seed=1).signal.tolist(), 'fs': 360}))\" | "
@@ -162,7 +162,7 @@ class Film:
         last = time.monotonic()
         for line in run.stdout:
             text += html.escape(line)
-            show(min(LONGEST_WAIT_S, max(0.3, time.monotonic() - last)))
+            show(min(LONGEST_WAIT_S, max(0.1, time.monotonic() - last)))
             last = time.monotonic()
         if run.wait():
             raise SystemExit(f"{command} failed:\n{html.unescape(text)}")

@@ -23,6 +23,7 @@ from runtime.rhythm import RhythmPolicy
 from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, SinusPolicy
 from training import io, train
 from training.ec57 import MATCH_S
+from training.evaluate import match
 from training.io import CLASSES, Record
 from training.seeds import detector_of
 
@@ -92,28 +93,13 @@ def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
         beats = stream.push(record.signal[0]) + stream.finish()
         samples = np.array([round(beat.time * FS) for beat in beats])
         truth = np.full(len(beats), -1)
-        found, there = matched(samples, record.beats)
+        there, found = match(record.beats, samples, MATCH_S * FS).T
         truth[found] = record.labels[there]
         patients.append(Patient(
             record.database, samples, np.array([CLASSES.index(beat.label) for beat in beats]),
             np.array([beat.probabilities for beat in beats]), truth,
             int((record.labels == S).sum())))
     return patients
-
-
-def matched(found: NDArray[np.int64], there: NDArray[np.int64]
-            ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of beats, found and there, that are each other's nearest, within `MATCH_S`."""
-    nearest = _nearest(found, there)
-    own = np.flatnonzero(_nearest(there, found)[nearest] == np.arange(len(found)))
-    near = np.abs(found[own] - there[nearest[own]]) <= MATCH_S * FS
-    return own[near], nearest[own][near]
-
-
-def _nearest(places: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the nearest, int64 [places]; both ascend."""
-    right = np.searchsorted(among, places).clip(1, len(among) - 1)
-    return right - (places - among[right - 1] <= among[right] - places)
 
 
 def counts(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:

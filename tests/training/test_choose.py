@@ -9,7 +9,7 @@ import pytest
 
 from runtime.beats import CLASSES, Beat
 from runtime.sinus import FS, Sinus, SinusPolicy
-from training.choose import Patient, choose, counts, figures, matched
+from training.choose import Patient, choose, counts, figures
 
 
 def patient(seed: int, beats: int = 400) -> Patient:
@@ -32,12 +32,6 @@ def test_what_is_counted_is_what_the_runtime_reads(policy: SinusPolicy) -> None:
     counted = counts(one, [SinusPolicy(gain=0.0), policy])
     assert counted[:, 1].tolist() == [(told & (one.truth == 1)).sum(), told.sum()]
     assert counted[1, 0] != counted[1, 1]
-
-
-def test_a_beat_is_matched_to_the_nearest_and_once() -> None:
-    found, there = matched(np.array([100, 500, 520, 2000]), np.array([110, 515, 1000]))
-    assert found.tolist() == [0, 2]
-    assert there.tolist() == [0, 1]
 
 
 def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def read(run: Path) -> dict[str, Any]:
     """One run: what it was and what it reached on the held-out patients."""
-    net, saved = train.load(run / "best.pt")
+    net, saved = train.load(run / "model.pt")
     recipe: dict[str, Any] = saved["recipe"]  # type: ignore[assignment]
     held_out: dict[str, float] = saved["held_out"]  # type: ignore[assignment]
     return {"look-ahead, s": net.design.look_ahead * HOP / FS, "band taps": net.design.band_taps,

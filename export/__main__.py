@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from export import coreml, int8, manifest
 from export import onnx as graphs
 from export.card import card
+from export.half import Half
 from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
+from runtime.session import Session
 from runtime.simulate import simulate
 from training import evaluate, io, strips, train
 from training.model import HOP, EkgNet, deployed, parameter_count
+from training.seeds import TorchSession
 
 # Every provider has to give the golden answer this closely. GPUs sum in another order and may
 # use TF32 or Winograd; a wrong kernel is off by far more than this.
@@ -33,7 +36,7 @@ GOLDEN_TOLERANCE = 1e-3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit status 1 where a graph is not what it should be."""
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=Path("runs/latest/best.pt"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/latest/model.pt"))
     parser.add_argument("--out", type=Path, default=DEFAULT_ARTIFACTS)
     parser.add_argument("--beside", nargs="*", default=[], metavar="WHAT=FILE",
                         help="other runs for the model card, measured by training.seeds: "
@@ -80,6 +83,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
             print(evaluate.tables(metrics))
             metrics["beside"] = beside or {}
             metrics["int8"] = _quantized(built[0], staged, roles, records)
+            metrics["fp16"] = _halved(net, detector, records)
             evaluate.draw_confusion(metrics, staged / "confusion.png")
             roles["confusion.png"] = {"role": "the confusion matrix, drawn"}
             strips.draw_hardest(detector, records, staged / "hardest.png")
@@ -137,8 +141,21 @@ def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, obj
     detector = Detector.load(staged, provider="cpu", model=int8.NAME)
     measured = evaluate.evaluate(detector, records)
     print(f"{int8.NAME}:\n{evaluate.tables(measured)}")
-    return {"file": int8.NAME} | {
-        key: value for key, value in measured.items() if key not in ("per record", "confusion")}
+    return {"file": int8.NAME} | _apart(measured)
+
+
+def _halved(net: EkgNet, detector: Detector, records: Sequence[io.Record]) -> dict[str, Any]:
+    """What the network would reach in float16, measured as the main one was."""
+    session = cast(Session, TorchSession(Half(net)))
+    measured = evaluate.evaluate(Detector(session, detector.contract, detector.digest), records)
+    print(f"float16:\n{evaluate.tables(measured)}")
+    return _apart(measured)
+
+
+def _apart(measured: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a variant's figures."""
+    return {key: value for key, value in measured.items()
+            if key not in ("per record", "confusion")}
 
 
 def _calibration() -> list[NDArray[np.float32]]:

@@ -40,7 +40,7 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         f"Trained on: {described['trained_on']}."
         + (" **This model has seen no real ECG.**" if simulated else ""), "",
         f"One of {recipe['folds']} patient-grouped folds of the training patients (fold "
-        f"{recipe['fold']}) was held out to choose checkpoint and threshold; there, without "
+        f"{recipe['fold']}) was held out, and nothing chosen by it; there, without "
         f"the rhythm: QRS F1 {100 * held_out['QRS F1']:.2f}, VEB F1 "
         f"{100 * held_out['VEB F1']:.1f}, SVEB F1 {100 * held_out['SVEB F1']:.1f}, accuracy "
         f"{100 * held_out['accuracy']:.1f} %. Seed "
@@ -63,7 +63,7 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
             "Where it fails most, the reference's labels above and its own below:", "",
             "![hardest records](hardest.png)", "",
             "Reproduce with `python -m training.evaluate --paced --out DIR`.", "",
-            *_quantized(metrics)]
+            *_smaller(metrics)]
     differences = ", ".join(f"{name} {value:.1g}" for name, value in worst.items())
     parts += [
         "## Same answer everywhere", "",
@@ -104,12 +104,17 @@ def _beside(metrics: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _quantized(metrics: dict[str, Any]) -> list[str]:
-    """What INT8 costs, where it was exported."""
-    if "int8" not in metrics:
-        return []
-    whole = metrics["int8"]["whole records"]
-    return [f"Quantized, `{metrics['int8']['file']}` (`--model`): accuracy "
-            f"{100 * whole['accuracy']:.2f}, VEB F1 {100 * whole['VEB F1']:.2f}, SVEB F1 "
-            f"{100 * whole['SVEB F1']:.2f}, QRS {100 * whole['QRS Se']:.2f}/"
-            f"{100 * whole['QRS +P']:.2f}.", ""]
+def _smaller(metrics: dict[str, Any]) -> list[str]:
+    """What fewer bits cost."""
+    lines = []
+    for key, what in (("int8", "`ekg_fused_int8.onnx` (`--model`), convolutions quantized"),
+                      ("fp16", "the network in float16, its filter in float32; not shipped")):
+        if key in metrics:
+            whole = metrics[key]["whole records"]
+            lines += [f"| {what} | {100 * whole['QRS Se']:.2f}/{100 * whole['QRS +P']:.2f} "
+                      f"| {100 * whole['VEB F1']:.2f} | {100 * whole['SVEB F1']:.2f} "
+                      f"| {100 * whole['accuracy']:.2f} "
+                      f"| {100 * metrics[key]['one-second windows']['accuracy']:.2f} |"]
+    return lines and ["With fewer bits:", "",
+                      "| | QRS Se/+P | VEB F1 | SVEB F1 | accuracy | one-second windows |",
+                      "|---|---|---|---|---|---|", *lines, ""]

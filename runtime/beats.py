@@ -41,11 +41,12 @@ class Beat:
 
 @dataclass(frozen=True)
 class BeatPolicy:
-    """When frames make a beat. The model file carries the values chosen with it.
+    """When frames make a beat. The model file carries the values that go with it.
 
     Attributes
     ----------
-    threshold : least mean probability of 'a beat' over three frames, 0 to 1
+    threshold : least mean probability of 'a beat' over three frames, 0 to 1; this one finds
+        beats best in training patients left out (`training.choose`)
     apart : frames; a beat is the strongest within so many on either side (3: 150 ms, so
         that two beats are at least 200 ms apart)
     weights : factor for each class before the largest wins; 1 leaves the network's opinion

@@ -26,7 +26,7 @@ LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 450 to 6
 ATRIAL_INTERVALS = 48  # intervals that atrial fibrillation is told from
 ATRIAL_EVERY = 8  # intervals from one verdict on atrial fibrillation to the next
 ATRIAL_FEATURES = ("conditional entropy", "scatter", "P wave")
-RESTING = -5.0  # log-odds of fibrillation where nothing is known yet
+RESTING = -5.0  # log-odds of any fibrillation where nothing is known yet
 FIBRILLATION_LAG = 2  # s; what five-second windows tell together, they tell so much later
 VF, VT, AF = "ventricular_fibrillation", "ventricular_tachycardia", "atrial_fibrillation"
 # From the gravest to the mildest; a rhythm is named after the gravest event that lasts.
@@ -72,8 +72,11 @@ class RhythmPolicy:
     least_confidence : mean score of its beats below which no run or pattern begins
     af_on, af_off : log-odds of irregularity at which atrial fibrillation begins and ends
     af_least_s : shorter episodes are not reported
+    af_sure : least probability, N and S together, of a beat that atrial fibrillation is told
+        from: beside a V beat taken for N any order is lost
     af_without_s : while it lasts no beat is labelled S
-    sinus : how the patient's usual interval decides between N and S; None: it does not
+    sinus : how the patient's usual interval decides between N and S; None: it does not. Nor
+        does it while fibrillation is in doubt, the last log-odds not below ``af_off``
     vf_change : chance in a second that fibrillation begins where it was not, or ends
     vf_weight : of a window's log-odds; five windows see each second, so a fifth
     vf_doubt : taken off a window's log-odds, for the model was fitted on even odds
@@ -97,11 +100,12 @@ class RhythmPolicy:
     af_on: float = 1.0
     af_off: float = -1.0
     af_least_s: float = 30.0
+    af_sure: float = 0.8
     af_without_s: bool = True
     sinus: SinusPolicy | None = field(default_factory=SinusPolicy)
     vf_change: float = 0.005
     vf_weight: float = 0.2
-    vf_doubt: float = 0.5
+    vf_doubt: float = 0.6
     vf_on: float = 0.0
     vf_off: float = 0.0
     vf_least_s: float = 3.0
@@ -114,6 +118,7 @@ class Rhythm:
     Attributes
     ----------
     limit : sample at which the recording ends; later signal and beats are not its own
+    sinus : the patient's usual interval
     """
 
     def __init__(self, policy: RhythmPolicy | None = None, quality: QualityPolicy | None = None):
@@ -129,7 +134,7 @@ class Rhythm:
         self._seen = 0  # the last beat's sample, whatever followed
         self._intervals: list[int] = []  # the last RR intervals without a gap
         self._atrial = Atria()
-        self._sinus = Sinus(self.policy.sinus)
+        self.sinus = Sinus(self.policy.sinus)
         self._run = _Run()
         self._pattern = _Pattern()
         self._odds = RESTING  # log-odds of fibrillation, after all windows so far
@@ -186,9 +191,11 @@ class Rhythm:
         if AF in self._open and self.policy.af_without_s:
             beats = [_not_premature(beat) if beat.label in ("N", "S") else beat for beat in beats]
         if self.policy.sinus:
-            beats = [self._sinus.read(beat) for beat in beats]
+            followed = self._atrial.odds < self.policy.af_off
+            beats = [self.sinus.read(beat, followed=followed) for beat in beats]
         self._waiting += [_Beat(round(beat.time * FS), CLASSES.index(beat.label),
-                                float(np.float32(beat.score))) for beat in beats]
+                                float(np.float32(beat.score)), from_atria(beat, self.policy))
+                          for beat in beats]
         return list(beats)
 
     def finish(self) -> list[Event]:
@@ -206,7 +213,7 @@ class Rhythm:
     def save(self) -> NDArray[np.float32]:
         """The whole state but for the signal short of a second, up to `LARGEST_SAVED` numbers."""
         at, signal, run, pattern = self._second * FS, self._signal, self._run, self._pattern
-        last, sinus = self._last, self._sinus
+        last, sinus = self._last, self.sinus
         head = [
             *divmod(self._second, _SPLIT), *_split(signal.taken - at), *_split(self._clear - at),
             *_split(self._seen - at), signal.low if signal.taken >= FS else 0.0,
@@ -214,12 +221,12 @@ class Rhythm:
             run.label, run.count, *_split(run.start - at), *_split(run.end - at), run.scores,
             pattern.gap, pattern.count, *_split(pattern.start - at), *_split(pattern.end - at),
             pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power,
-            self._atrial.fresh, sinus.usual is not None, sinus.usual or 0.0, sinus.beats,
-            sinus.last is not None, *_split((sinus.last or 0) - at), sinus.atrial]
+            self._atrial.fresh, self._atrial.odds, sinus.usual is not None, sinus.usual or 0.0,
+            sinus.beats, sinus.last is not None, *_split((sinus.last or 0) - at), sinus.atrial]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
-            [(*_split(beat.sample - at), beat.label, beat.score)
+            [(*_split(beat.sample - at), beat.label, beat.score, beat.atrial)
              for beat in (*self._waiting, *([last] if last else []))],
             [[bool(last)]], [[v] for v in self._intervals],
             [(interval, mark - at) for interval, mark in self._atrial.intervals],
@@ -250,7 +257,7 @@ class Rhythm:
             (head,), slow, flaws, windows, beats, last, *rest = _unpack(state)
             rhythm._put_head(head, recent)
             at = rhythm._second * FS
-            found = [_Beat(at + _joined(*b[:2]), int(b[2]), b[3]) for b in beats]
+            found = [_Beat(at + _joined(*b[:2]), int(b[2]), b[3], bool(b[4])) for b in beats]
             if last[0][0]:
                 rhythm._last = found.pop()
             rhythm._waiting = found
@@ -272,7 +279,7 @@ class Rhythm:
 
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
-         scores, gap, times, n, o, p, q, total, others, last, since, power, fresh,
+         scores, gap, times, n, o, p, q, total, others, last, since, power, fresh, atrial_odds,
          known, usual, remembered, began, r, s, atrial) = head
         self._second = at = _joined(a, b)
         at *= FS
@@ -283,8 +290,8 @@ class Rhythm:
             signal.low, signal.high = low, high
         signal.newest, self._flaw = (odds, noise), int(flaw)
         self._odds, self._atrial.since, self._atrial.power = sustained, int(since), power
-        self._atrial.fresh = bool(fresh)
-        sinus = self._sinus
+        self._atrial.fresh, self._atrial.odds = bool(fresh), atrial_odds
+        sinus = self.sinus
         sinus.usual, sinus.beats = usual if known else None, remembered
         sinus.atrial = bool(atrial)
         sinus.last = at + _joined(r, s) if began else None
@@ -311,8 +318,8 @@ class Rhythm:
             and len(self._atrial.wave) == len(_DETREND)
             and min(self._run.count, self._pattern.count, self._pattern.gap,
                     self._atrial.power) >= 0
-            and self._sinus.beats >= 1
-            and abs(self._sinus.usual or 0.0) < 2  # log of 0.1 to 7 s
+            and self.sinus.beats >= 1
+            and abs(self.sinus.usual or 0.0) < 2  # log of 0.1 to 7 s
         ):
             raise ValueError("sizes do not fit")
 
@@ -362,7 +369,7 @@ class Rhythm:
                 self._emit("pause", previous.sample, beat.sample, min(previous.score, beat.score))
             self._intervals = [*self._intervals, interval][-max(policy.fast_beats, 8):]
             self._rate(beat.sample)
-            if previous.normal and beat.normal:
+            if previous.atrial and beat.atrial:
                 self._follow_atria(interval, beat.sample)
         self._extend_run(beat)
         self._extend_pattern(beat)
@@ -452,7 +459,8 @@ class Rhythm:
         features = self._atrial.add(interval, now, self._signal.before(now))
         if features is None:
             return
-        odds = float(waveform.models()["atrial"].log_odds(np.array([features]))[0])
+        odds = self._atrial.odds = float(np.float32(  # as it is saved
+            waveform.models()["atrial"].log_odds(np.array([features]))[0]))
         start, self._atrial.fresh = self._atrial.start, False
         if AF in self._open:
             self._open[AF].add(_probability(odds))
@@ -551,6 +559,11 @@ def _not_premature(beat: Beat) -> Beat:
     return Beat(beat.time, "N", normal + early, (normal + early, 0.0, *others))
 
 
+def from_atria(beat: Beat, policy: RhythmPolicy) -> bool:
+    """Whether a beat is surely from the atria, N or S: fibrillation is told from such alone."""
+    return beat.label in ("N", "S") and sum(beat.probabilities[:2]) >= policy.af_sure
+
+
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
     """How far RR intervals are from any order: two features.
 
@@ -596,7 +609,7 @@ def closed(events: Iterable[Event]) -> list[Event]:
 _S, _V = CLASSES.index("S"), CLASSES.index("V")
 _DOUBTFUL, _UNREADABLE, _NOISE = int(DOUBTFUL), int(UNREADABLE), int(Flaw.NOISE)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (40, 1, 1, 2, 4, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+_WIDTHS = (41, 1, 1, 2, 5, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:
@@ -629,11 +642,7 @@ class _Beat:
     sample: int
     label: int
     score: float
-
-    @property
-    def normal(self) -> bool:
-        """Conducted from the atria: N or S."""
-        return self.label <= _S
+    atrial: bool  # surely from the atria
 
 
 @dataclass
@@ -709,6 +718,7 @@ class Atria:
         self.fresh = True  # no earlier verdict spoke of any of them
         self.wave = np.zeros(len(P_WAVE), dtype=np.float32)  # the mean over beats, mV
         self.power = 0.0  # the mean power of single ones, mV²
+        self.odds = RESTING  # log-odds of fibrillation at the last verdict
 
     @property
     def middle(self) -> int:

@@ -58,28 +58,32 @@ class Sinus:
         self.last: int | None = None
         self.atrial = False
 
-    def read(self, beat: Beat) -> Beat:
+    def read(self, beat: Beat, *, followed: bool = True) -> Beat:
         """The next beat in the light of those before: N may become S, and S N.
 
-        An interval after a beat of the ventricles says nothing of the atria's rhythm, and where
-        the share of S is 0, as it is made in atrial fibrillation, there is none to be followed.
+        An interval after a beat of the ventricles says nothing of the atria's rhythm.
+
+        Parameters
+        ----------
+        followed : False where the atria may have no rhythm: the beat stays as it is, and its
+            interval is not remembered
         """
-        sample, last, followed = round(beat.time * FS), self.last, self.atrial
+        sample, last, after_atria = round(beat.time * FS), self.last, self.atrial
         self.last, self.atrial = sample, beat.label in _ATRIAL
         if last is None:
             return beat
         interval = math.log(min(max((sample - last) / FS, SHORTEST_S), LONGEST_S))
         if self.usual is None:
             self.usual = _single(interval)
-        if not self.atrial or not beat.probabilities[1]:
+        if not self.atrial or not followed:
             return beat
         policy, late = self.policy, interval - self.usual
         normal, premature, *others = beat.probabilities
         odds = math.log(max(premature, LEAST) / max(normal, LEAST)) + policy.bias
-        if followed:
+        if after_atria:
             odds += policy.gain * min(max(-late, 0.0), policy.most)
         share, atria = 1 / (1 + math.exp(-odds)), normal + premature
-        if followed:
+        if after_atria:
             # In float32, as a state is saved.
             self.usual = _single(self.usual + (1 - share) / min(self.beats, policy.beats) * late)
             self.beats = _single(min(self.beats + 1 - share, policy.beats))

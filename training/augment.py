@@ -99,9 +99,12 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
     if rng.random() < 0.5:
         mix = rng.normal(0.0, 1.0, len(mix))
         mix /= np.linalg.norm(mix)
-    ecg = mix @ record.signal[:, start : start + length]
+    ecg = mix @ record.signal[:, start : start + length]  # a copy
     low, high = np.searchsorted(record.beats, (start - 2 * FS, start + length + 2 * FS))
     beats, classes = record.beats[low:high] - start, record.labels[low:high]
+    if rng.random() < recipe.blocked:
+        kept = block(rng, ecg, beats, classes)
+        beats, classes = beats[kept], classes[kept]
     at = np.arange(wanted) * stretch
     if rhythm == "fibrillation" and (classes == S).any():
         rhythm = "as recorded"  # in fibrillation there is no such beat to show
@@ -120,6 +123,29 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
         ecg = np.pad(ecg, (0, samples - alone), mode="edge")
         labels = np.pad(labels, (0, samples - alone))
     return (ecg - ecg[0]).astype(np.float32), labels
+
+
+def block(rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDArray[np.int64],
+          classes: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Take QRS and T wave of some N beats out, in place: a straight line instead.
+
+    Their P waves stay, as in a second-degree block, or go too, as when the sinus node pauses:
+    few patients show either, and a network that never saw a P wave alone takes it for a beat.
+
+    Returns
+    -------
+    bool [beats], which are left
+    """
+    often, silent = rng.choice((0.1, 0.3, 0.5)), rng.random() < 0.3
+    kept = np.ones(len(beats), dtype=bool)
+    for i in range(len(beats) - 1):
+        first = beats[i] - round((0.3 if silent else 0.09) * FS)
+        last = min(beats[i] + round(0.45 * FS), beats[i + 1] - round(0.26 * FS))
+        room = last - beats[i] >= 0.25 * FS  # in faster rhythm T wave and next P wave are one
+        if classes[i] == N and room and first >= 0 and last < len(ecg) and rng.random() < often:
+            ecg[first : last + 1] = np.linspace(ecg[first], ecg[last], last + 1 - first)
+            kept[i] = False
+    return kept
 
 
 def retime(rng: np.random.Generator, beats: NDArray[np.float64], classes: NDArray[np.int8],

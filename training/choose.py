@@ -1,10 +1,11 @@
-"""Choose on all training patients at once how a patient's usual interval decides between N and S.
+"""Choose on all training patients at once when frames make a beat, and what is early.
 
 ``python -m training.choose runs/fold0 ... runs/fold5`` needs one training run for each fold of
-patients: every patient is judged by the network that never saw it, so the choice rests on all of
-them and not on one fold. It prints the setting that is best on all patients, which the defaults
-of `runtime.sinus.SinusPolicy` hold, what it gives, and what cross-validation gives: for each fold
-the setting that is best on the others.
+patients: every patient is judged by the network that never saw it, so a choice rests on all of
+them and not on one fold. It prints how many beats are found at each threshold, of which
+`runtime.beats.BeatPolicy` holds one; how a patient's usual interval best decides between N and S,
+which the defaults of `runtime.sinus.SinusPolicy` hold; what that gives, and what cross-validation
+gives: for each fold the setting that is best on the others.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.rhythm import RhythmPolicy
-from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, SinusPolicy
+from runtime.beats import Beat, BeatPolicy
+from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
 from training import io, train
 from training.ec57 import MATCH_S
-from training.evaluate import match
+from training.evaluate import Score, match
 from training.io import CLASSES, Record
+from training.model import EkgNet, label_frames
 from training.seeds import detector_of
 
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Coarse: what is finer is fitted to these patients more than to others.
 BIAS = np.arange(-6.0, 2.1, 1.0)
 GAIN = (0.0, 10.0, 20.0, 30.0)
@@ -46,6 +49,7 @@ class Patient:
     samples : int64 [beats], R peaks found
     labels : int64 [beats], index into `CLASSES`
     probabilities : float64 [beats, 5]; that of S is 0 in atrial fibrillation
+    followed : bool [beats], False where atrial fibrillation is not ruled out
     truth : int64 [beats], index into `CLASSES` of the reference's beat; -1: there is none
     there : S beats of the reference
     """
@@ -54,6 +58,7 @@ class Patient:
     samples: NDArray[np.int64]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+    followed: NDArray[np.bool_]
     truth: NDArray[np.int64]
     there: int
 
@@ -65,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     try:
         records, _, _ = train.training_data(["mitdb", "svdb"])
+        print_thresholds(args.runs, records)
         folds = [held_out(run, records) for run in args.runs]
     except io.DataError as error:
         parser.exit(2, f"{error}\n")
@@ -81,15 +87,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(policies[choose("with the usual interval", everyone, fold_of, counted, ~blind)])
 
 
+def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
+    """A run's network, and the patients that it never saw."""
+    net, saved = train.load(run / "model.pt")
+    recipe = train.Recipe(**saved["recipe"])  # type: ignore[arg-type]
+    return net, io.folds(records, recipe.folds)[recipe.fold]
+
+
+def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
+    """Beats found at each of `THRESHOLDS`, by database."""
+    found = {(t, database): Score.empty()
+             for t in THRESHOLDS for database in sorted({r.database for r in records})}
+    for run in runs:
+        net, patients = unseen(run, records)
+        for record in tqdm(patients, desc=f"{run}, thresholds", unit="record"):
+            frames = label_frames(net, record.signal[:1])
+            for t in THRESHOLDS:
+                found[t, record.database] += train.score(net.design, frames, record,
+                                                         BeatPolicy(threshold=t))
+    for (t, database), score in found.items():
+        print(f"threshold {t:g}, {database}: QRS Se {100 * score.qrs.sensitivity:.2f}, "
+              f"+P {100 * score.qrs.predictivity:.2f}, F1 {100 * score.qrs.f1:.3f}")
+
+
 def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
     """The patients that this run's network never saw, as it reads them."""
-    _, saved = train.load(run / "best.pt")
-    recipe = train.Recipe(**saved["recipe"])  # type: ignore[arg-type]
-    detector = detector_of(run)
-    detector.rhythm = replace(RhythmPolicy(), sinus=None)
-    patients = []
-    for record in tqdm(io.folds(records, recipe.folds)[recipe.fold], desc=str(run), unit="record"):
+    _, unknown = unseen(run, records)
+    detector, patients = detector_of(run), []
+    for record in tqdm(unknown, desc=str(run), unit="record"):
         stream = detector.stream(FS, events=True)
+        assert stream.rhythm
+        stream.rhythm.sinus = listener = _Listener()
         beats = stream.push(record.signal[0]) + stream.finish()
         samples = np.array([round(beat.time * FS) for beat in beats])
         truth = np.full(len(beats), -1)
@@ -97,9 +125,21 @@ def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
         truth[found] = record.labels[there]
         patients.append(Patient(
             record.database, samples, np.array([CLASSES.index(beat.label) for beat in beats]),
-            np.array([beat.probabilities for beat in beats]), truth,
+            np.array([beat.probabilities for beat in beats]), np.array(listener.followed), truth,
             int((record.labels == S).sum())))
     return patients
+
+
+class _Listener(Sinus):
+    """Leaves beats as they are, and notes where they would not be followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: list[bool] = []
+
+    def read(self, beat: Beat, *, followed: bool = True) -> Beat:
+        self.followed.append(followed)
+        return beat
 
 
 def counts(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
@@ -107,19 +147,22 @@ def counts(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
     bias, gain, most, beats = np.array([astuple(policy) for policy in policies]).T
     intervals = np.log(np.clip(np.diff(patient.samples) / FS, SHORTEST_S, LONGEST_S))
     shares = np.maximum(patient.probabilities, LEAST)
-    atrial, followed = patient.labels <= S, patient.probabilities[:, S] > 0
+    atrial = patient.labels <= S
     counted = np.zeros((2, len(policies)), dtype=np.int64)
     usual, remembered = np.full(len(policies), intervals[0]), np.ones(len(policies))
-    for i in np.flatnonzero(atrial & followed):
+    for i in np.flatnonzero(atrial):
+        if i == 0 or not patient.followed[i]:
+            told = np.full(len(policies), patient.labels[i] == S)
+            counted += np.stack([told & (patient.truth[i] == S), told])
+            continue
         odds = np.log(shares[i, S] / shares[i, N]) + bias
-        after_atria = i > 0 and atrial[i - 1]
-        if after_atria:
+        if atrial[i - 1]:
             late = intervals[i - 1] - usual
             odds += gain * np.clip(-late, 0.0, most)
             ordinary = 1 / (1 + np.exp(odds))
             usual += ordinary / np.minimum(remembered, beats) * late
             remembered = np.minimum(remembered + ordinary, beats)
-        told = odds > 0 if i else np.full(len(policies), patient.labels[0] == S)
+        told = odds > 0
         counted += np.stack([told & (patient.truth[i] == S), told])
     return counted
 

@@ -315,11 +315,6 @@ class Score:
         return _ratio(int(np.trace(self.confusion[:NONE, :NONE])),
                       int(self.confusion[:NONE].sum()))
 
-    @property
-    def value(self) -> float:
-        """The one figure by which checkpoints are compared: mean F1 of QRS, V and S."""
-        return float(np.nanmean([self.qrs.f1, self.of("V").f1, self.of("S").f1]))
-
     def summary(self) -> dict[str, float]:
         """The figures by name, for logs and reports, 0 to 1 (times in s)."""
         figures = {"accuracy": self.accuracy}

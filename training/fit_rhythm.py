@@ -1,16 +1,16 @@
 """Fit the models of `runtime.waveform` and `runtime.rhythm` on design patients.
 
-``python -m training.fit_rhythm`` uses the odd-numbered patients of cudb, DS1 of mitdb, svdb, and
-the first half of nstdb's noises mixed into DS1. The even-numbered patients, DS2 and the second
-halves are for `training.evaluate_rhythm`. With ``--check`` it prints what six-fold
-cross-validation over the design patients gives, and writes nothing.
+``python -m training.fit_rhythm`` uses cudb, DS1 of mitdb, svdb, and the first half of nstdb's
+noises mixed into DS1. DS2 and the second halves are for `training.evaluate_rhythm`, which judges
+each patient of cudb by models fitted without a sixth of cudb, the patient's own (`left_out`). With
+``--check`` it prints what six-fold cross-validation gives for single windows, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,6 @@ from training import io
 from training.io import FS
 
 OUT = Path(waveform.__file__).with_name("rhythm.json")
-CUDB_DESIGN, CUDB_TEST = io.CUDB[::2], io.CUDB[1::2]
 PENALTY = 0.001  # on the logistic model's squared weights
 # Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
 # a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
@@ -81,10 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             target, weight = task(data)
             odds = held_out_odds(data, task)
             print(name, separation(odds[weight > 0], target[weight > 0]))
-        for way, counts in followed(folder, data, CUDB_DESIGN).items():
-            tp, fn, fp, tn = np.sum(list(counts.values()), axis=0)
-            print(f"fibrillation, cudb windows {way}: Se {tp / (tp + fn):.3f}, "
-                  f"Sp {tn / (tn + fp):.3f}")
         return
     fits = {}
     for name, task in tasks.items():
@@ -92,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
     fits["atrial"] = fit(*atrial_windows(folder))
-    stored = {"fitted_on": {"cudb": CUDB_DESIGN, "mitdb": io.DS1, "svdb": io.SVDB,
+    stored = {"fitted_on": {"cudb": io.CUDB, "mitdb": io.DS1, "svdb": io.SVDB,
                             "nstdb": "first half of em, ma and bw, mixed into DS1"},
               "fitted_by": "python -m training.fit_rhythm",
               "features": waveform.FEATURES, "atrial_features": rhythm.ATRIAL_FEATURES,
@@ -101,12 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"wrote {OUT}")
 
 
-def design_windows(folder: Path, patients: Sequence[str] = CUDB_DESIGN) -> Windows:
+def design_windows(folder: Path) -> Windows:
     """Every second's window of the design patients, clean and, of DS1, with noise."""
     noises = {name: first_half(io.load("nstdb", name, folder).signal[0]) for name in io.NOISES}
     random = np.random.default_rng(0)
     parts = []
-    for name in patients:
+    for name in io.CUDB:
         signal, spans = cudb_signal(folder, name), fibrillation(folder, "cudb", name)
         part = _windows(signal, spans, name, "cudb")
         parts += [part, *(_moved(part, signal, noises["em"], random)
@@ -252,7 +247,7 @@ def atrial_windows(folder: Path
     """What precedes and separates the beats that the detector finds in DS1 and svdb, whether it
     is atrial fibrillation, and weights. Flutter is neither, for its ventricular answer may be
     regular; svdb has no rhythm marks and counts as its absence, but for what `UNMARKED` names."""
-    detector = Detector.load(provider="cpu")
+    detector, policy = Detector.load(provider="cpu"), rhythm.RhythmPolicy()
     rows, labels, groups = [], [], []
     for database, names in (("mitdb", io.DS1), ("svdb", io.SVDB)):
         for name in names:
@@ -266,7 +261,7 @@ def atrial_windows(folder: Path
             slow = waveform.at_rate(signal, FS).astype(np.float32)
             atria = rhythm.Atria()
             for last, beat in pairwise(beats):
-                if last.label not in "NS" or beat.label not in "NS":
+                if not (rhythm.from_atria(last, policy) and rhythm.from_atria(beat, policy)):
                     continue
                 now = round(beat.time * FS)
                 found = atria.add(now - round(last.time * FS), now, rhythm.before(slow, now))
@@ -357,43 +352,23 @@ def separation(odds: NDArray[np.float64], target: NDArray[np.bool_]) -> dict[str
         (yes > np.quantile(no, specificity)).mean()), 4) for specificity in (0.95, 0.97, 0.99)}
 
 
-def held_out_odds(data: Windows, task: Task) -> NDArray[np.float64]:
-    """Log-odds of every window from models that saw nothing of its patient."""
+def left_out(data: Windows, task: Task) -> Iterator[tuple[list[str], waveform.Model]]:
+    """A sixth of the patients, and a model that saw nothing of them; six times."""
     patients = sorted(set(data.patients.tolist()), key=lambda name: (name[:2] != "cu", name))
     target, weight = task(data)
-    odds = np.zeros(len(target))
     for fold in range(FOLDS):
-        held = np.isin(data.patients, patients[fold::FOLDS])
-        used = ~held & (weight > 0)
-        odds[held] = fit_network(data.features[used], target[used], weight[used]).log_odds(
-            data.features[held])
+        names = patients[fold::FOLDS]
+        used = ~np.isin(data.patients, names) & (weight > 0)
+        yield names, fit_network(data.features[used], target[used], weight[used])
+
+
+def held_out_odds(data: Windows, task: Task) -> NDArray[np.float64]:
+    """Log-odds of every window from models that saw nothing of its patient."""
+    odds = np.zeros(len(data.labels))
+    for names, model in left_out(data, task):
+        held = np.isin(data.patients, names)
+        odds[held] = model.log_odds(data.features[held])
     return odds
-
-
-def followed(folder: Path, data: Windows, patients: Sequence[str]
-             ) -> dict[str, dict[str, NDArray[np.int64]]]:
-    """Cross-validated windows of cudb: each by itself, and followed in time as by
-    `runtime.rhythm`, but for the longest hold. TP, FN, FP, TN of each patient; windows that
-    cross an edge of fibrillation or touch what the reference calls unreadable are left out,
-    and by itself a window that cannot be read is called none."""
-    odds, policy = held_out_odds(data, fibrillation_task), rhythm.RhythmPolicy()
-    counts: dict[str, dict[str, NDArray[np.int64]]] = {"alone": {}, "followed": {}}
-    for name in patients:
-        truth = truth_of(folder, name)
-        rows = np.flatnonzero((data.patients == name) & (data.origin == "cudb"))
-        own = dict(zip(data.second[rows].tolist(), odds[rows].tolist(), strict=True))
-        state, lasts, states = rhythm.RESTING, False, []
-        for second in range(len(truth)):
-            state = rhythm.sustained(state, own.get(second), policy)
-            lasts = state >= (policy.vf_off if lasts else policy.vf_on)
-            states.append(lasts)
-        later = np.array(states[rhythm.FIBRILLATION_LAG:]
-                         + states[-1:] * rhythm.FIBRILLATION_LAG)
-        alone = np.array([own.get(second, -np.inf) >= policy.vf_doubt
-                          for second in range(len(truth))])
-        counts["alone"][name], counts["followed"][name] = (
-            four(truth, called, truth >= 0) for called in (alone, later))
-    return counts
 
 
 def truth_of(folder: Path, name: str, count: int | None = None) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """How much chance is in the figures: several checkpoints measured alike, mean and SD of each.
 
-``python -m training.seeds runs/a runs/b ...`` measures every run's ``best.pt`` as
+``python -m training.seeds runs/a runs/b ...`` measures every run's ``model.pt`` as
 `training.evaluate` measures the exported model, over DS2 or the records given: the network in
 torch takes the graph's place in the runtime, and all that makes beats of frames is the runtime's.
 """
@@ -43,7 +43,7 @@ TABLE = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: print the table, save all in ``--out``."""
     parser = argparse.ArgumentParser(prog="python -m training.seeds", description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders with best.pt, or checkpoints")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders with model.pt, or checkpoints")
     parser.add_argument("--records", nargs="+", metavar="RECORD", default=[
         f"mitdb/{name}" for name in io.DS2], help="database/name (default: DS2)")
     parser.add_argument("--out", type=Path, help="JSON file for every figure of every run; the "
@@ -104,14 +104,14 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def detector_of(run: Path) -> Detector:
-    """A checkpoint, or the ``best.pt`` of a run's folder, in the place of an exported graph.
+    """A checkpoint, or the ``model.pt`` of a run's folder, in the place of an exported graph.
 
     Raises
     ------
     DataError
         Where there is none.
     """
-    path = run / "best.pt" if run.is_dir() else run
+    path = run / "model.pt" if run.is_dir() else run
     net, saved = train.load(path)
     policy = BeatPolicy(**cast(dict[str, Any], saved["policy"]))
     data = str(saved["data"])

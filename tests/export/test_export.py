@@ -88,7 +88,7 @@ def test_nothing_of_the_exporting_machine_is_in_the_file(exported: list[graphs.G
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
     score = Score(np.eye(6, dtype=np.int64), np.zeros(5))
-    path = tmp_path_factory.mktemp("run") / "best.pt"
+    path = tmp_path_factory.mktemp("run") / "model.pt"
     torch.manual_seed(1)
     train.save(path, EkgNet(small), train.Recipe(), train.BeatPolicy(), "SIMULATED ECG", score)
     return path

@@ -183,6 +183,37 @@ def test_atrial_fibrillation_begins_and_ends() -> None:
     assert events[0].end == pytest.approx(48 + intervals[60:210].sum(), abs=12)
 
 
+def test_beside_beats_that_are_hardly_n_no_fibrillation_is_told() -> None:
+    """Ventricular beats that the network takes for N, now and then, look like no order at all."""
+    rng = np.random.default_rng(2)
+    early = rng.random(400) < 0.4
+    times = np.cumsum(np.where(early, rng.uniform(0.4, 0.65, 400), 0.8)
+                      + np.where(np.roll(early, 1), rng.uniform(0.1, 0.5, 400), 0.0))
+    unsure, sure = (0.6, 0.05, 0.35, 0.0, 0.0), (0.9, 0.1, 0.0, 0.0, 0.0)
+    beats = [Beat(float(t), "N", shares[0], shares) for t, shares in
+             zip(times, (unsure if e else sure for e in early), strict=True)]
+    signal = quiet(float(times[-1]) + 2)
+
+    def told(policy: RhythmPolicy) -> set[str]:
+        return {event.kind for event in events_of(beats, signal, policy)}
+
+    assert "atrial_fibrillation" in told(replace(LABELLED, af_sure=0.0))
+    assert "atrial_fibrillation" not in told(LABELLED)
+
+
+def test_while_fibrillation_is_in_doubt_the_usual_interval_decides_nothing() -> None:
+    rng = np.random.default_rng(2)
+    intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.3, 1.1, 150)])
+    shares = (0.95, 0.05, 0.0, 0.0, 0.0)
+    beats = [Beat(float(t), "N", 0.95, shares) for t in np.cumsum(intervals)]
+    signal = quiet(float(intervals.sum()) + 2)
+    never = RhythmPolicy(af_on=99.0, af_off=99.0)  # nor is it ever in doubt
+    followed, _ = Rhythm(never).push(beats, signal, len(signal) / FS - 1.6)
+    assert {beat.label for beat in followed[-50:]} == {"N", "S"}
+    read, _ = Rhythm(RhythmPolicy(af_on=99.0)).push(beats, signal, len(signal) / FS - 1.6)
+    assert read[-50:] == beats[:len(read)][-50:]
+
+
 def test_in_atrial_fibrillation_no_beat_is_premature_however_the_signal_is_cut() -> None:
     rng = np.random.default_rng(2)
     intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.45, 1.1, 150), np.full(60, 0.8)])

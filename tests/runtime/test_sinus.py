@@ -45,15 +45,14 @@ def test_a_rate_that_changes_slowly_is_no_prematurity() -> None:
     assert set(labels(rising.tolist())) == {"N"}
 
 
-def test_where_no_beat_can_be_premature_none_is_and_nothing_is_learnt() -> None:
-    fibrillation = (0.9, 0.0, 0.1, 0.0, 0.0)
+def test_where_there_may_be_no_rhythm_beats_stay_and_nothing_is_learnt() -> None:
     sinus, time = Sinus(), 0.0
     for _ in range(50):
         sinus.read(beat(time := time + 0.8, SURE["N"]))
     usual = sinus.usual
     for _ in range(50):
-        one = beat(time := time + 0.4, fibrillation)
-        assert sinus.read(one) is one
+        one = beat(time := time + 0.4)
+        assert sinus.read(one, followed=False) is one
     assert sinus.usual == usual
 
 

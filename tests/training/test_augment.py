@@ -64,6 +64,24 @@ def test_fibrillation_flattens_p_waves_and_leaves_the_qrs() -> None:
     assert np.abs(np.diff(changed)[before]).max() < 0.05
 
 
+@given(seed=st.integers(0, 1000), rate=st.floats(40, 180),
+       ventricular=st.sets(st.integers(0, 29)))
+def test_a_blocked_beat_is_gone_and_nothing_else(
+        seed: int, rate: float, ventricular: set[int]) -> None:
+    beats = (FS * (1 + np.arange(30) * 60 / rate)).astype(np.int64)
+    classes = np.full(30, N, dtype=np.int8)
+    classes[list(ventricular)] = V
+    before = np.zeros(beats[-1] + FS)
+    before[beats] = 1.0
+    ecg = before.copy()
+    kept = augment.block(np.random.default_rng(seed), ecg, beats, classes)
+    assert (classes[~kept] == N).all()
+    assert (ecg[beats[kept]] == 1.0).all()
+    assert not ecg[beats[~kept]].any()
+    if rate > 120:
+        assert kept.all()  # no room: the next P wave would go with it
+
+
 @pytest.mark.parametrize("retimed", [0.0, 1.0])
 def test_a_step_is_a_function_of_its_seed_and_number(retimed: float) -> None:
     from training.model import HOP, Design

@@ -17,17 +17,21 @@ def patient(seed: int, beats: int = 400) -> Patient:
     intervals = np.exp(rng.normal(-0.2, 0.12, beats)) * np.where(rng.random(beats) < 0.2, 0.6, 1.0)
     probabilities = rng.dirichlet((3.0, 1.5, 0.5, 0.1, 0.1), beats)
     probabilities[200:220, 1] = 0.0  # atrial fibrillation
+    followed = (np.arange(beats) < 180) | (np.arange(beats) >= 230)
     truth = rng.integers(-1, 3, beats)
     return Patient("mitdb", np.rint(np.cumsum(intervals) * FS).astype(np.int64),
-                   probabilities.argmax(axis=1), probabilities, truth, int((truth == 1).sum()))
+                   probabilities.argmax(axis=1), probabilities, followed, truth,
+                   int((truth == 1).sum()))
 
 
 @pytest.mark.parametrize("policy", [SinusPolicy(), SinusPolicy(-1.0, 12.0, 0.2, 100.0)])
 def test_what_is_counted_is_what_the_runtime_reads(policy: SinusPolicy) -> None:
     one, sinus = patient(1), Sinus(policy)
-    read = [sinus.read(Beat(sample / FS, CLASSES[label], shares[label], tuple(shares))).label
-            for sample, label, shares in zip(one.samples.tolist(), one.labels.tolist(),
-                                             one.probabilities.tolist(), strict=True)]
+    read = [sinus.read(Beat(sample / FS, CLASSES[label], shares[label], tuple(shares)),
+                       followed=followed).label
+            for sample, label, shares, followed in zip(
+                one.samples.tolist(), one.labels.tolist(), one.probabilities.tolist(),
+                one.followed.tolist(), strict=True)]
     told = np.array(read) == "S"
     counted = counts(one, [SinusPolicy(gain=0.0), policy])
     assert counted[:, 1].tolist() == [(told & (one.truth == 1)).sum(), told.sum()]

@@ -36,7 +36,7 @@ def checkpoint(path: Path, seed: int) -> Path:
 
 def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     records = io.simulated_records(2, seconds=30.03)  # not in whole hops
-    path = checkpoint(tmp_path / "best.pt", 1)
+    path = checkpoint(tmp_path / "model.pt", 1)
     net, saved = train.load(path)
     net = deployed(net)
     described = graphs.describe(net, policy=saved["policy"],  # type: ignore[arg-type]
@@ -77,5 +77,5 @@ def test_what_is_not_there_is_said_in_one_sentence(
         assert stopped.value.code == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "best.pt does not exist" in said[0]
+    assert "model.pt does not exist" in said[0]
     assert "100 is no record" in said[1]

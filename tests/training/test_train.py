@@ -59,7 +59,7 @@ def test_it_learns_to_find_simulated_beats(tmp_path: Path) -> None:
     recipe = replace(QUICK, steps=80, batch=8, validate_every=80, learning_rate=1e-2,
                      average=0.9)
     run(tmp_path, recipe)
-    net, saved = train.load(tmp_path / "best.pt")
+    net, saved = train.load(tmp_path / "model.pt")
     assert saved["data"] == "SIMULATED"
     assert saved["held_out"]["QRS F1"] > 0.9  # type: ignore[index]
     assert net.design == SMALL
@@ -111,7 +111,7 @@ def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
 
 def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(io.DataError, match="make train"):
-        train.load(tmp_path / "best.pt")
+        train.load(tmp_path / "model.pt")
 
 
 def test_a_recipe_and_a_design_can_be_changed_by_name() -> None:

@@ -37,7 +37,7 @@ class SinusPolicy:
     bias: float = -5.0
     gain: float = 30.0
     most: float = 0.45
-    beats: float = 30.0
+    beats: float = 100.0
 
 
 class Sinus:

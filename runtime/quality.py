@@ -55,7 +55,7 @@ class QualityPolicy:
     jump_mv_s: float = 900.0
     baseline_mv: float = 5.0
     powerline_mv: float = 0.2
-    noise: float = 3.0
+    noise: float = 2.0
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ def test_pairs_are_one_to_one_near_and_as_many_as_greedy_can(
 def test_a_perfect_reader_scores_one() -> None:
     made = io.simulated_records(1, seconds=60)[0]
     perfect = score_record(made, made.beats, made.labels.astype(np.int64))
-    assert perfect.accuracy == perfect.value == 1
+    assert perfect.accuracy == perfect.of("N").f1 == 1
+    assert perfect.summary()["accuracy"] == 1
 
 
 def test_windows_are_judged_by_alarm_and_by_class() -> None:

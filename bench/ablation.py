@@ -42,6 +42,8 @@ def read(run: Path) -> dict[str, Any]:
     net, saved = train.load(run / "model.pt")
     recipe: dict[str, Any] = saved["recipe"]  # type: ignore[assignment]
     held_out: dict[str, float] = saved["held_out"]  # type: ignore[assignment]
+    if not held_out:
+        raise io.DataError(f"{run} held no patient out; expected runs of `make ablation`.")
     return {"look-ahead, s": net.design.look_ahead * HOP / FS, "band taps": net.design.band_taps,
             "delay, s": net.design.delay_samples / FS, "parameters": parameter_count(net),
             "carry": net.carry_size, "steps": recipe["steps"], "seed": recipe["seed"],

@@ -90,7 +90,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
             roles["hardest.png"] = {"role": "the records with most S and V beats wrong, drawn"}
         if (log := checkpoint.with_name("log.jsonl")).is_file():
             shutil.copy(log, staged / "training_log.jsonl")
-            roles["training_log.jsonl"] = {"role": "loss and held-out figures while training"}
+            roles["training_log.jsonl"] = {"role": "loss, and figures of whom the run held out"}
         (staged / "metrics.json").write_text(
             json.dumps(metrics or {"none": "no recordings were at hand"}, indent=1) + "\n")
         (staged / "MODEL_CARD.md").write_text(card(

@@ -88,9 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
-    """A run's network, and the patients that it never saw."""
+    """A run's network, and the patients that it never saw.
+
+    Raises
+    ------
+    DataError
+        Where there is no such run, or it saw all of them.
+    """
     net, saved = train.load(run / "model.pt")
     recipe = train.Recipe(**saved["recipe"])  # type: ignore[arg-type]
+    if recipe.fold is None:
+        raise io.DataError(f"{run} was trained on every patient; expected runs of "
+                           "`python -m training.train --fold`.")
     return net, io.folds(records, recipe.folds)[recipe.fold]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import augment, io, train
+from training import augment, choose, io, train
 from training.model import HOP, Design
 
 SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),),
@@ -63,6 +63,29 @@ def test_it_learns_to_find_simulated_beats(tmp_path: Path) -> None:
     assert saved["data"] == "SIMULATED"
     assert saved["held_out"]["QRS F1"] > 0.9  # type: ignore[index]
     assert net.design == SMALL
+
+
+def test_without_a_fold_all_patients_are_trained_on_and_nobody_is_held_out(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        ) -> None:
+    monkeypatch.setattr(train, "validate", None)  # nobody to validate on
+    run(tmp_path, replace(QUICK, fold=None))
+    assert "6 patients to train on, 0 held out" in capsys.readouterr().out
+    _, saved = train.load(tmp_path / "model.pt")
+    assert saved["held_out"] == {}
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [set(line) for line in lines] == [{"step", "loss"}] * 2
+    with pytest.raises(io.DataError, match=r"was trained on every patient; expected runs of"):
+        choose.unseen(tmp_path, [])
+
+
+@pytest.mark.parametrize(("capabilities", "fast"), [
+    ({"avx2": True, "avx512_bf16": False}, False), ({"avx2": True, "amx_bf16": True}, True),
+    ({"neon": True, "bf16": True}, True), ({}, False)])
+def test_a_processor_computes_in_bfloat16_only_where_it_has_it(
+        capabilities: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert train.fast_bfloat16(torch.device("cpu")) is fast
 
 
 def test_frames_are_labelled_with_the_moment_they_speak_of() -> None:

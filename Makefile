@@ -48,7 +48,8 @@ folds: $(TRAIN_READY)  ## a run for each sixth of the patients left out: choices
 	@$(VENV)/bin/python -m training.seeds runs/fold[0-5] --out runs/folds.json
 
 # The recipe of training/experiments.md, D.
-D := --seed 0 --set batch=26 window_batch=6 retimed=0.15 fibrillating=3.0
+D := --fold 5 --seed 0 --set batch=26 window_batch=6 retimed=0.15 fibrillating=3.0 \
+    blocked=0.0
 
 ablation: $(TRAIN_READY)  ## short runs with other look-ahead and filter length, drawn
 	@for change in look_ahead=5 look_ahead=10 look_ahead=18 look_ahead=23 band_taps=69 \
@@ -57,8 +58,7 @@ ablation: $(TRAIN_READY)  ## short runs with other look-ahead and filter length,
 	@$(VENV)/bin/python -m bench.ablation runs/ablation/*
 
 notebooks: $(TRAIN_READY)  ## run training/notebooks/ again, outputs included
-	@$(VENV)/bin/jupyter execute --inplace --kernel_name=python3 \
-	    --NotebookClient.record_timing=False training/notebooks/*.ipynb
+	@$(VENV)/bin/python training/notebooks/run.py
 
 bench: $(TRAIN_READY) $(RUNTIME_READY)  ## compare providers and alternatives on this machine
 	@$(VENV)/bin/python -m bench.compare

@@ -79,9 +79,9 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
 def _held_out(recipe: dict[str, Any], figures: dict[str, float]) -> str:
     """Which training patients were kept apart, and what the network made of them."""
     if not figures:
-        return ("All of them: the numbers of the recipe, of the beat finder and of the rhythm were "
-                f"chosen before, by {recipe['folds']} runs that each left out another sixth of the "
-                "patients.")
+        return ("All of them, none held out: recipe, threshold and the usual interval's numbers "
+                f"were chosen before, by {recipe['folds']} runs that each left out another share "
+                "of the patients.")
     return (f"One of {recipe['folds']} patient-grouped folds of them (fold {recipe['fold']}) was "
             "held out, and nothing chosen by it; there, without the rhythm: QRS F1 "
             f"{100 * figures['QRS F1']:.2f}, VEB F1 {100 * figures['VEB F1']:.1f}, SVEB F1 "

@@ -81,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/latest"))
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--fold", type=int, choices=range(defaults.folds),
-                        help=f"hold this of {defaults.folds} folds of the patients out")
+    parser.add_argument("--fold", type=int,
+                        help=f"hold this of the {defaults.folds} folds of the patients out, from 0")
     parser.add_argument("--databases", nargs="+", choices=tuple(TRAINING),
                         default=list(TRAINING))
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
@@ -100,6 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe, design = changed(recipe, Design(), args.set)
     except ValueError as error:
         parser.error(str(error))
+    if recipe.fold is not None and not 0 <= recipe.fold < recipe.folds:
+        parser.error(f"--fold {recipe.fold}: there is no such fold; expected 0 to "
+                     f"{recipe.folds - 1}.")
     try:
         records, noise, data = training_data(args.databases, simulated=args.simulated)
         train(recipe, records, noise, out=args.out, data=data, device=pick_device(args.device),
@@ -118,6 +121,8 @@ def changed(recipe: Recipe, design: Design, assignments: Sequence[str]) -> tuple
             raise ValueError(f"--set {assignment}: the value is none of Python's; expected "
                              "NAME=VALUE such as look_ahead=10.") from None
         current: Any = getattr(recipe, name, getattr(design, name, value))
+        if current is None:  # the fold of a run that holds nobody out
+            current = 0
         kinds = (int, float) if isinstance(current, float) else (type(current),)
         if not any(isinstance(value, kind) for kind in kinds):
             raise ValueError(f"--set {assignment}: expected a value like {current!r}.")

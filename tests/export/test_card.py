@@ -40,4 +40,4 @@ def test_the_card_says_who_was_held_out() -> None:
     figures = {"QRS F1": 0.999, "VEB F1": 0.9, "SVEB F1": 0.5, "accuracy": 0.95}
     assert "(fold 2) was held out" in card._held_out(recipe, figures)
     assert "VEB F1 90.0, SVEB F1 50.0, accuracy 95.0 %" in card._held_out(recipe, figures)
-    assert card._held_out(recipe | {"fold": None}, {}).startswith("All of them:")
+    assert card._held_out(recipe | {"fold": None}, {}).startswith("All of them, none held out")

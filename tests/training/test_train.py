@@ -79,6 +79,15 @@ def test_without_a_fold_all_patients_are_trained_on_and_nobody_is_held_out(
         choose.unseen(tmp_path, [])
 
 
+@pytest.mark.parametrize("arguments", [["--fold", "6"], ["--fold", "-1"],
+                                       ["--set", "folds=3", "fold=3"]])
+def test_a_fold_that_is_not_there_is_refused(
+        arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(arguments)
+    assert "there is no such fold; expected 0 to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("capabilities", "fast"), [
     ({"avx2": True, "avx512_bf16": False}, False), ({"avx2": True, "amx_bf16": True}, True),
     ({"neon": True, "bf16": True}, True), ({}, False)])

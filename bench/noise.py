@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from bench.detectors import Find, candidates
 from runtime import Detector
+from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS
 from training import io
 from training.evaluate import Score, find, score_record, total_score
@@ -43,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
+        detector = Detector.load(args.artifacts, provider="cpu")
         folder = io.require_data(["mitdb", "nstdb"])
         records = io.load_all("mitdb", io.DS2, folder)
-    except io.DataError as error:
+    except (io.DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "noise.json"
     noises = {name: kept_noise(name, folder) for name in io.NOISES}
-    detector = Detector.load(args.artifacts, provider="cpu")
     others = json.loads(kept.read_text())["detectors"] if kept.is_file() else {}
     results: dict[str, Any] = {
         "model": detector.digest.hex(), "records": "DS2 of mitdb, first lead, noisy blocks alone",

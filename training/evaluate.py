@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from training import ec57, io
 from training.ec57 import LEARNING_S, MATCH_S
@@ -50,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         help="folder for metrics.json, confusion.png and hardest.png")
     args = parser.parse_args(arguments)
     try:
+        detector = Detector.load(args.artifacts, provider=args.provider, model=args.model)
         folder = io.require_data(["mitdb"])
         records = io.load_all("mitdb", io.DS2, folder)
         paced = io.load_all("mitdb", PACED_TEST, folder) if args.paced else []
-    except io.DataError as error:
+    except (io.DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
-    detector = Detector.load(args.artifacts, provider=args.provider, model=args.model)
     metrics = evaluate(detector, records, paced=paced)
     print(tables(metrics))
     if args.out:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import Beat, Detector, quality, rhythm, waveform
+from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS
 from runtime.rhythm import AF, VF, VT, Event, Rhythm
 from training import fit_rhythm, io
@@ -65,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
+        detector = Detector.load(args.artifacts, provider="cpu")
         folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
-    except io.DataError as error:
+    except (io.DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
-    detector = Detector.load(args.artifacts, provider="cpu")
     figures, misses = evaluate(detector, folder, design=args.design)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "rhythm.json").write_text(json.dumps(figures, indent=1) + "\n")

@@ -4,6 +4,8 @@
 noises mixed into DS1. DS2 and the second halves are for `training.evaluate_rhythm`, which judges
 each patient of cudb by models fitted without a sixth of cudb, the patient's own (`left_out`). With
 ``--check`` it prints what six-fold cross-validation gives for single windows, and writes nothing.
+Atrial fibrillation is told from beats, so a new network wants it fitted anew, before it is exported
+and DS2 is read: ``--run`` names its training run.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from runtime import Detector, quality, records, rhythm, waveform
+from runtime.errors import EkgError
 from runtime.resample import resampler
 from training import io
 from training.io import FS
+from training.seeds import detector_of
 
 OUT = Path(waveform.__file__).with_name("rhythm.json")
 PENALTY = 0.001  # on the logistic model's squared weights
@@ -71,8 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.fit_rhythm", description=__doc__)
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
+    parser.add_argument("--run", type=Path,
+                        help="training run whose network finds the beats (default: the exported)")
     args = parser.parse_args(arguments)
-    folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
+    try:
+        folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
+        detector = detector_of(args.run) if args.run else Detector.load(provider="cpu")
+    except (io.DataError, EkgError) as error:
+        parser.exit(2, f"{error}\n")
     data = design_windows(folder)
     tasks: dict[str, Task] = {"fibrillation": fibrillation_task, "noise": noise_task}
     if args.check:
@@ -86,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         target, weight = task(data)
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
-    fits["atrial"] = fit(*atrial_windows(folder))
+    fits["atrial"] = fit(*atrial_windows(folder, detector))
     stored = {"fitted_on": {"cudb": io.CUDB, "mitdb": io.DS1, "svdb": io.SVDB,
                             "nstdb": "first half of em, ma and bw, mixed into DS1"},
               "fitted_by": "python -m training.fit_rhythm",
@@ -242,12 +252,12 @@ def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         (data.labels == WANDER, 0.12))
 
 
-def atrial_windows(folder: Path
+def atrial_windows(folder: Path, detector: Detector
                    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """What precedes and separates the beats that the detector finds in DS1 and svdb, whether it
     is atrial fibrillation, and weights. Flutter is neither, for its ventricular answer may be
     regular; svdb has no rhythm marks and counts as its absence, but for what `UNMARKED` names."""
-    detector, policy = Detector.load(provider="cpu"), rhythm.RhythmPolicy()
+    policy = rhythm.RhythmPolicy()
     rows, labels, groups = [], [], []
     for database, names in (("mitdb", io.DS1), ("svdb", io.SVDB)):
         for name in names:

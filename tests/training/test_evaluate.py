@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import noise
 from runtime import Detector
-from training import evaluate, io
+from training import evaluate, evaluate_rhythm, io
 from training.evaluate import NONE, WINDOW_LABELS, Score, match, score_record
 from training.io import FS, Record
 
@@ -148,6 +150,16 @@ def test_commands_answer(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"training.{command}", "--help"], check=True,
                           capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.stdout.startswith(f"usage: python -m training.{command}")
+
+
+@pytest.mark.parametrize("tool", [evaluate, evaluate_rhythm, noise], ids=lambda tool: tool.__name__)
+def test_a_model_that_is_not_there_is_said_in_one_sentence(
+        tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(["--artifacts", str(tmp_path)])
+    assert stopped.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"{tmp_path / 'manifest.json'} does not exist; expected")
 
 
 def test_the_committed_model_keeps_its_figures(detector: Detector, data: Path) -> None:

@@ -177,14 +177,17 @@ class Rhythm:
         if self.limit is not None:
             signal = signal[: max(0, self.limit - self._signal.taken)]
         self._signal.push(signal)
-        read, coming = [], list(beats)
+        read, coming, first = [], list(beats), 0
         while self._signal.windows and (self._second + 1) <= decided + 1e-9:
             # However the signal is cut, a beat is read when all seconds before its own are judged.
-            here = sum(round(beat.time * FS) < (self._second + 1) * FS for beat in coming)
-            read += self._read(coming[:here])
-            del coming[:here]
+            end, last = (self._second + 1) * FS, first
+            while last < len(coming) and round(coming[last].time * FS) < end:
+                last += 1
+            if last > first:
+                read += self._read(coming[first:last])
+                first = last
             self._judge(*self._signal.verdict(self._second))
-        return read + self._read(coming), self._drain()
+        return read + self._read(coming[first:]), self._drain()
 
     def _read(self, beats: Sequence[Beat]) -> list[Beat]:
         """The next beats, as the rhythm lets them be; they wait for their second's judgement."""

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from runtime import waveform
 from runtime.beats import CLASSES, Beat
+from runtime.errors import InputError
 from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of
 from runtime.sinus import Sinus, SinusPolicy
 
 FS = 360  # Hz, of the signal that `Rhythm.push` takes
+MOST_BEATS = 100  # that a mean rate may be taken over
 LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 450 to 600
 ATRIAL_INTERVALS = 48  # intervals that atrial fibrillation is told from
 ATRIAL_EVERY = 8  # intervals from one verdict on atrial fibrillation to the next
@@ -111,6 +113,12 @@ class RhythmPolicy:
     vf_least_s: float = 3.0
     hold_s: float = 30.0
 
+    def __post_init__(self) -> None:
+        if not all(1 <= count <= MOST_BEATS for count in (self.slow_beats, self.fast_beats)):
+            raise InputError(f"slow_beats is {self.slow_beats} and fast_beats {self.fast_beats}; "
+                             f"expected 1 to {MOST_BEATS} of each, for a stream's state holds as "
+                             "many intervals.")
+
 
 class Rhythm:
     """The events of one signal. Times inside are samples at 360 Hz.
@@ -137,6 +145,7 @@ class Rhythm:
         self.sinus = Sinus(self.policy.sinus)
         self._run = _Run()
         self._pattern = _Pattern()
+        self._atria_then = self._atria_now  # as it was before the last judgement
         self._odds = RESTING  # log-odds of fibrillation, after all windows so far
         self._flaw = 0  # bits of `Flaw`
 
@@ -179,8 +188,7 @@ class Rhythm:
         self._signal.push(signal)
         read, coming, first = [], list(beats), 0
         while self._signal.windows and (self._second + 1) <= decided + 1e-9:
-            # However the signal is cut, a beat is read when all seconds before its own are judged.
-            end, last = (self._second + 1) * FS, first
+            end, last = (self._second + 2) * FS, first
             while last < len(coming) and round(coming[last].time * FS) < end:
                 last += 1
             if last > first:
@@ -190,16 +198,31 @@ class Rhythm:
         return read + self._read(coming[first:]), self._drain()
 
     def _read(self, beats: Sequence[Beat]) -> list[Beat]:
-        """The next beats, as the rhythm lets them be; they wait for their second's judgement."""
-        if AF in self._open and self.policy.af_without_s:
-            beats = [_not_premature(beat) if beat.label in ("N", "S") else beat for beat in beats]
-        if self.policy.sinus:
-            followed = self._atrial.odds < self.policy.af_off
-            beats = [self.sinus.read(beat, followed=followed) for beat in beats]
-        self._waiting += [_Beat(round(beat.time * FS), CLASSES.index(beat.label),
-                                float(np.float32(beat.score)), from_atria(beat, self.policy))
-                          for beat in beats]
-        return list(beats)
+        """The next beats, as the rhythm lets them be; they wait for their second's judgement.
+
+        However the signal is cut, a beat is read in the light of what was judged up to two
+        seconds before its own: that is known when it is decided, but what comes after may be or
+        not.
+        """
+        read = []
+        for beat in beats:
+            sample = round(beat.time * FS)
+            early = self._second >= sample // FS  # the second before the beat's is judged already
+            fibrillating, odds = self._atria_then if early else self._atria_now
+            if fibrillating and self.policy.af_without_s and beat.label in ("N", "S"):
+                beat = _not_premature(beat)
+            if self.policy.sinus:
+                beat = self.sinus.read(beat, followed=odds < self.policy.af_off)
+            self._waiting.append(_Beat(sample, CLASSES.index(beat.label),
+                                       float(np.float32(beat.score)),
+                                       from_atria(beat, self.policy)))
+            read.append(beat)
+        return read
+
+    @property
+    def _atria_now(self) -> tuple[bool, float]:
+        """Whether atrial fibrillation lasts, and its last log-odds."""
+        return AF in self._open, self._atrial.odds
 
     def finish(self) -> list[Event]:
         """The last events; what lasts ends with the signal."""
@@ -225,7 +248,8 @@ class Rhythm:
             pattern.gap, pattern.count, *_split(pattern.start - at), *_split(pattern.end - at),
             pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power,
             self._atrial.fresh, self._atrial.odds, sinus.usual is not None, sinus.usual or 0.0,
-            sinus.beats, sinus.last is not None, *_split((sinus.last or 0) - at), sinus.atrial]
+            sinus.beats, sinus.last is not None, *_split((sinus.last or 0) - at), sinus.atrial,
+            *self._atria_then]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
@@ -283,7 +307,7 @@ class Rhythm:
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
          scores, gap, times, n, o, p, q, total, others, last, since, power, fresh, atrial_odds,
-         known, usual, remembered, began, r, s, atrial) = head
+         known, usual, remembered, began, r, s, atrial, fibrillating, odds_then) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -294,6 +318,7 @@ class Rhythm:
         signal.newest, self._flaw = (odds, noise), int(flaw)
         self._odds, self._atrial.since, self._atrial.power = sustained, int(since), power
         self._atrial.fresh, self._atrial.odds = bool(fresh), atrial_odds
+        self._atria_then = bool(fibrillating), odds_then
         sinus = self.sinus
         sinus.usual, sinus.beats = usual if known else None, remembered
         sinus.atrial = bool(atrial)
@@ -328,6 +353,7 @@ class Rhythm:
 
     def _judge(self, flaws: int, readable: bool, odds: float, noise: float) -> None:
         """Go through one second, everything about it being known."""
+        self._atria_then = self._atria_now
         start, end = self._second * FS, (self._second + 1) * FS
         self._second += 1
         if noise >= self.quality.noise:
@@ -370,7 +396,8 @@ class Rhythm:
             interval = max(1, beat.sample - previous.sample)
             if interval >= policy.pause_s * FS and not waited:
                 self._emit("pause", previous.sample, beat.sample, min(previous.score, beat.score))
-            self._intervals = [*self._intervals, interval][-max(policy.fast_beats, 8):]
+            kept = max(policy.fast_beats, policy.slow_beats, 8)
+            self._intervals = [*self._intervals, interval][-kept:]
             self._rate(beat.sample)
             if previous.atrial and beat.atrial:
                 self._follow_atria(interval, beat.sample)
@@ -612,7 +639,7 @@ def closed(events: Iterable[Event]) -> list[Event]:
 _S, _V = CLASSES.index("S"), CLASSES.index("V")
 _DOUBTFUL, _UNREADABLE, _NOISE = int(DOUBTFUL), int(UNREADABLE), int(Flaw.NOISE)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (41, 1, 1, 2, 5, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+_WIDTHS = (43, 1, 1, 2, 5, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from runtime import Detector, waveform
 from runtime.beats import CLASSES, Beat
+from runtime.errors import InputError
 from runtime.rhythm import (
     ATRIAL_INTERVALS,
     FS,
@@ -246,11 +247,42 @@ def test_in_atrial_fibrillation_no_beat_is_premature_however_the_signal_is_cut()
     assert pieces == [beat for beat in whole if beat.time < end]
 
 
+def test_a_beat_is_read_alike_however_late_the_signal_is_judged() -> None:
+    """In small chunks a beat is decided before the second it follows is judged, in large ones
+    after; atrial fibrillation that comes and goes at that moment must not tell them apart."""
+    rng = np.random.default_rng(3)
+    intervals = np.concatenate([part for _ in range(8) for part in (
+        np.full(70, 0.7), rng.uniform(0.4, 1.0, 70))])
+    shares = rng.dirichlet((2.0, 2.0), len(intervals))
+    beats = [Beat(float(t), "NS"[int(s > n)], float(max(n, s)), (float(n), float(s), 0.0, 0.0, 0.0))
+             for t, (n, s) in zip(np.cumsum(intervals), shares, strict=True)]
+    signal = quiet(float(intervals.sum()) + 2)
+    whole, _ = Rhythm().push(beats, signal, len(signal) / FS - 1.6)
+    for size in (45, 90, 500):
+        rhythm, read, known = Rhythm(), [], 0
+        for cut in range(size, len(signal) + size, size):
+            decided = min(cut, len(signal)) / FS - 1.6
+            coming = [beat for beat in beats[known:] if beat.time < decided]
+            read += rhythm.push(coming, signal[cut - size : cut], decided)[0]
+            known += len(coming)
+        assert read == whole[: len(read)]
+        assert len(whole) - len(read) <= 3
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_counts_that_a_state_cannot_hold_are_refused(count: int) -> None:
+    with pytest.raises(InputError, match="expected 1 to 100"):
+        RhythmPolicy(slow_beats=count)
+
+
 def test_the_policy_is_the_users() -> None:
     beats, signal = beats_of("NNNNVVVNNNNNNNNN", rate=110), quiet(12)
     assert events_of(beats, signal, replace(LABELLED, run_beats=5)) == []
     (slow,) = events_of(beats, signal, replace(LABELLED, vt_rate=150.0))
     assert slow.kind == "ventricular_run"
+    beats, signal = beats_of("N" * 30, rate=40), quiet(45)
+    assert "bradycardia" in {e.kind for e in events_of(
+        beats, signal, replace(LABELLED, slow_beats=12))}
 
 
 @given(pattern=st.text(st.sampled_from("NNNNVVS.F"), min_size=5, max_size=60),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import queue
@@ -82,7 +83,7 @@ def demo(args: argparse.Namespace) -> int:
          args.provider, "serve", "--port", str(port), "--workers", "1", "--log", "warning"],
         cwd=Path(__file__).resolve().parent.parent, stdout=subprocess.DEVNULL,
         env=os.environ | {"EKG_DRAIN": "0"})
-    client = Client(f"http://127.0.0.1:{port}", patience=0)
+    client = Client(f"http://127.0.0.1:{port}", bearer=os.environ.get("EKG_TOKEN"), patience=0)
     try:
         while True:
             try:
@@ -123,7 +124,7 @@ def predict(args: argparse.Namespace) -> int:
     recording = read(args.record, lead=args.lead, fs=args.fs, start_s=args.start,
                      seconds=args.seconds)
     detector = _detector(args)
-    result = detector.predict(recording.signal, recording.fs)
+    result = detector.predict(recording.signal, recording.fs, events=True)
     assert not isinstance(result, list)
     print(json.dumps({"record": recording.name, "lead": recording.lead,
                       **result_fields(result), "provider": detector.provider}))
@@ -232,7 +233,8 @@ def _parser() -> argparse.ArgumentParser:
     serving = command(serve, "serve")
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--port", type=int, default=8000)
-    serving.add_argument("--workers", type=int, help="processes; one for each core by default")
+    serving.add_argument("--workers", type=_count, default=os.environ.get("EKG_WORKERS"),
+                         help="processes; one for each core by default")
     serving.add_argument("--log", choices=("debug", "info", "warning", "error"),
                          default=os.environ.get("EKG_LOG", "info"),
                          help="info tells every request, without its data")
@@ -341,7 +343,10 @@ def _lines(source: str, fs: float) -> Iterator[list[float]]:
     """Numbers from a feed, one a line, a quarter of a second at a time."""
     chunk: list[float] = []
     try:
-        feed = sys.stdin if source == "-" else open(source)  # noqa: SIM115  # closed below
+        # A serial device may begin with bytes that are no text: they get their sentence below.
+        feed = sys.stdin if source == "-" else open(source, errors="replace")  # noqa: SIM115
+        if isinstance(feed, io.TextIOWrapper):
+            feed.reconfigure(errors="replace")
     except OSError as error:
         raise InputError(f"{source} cannot be read ({error.strerror}).") from error
     with feed:

@@ -37,8 +37,9 @@ class Result:
     ----------
     label : class of the most anomalous beat: S, V, F or Q; N where all beats are normal;
         none where there is no beat
-    anomaly : whether any beat is not N
-    score : how anomalous, 0 to 1: the largest probability, over the beats, of not being N
+    anomaly : whether any beat is not N, or there is a rhythm event
+    score : how anomalous, 0 to 1: the largest probability, over the beats, of not being N, or
+        the largest confidence of an event
     probabilities : none, N, S, V, F, Q -> probability, for the beat that gave the label
     beats : all beats, in order of time
     quality : whether the signal was fit to be read
@@ -193,11 +194,12 @@ def check_golden(run: Run, provider: str, contract: Contract, golden: Golden) ->
 
 def _result(beats: list[Beat], quality: Quality, events: list[Event]) -> Result:
     anomalies = [beat for beat in beats if beat.anomaly]
+    certain = max((event.confidence for event in events), default=0.0)
     if not beats:
-        return Result("none", False, 0.0, {"none": 1.0} | dict.fromkeys(CLASSES, 0.0), [], quality,
-                      events)
+        return Result("none", bool(events), certain, {"none": 1.0} | dict.fromkeys(CLASSES, 0.0),
+                      [], quality, events)
     worst = max(anomalies or beats, key=lambda beat: 1 - beat.probabilities[0])
-    return Result(worst.label, bool(anomalies),
-                  max(1 - beat.probabilities[0] for beat in beats),
+    return Result(worst.label, bool(anomalies or events),
+                  max(certain, *(1 - beat.probabilities[0] for beat in beats)),
                   {"none": 0.0} | dict(zip(CLASSES, worst.probabilities, strict=True)),
                   beats, quality, events)

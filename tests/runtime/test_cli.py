@@ -13,6 +13,7 @@ from runtime import Detector
 from runtime.__main__ import main
 from runtime.records import read
 from runtime.simulate import simulate
+from runtime.wire import result_fields
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def test_predict_prints_one_json_object(
     assert status == 0
     assert answer["provider"] == "cpu"
     assert len(answer["beats"]) >= 4
+
+
+def test_predict_follows_the_rhythm_as_the_server_does(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], detector: Detector) -> None:
+    slow = simulate(20, seed=1, heart_rate=40, ectopic=0.0).signal
+    (tmp_path / "slow.csv").write_text("\n".join(f"{v:.6f}" for v in slow))
+    _, out, _ = run(capsys, "predict", tmp_path / "slow.csv", "--fs", 360)
+    signal = read(tmp_path / "slow.csv", fs=360).signal
+    answer, found = json.loads(out), detector.predict(signal, 360, events=True)
+    assert [event["kind"] for event in answer["events"]] == ["bradycardia"]
+    assert answer == {**answer, **result_fields(found)}  # type: ignore[arg-type]
 
 
 def test_annotate_writes_what_predict_finds(
@@ -88,6 +100,15 @@ def test_stream_names_the_line_that_is_no_number(
     status, _, err = run(capsys, "stream", "-", "--fs", 360)
     assert status == 2
     assert "line 2 of standard input is 'lead off'" in err
+
+
+def test_stream_names_the_line_that_is_no_text(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = io.BytesIO(b"0.1\n\xff\xfe0.2\n")  # as a serial device may begin
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(feed, "utf-8", errors="strict"))
+    status, _, err = run(capsys, "stream", "-", "--fs", 360)
+    assert status == 2
+    assert "line 2 of standard input is" in err
 
 
 def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:

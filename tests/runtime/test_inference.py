@@ -75,6 +75,16 @@ def test_no_beat_is_no_anomaly_but_a_flat_line_is_said(detector: Detector) -> No
     assert result.quality.flat == 1
 
 
+def test_a_rhythm_event_is_an_anomaly_where_every_beat_is_normal(detector: Detector) -> None:
+    pause = simulate(20, seed=1, ectopic=0.0).signal
+    pause[8 * 360 : 14 * 360] = pause[8 * 360] + 0.02 * np.sin(np.arange(6 * 360) / 30)
+    blind, seen = (one(detector.predict(pause, events=events)) for events in (False, True))
+    assert (blind.label, blind.anomaly) == ("N", False)
+    assert "asystole" in {event.kind for event in seen.events}
+    assert (seen.label, seen.anomaly) == ("N", True)
+    assert seen.score == max(event.confidence for event in seen.events)
+
+
 def test_a_batch_is_each_alone(detector: Detector) -> None:
     rows = np.stack([simulate(3, seed=i).signal for i in range(7)])
     results = detector.predict(rows)

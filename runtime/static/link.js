@@ -50,6 +50,7 @@ export class Link {
     this.sent = 0; // samples the server has taken
     this.origin = 0; // sample at which the server's stream began; its times count from there
     this.decided = 0; // s; every beat before this moment is known
+    this.anew = false; // whether the server's stream was begun again
     this.carry = null; // the token: bytes
     this.ended = false; // no more signal comes
     this.paused = false; // none comes for now: what there is need not wait for more
@@ -129,7 +130,7 @@ export class Link {
       ...answer,
       // A stream that started anew finds again what was known before it.
       beats: answer.beats.map((beat) => moved(beat, ["time"]))
-        .filter((beat) => from === 0 || beat.time >= known),
+        .filter((beat) => !this.anew || beat.time >= known),
       events: answer.events?.map((event) => moved(event, ["start", "end"])),
       roundTripMs: performance.now() - began,
       behind: this.sent / fs - this.decided,
@@ -140,6 +141,7 @@ export class Link {
   #startAnew(reason) {
     const from = Math.floor((this.decided - REWIND_S) * this.signal.fs);
     this.sent = this.origin = Math.max(this.signal.start, from);
+    this.anew = true;
     this.carry = null;
     this.on.restarted(reason);
   }

@@ -231,18 +231,21 @@ def test_a_server_that_is_killed_loses_and_doubles_no_beat(
     state(page, "Live")
 
 
+@pytest.mark.parametrize(("seconds", "pace", "refused"), [(130, "fast", 1), (7, "real", 14)])
 def test_another_model_in_between_loses_and_doubles_no_beat(
-        open_page: Callable[..., Any], detector: Detector) -> None:
-    """The page starts anew from stored signal where its token is no longer taken."""
-    signal = simulate(130, fs=250, seed=8).signal
+        open_page: Callable[..., Any], detector: Detector, seconds: float, pace: str, refused: int
+        ) -> None:
+    """The page starts anew from stored signal where its token is no longer taken; early in the
+    recording that is from its first sample."""
+    signal = simulate(seconds, fs=250, seed=8).signal
     page = open_page(outage=True)
-    page.evaluate("document.getElementById('pace').value = 'fast'")
+    page.evaluate(f"document.getElementById('pace').value = '{pace}'")
     asked = []
 
     def refuse_once(route: Any) -> None:
         with_token = "carry_bytes=0" not in route.request.url
         asked.append(route.request.url)
-        if with_token and sum("carry_bytes=0" not in url for url in asked) == 1:
+        if with_token and sum("carry_bytes=0" not in url for url in asked) == refused:
             route.fulfill(status=409, content_type="application/problem+json",
                           body=json.dumps({"detail": "the token was saved by another model."}))
         else:

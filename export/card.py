@@ -23,7 +23,8 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
     delay = float(described["delay"])
     parts = [
         "# Model card", "",
-        "Finds heart beats in single-lead ECG and labels them N, S, V, F or Q (AAMI EC57), live. "
+        "Finds heart beats in single-lead ECG and labels them, live, by the classes of AAMI EC57: "
+        "N normal, S supraventricular, V ventricular, F fusion of N and V, Q paced or unknown. "
         "**It is no medical device** and has no clinical validation: not for diagnosis, not for "
         "patient alarms.", "",
         "## What it is", "",
@@ -48,7 +49,9 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         parts += ["Nothing: no recordings were at hand.", ""]
     else:
         parts += [
-            f"On patients never used in training or for any choice ({metrics['records']}; lead "
+            "On patients never trained on; some choices followed a look at their results "
+            "(`training/experiments.md` says which), so these figures are the optimistic end "
+            f"({metrics['records']}; lead "
             f"{metrics['lead']}), end to end: the system finds its own beats "
             f"({metrics['matching']}), a missed beat is an error in the accuracy, a false one in "
             "+P. e and j count as N. Se/+P/F1 in %.", "", tables(metrics), "",

@@ -133,8 +133,19 @@ def predict(args: argparse.Namespace) -> int:
 
 def annotate(args: argparse.Namespace) -> int:
     """Write the beats and rhythms of whole records as WFDB annotations (and CSV)."""
-    from runtime.records import read, write_annotations, write_csv
+    from runtime.records import (
+        check_writable,
+        distinct_names,
+        need,
+        read,
+        write_annotations,
+        write_csv,
+    )
 
+    # What would fail after a day's record was read is told before.
+    need("wfdb", "to write WFDB annotations")
+    distinct_names(args.records)
+    check_writable(args.out, args.annotator)
     detector = _detector(args)
     for path in args.records:
         recording = read(path, lead=args.lead, fs=args.fs)
@@ -154,10 +165,12 @@ def report(args: argparse.Namespace) -> int:
     """Write whole records as pages for people: trend, counts, events and their strips."""
     from tqdm import tqdm
 
-    from runtime.records import need, read
+    from runtime.records import check_writable, distinct_names, need, read
     from runtime.report import Study, write
 
     need("matplotlib", "to draw a report")
+    distinct_names(args.records)
+    check_writable(args.out)
     detector = _detector(args)
     made_by = (f"model {detector.digest.hex()[:8]} (trained on {detector.contract.trained_on}), "
                f"provider {detector.provider}")

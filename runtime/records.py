@@ -6,20 +6,35 @@ WFDB and EDF need a package (``wfdb``, ``edfio``) that the minimal runtime leave
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import itertools
+import math
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.beats import Beat
-from runtime.errors import MissingPackageError, RecordError
+from runtime.errors import EkgError, InputError, MissingPackageError, RecordError
 from runtime.rhythm import AF, KINDS, VF, VT, Event
 
-TAKEN = ("hea", "dat", "atr")  # header, signal, reference annotations: never overwritten
+# Header, signal, reference annotations, recordings of other formats, reports: never overwritten.
+TAKEN = ("hea", "dat", "atr", "csv", "txt", "edf", "html")
 PREFERRED_LEAD = "MLII"  # what the model was trained on most
+MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "\u00b5V": 1e-3, "\u03bcV": 1e-3, "V": 1e3}
+TIME = ("time", "t", "seconds")  # what a CSV file's column of times is called
+TABLES = (".csv", ".txt")
+# A table whose times jump may become so many times as long, and so long in any case.
+MOST_GAPS, LONGEST_GAPS_S = 10, 3600.0
 # What WFDB calls a rhythm; events without such a name are written as comments.
 RHYTHMS = {VF: "(VF", VT: "(VT", "ventricular_run": "(IVR", AF: "(AFIB",
            "supraventricular_run": "(SVTA", "bigeminy": "(B", "trigeminy": "(T"}
@@ -52,7 +67,7 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
     ----------
     path : a WFDB record without its extension, an ``.edf`` or a ``.csv`` file (a column for
         each lead in mV, a header of names; a column ``time`` in s gives the rate)
-    lead : by name; without it MLII where there is one, else the first
+    lead : by name; without it MLII where there is one, else the first in volts
     fs : Hz, needed for a CSV file without times, refused where it contradicts the file
     start_s, seconds : the part to read; all of it by default
 
@@ -60,24 +75,27 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
     ------
     RecordError
         The file is missing, damaged, or has no such lead.
+    InputError
+        No recording has such a start, length or rate.
     MissingPackageError
         Names the package to install.
     """
     path = Path(path)
-    if path.suffix.lower() == ".edf":
-        reader = _read_edf
-    elif path.suffix.lower() in (".csv", ".txt"):
-        reader = _read_csv
-    else:
-        reader = _read_wfdb
-    names, rate, load = reader(path, fs)
+    if not 0 <= start_s < math.inf:
+        raise InputError(f"a start of {start_s:g} s: expected a finite one from 0 on.")
+    for what, value, unit in (("a length", seconds, "s"), ("a rate", fs, "Hz")):
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{what} of {value:g} {unit}: expected a finite one above 0.")
+    suffix = path.suffix.lower()
+    reader = _read_edf if suffix == ".edf" else _read_csv if suffix in TABLES else _read_wfdb
+    chosen = _choose_lead(path, reader(path, fs), lead)
+    rate = float(chosen.fs)
+    if not 0 < rate < math.inf:
+        raise RecordError(f"{path} is damaged: its rate is {rate:g} Hz.")
     if fs is not None and abs(fs - rate) > 1e-6 * rate:
         raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
-    chosen = _choose_lead(path, names, lead)
-    try:
-        signal = np.asarray(load(chosen), dtype=np.float64)
-    except (OSError, ValueError, IndexError) as error:
-        raise RecordError(f"{path} is damaged: its signal cannot be read ({error}).") from error
+    with _explained(path, "is damaged: its signal cannot be read"):
+        signal = np.asarray(chosen.load(), dtype=np.float64)
     first = round(start_s * rate)
     last = len(signal) if seconds is None else first + round(seconds * rate)
     part = signal[first:last]
@@ -85,8 +103,45 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
         raise RecordError(f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
                           f"from {start_s:g} s on.")
     missing = ~np.isfinite(part)
-    return Recording(path.stem if path.suffix.lower() in (".edf", ".csv", ".txt") else path.name,
-                     names[chosen], rate, _hold(part, missing), float(missing.mean()))
+    return Recording(_name(path), chosen.name, rate, _hold(part, missing), float(missing.mean()))
+
+
+def distinct_names(paths: Sequence[str | Path]) -> None:
+    """Refuse recordings of one name, of which the second's results would replace the first's."""
+    named: dict[str, str | Path] = {}
+    for path in paths:
+        name = _name(Path(path))
+        if name in named:
+            raise RecordError(f"{named[name]} and {path} would be written to the same files; "
+                              "expected records of different names.")
+        named[name] = path
+
+
+def check_writable(folder: Path, annotator: str | None = None) -> None:
+    """Refuse, before long work, what could not be written after it; makes the folder.
+
+    Raises
+    ------
+    RecordError
+        Nothing can be written into the folder, or the annotator would break a record.
+    """
+    if annotator is not None and not (annotator.isascii() and annotator.isalpha()
+                                      and annotator.lower() not in TAKEN):
+        raise RecordError(f"annotator {annotator!r}: expected letters only, and none of "
+                          f"{', '.join(TAKEN)}, which name a record's own files.")
+    with writing(folder), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make the folder that is written into; what the file system refuses is a `RecordError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RecordError(f"{error.filename or folder} cannot be written: "
+                          f"{error.strerror or error}.") from error
 
 
 def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float, *,
@@ -98,20 +153,19 @@ def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float,
     (``+``, the rhythm in the aux field) and, where WFDB has no name for them, comments (``"``).
     """
     wfdb = need("wfdb", "to write WFDB annotations")
-    if not annotator.isalpha() or annotator in TAKEN:
-        raise RecordError(f"annotator {annotator!r}: expected letters only, and none of "
-                          f"{', '.join(TAKEN)}, which name a record's own files.")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.{annotator}"
+    check_writable(folder, annotator)
     marks = sorted([*_rhythm_marks(events, fs),
                     *((round(beat.time * fs), beat.label, f"{beat.score:.3f}" if scores else "")
                       for beat in beats)], key=lambda mark: mark[0])
-    if not marks:  # wfdb refuses to write none; two zero bytes are an empty annotation file
-        path.write_bytes(b"\0\0")
-        return path
-    samples, symbols, notes = zip(*marks, strict=True)
-    wfdb.wrann(name, annotator, np.array(samples), symbol=list(symbols), fs=fs,
-               write_dir=str(folder), aux_note=list(notes) if any(notes) else None)
+    path = folder / f"{name}.{annotator}"
+    with writing(folder), tempfile.TemporaryDirectory() as scratch:
+        content = b"\0\0"  # wfdb refuses to write no marks; two zero bytes are an empty file
+        if marks:  # wfdb also refuses names of records with, say, a space
+            samples, symbols, notes = zip(*marks, strict=True)
+            wfdb.wrann("record", annotator, np.array(samples), symbol=list(symbols), fs=fs,
+                       write_dir=scratch, aux_note=list(notes) if any(notes) else None)
+            content = Path(scratch, f"record.{annotator}").read_bytes()
+        path.write_bytes(content)
     return path
 
 
@@ -140,91 +194,196 @@ def _rhythm_marks(events: Sequence[Event], fs: float) -> list[tuple[int, str, st
 
 def write_csv(path: Path, beats: Sequence[Beat]) -> Path:
     """Write time (s), label and score of each beat as CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with writing(path.parent), path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("time", "label", "score"))
         writer.writerows((f"{b.time:.4f}", b.label, f"{b.score:.4f}") for b in beats)
     return path
 
 
-def _read_wfdb(path, fs):  # type: ignore[no-untyped-def]
+@dataclass(frozen=True)
+class _Lead:
+    """A lead of a file, not read yet.
+
+    Attributes
+    ----------
+    fs : Hz
+    unit : as the file names it
+    load : gives the signal in mV, NaN where it is missing; only where `MILLIVOLTS` has the unit
+    """
+
+    name: str
+    fs: float
+    unit: str
+    load: Callable[[], NDArray[np.float64]]
+
+
+def _read_wfdb(path: Path, fs: float | None) -> list[_Lead]:
     wfdb = need("wfdb", "to read WFDB records")
-    if not path.with_name(path.name + ".hea").is_file():
+    if not os.path.isfile(f"{path}.hea"):
         raise RecordError(f"{path}.hea does not exist; expected a WFDB record named without its "
                           "extension, an .edf or a .csv file.")
-    try:
-        header = wfdb.rdheader(str(path))
-    except (OSError, ValueError, IndexError) as error:
-        raise RecordError(f"{path}.hea is not a WFDB header ({error}).") from error
-    if not header.n_sig:
+    header = _wfdb_header(path)
+    segments = [(path.name, header.sig_len)]
+    if isinstance(header, wfdb.MultiRecord):
+        segments = list(zip(header.seg_name, header.seg_len, strict=True))
+        # The first tells of all signals, be it a segment or, of no length, their layout.
+        header = next((_wfdb_header(path.parent / name) for name, _ in segments if name != "~"),
+                      header)
+    if not header.n_sig or not header.sig_name:
         raise RecordError(f"{path}.hea lists no signals.")
-    names = header.sig_name or [str(i) for i in range(header.n_sig)]
-    return names, float(header.fs), lambda channel: wfdb.rdrecord(
-        str(path), channels=[channel]).p_signal[:, 0]
+
+    def load(channel: int) -> NDArray[np.float64]:
+        return np.concatenate([_wfdb_segment(path.parent / name, length, header, channel)
+                               for name, length in segments if length != 0])
+
+    return [_Lead(name or str(i), header.fs * header.samps_per_frame[i], header.units[i],
+                  partial(load, i)) for i, name in enumerate(header.sig_name)]
 
 
-def _read_edf(path, fs):  # type: ignore[no-untyped-def]
+def _wfdb_segment(path: Path, length: int | None, whole: Any, channel: int
+                  ) -> NDArray[np.float64]:
+    """A channel of the whole record from one of its segments, NaN where that lacks it."""
+    header = None if path.name == "~" else _wfdb_header(path)
+    name = whole.sig_name[channel]
+    if header is None or name not in header.sig_name:
+        return np.full((length or 0) * whole.samps_per_frame[channel], np.nan)
+    if header.sig_name != whole.sig_name:  # a layout that varies
+        channel = header.sig_name.index(name)
+    record = need("wfdb", "to read WFDB records").rdrecord(
+        str(path), sampto=length, channels=[channel], smooth_frames=False)
+    return record.e_p_signal[0] * MILLIVOLTS[header.units[channel]]
+
+
+def _wfdb_header(path: Path) -> Any:
+    wfdb = need("wfdb", "to read WFDB records")
+    with _explained(Path(f"{path}.hea"), "is not a WFDB header"):
+        header = wfdb.rdheader(str(path))
+        written = Path(f"{path}.hea").read_bytes()
+        if not isinstance(header, wfdb.MultiRecord) and header.n_sig and not written.isascii():
+            # wfdb drops what is not ASCII, and has V for µV.
+            lines = [line for line in written.splitlines() if line.strip() and line[:1] != b"#"]
+            header.units = [
+                "uV" if re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V", line) else unit
+                for unit, line in zip(header.units, lines[1:], strict=False)]
+    return header
+
+
+def _read_edf(path: Path, fs: float | None) -> list[_Lead]:
     edfio = need("edfio", "to read EDF files")
-    try:
-        edf = edfio.read_edf(path)
-    except FileNotFoundError:
-        raise RecordError(f"{path} does not exist.") from None
-    except (OSError, ValueError, IndexError) as error:
-        raise RecordError(f"{path} is not an EDF file ({error}).") from error
-    names = [signal.label for signal in edf.signals]
-    if not names:
+    with _explained(path, "is not an EDF file"):
+        edf = edfio.read_edf(path, header_encoding="latin-1")  # ASCII, but for a µ
+        pieces = edf.reserved.startswith("EDF+D")
+        leads = [_Lead(signal.label or str(i), float(signal.sampling_frequency),
+                       signal.physical_dimension, partial(_edf_signal, signal))
+                 for i, signal in enumerate(edf.signals)]
+    if pieces:
+        raise RecordError(f"{path} is a discontinuous recording (EDF+D); expected a continuous "
+                          "one.")
+    if not leads:
         raise RecordError(f"{path} holds no signals.")
-    factors = {"mV": 1.0, "uV": 0.001, "µV": 0.001, "V": 1000.0}
-    units = {signal.physical_dimension for signal in edf.signals} & set(factors)
-
-    def load(channel):  # type: ignore[no-untyped-def]
-        signal = edf.signals[channel]
-        if signal.physical_dimension not in factors:
-            raise ValueError(f"lead {signal.label} is in {signal.physical_dimension!r}; expected "
-                             f"{', '.join(sorted(units or factors))}")
-        return signal.data * factors[signal.physical_dimension]
-
-    return names, float(edf.signals[0].sampling_frequency), load
+    return leads
 
 
-def _read_csv(path, fs):  # type: ignore[no-untyped-def]
-    try:
-        with path.open(newline="") as file:
-            first = next(csv.reader(file), [])
-        named = any(not _is_number(cell) for cell in first)
-        table = (np.genfromtxt(path, delimiter=",", skip_header=int(named), ndmin=2)
-                 if path.stat().st_size else np.zeros((0, 0)))
-    except FileNotFoundError:
-        raise RecordError(f"{path} does not exist.") from None
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not a table of comma-separated numbers "
-                          f"({str(error).splitlines()[0]}).") from error
+def _edf_signal(signal: Any) -> NDArray[np.float64]:
+    if signal.physical_min == signal.physical_max or signal.digital_min == signal.digital_max:
+        raise ValueError("it has no calibration")  # edfio would give the digital values
+    return signal.data * MILLIVOLTS[signal.physical_dimension]
+
+
+def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
+    with (_explained(path, "is not a table of comma-separated numbers"), warnings.catch_warnings(),
+          path.open(encoding="utf-8-sig") as file):  # Excel's UTF-8 starts with a mark
+        warnings.simplefilter("ignore")  # numpy's, of an empty table
+        line = next((line for line in file if line.strip()), "")
+        first = next(csv.reader([line]), [])
+        named = any(cell.strip() and not _is_number(cell) for cell in first)
+        rows = file if named else itertools.chain([line], file)
+        table = np.genfromtxt(rows, delimiter=",", ndmin=2)
     names = [cell.strip() for cell in first] if named else [str(i) for i in range(len(first))]
     if table.shape[0] < 2 or table.shape[1] != len(names) or np.isnan(table).all():
         raise RecordError(f"{path} is not a table of comma-separated numbers with at least two "
                           "rows and a column for each lead in mV.")
-    if names[0].lower() in ("time", "t", "seconds"):
-        steps = np.diff(table[:, 0])
-        if not (steps > 0).all():
-            raise RecordError(f"{path}: the column {names[0]!r} does not rise; expected s.")
-        names, table, fs = names[1:], table[:, 1:], float(1.0 / np.median(steps))
-        if not names:
-            raise RecordError(f"{path} has times but no lead.")
+    if names[0].lower() in TIME:
+        fs, table = _timed(path, names[0], table, fs)
+        names = names[1:]
     if fs is None:
         raise RecordError(f"{path} does not say its rate; give --fs in Hz, or a first column "
                           "'time' in s.")
-    return names, fs, lambda channel: table[:, channel]
+    return [_Lead(name, fs, "mV", partial(np.asarray, column))
+            for name, column in zip(names, table.T, strict=True)]
 
 
-def _choose_lead(path: Path, names: Sequence[str], lead: str | None) -> int:
-    wanted = PREFERRED_LEAD if lead is None else lead
-    matches = [i for i, name in enumerate(names) if name == wanted]
-    if matches:
-        return matches[0]
-    if lead is None:
-        return 0
-    raise RecordError(f"{path} has no lead {lead!r}; it has {', '.join(names)}.")
+def _timed(path: Path, column: str, table: NDArray[np.float64], fs: float | None
+           ) -> tuple[float, NDArray[np.float64]]:
+    """The rate in Hz that the first column tells, and the others, NaN where it jumps."""
+    times, values = table[:, 0], table[:, 1:]
+    steps = np.diff(times)
+    if not ((steps > 0) & (steps < np.inf)).all():
+        raise RecordError(f"{path}: the column {column!r} does not rise; expected s.")
+    if not values.shape[1]:
+        raise RecordError(f"{path} has times but no lead.")
+    rate, jumps = _rate(times, fs)
+    rows = np.arange(len(times))
+    lost = np.where(jumps, np.rint((times[1:] - times[0]) * rate) - rows[1:], 0.0)
+    places = rows + np.maximum.accumulate(np.append(0.0, lost))
+    if places[-1] > max(MOST_GAPS * len(rows), LONGEST_GAPS_S * rate):
+        raise RecordError(f"{path} has {len(rows) / rate:.3g} s of signal spread over "
+                          f"{times[-1] - times[0]:.3g} s; expected one recording.")
+    placed = np.full((int(places[-1]) + 1, values.shape[1]), np.nan)
+    placed[places.astype(np.int64)] = values
+    return rate, placed
+
+
+def _rate(times: NDArray[np.float64], fs: float | None) -> tuple[float, NDArray[np.bool_]]:
+    """The rate in Hz that rising times (s) tell, and which of their steps are jumps.
+
+    Times are rounded: to ms, the steps at 360 Hz are of 2 or 3 ms. But between jumps the steps
+    add up to the true time but for the rounding of both ends. Within that, ``fs`` is taken, else
+    a whole number.
+    """
+    grain = max(next((10.0**-d for d in range(9) if (times.round(d) == times).all()), 1e-9),
+                float(np.spacing(np.abs(times).max())))
+    steps = np.diff(times)
+    usual = float(np.median(steps))
+    jumps = steps > max(1.5 * usual, usual + 1.01 * grain)
+    count, lasted = int((~jumps).sum()), float(steps[~jumps].sum())
+    slack = 1.01 * grain * (int(jumps.sum()) + 1)
+    told = count / lasted
+    return next((rate for rate in (fs, float(round(told)))
+                 if rate and abs(count / rate - lasted) <= slack), told), jumps
+
+
+def _choose_lead(path: Path, leads: Sequence[_Lead], name: str | None) -> _Lead:
+    wanted = PREFERRED_LEAD if name is None else name
+    matches = [lead for lead in leads if lead.name == wanted]
+    if not matches and name is None:
+        matches = [lead for lead in leads if lead.unit in MILLIVOLTS] or [leads[0]]
+    if not matches:
+        raise RecordError(f"{path} has no lead {name!r}; it has "
+                          f"{', '.join(lead.name for lead in leads)}.")
+    if matches[0].unit not in MILLIVOLTS:
+        raise RecordError(f"{path}: lead {matches[0].name} is in {matches[0].unit!r}; expected "
+                          "mV, uV or V.")
+    return matches[0]
+
+
+@contextmanager
+def _explained(path: Path, trouble: str) -> Iterator[None]:
+    """Whatever a package raises about a file, of any type, as one sentence."""
+    try:
+        yield
+    except EkgError:
+        raise
+    except FileNotFoundError as error:
+        raise RecordError(f"{error.filename or path} does not exist.") from error
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise RecordError(f"{path} {trouble} ({reason}).") from error
+
+
+def _name(path: Path) -> str:
+    return path.stem if path.suffix.lower() in (".edf", *TABLES) else path.name
 
 
 def _hold(signal: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from runtime.beats import CLASSES, Beat
 from runtime.quality import DOUBTFUL, Flaw, assess
-from runtime.records import Recording
+from runtime.records import Recording, writing
 from runtime.rhythm import KINDS, VF, Event
 
 STRIP_S = 10.0  # 250 mm of paper
@@ -220,21 +220,26 @@ def write(folder: Path, study: Study, *, each: int,
     ----------
     each : strips of a kind, at most
     progress : is given what is drawn and gives it on, one by one
+
+    Raises
+    ------
+    RecordError
+        What the file system refuses, with the path.
     """
     from runtime import plots
 
     name = study.recording.name
     pictures = folder / f"{name}-report"
-    pictures.mkdir(parents=True, exist_ok=True)
-    for old in pictures.glob("*.png"):  # of an earlier report
-        old.unlink()
-    chosen = excerpts(study, each)
-    _write_events(pictures / "events.csv", study, chosen)
-    plots.save(plots.overview(study, trend(study)), pictures / "overview.png")
-    for excerpt in progress(chosen):
-        plots.save(plots.strip(study, excerpt), pictures / excerpt.file)
     path = folder / f"{name}.html"
-    path.write_text(page(study, chosen, pictures), encoding="utf-8")
+    with writing(pictures):
+        for old in pictures.glob("*.png"):  # of an earlier report
+            old.unlink()
+        chosen = excerpts(study, each)
+        _write_events(pictures / "events.csv", study, chosen)
+        plots.save(plots.overview(study, trend(study)), pictures / "overview.png")
+        for excerpt in progress(chosen):
+            plots.save(plots.strip(study, excerpt), pictures / excerpt.file)
+        path.write_text(page(study, chosen, pictures), encoding="utf-8")
     return path
 
 

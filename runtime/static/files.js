@@ -2,9 +2,12 @@
 // https://physionet.org/physiotools/wag/signal-5.htm). Read here; the file itself is not uploaded.
 // The rules are those of runtime/records.py, so that the page and `annotate` see the same signal.
 
-const MILLIVOLTS = { mV: 1, uV: 0.001, "µV": 0.001, V: 1000 };
+const MILLIVOLTS = { mV: 1, uV: 0.001, "\u00b5V": 0.001, "\u03bcV": 0.001, V: 1000 };
 const TIME = new Set(["time", "t", "seconds"]);
 const PREFERRED_LEAD = "MLII"; // what the model was trained on most
+// A table whose times jump may become so many times as long, and so long in any case.
+const MOST_GAPS = 10;
+const LONGEST_GAPS_S = 3600;
 
 /**
  * @typedef {{name: string, fs: number, leads: string[], read: (lead: number) => Float32Array}}
@@ -37,12 +40,12 @@ export function firstLead({ leads }) {
 
 export function readCsv(text, name, fs) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
-  const first = (lines[0] ?? "").split(",").map((cell) => cell.trim());
-  const named = first.some((cell) => !isNumber(cell));
+  const first = (lines[0] ?? "").split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map(unquoted);
+  const named = first.some((cell) => cell && !isNumber(cell)); // an empty cell is a missing sample
   let leads = named ? first : first.map((_, i) => `column ${i + 1}`);
   const rows = named ? lines.slice(1) : lines;
   if (rows.length < 2) throw new Error(`${name} has no table of numbers in it.`);
-  const columns = leads.map(() => new Float64Array(rows.length));
+  let columns = leads.map(() => new Float64Array(rows.length));
   rows.forEach((row, i) => {
     const cells = row.split(",");
     if (cells.length !== leads.length) {
@@ -51,13 +54,8 @@ export function readCsv(text, name, fs) {
     cells.forEach((cell, k) => { columns[k][i] = isNumber(cell) ? Number(cell) : NaN; });
   });
   if (TIME.has(leads[0].toLowerCase())) {
-    const steps = columns[0].slice(1).map((t, i) => t - columns[0][i]);
-    if (!steps.every((step) => step > 0)) {
-      throw new Error(`${name}: the column '${leads[0]}' does not rise; expected seconds.`);
-    }
+    ({ fs, columns } = timed(columns, `${name}: the column '${leads[0]}'`, name));
     leads = leads.slice(1);
-    columns.shift();
-    fs = 1 / median(steps);
   }
   if (!leads.length) throw new Error(`${name} has times but no lead.`);
   if (columns.every((column) => column.every(Number.isNaN))) {
@@ -65,6 +63,44 @@ export function readCsv(text, name, fs) {
   }
   return { name: stem(name), fs: checkedRate(fs, name), leads,
     read: (lead) => hold(Float32Array.from(columns[lead])) };
+}
+
+/** The rate in Hz that the first column tells, and the others, NaN where it jumps. */
+function timed([times, ...values], column, name) {
+  const steps = times.slice(1).map((t, i) => t - times[i]);
+  if (!steps.every((step) => step > 0 && step < Infinity)) {
+    throw new Error(`${column} does not rise; expected seconds.`);
+  }
+  // Times are rounded: to ms, the steps at 360 Hz are of 2 or 3 ms. But between jumps the steps add
+  // up to the true time but for the rounding of both ends. Within that a whole rate is taken.
+  const digits = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((d) =>
+    times.every((t) => Math.round(t * 10 ** d) / 10 ** d === t)) ?? 9;
+  const largest = Math.max(Math.abs(times[0]), Math.abs(times.at(-1)));
+  const grain = Math.max(10 ** -digits, Number.EPSILON * largest);
+  const usual = median(steps);
+  const longest = Math.max(1.5 * usual, usual + 1.01 * grain);
+  const even = steps.filter((step) => step <= longest);
+  const lasted = even.reduce((sum, step) => sum + step, 0);
+  const slack = 1.01 * grain * (steps.length - even.length + 1);
+  const whole = Math.round(even.length / lasted);
+  const fs = Math.abs(even.length / whole - lasted) <= slack ? whole : even.length / lasted;
+
+  let lost = 0;
+  const places = times.map((t, i) => {
+    if (steps[i - 1] > longest) lost = Math.max(lost, Math.round((t - times[0]) * fs) - i);
+    return i + lost;
+  });
+  const length = times.length + lost;
+  if (length > Math.max(MOST_GAPS * times.length, LONGEST_GAPS_S * fs)) {
+    throw new Error(`${name} has ${(times.length / fs).toFixed(1)} s of signal spread over `
+      + `${(length / fs).toFixed(1)} s; expected one recording.`);
+  }
+  const columns = values.map((column) => {
+    const placed = new Float64Array(length).fill(NaN);
+    places.forEach((place, i) => { placed[place] = column[i]; });
+    return placed;
+  });
+  return { fs, columns };
 }
 
 export async function readWfdb(text, name, files) {
@@ -76,6 +112,8 @@ export async function readWfdb(text, name, files) {
   const fs = checkedRate(parseFloat(rate), name);
   const specs = lines.slice(1, 1 + signals).map((line, i) => wfdbSignal(line, i, name));
   if (specs.length < signals) throw new Error(`${name} is cut off: it lists fewer signals than it says.`);
+  const usable = specs.filter((spec) => spec.scale);
+  if (!usable.length) throw new Error(`${name}: lead 1 is in ${specs[0].units}; expected mV, uV or V.`);
   const bytes = new Map();
   for (const file of new Set(specs.map((spec) => spec.file))) {
     const given = files.find((one) => one.name === file);
@@ -83,9 +121,9 @@ export async function readWfdb(text, name, files) {
     bytes.set(file, new Uint8Array(await given.arrayBuffer()));
   }
   return {
-    name: record, fs, leads: specs.map((spec) => spec.lead),
+    name: record, fs, leads: usable.map((spec) => spec.lead),
     read(lead) {
-      const spec = specs[lead];
+      const spec = usable[lead];
       const together = specs.filter((one) => one.file === spec.file); // interleaved in one file
       const data = bytes.get(spec.file).subarray(spec.skip);
       const digital = (spec.format === 16 ? wfdb16 : wfdb212)(data, together.length,
@@ -105,11 +143,10 @@ function wfdbSignal(line, index, name) {
   }
   const scale = /^([-\d.eE]+)?(?:\((-?\d+)\))?(?:\/(\S+))?$/.exec(fields[2] ?? "") ?? [];
   const units = scale[3] ?? "mV";
-  if (!(units in MILLIVOLTS)) throw new Error(`${name}: lead ${index + 1} is in ${units}; expected mV.`);
   return {
     file: fields[0], format: Number(coded[1]), skip: Number(coded[3] ?? 0),
     gain: Number(scale[1]) || 200, // 0 means uncalibrated, for which WFDB takes 200
-    baseline: Number(scale[2] ?? fields[4] ?? 0), scale: MILLIVOLTS[units],
+    baseline: Number(scale[2] ?? fields[4] ?? 0), units, scale: MILLIVOLTS[units],
     lead: fields.slice(8).join(" ") || `lead ${index + 1}`,
   };
 }
@@ -151,5 +188,7 @@ function checkedRate(fs, name) {
 }
 
 const stem = (name) => name.replace(/\.[^.]*$/, "");
-const isNumber = (cell) => cell.trim() !== "" && !Number.isNaN(Number(cell));
+const unquoted = (cell) => cell.trim().replace(/^"(.*)"$/, "$1").replaceAll('""', '"').trim();
+const isNumber = (cell) => /^\s*nan\s*$/i.test(cell)
+  || (cell.trim() !== "" && !Number.isNaN(Number(cell)));
 const median = (values) => Float64Array.from(values).sort()[values.length >> 1];

@@ -120,6 +120,10 @@ def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("arguments", [
     ("predict", "/nowhere/100"),
     ("annotate", "/nowhere/100"),
+    ("annotate", "x.csv", "--fs", "360", "--out", "x.csv"),
+    ("annotate", "x.csv", "x.csv", "--fs", "360"),
+    ("report", "x.csv", "x.csv", "--fs", "360"),
+    ("predict", "x.csv", "--fs", "360", "--start", "nan"),
     ("stream", "-"),
     ("--artifacts", "/nowhere", "predict", "x.csv"),
     ("--artifacts", "/nowhere", "serve"),

@@ -195,6 +195,50 @@ def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
     is_shown(page, whole(detector, other, 360))
 
 
+def table(times: np.ndarray, decimals: int, head: str = "time,MLII") -> str:
+    return head + "".join(f"\n{t:.{decimals}f},{i % 997}" for i, t in enumerate(times))
+
+
+@pytest.mark.parametrize("text", [
+    *(table(np.arange(4 * fs) / fs, decimals) for fs, decimals in [
+        (250, 6), (257, 3), (333, 3), (360, 3), (360, 4), (360, 9), (512, 3), (800, 3)]),
+    table(1.7e9 + np.arange(3000) / 360, 3),
+    table(np.arange(36000) / 359.5, 6),
+    table(np.array([*range(1000), *range(1000, 3000, 2), *range(9000, 9900)]) / 360, 3),
+    table(np.array([t for t in range(4000) if t % 700 > 40]) / 500, 4),
+    "\ufeff" + table(np.arange(900) / 300, 9, '"Time","ecg, raw"'),
+    "\n,1\n2,\n3,4\n",
+    "nan,1\n2,3\n",
+])
+def test_a_csv_file_is_read_as_annotate_reads_it(
+        open_page: Callable[..., Any], tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.csv").write_text(text, encoding="utf-8")
+    expected = read(tmp_path / "x.csv", fs=None if "ime" in text else 100)
+    got = open_page().evaluate("""async (text) => {
+        const { readRecording } = await import("./static/files.js");
+        const { fs, leads, read } = await readRecording([new File([text], "x.csv")], 100);
+        return { fs, lead: leads[0], signal: Array.from(read(0)) };
+    }""", text)
+    assert got["fs"] == pytest.approx(expected.fs, rel=1e-9)
+    assert got["lead"] == (expected.lead if "ime" in text else "column 1")
+    np.testing.assert_array_equal(got["signal"], expected.signal.astype(np.float32))
+
+
+def test_a_wfdb_record_shows_its_leads_in_volts_only(
+        open_page: Callable[..., Any], tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    signal = simulate(5, seed=6).signal.astype(float)
+    wfdb.wrsamp("rec", fs=360, units=["mmHg", "V"], sig_name=["ABP", "II"], fmt=["16"] * 2,
+                p_signal=np.stack([signal, signal / 1000], axis=1), write_dir=str(tmp_path))
+    page = open_page()
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    page.locator("#files").set_input_files([tmp_path / "rec.hea", tmp_path / "rec.dat"])
+    state(page, "Finished")
+    assert page.locator("#lead option").all_inner_texts() == ["II"]
+    np.testing.assert_allclose(saved(page, "Save signal")["ECG"], read(tmp_path / "rec").signal,
+                               atol=2e-5)
+
+
 def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable[..., Any]
                                                             ) -> None:
     page = open_page()
@@ -202,6 +246,8 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable
     page.get_by_text("needs its .hea header").wait_for()
     drop(page, "1,2\n3\n")
     page.get_by_text("row 2: 1 columns; expected 2").wait_for()
+    drop(page, table(np.array([*range(500), *range(86400 * 250, 86400 * 250 + 500)]) / 250, 6))
+    page.get_by_text("4.0 s of signal spread over 86402.0 s").wait_for()
 
 
 @pytest.mark.parametrize("slow_ms", [0, 1500])

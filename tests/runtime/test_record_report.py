@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import Beat, Detector, report
+from runtime import Beat, Detector, RecordError, report
 from runtime.__main__ import main
 from runtime.quality import Flaw
 from runtime.records import Recording, read
@@ -182,6 +182,12 @@ def test_strips_at_the_ends_stay_inside_the_recording(tmp_path: Path) -> None:
     assert len(list((tmp_path / "made-report").glob("*.png"))) == 3
     write(tmp_path, study(30, [], [], signal=made.recording.signal), each=2)
     assert [file.name for file in (tmp_path / "made-report").glob("*.png")] == ["overview.png"]
+
+
+def test_a_report_that_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "made-report").write_text("a file")
+    with pytest.raises(RecordError, match="made-report cannot be written: File exists"):
+        write(tmp_path, study(3, []), each=1)
 
 
 def test_without_matplotlib_it_says_what_to_install(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from runtime import waveform
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
+SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 HUGE_MV = 20.0  # no surface ECG swings so far: a loose electrode, or the wrong units
 
 
@@ -42,7 +43,7 @@ class QualityPolicy:
     flat_mv : least movement within a second; a QRS of any lead is larger, a loose lead less
     clipped_s : so long at the signal's extreme without a break: peaks are cut off
     railed_s : so long within ``rail_mv`` of it: nothing but the amplifier's end is seen; or
-    jump_mv_s : a slope that no heart makes: it jumps there or back
+    jump_mv_s : a slope that no heart makes, of a step that stays: it jumps there or back
     baseline_mv : largest swing within a second of the level that the ECG rides on
     powerline_mv : amplitude of a lasting 50 or 60 Hz oscillation
     noise : log-odds of the noise model (`runtime.waveform`), for muscle and electrode motion
@@ -215,12 +216,24 @@ def _flaws(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
     flaws = flat * int(Flaw.FLAT)
     clipped, railed = _at_rails(ecg, fs, policy, rails)
     if largest * fs > policy.jump_mv_s:
-        railed |= np.abs(np.diff(ecg, axis=1)).max(axis=1, initial=0.0) * fs > policy.jump_mv_s
+        railed |= _jumps(ecg, fs, policy)
     flaws |= (clipped & ~flat) * int(Flaw.CLIPPED) | (railed & ~flat) * int(Flaw.RAILED)
     if largest > policy.baseline_mv:
         flaws |= (_level_swing(ecg) > policy.baseline_mv) * int(Flaw.BASELINE)
     flaws |= (_hum(ecg, fs) > policy.powerline_mv) * int(Flaw.POWERLINE)
     return flaws.astype(np.int64, copy=False)
+
+
+def _jumps(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> NDArray[np.bool_]:
+    """Which seconds hold a step that is too steep for a heart, and that stays: a pacemaker's spike
+    is as steep, but over after a few ms."""
+    steps, around = np.diff(ecg, axis=1), round(SPIKE_S * fs)
+    rows, at = np.nonzero(np.abs(steps) * fs > policy.jump_mv_s)
+    stayed = (ecg[rows, np.minimum(at + 1 + around, ecg.shape[1] - 1)]
+              - ecg[rows, np.maximum(at - around, 0)])
+    jumped = np.zeros(len(ecg), dtype=bool)
+    jumped[rows[np.abs(stayed) > 0.5 * np.abs(steps[rows, at])]] = True
+    return jumped
 
 
 def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
@@ -270,6 +283,22 @@ def _hum(ecg: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
     waves = ecg[:, : count * tenth].reshape(-1, tenth) @ _mains(fs, tenth)
     power = (waves * waves).reshape(len(ecg), count, 2, 2).sum(axis=3).max(axis=2)
     return _median(np.sqrt(power))
+
+
+def without_hum(rows: NDArray[np.floating], fs: float) -> NDArray[np.float64]:
+    """The signal less what is 50 or 60 Hz all through each second: the median over tenths of a
+    second, in which a QRS counts for nothing.
+
+    Parameters
+    ----------
+    rows : [seconds, samples], mV
+    fs : Hz, of which a tenth is a whole number
+    """
+    tenth = round(fs / 10)
+    mains = _mains(fs, tenth)
+    parts = rows.reshape(len(rows), -1, tenth)
+    waves = _median((parts @ mains).swapaxes(1, 2))
+    return np.asarray((parts - (waves @ mains.T * (tenth / 2))[:, None]).reshape(rows.shape))
 
 
 @lru_cache(maxsize=16)

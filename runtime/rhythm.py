@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from runtime import waveform
 from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError
-from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of
+from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of, without_hum
 from runtime.sinus import Sinus, SinusPolicy
 
 FS = 360  # Hz, of the signal that `Rhythm.push` takes
@@ -65,6 +65,8 @@ class RhythmPolicy:
     Attributes
     ----------
     pause_s, asystole_s : between two beats; without any beat
+    asystole_vf_s : without any beat where the signal looks like fibrillation, which then is
+        waited for
     slow, slow_beats : bradycardia is a mean rate below so many a minute over so many beats
     fast, fast_beats : tachycardia is one above
     hysteresis : beats a minute back inside the limit before either ends
@@ -90,6 +92,7 @@ class RhythmPolicy:
 
     pause_s: float = 2.0
     asystole_s: float = 4.0
+    asystole_vf_s: float = 10.0
     slow: float = 50.0
     slow_beats: int = 5
     fast: float = 120.0
@@ -151,7 +154,10 @@ class Rhythm:
 
     @property
     def heart_rate(self) -> float | None:
-        """Beats a minute over the last few beats; None where they cannot be trusted."""
+        """Beats a minute over the last few beats; None where they cannot be trusted, or are so
+        long ago that the next one is overdue."""
+        if self._second * FS - self._seen > self.policy.asystole_s * FS:
+            return None
         recent = self._intervals[-8:]
         return 60.0 * FS / float(np.median(recent)) if len(recent) >= 2 else None
 
@@ -369,9 +375,21 @@ class Rhythm:
             return
         for beat in beats:
             self._beat(beat)
-        if (end - self._clear >= self.policy.asystole_s * FS and "asystole" not in self._open
-                and not (readable and odds > self.policy.vf_doubt)):  # then it is VF, or soon
+        silent = (end - self._clear) / FS
+        # What looks like fibrillation is VF, or soon will be, unless it only looks so: hum may.
+        soon = readable and odds > self.policy.vf_doubt and silent < self.policy.asystole_vf_s
+        if silent >= self.policy.asystole_s and "asystole" not in self._open and not soon:
+            self._stop()
             self._begin("asystole", self._clear, 1.0)
+
+    def _stop(self) -> None:
+        """What was made of beats is over with the last of them."""
+        self._end_run(complete=True)
+        self._end_pattern()
+        for kind in ("tachycardia", "bradycardia"):
+            if kind in self._open:
+                self._close(kind, self._seen)
+        self._last, self._intervals = None, []
 
     def _gap(self, start: int, end: int) -> None:
         """What lies in a bad second, or in fibrillation, is neither a beat nor a pause."""
@@ -385,8 +403,7 @@ class Rhythm:
 
     def _beat(self, beat: _Beat) -> None:
         previous, policy = self._last, self.policy
-        waited = "asystole" in self._open
-        if waited:
+        if "asystole" in self._open:
             self._close("asystole", beat.sample)
         self._last, self._clear, self._seen = beat, beat.sample, beat.sample
         for kind, lasting in self._open.items():
@@ -394,7 +411,7 @@ class Rhythm:
                 lasting.add(beat.score)
         if previous is not None:
             interval = max(1, beat.sample - previous.sample)
-            if interval >= policy.pause_s * FS and not waited:
+            if interval >= policy.pause_s * FS:
                 self._emit("pause", previous.sample, beat.sample, min(previous.score, beat.score))
             kept = max(policy.fast_beats, policy.slow_beats, 8)
             self._intervals = [*self._intervals, interval][-kept:]
@@ -430,6 +447,8 @@ class Rhythm:
                 return
             run = self._run = _Run(beat.label, 0, beat.sample, beat.sample, 0.0)
         run.count, run.end, run.scores = run.count + 1, beat.sample, run.scores + beat.score
+        if "ventricular_run" in self._open:
+            self._quicken(beat)
         if (run.count < self.policy.run_beats or run.confidence < self.policy.least_confidence
                 or not self._open.keys().isdisjoint(_RUNS)):
             return
@@ -441,6 +460,15 @@ class Rhythm:
         else:
             return
         self._begin(kind, run.start, run.confidence)
+
+    def _quicken(self, beat: _Beat) -> None:
+        """A ventricular run that becomes as fast as a tachycardia is one from then on."""
+        count = max(1, self.policy.run_beats - 1)
+        recent = self._intervals[-count:]
+        if len(recent) == count and 60.0 * FS * count / sum(recent) >= self.policy.vt_rate:
+            start = beat.sample - sum(recent)
+            self._close("ventricular_run", start)
+            self._begin(VT, start, self._run.confidence)
 
     def _end_run(self, *, complete: bool) -> None:
         run, self._run = self._run, _Run()
@@ -555,7 +583,8 @@ class Rhythm:
         return {
             VF: "signal looks like fibrillation or flutter, log-odds over all windows at least "
                 f"{p.vf_on:g}",
-            "asystole": f"no beat for {p.asystole_s:g} s in readable signal",
+            "asystole": f"no beat for {p.asystole_s:g} s in readable signal, {p.asystole_vf_s:g} s "
+                        "where it looks like fibrillation",
             VT: f"{p.run_beats} or more V beats in a row at {p.vt_rate:g}/min or more",
             "ventricular_run": f"{p.run_beats} or more V beats in a row below {p.vt_rate:g}/min",
             "pause": f"{p.pause_s:g} s or more between two beats",
@@ -637,7 +666,8 @@ def closed(events: Iterable[Event]) -> list[Event]:
 
 
 _S, _V = CLASSES.index("S"), CLASSES.index("V")
-_DOUBTFUL, _UNREADABLE, _NOISE = int(DOUBTFUL), int(UNREADABLE), int(Flaw.NOISE)
+_DOUBTFUL, _UNREADABLE = int(DOUBTFUL), int(UNREADABLE)
+_NOISE, _FLAT = int(Flaw.NOISE), int(Flaw.FLAT)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
 _WIDTHS = (43, 1, 1, 2, 5, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
 
@@ -786,6 +816,13 @@ class Atria:
         return *irregularity([value for value, _ in self.intervals]), math.log(kept + 0.01)
 
 
+def _plain(flaws: Sequence[int], at: int) -> int:
+    """Flaws of a second. Where the heart is slow and the signal clean a second between two beats
+    is as flat as a loose lead's, but then those beside it are not."""
+    beside = *flaws[max(0, at - 1) : at], *flaws[at + 1 : at + 2]
+    return flaws[at] if any(flaw & _FLAT for flaw in beside) else flaws[at] & ~_FLAT
+
+
 _UNKNOWN = -100.0  # log-odds of what cannot be told, signal shorter than a window
 
 
@@ -819,7 +856,9 @@ class _Signal:
         high = np.maximum.accumulate(np.append(self.high, rows.max(axis=1)))[1:]
         self.low, self.high = float(low[-1]), float(high[-1])
         self.flaws += flaws_of(rows, FS, self.policy, low, high).tolist()
-        slow = rows.reshape(-1, FS // waveform.RATE).mean(axis=1)
+        # Means over 1/60 s null 60 Hz and let a fifth of 50 Hz through, as 10 Hz.
+        plain = without_hum(rows, FS)
+        slow = plain.reshape(-1, FS // waveform.RATE).mean(axis=1, dtype=np.float32)
         known = len(self.windows) * waveform.RATE
         self.slow = np.concatenate([self.slow, slow])
         pieces = waveform.windows(self.slow[known:].astype(np.float64))
@@ -841,7 +880,7 @@ class _Signal:
         second has another.
         """
         around = self.flaws[: waveform.WINDOW_S]
-        flaws = self.flaws[min(second, waveform.WINDOW_S // 2)]
+        flaws = _plain(around, min(second, waveform.WINDOW_S // 2))
         result = flaws, not any(flaw & _UNREADABLE for flaw in around), *self.windows[0]
         if second >= waveform.WINDOW_S // 2:
             self.base += 1
@@ -864,6 +903,6 @@ class _Signal:
             first = max(0, at - waveform.WINDOW_S // 2) - base
             around = self.flaws[first : first + waveform.WINDOW_S]
             window = self.windows[first] if first < len(self.windows) else self.newest
-            verdicts.append((self.flaws[at - base], not any(f & _UNREADABLE for f in around),
-                             *window))
+            readable = not any(flaw & _UNREADABLE for flaw in around)
+            verdicts.append((_plain(self.flaws, at - base), readable, *window))
         return verdicts

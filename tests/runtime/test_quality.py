@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.quality import DOUBTFUL, Flaw, QualityPolicy, assess, assess_rows
+from runtime.quality import DOUBTFUL, Flaw, QualityPolicy, assess, assess_rows, without_hum
 from runtime.simulate import simulate
 
 
@@ -54,6 +54,25 @@ def test_each_second_has_its_flaws() -> None:
     assert len(flaws) == 20
     assert [i for i, flaw in enumerate(flaws) if flaw & Flaw.FLAT] == [5, 6]
     assert [i for i, flaw in enumerate(flaws) if flaw & Flaw.RAILED] == [10]
+
+
+@pytest.mark.parametrize(("fs", "samples"), [(360.0, 1), (500.0, 1), (1000.0, 2)])
+@pytest.mark.parametrize("height", [4.0, -8.0])
+def test_a_pacemakers_spike_is_no_jump(fs: float, samples: int, height: float) -> None:
+    ecg = simulate(20, fs=fs).signal.copy()
+    for at in range(round(0.3 * fs), len(ecg), round(0.8 * fs)):
+        ecg[at : at + samples] += height
+    assert not any(flaw & Flaw.RAILED for flaw in assess(ecg, fs).seconds)
+    ecg[round(10.5 * fs):] += height
+    assert [i for i, f in enumerate(assess(ecg, fs).seconds) if f & Flaw.RAILED] == [10]
+
+
+def test_hum_is_taken_off_and_beats_are_left() -> None:
+    clean = simulate(10).signal.reshape(10, 360)
+    time = np.arange(3600).reshape(10, 360) / 360
+    hum = 0.5 * np.sin(2 * np.pi * 50 * time + 1) + 0.2 * np.sin(2 * np.pi * 60 * time)
+    np.testing.assert_allclose(without_hum(clean + hum, 360), clean, atol=0.02)
+    np.testing.assert_allclose(without_hum(clean, 360), clean, atol=0.02)
 
 
 @pytest.mark.parametrize("mains", [50.0, 60.0])

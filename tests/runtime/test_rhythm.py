@@ -107,6 +107,66 @@ def test_asystole_is_told_while_it_lasts() -> None:
     told = rhythm.push(beats_of("NNNN"), signal, 18.0)[1]
     assert [(e.kind, e.end) for e in told] == [("asystole", None)]
     assert told[0].start == pytest.approx(2.8, abs=0.01)
+    assert rhythm.heart_rate is None
+
+
+@pytest.mark.parametrize("hertz", [50.0, 60.0])
+def test_asystole_is_told_through_hum(hertz: float) -> None:
+    """Of 50 Hz, sampled down, 10 Hz used to be left, which is what fibrillation looks like."""
+    signal = quiet(40)
+    hum = 0.1 * np.sin(2 * np.pi * hertz * np.arange(34 * FS) / FS)
+    signal[6 * FS:] = hum + np.random.default_rng(1).normal(0.0, 0.005, len(hum))
+    found = events_of([b for b in beats_of("NNNNNN") if b.time < 5.5], signal)
+    assert {e.kind for e in found} == {"asystole"}
+    assert found[0].start == pytest.approx(4.4, abs=0.01)
+    assert found[0].confidence == 1.0
+
+
+def test_asystole_waits_for_fibrillation_but_not_for_ever() -> None:
+    signal = quiet(30)
+    signal[5 * FS:] = 0.8 * np.sin(2 * np.pi * 5.0 * np.arange(25 * FS) / FS)
+    never = replace(LABELLED, vf_on=99.0)
+    (told,) = Rhythm(never).push(beats_of("NNNNN"), signal, 28.0)[1]
+    assert (told.kind, told.end) == ("asystole", None)
+    assert Rhythm(never).push(beats_of("NNNNN"), signal[: 13 * FS], 11.4)[1] == []
+    assert "ventricular_fibrillation" in {
+        e.kind for e in Rhythm(LABELLED).push(beats_of("NNNNN"), signal, 28.0)[1]}
+
+
+def test_with_asystole_all_that_was_made_of_beats_is_over() -> None:
+    fast = beats_of("NNNN" + "V" * 20, rate=150)
+    after = beats_of("NNNNNNNN", start=fast[-1].time + 8)
+    signal = quiet(after[-1].time + 3)
+    found = {e.kind: e for e in events_of([*fast, *after], signal)}
+    assert set(found) == {"ventricular_tachycardia", "tachycardia", "asystole"}  # no bradycardia
+    for kind in ("ventricular_tachycardia", "tachycardia"):
+        assert found[kind].end == pytest.approx(fast[-1].time, abs=1 / FS)
+    assert found["asystole"].end == pytest.approx(after[0].time, abs=1 / FS)
+
+
+def test_a_ventricular_run_that_quickens_becomes_a_tachycardia() -> None:
+    slow = beats_of("NNNNVVVVV", rate=80)
+    fast = beats_of("V" * 20, rate=160, start=slow[-1].time + 60 / 160)
+    told = Rhythm(LABELLED).push([*slow, *fast], quiet(20), 12.0)[1]
+    runs = [e for e in told if e.kind in ("ventricular_run", "ventricular_tachycardia")]
+    assert [(e.kind, e.end is None) for e in runs] == [
+        ("ventricular_run", True), ("ventricular_run", False), ("ventricular_tachycardia", True)]
+    assert runs[1].end == runs[2].start
+    assert runs[2].start == pytest.approx(slow[-2].time, abs=1 / FS)
+
+
+def test_a_clean_slow_heart_is_no_loose_lead() -> None:
+    """Whole seconds between two beats are as flat as a loose lead is."""
+    beats = beats_of("N" * 15, rate=30, start=0.5)
+    signal = np.zeros(31 * FS, dtype=np.float32)
+    for beat in beats:
+        signal[round(beat.time * FS) - 12 :][:24] += np.hanning(24)
+        signal[round(beat.time * FS) + 12 :][:12] -= 0.3 * np.hanning(12)
+    assert "bradycardia" in {e.kind for e in events_of(beats, signal)}
+    signal[12 * FS : 20 * FS] = 0.0
+    rhythm = Rhythm(LABELLED)
+    rhythm.push([b for b in beats if not 12 <= b.time < 20], signal[: 18 * FS], 16.4)
+    assert rhythm.rhythm == "unreadable"
 
 
 def test_a_loose_lead_is_no_asystole() -> None:

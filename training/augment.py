@@ -79,8 +79,7 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
     wanted = alone or samples
     rhythm = "as recorded"
     if alone is None and rng.random() < recipe.retimed:
-        rhythm = str(rng.choice(("premature", "fibrillation", "arrhythmia"),
-                                p=(0.5, 0.3, 0.2)))
+        rhythm = str(rng.choice(("premature", "fibrillation", "arrhythmia"), p=recipe.rhythms))
     # Another rhythm may use up more signal than it gives.
     length = int(np.ceil(wanted * stretch * (1.0 if rhythm == "as recorded" else 1.6))) + 1
     svdb = [r for r in records if r.database == "svdb"]
@@ -106,12 +105,16 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
         kept = block(rng, ecg, beats, classes)
         beats, classes = beats[kept], classes[kept]
     at = np.arange(wanted) * stretch
-    if rhythm == "fibrillation" and (classes == S).any():
-        rhythm = "as recorded"  # in fibrillation there is no such beat to show
+    # In fibrillation no beat is premature: neither is one left where it is made, nor made there.
+    if (rhythm == "fibrillation" and (classes == S).any()
+            or rhythm == "premature" and record.name in FIBRILLATING):
+        rhythm = "as recorded"
     if rhythm != "as recorded" and len(beats) > 1:
         to, anew = retime(rng, beats / stretch, classes, rhythm)
-        if to[0] <= 0 and to[-1] >= wanted:
-            at, classes = warp(beats.astype(np.float64), to, wanted), anew
+        shown = warp(beats.astype(np.float64), to, wanted)
+        # All that is shown has to lie between two beats, and in the signal that there is.
+        if to[0] <= 0 and to[-1] >= wanted and shown[0] >= 0 and shown[-1] <= length - 1:
+            at, classes = shown, anew
             if rhythm == "fibrillation":
                 ecg = fibrillating(rng, ecg, beats)
     ecg = np.interp(at, np.arange(length), ecg) * np.exp(rng.normal(0.0, 0.35))
@@ -172,9 +175,11 @@ def retime(rng: np.random.Generator, beats: NDArray[np.float64], classes: NDArra
     else:
         often, early = rng.choice((0.05, 0.15, 0.35)), rng.uniform(0.5, 0.8)
         lasting, pause = rng.choice((0.0, 0.3, 0.85)), rng.uniform(1.0, 1.4)
-        inside = False
+        inside, longest = False, 1.3 * np.median(intervals)
         for i in range(1, len(beats)):
-            plain = classes[i - 1] in (N, S) and classes[i] == N
+            # After a pause or a beat taken out, half of the interval is not early.
+            plain = (classes[i - 1] in (N, S) and classes[i] == N
+                     and intervals[i - 1] <= longest)
             # What was premature before is not so again, unless as a run.
             starts = plain and classes[i - 1] == N and rng.random() < often
             goes_on = inside and plain and rng.random() < lasting
@@ -242,9 +247,8 @@ def _sample_labels(flutter: NDArray[np.int64], beats: NDArray[np.int64],
         before = np.minimum(moments - at[0], 0) / pace
         return np.rint(inside + before + np.maximum(moments - at[-1], 0) / pace).astype(np.int64)
 
-    if not edges:
-        for episode in flutter:
-            labels[slice(*place(episode).clip(0, samples))] = IGNORE
+    for episode in flutter:
+        labels[slice(*place(episode).clip(0, samples))] = IGNORE
     for middle, label in zip(place(beats), classes, strict=True):
         cut_off = edges and not EDGE <= middle < samples - EDGE
         reach = slice(max(middle - BEAT_REACH, 0), max(middle + BEAT_REACH, 0))

@@ -50,6 +50,7 @@ class Recipe:
     svdb_share : share of crops from svdb, whose labels are weaker
     blocked : share of crops in which some beats are missing (`training.augment.block`)
     retimed : share of crops whose beats are given another rhythm (`training.augment.retime`)
+    rhythms : of these, shares of premature beats, fibrillation and arrhythmia
     fibrillating : how much oftener than another a patient in atrial fibrillation is drawn
     folds, fold : the training patients are split into so many; this one is held out, if any
     """
@@ -66,6 +67,7 @@ class Recipe:
     svdb_share: float = 0.5
     blocked: float = 0.1
     retimed: float = 0.0
+    rhythms: tuple[float, ...] = (0.4, 0.4, 0.2)
     fibrillating: float = 1.0
     folds: int = 6
     fold: int | None = None
@@ -214,9 +216,12 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
                                   weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1)
-    first = 0
+    first, run = 0, [repr(part) for part in (recipe, net.design, data)]
     if resume and (out / "checkpoint.pt").is_file():
         saved = torch.load(out / "checkpoint.pt", map_location=device, weights_only=True)
+        if saved.get("run") != run:
+            raise io.DataError(f"{out}/checkpoint.pt is of a run with another recipe, design or "
+                               "data; expected the same, or another folder (--out).")
         for name, part in (("net", net), ("averaged", averaged), ("optimiser", optimiser),
                            ("schedule", schedule)):
             part.load_state_dict(saved[name])  # type: ignore[attr-defined]
@@ -225,12 +230,13 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
     loss_weights = torch.tensor(recipe.weights, device=device)
     print(f"{parameter_count(net)} parameters, {len(kept)} patients to train on, "
           f"{len(held_out)} held out; {data}; {device}")
-    # Batches depend on the step alone, so a resumed run sees what the unbroken one would have.
+    # Batches and dropout depend on the step alone: a resumed run ends as the unbroken one does.
     progress = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, unit="step",
                     mininterval=1.0)
     losses = []
     for step in progress:
         net.train()
+        torch.manual_seed(recipe.seed * recipe.steps + step)  # of dropout
         ecg, targets = draw(kept, noise, recipe, net.design, step)
         past, carry = net.start(len(ecg), device).split(
             [net.fir.history, net.cnn.carry_size], dim=1)
@@ -262,7 +268,7 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
         save(out / "model.pt", smooth, recipe, BeatPolicy(), data, score)
         torch.save({"net": net.state_dict(), "averaged": averaged.state_dict(),
                     "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-                    "step": step + 1}, out / "checkpoint.pt")
+                    "step": step + 1, "run": run}, out / "checkpoint.pt")
 
 
 _Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]

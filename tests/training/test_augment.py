@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,6 +35,42 @@ def test_a_new_rhythm_keeps_the_beats_their_order_and_what_is_not_normal(
     early = anew == S
     if rate < 150:  # with room for it
         assert (np.diff(to)[early[1:]] < 0.95 * np.diff(beats)[early[1:]]).all()
+
+
+@given(seed=st.integers(0, 1000), missing=st.sets(st.integers(5, 35), max_size=8))
+def test_no_beat_after_a_pause_becomes_premature(seed: int, missing: set[int]) -> None:
+    kept = np.array([i for i in range(40) if i not in missing])
+    beats, classes = kept * FS * 0.8, np.full(len(kept), N, dtype=np.int8)
+    to, anew = augment.retime(np.random.default_rng(seed), beats, classes, "premature")
+    assert (np.diff(to)[anew[1:] == S] < 0.95 * FS * 0.8).all()
+
+
+@pytest.mark.parametrize("name", [*augment.FIBRILLATING, "100"])
+def test_no_beat_is_made_premature_in_a_patient_who_fibrillates(name: str) -> None:
+    record = replace(io.simulated_records(1, seconds=60)[0], name=name)
+    record = replace(record, labels=np.zeros_like(record.labels))
+    recipe = Recipe(retimed=1.0, rhythms=(1.0, 0.0, 0.0), blocked=0.0, rare=0.0)
+    noise, made = io.simulated_noise(seconds=30), 0
+    for seed in range(12):
+        _, labels = augment.example(np.random.default_rng(seed), [record], noise, recipe,
+                                    20 * FS, None)
+        made += int((labels == S + 1).any())
+    assert (made == 0) == (name in augment.FIBRILLATING)
+
+
+@pytest.mark.parametrize("rhythm", range(3))
+def test_a_beat_that_is_labelled_is_shown(rhythm: int) -> None:
+    """None on signal that is not there: at a crop's end its last value would be held."""
+    record = io.simulated_records(1, seconds=60)[0]
+    shares = np.eye(3)[rhythm]
+    recipe = Recipe(retimed=1.0, rhythms=tuple(shares), blocked=0.0)
+    for seed in range(30):
+        ecg, labels = augment.example(np.random.default_rng(seed), [record],
+                                      np.zeros((1, 40 * FS), dtype=np.float32), recipe, 20 * FS,
+                                      None)
+        starts = np.flatnonzero((labels[1:] > 0) & (labels[:-1] <= 0)) + 1
+        for start in starts[(starts > 0) & (starts < len(ecg) - 2 * augment.BEAT_REACH)]:
+            assert np.ptp(ecg[start : start + 2 * augment.BEAT_REACH]) > 0.02
 
 
 @given(seed=st.integers(0, 1000), rhythm=st.sampled_from(RHYTHMS))

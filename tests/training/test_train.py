@@ -13,8 +13,7 @@ import torch
 from training import augment, choose, io, train
 from training.model import HOP, Design
 
-SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),),
-               dropout=0.0)
+SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
 QUICK = train.Recipe(steps=6, batch=4, window_batch=2, crop_s=6.0, folds=3, fold=0,
                      validate_every=3)
 
@@ -27,6 +26,7 @@ def run(out: Path, recipe: train.Recipe = QUICK, *, resume: bool = False) -> Non
 
 def test_a_resumed_run_ends_where_the_unbroken_one_does(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SMALL.dropout > 0
     run(tmp_path / "unbroken")
     # The same run, broken off when half of its steps are done.
     monkeypatch.setattr(train, "validate", _break_off_at(2))
@@ -42,6 +42,15 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(
     steps = [json.loads(line)["step"] for line in
              (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
     assert steps == [3, 6]
+
+
+def test_a_run_with_another_recipe_is_not_resumed(tmp_path: Path) -> None:
+    """Else patients could be called held out that the first part was trained on."""
+    run(tmp_path, replace(QUICK, fold=None))
+    for other in (QUICK, replace(QUICK, fold=None, steps=7)):
+        with pytest.raises(io.DataError, match="of a run with another recipe, design or data"):
+            run(tmp_path, other, resume=True)
+    run(tmp_path, replace(QUICK, fold=None), resume=True)  # which is at its end
 
 
 def _break_off_at(call: int):  # type: ignore[no-untyped-def]
@@ -117,7 +126,17 @@ def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
         assert ecg[0] == 0
         assert np.ptp(ecg[io.FS :]) == 0
         assert not labels[io.FS :].any()
-        assert set(labels[: augment.EDGE // 2]) <= {0, augment.IGNORE} | set(range(1, 6))
+
+
+def test_beats_cut_by_a_windows_edge_are_ignored_and_flutter_is_everywhere() -> None:
+    beats, classes = np.array([20, 180, 350]), np.zeros(3, dtype=np.int8)
+    at = np.arange(360.0)
+    for edges in (True, False):
+        labels = augment._sample_labels(np.array([[240, 300]]), beats, classes, at, edges=edges)
+        cut = augment.IGNORE if edges else 1
+        assert (labels[[20, 180, 350]] == [cut, 1, cut]).all()
+        assert (labels[240:300] == augment.IGNORE).all()
+        assert not labels[80:150].any()
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export import coreml, int8, manifest
+from export import int8, manifest
 from export import onnx as graphs
 from export.card import card
 from export.half import Half
@@ -122,6 +122,11 @@ def _core_ml(net: EkgNet, described: dict[str, str], staged: Path,
              roles: dict[str, dict[str, object]], signals: NDArray[np.float32]
              ) -> dict[str, float]:
     """Write the Core ML package: what it differs from torch by, and would in float16."""
+    try:
+        from export import coreml
+    except ImportError as error:  # coremltools has no wheel for Linux on ARM
+        print(f"The Core ML package is left out: coremltools cannot be used here ({error}).")
+        return {}
     package = coreml.write(net, described, staged)
     roles |= {name: {"role": "Core ML package", "tolerance": graphs.TOLERANCE}
               for name in coreml.FILES}

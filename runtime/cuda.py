@@ -103,7 +103,8 @@ class CudaNet:
 
     def start(self, batch: int) -> Carry:
         """The carry where recordings begin, on the GPU."""
-        return tuple(self.cupy.zeros((batch, size), np.float32) for size in self._sizes)
+        with self.stream:  # which does not wait for what is done on others
+            return tuple(self.cupy.zeros((batch, size), np.float32) for size in self._sizes)
 
     def step(self, ecg: CupyArray, carry: Carry) -> tuple[CupyArray, Carry]:
         """Label the frames of the next chunk of every stream; nothing is copied to the host.
@@ -117,18 +118,23 @@ class CudaNet:
         Returns
         -------
         probabilities : float32 cupy.ndarray [batch, frames, 6]
-        carry : for the next chunk
+        carry : for the next chunk; both are computed on `stream`: what reads them runs there too,
+            or waits for it
 
         Raises
         ------
         InputError
-            The chunk has another type, layout or length, or, with a CUDA graph, another shape.
+            Chunk or carry have another type, layout or length, or, with a CUDA graph, another
+            shape.
         """
-        if (ecg.dtype != np.float32 or not ecg.flags.c_contiguous or ecg.ndim != 2
-                or ecg.shape[1] % self.contract.hop):
-            raise InputError(f"the chunk is {ecg.dtype} {ecg.shape}, C-contiguous: "
-                             f"{ecg.flags.c_contiguous}; expected C-contiguous float32 [batch, "
-                             f"samples], samples a multiple of {self.contract.hop}.")
+        hop = self.contract.hop
+        if not _plain(ecg) or ecg.ndim != 2 or ecg.shape[1] % hop:
+            raise InputError(f"the chunk is {_shown(ecg)}; expected C-contiguous float32 [batch, "
+                             f"samples], samples a multiple of {hop}.")
+        expected = [(len(ecg), size) for size in self._sizes]
+        if [part.shape for part in carry] != expected or not all(map(_plain, carry)):
+            raise InputError(f"the carry is {', '.join(map(_shown, carry))}; expected C-contiguous "
+                             f"float32 {', '.join(map(str, expected))}.")
         with self.stream:
             past: Carry = ()
             if self._fir:
@@ -196,6 +202,15 @@ class _Buffers:
 
 
 _DEVICE = "cuda"
+
+
+def _plain(array: CupyArray) -> bool:
+    """Whether a bare address tells all: ONNX Runtime and the kernel know nothing of strides."""
+    return bool(array.dtype == np.float32 and array.flags.c_contiguous)
+
+
+def _shown(array: CupyArray) -> str:
+    return f"{array.dtype} {array.shape}, C-contiguous: {array.flags.c_contiguous}"
 
 
 def _address(array: CupyArray) -> int:

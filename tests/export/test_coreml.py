@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import platform
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export import coreml
+from export import __main__ as exporting
 from export.onnx import ExportError
 from runtime.artifacts import Contract
 from tests.export.conftest import Exported
 from training import io
+
+# Linux on ARM has no wheel of it.
+coreml = pytest.importorskip("export.coreml", reason="coremltools is not installed",
+                             exc_type=ImportError)
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = coreml.PREDICT_TOLERANCE if platform.system() == "Darwin" else 1e-5
@@ -122,3 +127,13 @@ def test_an_altered_package_is_refused(
     (folder / coreml.FILES[1]).write_bytes(b"altered")
     assert coreml.main(["--artifacts", str(folder)]) == 1
     assert "SHA-256 differs" in capsys.readouterr().err
+
+
+def test_without_coremltools_the_package_is_left_out_with_a_sentence(
+        tmp_path: Path, small: Exported, signals: NDArray[np.float32],
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "export.coreml", None)
+    monkeypatch.delattr("export.coreml", raising=False)
+    assert exporting._core_ml(small.net, small.described, tmp_path, {}, signals) == {}
+    assert "The Core ML package is left out" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

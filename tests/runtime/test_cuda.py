@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -42,10 +42,26 @@ class HostStream(contextlib.nullcontext[None]):
     """`cupy.cuda.Stream`, of which ONNX Runtime gets the address."""
 
     ptr = 4711
+    entered = 0
 
     def __init__(self, *, non_blocking: bool):
         super().__init__()
         assert non_blocking  # else it would wait for whatever uses the default stream
+
+    def __enter__(self) -> None:
+        HostStream.entered += 1
+
+    def __exit__(self, *_: object) -> None:
+        HostStream.entered -= 1
+
+
+def on_stream(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """As CuPy does it, on the stream that is entered; on another it could come too late."""
+    def checked(*args: Any) -> np.ndarray:
+        assert HostStream.entered
+        return function(*args)
+
+    return checked
 
 
 @pytest.fixture
@@ -53,7 +69,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """NumPy for CuPy, the CPU for CUDA; gives the provider options that CUDA would get."""
     told: dict[str, str] = {}
     cupy = ModuleType("cupy")
-    cupy.__dict__.update(zeros=np.zeros, empty=np.empty, asarray=np.asarray, asnumpy=np.asarray,
+    cupy.__dict__.update(zeros=on_stream(np.zeros), empty=on_stream(np.empty), asarray=np.asarray, asnumpy=np.asarray,
                          cuda=SimpleNamespace(Stream=HostStream))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(cuda, "CupyFir", HostFir)
@@ -148,6 +164,19 @@ def test_a_chunk_that_cannot_be_read_where_it_lies_is_refused(chunk: np.ndarray)
     net = CudaNet.load(ARTIFACTS)
     with pytest.raises(InputError, match=r"expected C-contiguous float32 \[batch, samples\]"):
         net.step(chunk, net.start(2))
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", [
+    lambda part: part.astype(np.float64), lambda part: np.repeat(part, 2, axis=0)[::2],
+    lambda part: part[:1], lambda part: part[:, 1:].copy()])
+def test_a_carry_that_cannot_be_read_where_it_lies_is_refused(
+        way: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    net = CudaNet.load(ARTIFACTS, way=way)
+    *others, last = net.start(2)
+    with pytest.raises(InputError, match=r"the carry is .* expected C-contiguous float32 \("):
+        net.step(np.zeros((2, 360), np.float32), (*others, change(last)))
 
 
 @pytest.mark.usefixtures("host")

@@ -162,15 +162,16 @@ def test_a_model_that_is_not_there_is_said_in_one_sentence(
     assert said.startswith(f"{tmp_path / 'manifest.json'} does not exist; expected")
 
 
-def test_the_committed_model_keeps_its_figures(detector: Detector, data: Path) -> None:
-    """A floor on one record; `make evaluate` measures all."""
-    reference = io.load("mitdb", "233", data)
-    stream = detector.stream(FS)
-    beats, labels = evaluate.as_arrays(stream.push(reference.signal[0]) + stream.finish())
-    found = score_record(reference, beats, labels)
-    assert found.qrs.f1 > 0.998
-    assert found.of("V").f1 > 0.95
-    assert np.median(np.abs(found.errors_s)) < 0.005
+@pytest.mark.parametrize("name", ["222", "233"])
+def test_the_committed_figures_are_what_the_committed_code_finds(
+        detector: Detector, data: Path, name: str) -> None:
+    """On the record that changes most with how the rhythm is followed, and on one that does not;
+    `make evaluate` measures all."""
+    reference = io.load("mitdb", name, data)
+    found = score_record(reference, *evaluate.find(detector, reference)).summary()
+    committed = json.loads((Path(__file__).parents[2] / "artifacts/metrics.json").read_text())
+    # A beat in 2,500 may fall to the other side of a limit on another processor.
+    assert found == pytest.approx(committed["per record"][name], abs=0.004, nan_ok=True)
 
 
 def test_the_committed_figures_pass_their_bars() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import queue
 import socket
@@ -353,8 +354,12 @@ def _feed_name(source: str) -> str:
 
 
 def _lines(source: str, fs: float) -> Iterator[list[float]]:
-    """Numbers from a feed, one a line, a quarter of a second at a time."""
+    """Numbers from a feed, one a line, a quarter of a second at a time.
+
+    What is not finite is a missing sample, held at the value before it.
+    """
     chunk: list[float] = []
+    last, told = 0.0, False
     try:
         # A serial device may begin with bytes that are no text: they get their sentence below.
         feed = sys.stdin if source == "-" else open(source, errors="replace")  # noqa: SIM115
@@ -367,10 +372,17 @@ def _lines(source: str, fs: float) -> Iterator[list[float]]:
             if not line.strip():
                 continue
             try:
-                chunk.append(float(line))
+                value = float(line)
             except ValueError:
                 raise InputError(f"line {number} of {_feed_name(source)} is "
                                  f"{line.strip()[:40]!r}; expected one number a line.") from None
+            if math.isfinite(value):
+                last = value
+            elif not told:
+                told = True
+                print(f"warning: line {number} of {_feed_name(source)} is {line.strip()[:40]!r}; "
+                      "such a sample is missing, and held at the value before.", file=sys.stderr)
+            chunk.append(last)
             if len(chunk) >= fs / 4:
                 yield chunk
                 chunk = []

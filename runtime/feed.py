@@ -7,8 +7,10 @@ only. The page asks for samples by number, so that nothing is missed or taken tw
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from runtime.app import create_app, problem
 from runtime.errors import InputError
 from runtime.inference import Detector
-from runtime.stream import MILLIVOLTS
+from runtime.stream import LARGEST_MV, MILLIVOLTS
 
 HOLD_S = 3600.0  # as long as the page holds
 WAIT_S = 1.0  # for the next sample, before an empty answer
@@ -27,10 +29,16 @@ ANSWER_S = 60.0  # of signal at most
 
 
 class Feed:
-    """The samples of a live source, the newest hour of them; safe between threads."""
+    """The samples of a live source, the newest hour of them; safe between threads.
+
+    Attributes
+    ----------
+    start : no other feed's; where it changes, sample numbers and rate are another signal's
+    """
 
     def __init__(self, fs: float, name: str):
         self.fs, self.name = fs, name
+        self.start = os.urandom(8).hex()
         self._chunks: list[NDArray[np.float32]] = []
         self._start = self._end = 0  # samples
         self._ended = False
@@ -75,7 +83,8 @@ def page(detector: Detector, feed: Feed) -> Flask:
     describe: Callable[[], Any] = app.view_functions["describe"]
     # From /model the page learns that there is a feed; elsewhere it need not ask in vain.
     app.view_functions["describe"] = lambda: jsonify(
-        describe().get_json() | {"feed": {"name": feed.name, "fs": feed.fs}})
+        describe().get_json() | {
+            "feed": {"name": feed.name, "fs": feed.fs, "start": feed.start}})
 
     @app.get("/feed")
     def samples() -> Response:
@@ -84,7 +93,8 @@ def page(detector: Detector, feed: Feed) -> Flask:
             return problem(400, "'from' is no sample number; expected 0 or more.")
         first, signal, ended = feed.since(int(start))
         return Response(signal.astype("<f4").tobytes(), content_type="application/octet-stream",
-                        headers={"X-EKG-From": str(first), "X-EKG-Ended": str(int(ended))})
+                        headers={"X-EKG-From": str(first), "X-EKG-Ended": str(int(ended)),
+                                 "X-EKG-Start": feed.start})
 
     return app
 
@@ -100,8 +110,8 @@ def show(detector: Detector, chunks: Iterable[ArrayLike], fs: float, *, units: s
 
     def read() -> None:
         try:
-            for chunk in chunks:
-                feed.append((np.asarray(chunk, np.float64) * MILLIVOLTS[units]).astype(np.float32))
+            for samples in sane(chunks, MILLIVOLTS[units]):
+                feed.append(samples)
         except Exception as error:
             errors.append(error)
             server.shutdown()
@@ -114,6 +124,25 @@ def show(detector: Detector, chunks: Iterable[ArrayLike], fs: float, *, units: s
     for error in errors:
         raise error
     return 0
+
+
+def sane(chunks: Iterable[ArrayLike], scale: float) -> Iterator[NDArray[np.float32]]:
+    """The chunks times ``scale``, in mV; what no amplifier gives is held at the value before.
+
+    One such value would end the page's analysis for as long as the feed holds it.
+    """
+    last, told = 0.0, False
+    for chunk in chunks:
+        with np.errstate(over="ignore"):  # beyond float64 is beyond any amplifier too
+            mv = np.concatenate([[last], scale * np.asarray(chunk, np.float64)])
+        good = np.abs(mv) <= LARGEST_MV  # which NaN is not
+        mv = mv[np.maximum.accumulate(np.where(good, np.arange(len(mv)), 0))]
+        if not (told or good.all()):
+            told = True
+            print(f"warning: a sample is beyond ±{LARGEST_MV:g} mV (are the units right?); such a "
+                  "sample is missing, and held at the value before.", file=sys.stderr)
+        last = float(mv[-1])
+        yield mv[1:].astype(np.float32)
 
 
 class _Quiet(WSGIRequestHandler):

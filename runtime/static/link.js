@@ -42,8 +42,8 @@ export async function request(path, { signal, ...options } = {}) {
 export class Link {
   /**
    * @param {import("./signal.js").Signal} signal read from its first sample on
-   * @param {{answer: Function, away: Function, back: Function, refused: Function,
-   *   restarted: Function}} on what the page does about it
+   * @param {{answer: Function, away: Function, refused: Function, restarted: Function}} on what
+   *   the page does about it
    */
   constructor(signal, on) {
     Object.assign(this, { signal, on });
@@ -70,7 +70,6 @@ export class Link {
       }
       try {
         await this.#push(last);
-        if (pause) this.on.back();
         pause = 0;
         if (last) return;
       } catch (error) {

@@ -13,7 +13,8 @@ const LISTED = 300; // lines on the list; a page that stands for days stays ligh
 const SAY_EVERY_MS = 4000; // a screen reader is told no more often
 const QUALITY_S = 1; // so long must every answer find the same fault: one chunk is short to judge by
 const RECENT_S = 10; // of beats are summed up beside the rhythm
-const STALE_S = 5; // after so long without an answer the vital signs are no longer shown
+const STALE_S = 5; // after so long without an answer or a sample no vital signs are shown
+const WATCH_MS = 500; // whether samples come is looked at so often
 const RATE_STALE_S = 5; // without a beat for so long there is no heart rate to show
 
 const $ = (id) => document.getElementById(id);
@@ -30,31 +31,29 @@ function run(source) {
   now?.source.stop();
   now?.link.stop();
   const signal = new Signal(source.fs, Math.ceil(source.capacityS * source.fs));
-  const mine = { source, signal, beats: [], events: [], counts: {}, faults: [], rate: null,
-    chosen: null, follow: true, finished: false };
+  const mine = { source, signal, beats: [], events: [], counts: {}, faults: [],
+    chosen: null, follow: true, finished: false,
+    cameAt: performance.now(), // the last sample
+    away: null, // while the server does not answer: what is known of it, and when it is asked again
+    stopped: null, // once nothing goes on: why
+    told: "" }; // of what hinders it
   mine.link = new Link(signal, {
     answer: (answer) => take(mine, answer),
     away: (error, wait) => {
-      state("away", `Server away, trying again in ${(wait / 1000).toFixed(1)} s`);
       const said = error instanceof TypeError || error.name === "TimeoutError" ? "" // no answer at all
         : ` (${error.message})`;
-      problem(`The server does not answer${said}. The signal is kept, and no beat is lost when it `
-        + "comes back.");
-      // What was true a while ago must not stand there as if it were true now.
-      if (signal.seconds - mine.link.decided > STALE_S) {
-        for (const id of ["heart-rate", "rhythm-now", "quality"]) put(id, "--");
-        put("rhythm-beats", "");
-        for (const id of ["rhythm-box", "quality-box"]) $(id).className = "";
+      mine.away = { wait, said };
+      if (signal.seconds - mine.link.decided > STALE_S) blank();
+      showState();
+    },
+    restarted: (reason) => {
+      // The new stream does not know what lasted; it tells of it again where it goes on.
+      for (const event of mine.events.filter(({ lasts }) => lasts)) {
+        describe(Object.assign(event, { lasts: false, end: mine.link.decided }));
       }
+      say(`The stream started anew: ${reason}`);
     },
-    back: () => problem(""),
-    restarted: (reason) => say(`The stream started anew: ${reason}`),
-    refused: (error) => {
-      source.stop();
-      state("away", "Stopped");
-      if (error.status === 401) askToken();
-      else problem(`The server refused the signal: ${error.message}`);
-    },
+    refused: (error) => stop(mine, error),
   });
   now = mine;
   problem("");
@@ -67,9 +66,36 @@ function run(source) {
   showCounts();
   listChanged();
   follow(true);
-  vitals({});
-  source.start((samples) => signal.append(samples), () => { mine.link.ended = true; });
+  blank();
+  source.start({
+    append: (samples) => {
+      signal.append(samples);
+      if (samples.length) mine.cameAt = performance.now();
+    },
+    end: () => { mine.link.ended = true; },
+    refused: (error) => stop(mine, error),
+    another: () => {
+      say("The live feed was started again");
+      connect();
+    },
+  });
   mine.link.run();
+}
+
+/** End a run that the server refused. */
+function stop(mine, error) {
+  mine.source.stop();
+  mine.link.stop();
+  const locked = error.status === 401;
+  mine.stopped = locked ? "" : `The server refused the signal: ${error.message}`;
+  blank();
+  showState();
+  if (locked) askToken();
+}
+
+/** Whether a device has given nothing for so long that what it gave is no longer so. */
+function isSilent({ source, link, cameAt }) {
+  return Boolean(source.flows) && !link.ended && performance.now() - cameAt > 1000 * STALE_S;
 }
 
 /** An answer of `POST /stream`. */
@@ -86,9 +112,10 @@ function take(mine, answer) {
   }
   prune(mine);
   mine.finished = answer.carry === null;
+  mine.away = null;
   if (mine.finished) sweep.end();
   showState();
-  vitals(answer);
+  if (!isSilent(mine)) vitals(answer);
   if (answer.beats.length) showCounts();
   if (!mine.stripDone) showStrip();
 }
@@ -101,8 +128,11 @@ function prune({ beats, events, signal }) {
     beats.splice(0, gone);
     sweep.dropped(gone);
   }
-  while (events.length > LISTED || (events[0] && events[0].end < oldest)) {
-    events.shift().item.remove();
+  for (;;) { // but not what lasts
+    const at = events.findIndex(({ lasts, end }) =>
+      !lasts && (events.length > LISTED || end < oldest));
+    if (at < 0) return;
+    events.splice(at, 1)[0].item.remove();
     listChanged();
   }
 }
@@ -132,15 +162,18 @@ function vitals(answer) {
       now.faults.every(({ found }) => found.includes(fault)));
     put("quality", lasting.join(", ") || "Good");
     $("quality-box").classList.toggle("poor", lasting.length > 0);
-  } else if (!answer.provider) {
-    put("quality", "--");
   }
-  if (answer.provider) {
-    put("provider", answer.provider.toUpperCase());
-    put("latency", `in ${answer.latency_ms.toFixed(0)}\u00a0ms, round trip `
-      + `${answer.roundTripMs.toFixed(0)}\u00a0ms`);
-    put("behind", now.finished ? "" : `${answer.behind.toFixed(1)} s after the beat`);
-  }
+  put("provider", answer.provider.toUpperCase());
+  put("latency", `in ${answer.latency_ms.toFixed(0)}\u00a0ms, round trip `
+    + `${answer.roundTripMs.toFixed(0)}\u00a0ms`);
+  put("behind", now.finished ? "" : `${answer.behind.toFixed(1)} s after the beat`);
+}
+
+/** What was true a while ago must not stand there as if it were true now. */
+function blank() {
+  for (const id of ["heart-rate", "rhythm-now", "quality"]) put(id, "--");
+  put("rhythm-beats", "");
+  for (const id of ["rhythm-box", "quality-box"]) $(id).className = "";
 }
 
 /** What is wrong with the signal, in words. Faults that are not known here show by their name. */
@@ -331,16 +364,46 @@ function setPaused(yes) {
 /** What the page does; paused is said once every beat of the signal so far is there. */
 function showState() {
   const { finished, link } = now;
-  state("on", finished ? "Finished" : $("pause").ariaPressed !== "true" ? "Live"
-    : link.paused && !link.settled ? "Pausing" : "Paused");
+  const [words, sentence] = hindrance(now);
+  if (now.told !== sentence) problem(sentence);
+  now.told = sentence;
+  if (words) state("away", words);
+  else if (finished) state("on", "Finished");
+  else if ($("pause").ariaPressed === "true") {
+    state("on", link.paused && !link.settled ? "Pausing" : "Paused");
+  } else state(link.sent ? "on" : "", link.sent ? "Live" : "Starting");
 }
+
+/** Why no signal or no answers come: in two words, and in a sentence; both empty if nothing is. */
+function hindrance(mine) {
+  const { stopped, source, away } = mine;
+  if (stopped !== null) return ["Stopped", stopped];
+  if (isSilent(mine)) {
+    return source.away ? ["Feed away", "The live feed does not answer, and may have ended; it is "
+      + "shown again when it does."]
+      : ["No signal", `The live feed has given no sample for ${STALE_S} s; it is shown again when `
+        + "it does."];
+  }
+  if (away) {
+    return [`Server away, trying again in ${(away.wait / 1000).toFixed(1)} s`,
+      `The server does not answer${away.said}. The signal is kept, and no beat is lost when it `
+        + "comes back."];
+  }
+  return ["", ""];
+}
+
+setInterval(() => {
+  if (!now) return;
+  if (isSilent(now)) blank();
+  showState();
+}, WATCH_MS);
 
 $("controls").addEventListener("submit", (submit) => submit.preventDefault());
 $("pause").addEventListener("click", () => {
   if (!now) return;
   const yes = $("pause").ariaPressed !== "true";
   setPaused(yes);
-  if (!yes && !now.link.ended) now.source.resume();
+  if (!yes && !now.link.ended && now.stopped === null) now.source.resume();
   showState();
 });
 
@@ -376,7 +439,7 @@ function startSource() {
   select(kind);
   if (kind === "file" && !recording) $("files").click();
   else if (kind === "file") playFile();
-  else if (kind === "feed") run(new FeedSource(about.feed, (error) => problem(error.message)));
+  else if (kind === "feed") run(new FeedSource(about.feed));
   else startPatient();
 }
 
@@ -514,6 +577,8 @@ let ready;
 const connected = new Promise((resolve) => { ready = resolve; });
 
 function askToken() {
+  if (sessionStorage.getItem("token")) put("login-said", "The server did not accept this token.");
+  sessionStorage.removeItem("token");
   $("login").hidden = false;
   $("token").focus();
 }
@@ -525,7 +590,7 @@ async function connect() {
       about = await (await request("model")).json();
       break;
     } catch (error) {
-      state("away", "Server away");
+      state("away", error.status === 401 ? "Token wanted" : "Server away");
       if (error.status === 401) return askToken();
       if (error instanceof Refused) return problem(error.message);
       await new Promise((resolve) => { setTimeout(resolve, 1000); });
@@ -541,8 +606,12 @@ async function connect() {
 
 $("login").addEventListener("submit", (submit) => {
   submit.preventDefault();
-  sessionStorage.setItem("token", $("token").value.trim());
+  const token = $("token").value.trim();
   $("token").value = "";
+  put("login-said", /[^\x21-\x7e]/.test(token) // which no header can carry
+    ? "A token has letters, digits and signs of ASCII only; expected the server's EKG_TOKEN." : "");
+  if ($("login-said").textContent) return;
+  sessionStorage.setItem("token", token);
   connect();
 });
 

@@ -1,6 +1,6 @@
-// Where signal comes from. A source has `name` and `fs`, calls `append(samples)` as they come and
-// `end()` when no more do; `pause`, `resume` and `stop` are the user's; `flows` where pausing stops
-// no signal.
+// Where signal comes from. A source has `name` and `fs`; once started it calls `append(samples)` as
+// they come and `end()` when no more do; `pause`, `resume` and `stop` are the user's; `flows` where
+// pausing stops no signal.
 
 import { Patient } from "./patient.js";
 import { Refused, request } from "./link.js";
@@ -14,7 +14,7 @@ const FAST_PIECE_S = 60;
 class Paced {
   capacityS = HOLD_S;
 
-  start(append, end) {
+  start({ append, end }) {
     this.append = append;
     this.end = end;
     this.resume();
@@ -90,29 +90,35 @@ export class FileSource extends Paced {
 export class FeedSource {
   capacityS = HOLD_S;
   flows = true; // a device does not wait; where it is paused only the picture stands still
+  away = false; // the feed does not answer
 
-  /** @param {{name: string, fs: number}} about @param {(error: Error) => void} failed */
-  constructor(about, failed) {
-    Object.assign(this, about, { failed });
+  /** @param {{name: string, fs: number, start: string}} about the feed, from `GET /model` */
+  constructor({ name, fs, start: id }) {
+    Object.assign(this, { name, fs, id });
   }
 
-  async start(append, end) {
+  /** `refused(error)`: there is no such feed; `another()`: it was started again, so numbers mean
+   * other samples, at another rate perhaps. Both are the end of this source. */
+  async start({ append, end, refused, another }) {
     this.stopped = new AbortController();
     const { signal } = this.stopped;
     let at = null; // begin with what the feed still holds
     while (!signal.aborted) {
       try {
         const response = await request(`feed?from=${at ?? 0}`, { signal });
+        if (response.headers.get("X-EKG-Start") !== this.id) return another();
         const samples = new Float32Array(await response.arrayBuffer());
         const from = Number(response.headers.get("X-EKG-From"));
         // What was dropped while the page was away is held flat, so that times stay true.
         if (at !== null && from > at) append(new Float32Array(from - at).fill(samples[0] ?? 0));
         append(samples);
         at = from + samples.length;
+        this.away = false;
         if (response.headers.get("X-EKG-Ended") === "1") return end();
       } catch (error) {
         if (signal.aborted) return undefined;
-        if (error instanceof Refused) return this.failed(error);
+        if (error instanceof Refused) return refused(error);
+        this.away = true;
         await new Promise((resolve) => { setTimeout(resolve, 500); });
       }
     }

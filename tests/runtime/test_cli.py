@@ -111,6 +111,28 @@ def test_stream_names_the_line_that_is_no_text(
     assert "line 2 of standard input is" in err
 
 
+def test_stream_holds_samples_that_are_missing_and_says_so_once(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [f"{v:.5f}" for v in simulate(10, seed=2).signal]
+    gaps = whole.copy()
+    for at, word in ((0, "nan"), (1000, "inf"), (1001, "-1e999")):
+        gaps[at], whole[at] = word, whole[at - 1] if at else "0"
+    whole[1001] = whole[1000]
+    printed = []
+    for lines in (gaps, whole):
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+        printed.append(run(capsys, "stream", "-", "--fs", 360))
+    assert printed[0][:2] == printed[1][:2]
+    assert printed[0][0] == 0
+    assert printed[0][2].splitlines() == [
+        "warning: line 1 of standard input is 'nan'; such a sample is missing, and held at the "
+        "value before."]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(["0.1"] * 400 + ["1001"])))
+    status, _, err = run(capsys, "stream", "-", "--fs", 360)
+    assert status == 2
+    assert "are the units right?" in err
+
+
 def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "doctor")
     assert status == 0

@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 
 from runtime import Beat, Detector
-from runtime.feed import Feed
+from runtime.feed import Feed, sane
 from runtime.records import read
 from runtime.simulate import simulate
 
@@ -38,6 +39,7 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-component-update", "--no-first-run")
 NEAR_S = 0.01  # a saved signal has five digits; an R peak may move by a sample
 PATIENCE_MS = 20_000
+HEART_RATE = "document.getElementById('heart-rate').textContent > 0"
 
 
 def free_port() -> int:
@@ -137,6 +139,11 @@ def until(page: Any, expression: str) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"never came true: {expression}")
+
+
+def vital_signs(page: Any) -> list[str]:
+    return [page.locator(f"#{name}").inner_text()
+            for name in ("heart-rate", "rhythm-now", "quality")]
 
 
 def state(page: Any, word: str) -> None:
@@ -261,7 +268,7 @@ def test_a_server_that_is_killed_loses_and_doubles_no_beat(
             if (wait) await new Promise(resolve => setTimeout(resolve, wait));
             return answer;
         };}""", slow_ms)
-    until(page, "document.getElementById('heart-rate').textContent > 0")
+    until(page, HEART_RATE)
     server.kill()
     page.get_by_text("does not answer").wait_for()
     until(page, "document.getElementById('heart-rate').textContent === '--'")  # nothing stale
@@ -389,22 +396,163 @@ def luminance(colour: str) -> float:
 def test_a_live_feed_is_shown_whole(open_page: Callable[..., Any], detector: Detector) -> None:
     signal = simulate(30, fs=250, seed=9, ectopic=0.3).signal
     port = free_port()
-    with subprocess.Popen(
-            [sys.executable, "-m", "runtime", "--provider", "cpu", "stream", "-", "--fs", "250",
-             "--units", "uV", "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
-            stdout=subprocess.DEVNULL) as feeding:
-        assert feeding.stdin is not None
-        feeding.stdin.writelines(f"{1000 * mv:.4f}\n" for mv in signal[:3000])
-        feeding.stdin.flush()  # before anybody looks
+    with feeding(port, 250) as device:
+        give(device, signal[:3000])  # before anybody looks
         page = open_page(f"http://127.0.0.1:{port}")
         state(page, "Live")
-        feeding.stdin.writelines(f"{1000 * mv:.4f}\n" for mv in signal[3000:])
-        feeding.stdin.close()
+        give(device, signal[3000:])
+        device.stdin.close()  # type: ignore[union-attr]
         state(page, "Finished")
         is_shown(page, whole(detector, signal, 250))
         assert page.locator("#name").inner_text() == "Live feed"
-        feeding.send_signal(signals.SIGINT)
-    assert feeding.returncode == 0
+        device.send_signal(signals.SIGINT)
+        assert device.wait(10) == 0
+
+
+@contextmanager
+def feeding(port: int, fs: float) -> Iterator[subprocess.Popen[str]]:
+    """A live feed's page, and the process that takes the device's lines."""
+    with subprocess.Popen(
+            [sys.executable, "-m", "runtime", "--provider", "cpu", "stream", "-", "--fs", str(fs),
+             "--units", "uV", "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def give(device: subprocess.Popen[str], signal: np.ndarray) -> None:
+    assert device.stdin is not None
+    device.stdin.writelines(f"{1000 * mv:.4f}\n" for mv in signal)
+    device.stdin.flush()
+
+
+def test_a_live_feed_that_gives_nothing_shows_nothing_that_was(
+        open_page: Callable[..., Any]) -> None:
+    signal = simulate(40, fs=250, seed=9).signal
+    port = free_port()
+    with feeding(port, 250) as device:
+        give(device, signal[:5000])
+        page = open_page(f"http://127.0.0.1:{port}", outage=True)
+        until(page, HEART_RATE)
+        state(page, "No signal")
+        assert vital_signs(page) == ["--", "--", "--"]
+        assert "no sample for 5 s" in page.get_by_role("alert").first.inner_text()
+        give(device, signal[5000:])
+        state(page, "Live")
+        until(page, HEART_RATE)
+        assert page.locator("#problem").is_hidden()
+        device.kill()
+        state(page, "Feed away")
+        assert vital_signs(page) == ["--", "--", "--"]
+        assert "does not answer" in page.get_by_role("alert").first.inner_text()
+
+
+def test_a_live_feed_that_is_started_again_is_shown_from_its_beginning(
+        open_page: Callable[..., Any], detector: Detector) -> None:
+    port = free_port()
+    with feeding(port, 250) as device:
+        give(device, simulate(20, fs=250, seed=9).signal)
+        page = open_page(f"http://127.0.0.1:{port}", outage=True)
+        until(page, HEART_RATE)
+    signal = simulate(30, fs=500, seed=10).signal
+    with feeding(port, 500) as device:
+        give(device, signal)
+        device.stdin.close()  # type: ignore[union-attr]
+        state(page, "Finished")
+        is_shown(page, whole(detector, signal, 500))
+
+
+def test_what_no_amplifier_gives_is_held_at_the_value_before(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    chunks = [np.array([np.nan, 1.0, 2e6]), np.array([]), np.array([np.inf, 3e305, 1e6, -4.0])]
+    held = list(sane(chunks, 0.001))
+    assert [piece.tolist() for piece in held] == [
+        [0.0, pytest.approx(0.001), pytest.approx(0.001)], [],
+        [pytest.approx(0.001), pytest.approx(0.001), 1000.0, pytest.approx(-0.004)]]
+    assert list(map(len, sane([[1e308]], 1000.0))) == [1]
+    assert capsys.readouterr().err.count("beyond ±1000 mV") == 2  # once for each signal
+
+
+def refuse(status: int, detail: str) -> Callable[[Any], None]:
+    """A route that the server answers with a problem."""
+    return lambda route: route.fulfill(status=status, content_type="application/problem+json",
+                                       body=json.dumps({"detail": detail}))
+
+
+def test_a_run_that_was_refused_is_stopped_and_says_so(open_page: Callable[..., Any]) -> None:
+    page = open_page(outage=True)
+    until(page, HEART_RATE)
+    page.route("**/stream?*", refuse(400, "sample 3 is not finite"))
+    state(page, "Stopped")
+    assert vital_signs(page) == ["--", "--", "--"]
+    assert "sample 3 is not finite" in page.get_by_role("alert").first.inner_text()
+    for _ in range(2):
+        page.get_by_role("button", name="Pause").click()
+        assert page.locator("#state").inner_text() == "Stopped"
+    signal = len(saved(page, "Save signal"))
+    page.wait_for_timeout(300)
+    assert len(saved(page, "Save signal")) == signal  # nothing comes that would go nowhere
+    page.locator("#rhythm").select_option("af")
+    page.locator("#source").dispatch_event("change")
+    page.unroute("**/stream?*")
+    state(page, "Live")  # a new run goes on
+
+
+def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
+        open_page: Callable[..., Any]) -> None:
+    lasting = {"kind": "atrial_fibrillation", "start": 0.5, "end": None, "confidence": 0.9,
+               "rule": "x"}
+    pauses = [{"kind": "pause", "start": i / 50, "end": i / 50, "confidence": 0.9, "rule": "x"}
+              for i in range(50, 370)]
+    events = [lasting, *pauses]
+    page = open_page(outage=True)
+
+    def with_events(route: Any) -> None:
+        answer = route.fetch()
+        told = []
+        if "carry_bytes=0" in route.request.url:  # the file's first chunk
+            told, events[:] = events.copy(), []
+        route.fulfill(response=answer, json=answer.json() | {"events": told})
+
+    state(page, "Live")  # the patient's stream is begun
+    page.route("**/stream?*", with_events)
+    drop(page, csv(simulate(30, fs=250, seed=5, ectopic=0.0).signal, 250))
+    line = page.get_by_role("button", name="Atrial fibrillation")
+    line.wait_for()
+    assert "lasting" in line.inner_text()
+    assert page.locator("#list button").count() == 300
+    page.wait_for_timeout(2500)  # so that some of it is decided
+    page.route("**/stream?*", refuse(409, "the token was saved by another model."), times=1)
+    until(page, "!document.getElementById('list').innerText.includes('lasting')")
+    assert line.count() == 1
+    state(page, "Live")
+
+
+def test_a_token_that_is_not_accepted_is_asked_for_again(open_page: Callable[..., Any],
+                                                         server: Server) -> None:
+    def guard(route: Any) -> None:
+        if route.request.headers.get("authorization") == "Bearer right":
+            route.continue_()
+        else:
+            refuse(401, "no valid bearer token")(route)
+
+    page = open_page(outage=True)
+    page.route("**/model", guard)
+    page.reload()
+    state(page, "Token wanted")
+    assert page.locator("#login-said").inner_text() == ""  # none was given yet
+    for token, said in (("right\u2026", "of ASCII only"), ("wrong", "did not accept"),
+                        ("right", "")):
+        page.locator("#token").fill(token)
+        page.get_by_role("button", name="Connect").click()
+        if said:
+            page.locator("#login-said").get_by_text(said).wait_for()
+            assert page.evaluate("sessionStorage.getItem('token')") is None
+            assert page.locator("#login").is_visible()
+    state(page, "Live")
+    assert page.locator("#login").is_hidden()
 
 
 def test_the_feed_answers_by_sample_number() -> None:

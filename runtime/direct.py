@@ -33,7 +33,8 @@ MAX_BODY = 64 << 10  # bytes that are gathered without a thread
 # of /stream comes on top.
 SHORT = {JSON: 16 << 10, RAW: 8 << 10}
 TOKEN = 32 << 10
-_START = re.compile(rb"POST /(?:predict|stream)[? ]")
+# Lists in such a request: in a batch every patient is one, and costs a good part of a request.
+LISTS = 8
 _HEAD = re.compile(rb"POST (/predict|/stream)(?:\?([\w.=&-]*))? HTTP/1\.1\r\n"
                    rb"((?:[A-Za-z][A-Za-z0-9-]*:[ -~]*\r\n)*)\r\n")
 # Fields that change how a request is to be read or answered.
@@ -65,7 +66,8 @@ class Asked:
     def short(self) -> bool:
         """Whether the event loop may work on it itself."""
         token = TOKEN if self.route == "/stream" else 0
-        return self.size - self.head <= SHORT.get(self.kind, 0) + token
+        return (self.size - self.head <= SHORT.get(self.kind, 0) + token
+                and (self.kind != JSON or self.body.count(b"[") <= LISTS))
 
 
 class Direct:
@@ -86,9 +88,11 @@ class Direct:
 
     @staticmethod
     def may_be(octets: bytes) -> bool:
-        """Whether this can be the start of a plain head that has not come to its end."""
-        return (len(octets) < MAX_HEAD and _START.match(octets) is not None
-                and octets.count(b"\n") == octets.count(b"\r\n"))
+        """Whether the loop waits for the end of a head that begins like this.
+
+        The parser has the say on what does not: it refuses lines that end in a bare LF at once.
+        """
+        return len(octets) < MAX_HEAD and octets.count(b"\n") == octets.count(b"\r\n")
 
     def begin(self, head: bytes) -> Asked | None:
         """The request that this head, its empty line included, announces; None if not plain."""
@@ -125,13 +129,11 @@ class Direct:
         requests : all short, or all not; `enter` took a place for each
         """
         started = time.perf_counter()
-        try:
-            fields: list[Fields | None] = list(self._fields(requests))
-        except Exception as error:
-            # One of many may be bad; the others are not to suffer from it.
-            fields = [self._alone(asked) if len(requests) > 1 else None for asked in requests]
-            if not isinstance(error, EkgError):
-                log.debug("left to Flask", exc_info=error)
+        fields: list[Fields | None] = [None] * len(requests)
+        for route in ("/predict", "/stream"):
+            places = [i for i, asked in enumerate(requests) if asked.route == route]
+            for i, one in zip(places, self._together([requests[i] for i in places]), strict=True):
+                fields[i] = one
         each = (time.perf_counter() - started) / len(requests)
         for asked in requests:
             self._lane(asked).leave(each)
@@ -152,25 +154,25 @@ class Direct:
     def _lane(self, asked: Asked) -> Admission:
         return self._short if asked.short else self._long
 
+    def _together(self, requests: Sequence[Asked]) -> Sequence[Fields | None]:
+        """Of one route, as one batch; None for what fails."""
+        try:
+            return self._fields(requests) if requests else []
+        except Exception as error:  # Flask meets it again, and says or logs it
+            if not isinstance(error, EkgError):
+                log.debug("left to Flask", exc_info=error)
+        # One of many may be bad; the others are not to suffer from it. Nothing was counted yet:
+        # the service counts what it answers, all of a batch or none.
+        if len(requests) == 1:
+            return [None]
+        return [one for asked in requests for one in self._together([asked])]
+
     def _fields(self, requests: Sequence[Asked]) -> Sequence[Fields]:
-        first = requests[0].route
-        if any(asked.route != first for asked in requests):
-            mine = [asked for asked in requests if asked.route == first]
-            others = [asked for asked in requests if asked.route != first]
-            found = {id(asked): one for group in (mine, others)
-                     for asked, one in zip(group, self._fields(group), strict=True)}
-            return [found[id(asked)] for asked in requests]
-        if first == "/predict":
+        if requests[0].route == "/predict":
             return self._service.predict([read_window(asked.body, asked.kind, asked.query)
                                           for asked in requests])
         return self._service.stream([read_chunks(asked.body, asked.kind, asked.query)
                                      for asked in requests])
-
-    def _alone(self, asked: Asked) -> Fields | None:
-        try:
-            return self._fields([asked])[0]
-        except Exception:  # Flask meets it again, and says or logs it
-            return None
 
     def _told(self, asked: Asked, status: HTTPStatus, kind: str, body: bytes, more: bytes = b""
               ) -> bytes:

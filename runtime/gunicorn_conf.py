@@ -41,10 +41,10 @@ counters = mmap.mmap(-1, ROWS * ROW_BYTES)
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's threaded worker, with an operator's manners and a short way for short requests.
 
-    Its event loop reads requests itself. What `runtime.direct` takes it answers, the short ones
-    in the loop, those that came together as one batch, and longer ones in a thread for them; so
-    refusing costs next to nothing while others compute. Everything else goes to gunicorn's threads
-    and parser, with what was read so far.
+    Its event loop reads requests itself, of any kind until their head is there. What
+    `runtime.direct` takes it answers, the short ones in the loop, those that came together as one
+    batch, and longer ones in a thread for them; so refusing costs next to nothing while others
+    compute. Everything else goes to gunicorn's threads and parser, with what was read so far.
 
     It says 'not ready' before it stops accepting, lets no slow client keep a thread, answers
     broken HTTP as the application answers, and leaves the port as soon as the master is gone.
@@ -131,14 +131,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         end = 0 if conn.asked else conn.octets.find(b"\r\n\r\n")
         if end > 0:
             conn.asked = self.direct.begin(conn.octets[: end + 4])
-        asked = conn.asked
-        if last or not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+        asked, full = conn.asked, len(self.keepalived_conns) >= self.max_keepalived
+        if end < 0 and not last and self.direct.may_be(conn.octets):
+            self._arrive(conn)
+        elif asked is None or last or full or not self.alive:
             self._to_thread(conn)
-        elif asked is None:
-            if end < 0 and self.direct.may_be(conn.octets):
-                self._arrive(conn)
-            else:
-                self._to_thread(conn)
         elif len(conn.octets) == asked.size:
             asked.body = conn.octets[asked.head:]
             self.whole.append(conn)
@@ -253,8 +250,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def finish_request(self, conn: Any, fs: Future[Any]) -> None:
         """Back in the loop, after a thread has served a request."""
+        left = b""  # what the parser has of the next request; the loop waits for the rest of it
+        if self.direct is not None and conn.parser is not None:
+            unreader = conn.parser.unreader
+            left = unreader.read() if unreader.buf.getvalue() else b""
+        kept = len(self.keepalived_conns)
         super().finish_request(conn, fs)
-        conn.octets, conn.asked, conn.unwanted = b"", None, 0
+        conn.octets, conn.asked, conn.unwanted = left, None, 0
+        if left and len(self.keepalived_conns) > kept:
+            self._decide(conn, last=False)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On SIGTERM: not ready, then no more connections, then finish what was accepted."""

@@ -69,7 +69,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """NumPy for CuPy, the CPU for CUDA; gives the provider options that CUDA would get."""
     told: dict[str, str] = {}
     cupy = ModuleType("cupy")
-    cupy.__dict__.update(zeros=on_stream(np.zeros), empty=on_stream(np.empty), asarray=np.asarray, asnumpy=np.asarray,
+    cupy.__dict__.update(zeros=on_stream(np.zeros), empty=on_stream(np.empty),
+                         asarray=np.asarray, asnumpy=np.asarray,
                          cuda=SimpleNamespace(Stream=HostStream))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(cuda, "CupyFir", HostFir)

@@ -12,7 +12,7 @@ from flask import Flask
 from runtime import Detector
 from runtime.admission import LONGEST, SHORTEST
 from runtime.app import create_app
-from runtime.direct import MAX_BODY, MAX_HEAD, SHORT, Asked, Direct
+from runtime.direct import LISTS, MAX_BODY, MAX_HEAD, SHORT, Asked, Direct
 from runtime.simulate import simulate
 from runtime.wire import JSON, RAW
 
@@ -58,6 +58,12 @@ def answers(direct: Direct, *requests: Asked) -> list[tuple[bytes, dict[str, Any
     return read
 
 
+def count(app: Flask, series: str) -> float:
+    """What the metrics say, over all labels."""
+    lines = app.test_client().get("/metrics").get_data(as_text=True).splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series))
+
+
 def as_json(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
@@ -90,9 +96,9 @@ class TestPlain:
         assert PLAIN.count(old) >= 1
         assert direct.begin(PLAIN.replace(old, new)) is None
 
-    def test_only_what_can_become_plain_is_waited_for(self, direct: Direct) -> None:
-        assert all(direct.may_be(PLAIN[:size]) for size in range(14, len(PLAIN)))
-        assert not direct.may_be(b"GET / HTTP/1.1\r\n")
+    def test_only_what_can_become_a_head_is_waited_for(self, direct: Direct) -> None:
+        assert all(direct.may_be(PLAIN[:size]) for size in range(len(PLAIN)))
+        assert direct.may_be(b"GET / HTTP/1.1\r\n")  # by no thread either
         assert not direct.may_be(PLAIN.replace(b"\r\n", b"\n"))
         assert not direct.may_be(PLAIN[:-2] + b"A" * MAX_HEAD)
 
@@ -107,6 +113,9 @@ class TestPlain:
         assert not asked(direct, "/predict?fs=360", RAW, bytes(SHORT[RAW] + 4)).short
         assert not asked(direct, "/predict", JSON, bytes(SHORT[JSON] + 1)).short
         assert not asked(direct, "/stream", "text/plain", bytes(MAX_BODY)).short
+        for patients, short in ((1, True), (LISTS - 1, True), (LISTS, False), (512, False)):
+            batch = as_json(signal=[[0.1]] * patients, fs=FS)  # few bytes, but much work
+            assert asked(direct, "/stream", JSON, batch).short is short
 
 
 class TestAnswers:
@@ -184,20 +193,28 @@ class TestAnswers:
             assert (f"X-Request-ID: {given}\r\n".encode() in found[0] + b"\r\n") is kept
 
     def test_all_is_counted_as_the_long_way_counts(self, app: Flask, direct: Direct) -> None:
-        def count(series: str) -> float:
-            lines = app.test_client().get("/metrics").get_data(as_text=True).splitlines()
-            return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series))
-
         series = ('ekg_requests_total{route="/predict",code="200"}', "ekg_windows_total",
                   'ekg_requests_total{route="/predict",code="503"}', "ekg_beats_total",
                   'ekg_request_seconds_count{route="/predict"}')
-        before = [count(one) for one in series]
+        before = [count(app, one) for one in series]
         good = asked(direct, "/predict?fs=360", RAW, SIGNAL[:720].astype("<f4").tobytes())
         beats = sum(len(one[1]["beats"]) for one in answers(direct, good, good) if one)
         direct.refusal(good)
-        assert [count(one) - b for one, b in zip(series, before, strict=True)] == [
+        assert [count(app, one) - b for one, b in zip(series, before, strict=True)] == [
             2, 2, 1, beats, 3]
-        assert count("ekg_requests_in_work") == 0
+        assert count(app, "ekg_requests_in_work") == 0
+
+    @pytest.mark.parametrize("bad", ["/predict?fs=360", "/stream?fs=360"])
+    def test_what_comes_together_with_a_bad_one_is_counted_once(
+            self, app: Flask, direct: Direct, bad: str) -> None:
+        good = SIGNAL[:720].astype("<f4").tobytes()
+        before = count(app, "ekg_windows_total"), count(app, "ekg_beats_total")
+        found = answers(direct, asked(direct, "/predict?fs=360", RAW, good),
+                        asked(direct, "/stream?fs=360", RAW, good), asked(direct, bad, RAW, b"abc"))
+        assert found[2] is None
+        assert count(app, "ekg_windows_total") - before[0] == 1
+        assert count(app, "ekg_beats_total") - before[1] == sum(
+            len(one[1]["beats"]) for one in found if one)
 
 
 class TestRefusals:

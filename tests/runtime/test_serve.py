@@ -261,6 +261,28 @@ def test_slow_clients_keep_nobody_waiting(server: Server) -> None:
             link.close()
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_no_thread_waits_for_the_rest_of_a_head(server: Server, before: bytes) -> None:
+    links = [socket.create_connection(("127.0.0.1", server.port), 13) for _ in range(200)]
+    try:
+        for link in links:
+            link.sendall(before + b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
+        started = time.monotonic()
+        server.text("/health/live")
+        assert time.monotonic() - started < 4
+        for link in links[:2]:
+            if before:
+                assert answer(link)[0] == 200
+            link.sendall(b"X-A: b\r\n\r\n")  # may come late, and is answered
+            assert answer(link)[0] == 200
+        if not before:  # but not for ever: the connection is closed
+            assert links[2].recv(1) == b""
+            assert 9 < time.monotonic() - started < 13
+    finally:
+        for link in links:
+            link.close()
+
+
 def test_clients_that_do_not_hang_up_keep_nobody_waiting(server: Server) -> None:
     links = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(20)]
     try:
@@ -297,11 +319,13 @@ def test_sigterm_is_not_ready_then_drain_then_a_clean_end(tmp_path: Path) -> Non
 
 def test_what_the_short_way_leaves_out_sends_all_the_long_way(tmp_path: Path) -> None:
     accessed = tmp_path / "access"
-    with (run(tmp_path, GUNICORN_CMD_ARGS=f"--access-logfile {accessed}") as server,
-          Client(server.url) as client):
-        assert client.predict(SIGNAL, FS)["beats"]
-        assert client.push(SIGNAL, FS)["beats"]
-    # A line is written after its answer is sent: all are there once the server has ended.
+    with run(tmp_path, EKG_DRAIN="0", GUNICORN_CMD_ARGS=f"--access-logfile {accessed}") as server:
+        with Client(server.url) as client:
+            assert client.predict(SIGNAL, FS)["beats"]
+            assert client.push(SIGNAL, FS)["beats"]
+        # A line is written after its answer is sent: all are there once the server has ended.
+        server.process.terminate()
+        server.process.wait(15)
     assert sum("POST /" in line for line in accessed.read_text().splitlines()) == 2
 
 

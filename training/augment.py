@@ -106,8 +106,8 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
         beats, classes = beats[kept], classes[kept]
     at = np.arange(wanted) * stretch
     # In fibrillation no beat is premature: neither is one left where it is made, nor made there.
-    if (rhythm == "fibrillation" and (classes == S).any()
-            or rhythm == "premature" and record.name in FIBRILLATING):
+    if ((rhythm == "fibrillation" and (classes == S).any())
+            or (rhythm == "premature" and record.name in FIBRILLATING)):
         rhythm = "as recorded"
     if rhythm != "as recorded" and len(beats) > 1:
         to, anew = retime(rng, beats / stretch, classes, rhythm)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,9 @@ class Artifacts:
                                  "(run `make export`, or copy artifacts/ here).")
         try:
             manifest = json.loads(path.read_text())
-            self.files = {entry["name"]: entry for entry in manifest["files"]}
+            self.files: dict[str, dict[str, Any]] = {entry["name"]: {
+                "sha256": str(entry["sha256"]), "tolerance": float(entry.get("tolerance", 0.0))}
+                for entry in manifest["files"]}
             self.format = manifest["format"]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path} is not a manifest ({type(error).__name__}: {error}); "
@@ -125,8 +128,7 @@ class Artifacts:
     def golden(self, model: str) -> Golden:
         """The input and the answer that a model file has to give on every provider."""
         with np.load(self.path("golden.npz"), allow_pickle=False) as arrays:
-            tolerance = max(float(self.files[name].get("tolerance", 0.0))
-                            for name in ("golden.npz", model))
+            tolerance = max(self.files[name]["tolerance"] for name in ("golden.npz", model))
             return Golden(arrays["ecg"], arrays["probabilities"], tolerance)
 
 

@@ -133,7 +133,7 @@ class Detector:
         if events and seconds >= RHYTHM_S:
             for stream in streams:
                 stream.rhythm = Rhythm(self.rhythm)
-        if not len(rows) or seconds < SHORTEST_S - 1e-9:
+        if not len(rows) or rows.shape[1] < int(SHORTEST_S * streams[0].fs):
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "
                              f"{SHORTEST_S:g} s.")

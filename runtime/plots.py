@@ -90,7 +90,7 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
         line_mm = head_mm - (0.5 + i // 2) * LINE_MM
         axes.annotate(words, (side, 1), (0, line_mm * 72 / INCH_MM), xycoords="axes fraction",
                       textcoords="offset points", fontsize=size, weight=weight, color=colour,
-                      ha="right" if side else "left", va="center")
+                      ha="right" if side else "left", va="center", parse_math=False)
     return figure
 
 

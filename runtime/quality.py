@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from runtime import waveform
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
+AT_ONCE = 600  # seconds, or windows
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 HUGE_MV = 20.0  # no surface ECG swings so far: a loose electrode, or the wrong units
 
@@ -130,12 +131,19 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | No
     else:
         lows, highs = ecg.min(axis=1), ecg.max(axis=1)
     lows, highs = lows.astype(np.float64), highs.astype(np.float64)
-    flaws = _flaws(rows, fs, policy, np.stack((lows, highs)).repeat(count, axis=1),
-                   most.astype(np.float64) - least).reshape(batch, count)
+    rails, swing = np.stack((lows, highs)).repeat(count, axis=1), most.astype(np.float64) - least
+    # A day's at once would take gigabytes.
+    flaws = np.concatenate([
+        _flaws(rows[at : at + AT_ONCE], fs, policy, rails[:, at : at + AT_ONCE],
+               swing[at : at + AT_ONCE])
+        for at in range(0, max(len(rows), 1), AT_ONCE)]).reshape(batch, count)
     if samples >= waveform.WINDOW_S * fs:
+        model = waveform.models()["noise"]
         for row, signal in enumerate(ecg):
             pieces = waveform.windows(waveform.at_rate(signal, fs))
-            odds = waveform.models()["noise"].log_odds(waveform.features(pieces))
+            odds = np.concatenate([
+                model.log_odds(waveform.features(pieces[at : at + AT_ONCE]))
+                for at in range(0, len(pieces), AT_ONCE)])
             noise = (odds >= policy.noise)[centred(np.arange(count), len(odds))]
             flaws[row] |= np.where(noise, int(Flaw.NOISE), 0)
     return [_quality(row, range_) for row, range_ in zip(flaws.tolist(), (highs - lows).tolist(),

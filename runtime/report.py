@@ -28,7 +28,7 @@ LEAD_IN_S = 1.0  # of signal before an event that is longer than its strip
 LARGEST_TABLE = 300  # rows
 LARGEST_TREND = 300  # bins
 BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
-QUALITY_PIECE_S = 600  # judged at once: numbers of a day's length would take gigabytes
+QUALITY_PIECE_S = 600  # judged at once: at a rate that is not whole, longer pieces would drift
 RATE_INTERVALS = 8  # a heart rate is the median over so many, as in `Rhythm.heart_rate`
 CLASS_NAMES = {"N": "Normal", "S": "Supraventricular", "V": "Ventricular", "F": "Fusion",
                "Q": "Paced or unknown"}

@@ -144,6 +144,7 @@ class Rhythm:
         self._clear = 0  # since this sample there was neither a beat nor a flaw
         self._seen = 0  # the last beat's sample, whatever followed
         self._intervals: list[int] = []  # the last RR intervals without a gap
+        self._rated = 0  # sample up to which a rate was told of, fast or slow
         self._atrial = Atria()
         self.sinus = Sinus(self.policy.sinus)
         self._run = _Run()
@@ -255,7 +256,7 @@ class Rhythm:
             pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power,
             self._atrial.fresh, self._atrial.odds, sinus.usual is not None, sinus.usual or 0.0,
             sinus.beats, sinus.last is not None, *_split((sinus.last or 0) - at), sinus.atrial,
-            *self._atria_then]
+            *self._atria_then, *_split(self._rated - at)]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
@@ -313,7 +314,7 @@ class Rhythm:
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
          scores, gap, times, n, o, p, q, total, others, last, since, power, fresh, atrial_odds,
-         known, usual, remembered, began, r, s, atrial, fibrillating, odds_then) = head
+         known, usual, remembered, began, r, s, atrial, fibrillating, odds_then, t, u) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -324,7 +325,7 @@ class Rhythm:
         signal.newest, self._flaw = (odds, noise), int(flaw)
         self._odds, self._atrial.since, self._atrial.power = sustained, int(since), power
         self._atrial.fresh, self._atrial.odds = bool(fresh), atrial_odds
-        self._atria_then = bool(fibrillating), odds_then
+        self._atria_then, self._rated = (bool(fibrillating), odds_then), at + _joined(t, u)
         sinus = self.sinus
         sinus.usual, sinus.beats = usual if known else None, remembered
         sinus.atrial = bool(atrial)
@@ -398,8 +399,11 @@ class Rhythm:
         self._last, self._clear, self._intervals = None, end, []
         for kind in set(self._open) - {VF, AF}:  # these outlive it
             self._close(kind, start if kind == "asystole" else self._seen)
-        if AF in self._open and end - self._seen > self.policy.hold_s * FS:
-            self._end_atrial(self._seen)
+        if end - self._seen > self.policy.hold_s * FS:
+            if AF in self._open:
+                self._end_atrial(self._seen)
+            # What is told after it is told from beats after it.
+            self._atrial.intervals, self._atrial.fresh = [], True
 
     def _beat(self, beat: _Beat) -> None:
         previous, policy = self._last, self.policy
@@ -432,11 +436,12 @@ class Rhythm:
                 continue
             rate = 60.0 * FS * count / sum(intervals)
             if kind not in self._open and sign * (rate - limit) > 0:
-                self._begin(kind, now - sum(intervals), self._last.score if self._last else 0.0)
+                self._begin(kind, max(now - sum(intervals), self._rated),
+                            self._last.score if self._last else 0.0)
             elif kind in self._open and sign * (rate - limit) < -policy.hysteresis:
                 self._close(kind, now)
                 # What one was made of does not make the next; two still tell the heart rate.
-                self._intervals = self._intervals[-2:]
+                self._intervals, self._rated = self._intervals[-2:], now
 
     def _extend_run(self, beat: _Beat) -> None:
         """Couplets and runs of V beats, runs of S beats."""
@@ -669,7 +674,7 @@ _S, _V = CLASSES.index("S"), CLASSES.index("V")
 _DOUBTFUL, _UNREADABLE = int(DOUBTFUL), int(UNREADABLE)
 _NOISE, _FLAT = int(Flaw.NOISE), int(Flaw.FLAT)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (43, 1, 1, 2, 5, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+_WIDTHS = (45, 1, 1, 2, 5, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:

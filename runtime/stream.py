@@ -20,6 +20,7 @@ from runtime.artifacts import FORMAT, Contract
 from runtime.beats import (
     BASELINE_S,
     CLASSES,
+    SEARCH_S,
     SMOOTH_SAMPLES,
     Beat,
     find_beats,
@@ -83,10 +84,13 @@ class Stream:
 
     @property
     def latency(self) -> float:
-        """From an R peak to its label at the latest, s, not counting the wait for a chunk."""
+        """From an R peak to its label at the latest, s, not counting the wait for a chunk.
+
+        Of this `SEARCH_S` is for an R peak before the frame that found it: few are.
+        """
         contract = self._contract
         frames = (contract.policy.after + 1) * contract.hop + contract.hop / 2
-        return (contract.delay + frames) / contract.fs + self._resampler.half / self.fs
+        return (contract.delay + frames) / contract.fs + self._resampler.half / self.fs + SEARCH_S
 
     def push(self, samples: ArrayLike, *, units: str = "mV") -> list[Beat]:
         """Take the next samples, give the beats they decide.
@@ -287,14 +291,14 @@ def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
         _refuse_finished(stream)
     arrays = [_numbers(chunk, (1,)) for chunk in chunks]
     places: dict[int, tuple[object, ...]] = {}  # of states, which many streams may share
-    groups: dict[tuple[int, tuple[object, ...]], list[int]] = {}
+    groups: dict[tuple[int, bytes, tuple[object, ...]], list[int]] = {}
     for i, (stream, array) in enumerate(zip(streams, arrays, strict=True)):
         place = places.get(id(stream._state))
         if place is None:
             place = places[id(stream._state)] = _place(stream)
-        groups.setdefault((len(array), place), []).append(i)
+        groups.setdefault((len(array), stream._model, place), []).append(i)
     accepted = []
-    for (samples, _), members in groups.items():
+    for (samples, _, _), members in groups.items():
         size = _runnable(streams[members[0]], samples)
         for at in range(0, len(members), size):
             some = members[at : at + size]
@@ -317,6 +321,9 @@ def _refuse_finished(stream: Stream) -> None:
 
 
 def _numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
+    if np.ma.is_masked(samples):
+        raise InputError("the signal has masked samples; expected numbers, with what is missing "
+                         "filled in.")
     try:
         array = np.asarray(samples)
     except ValueError:

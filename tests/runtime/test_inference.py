@@ -106,12 +106,20 @@ def test_a_batch_is_each_alone(detector: Detector) -> None:
     (None, "not made of numbers"),
     ({"a": 1}, "not made of numbers"),
     (np.full(360, np.nan), "not a finite number"),
+    (np.ma.masked_greater(np.arange(720.0), 700), "has masked samples"),
 ])
 def test_bad_input_gets_one_sentence(detector: Detector, signal: object, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as caught:
         detector.predict(signal)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert "expected" in str(caught.value)
+
+
+@pytest.mark.parametrize("fs", [333.3333, 977.3, 128.4])
+def test_a_second_in_whole_samples_is_a_second(detector: Detector, fs: float) -> None:
+    assert one(detector.predict(np.zeros(round(fs)), fs)).label == "none"
+    with pytest.raises(InputError, match="expected at least 1 s"):
+        detector.predict(np.zeros(int(fs) - 1), fs)
 
 
 @pytest.mark.parametrize("units", ["mv", "adu", "", None, 3])
@@ -161,7 +169,10 @@ def test_an_altered_file_is_refused(copy: Path, name: str) -> None:
         Detector.load(copy, provider="cpu")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"files": 3, "format": 1}'])
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", '{"format": 1}', '{"files": 3, "format": 1}',
+    '{"format": 1, "files": [{"name": "ekg_fused.onnx"}]}',
+    '{"format": 1, "files": [{"name": "golden.npz", "sha256": "00", "tolerance": null}]}'])
 def test_a_spoilt_manifest_is_refused(copy: Path, text: str) -> None:
     (copy / "manifest.json").write_text(text)
     with pytest.raises(ModelError, match="is not a manifest"):

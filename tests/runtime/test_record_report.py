@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -94,6 +95,15 @@ def test_a_report_says_what_was_found(tmp_path: Path, detector: Detector,
     assert len(files) == len(page.pictures)
     assert all(picture["alt"] for picture in page.pictures)
     assert {row["strip"] for row in rows} - {""} <= {file.name for file in files}
+
+
+def test_a_name_is_drawn_as_it_is_even_where_it_looks_like_a_formula(tmp_path: Path) -> None:
+    from runtime import plots
+
+    made = study(20, [Beat(t, "N", 0.9, ALONE) for t in np.arange(0.5, 20)],
+                 [Event("pause", 8.0, 10.5, 0.9, "$x_1$")], signal=simulate(20, seed=5).signal)
+    made = replace(made, recording=replace(made.recording, lead=r"a$\frac{$b", name="$1$"))
+    plots.save(plots.strip(made, excerpts(made, 1)[0]), tmp_path / "strip.png")
 
 
 def test_a_strip_is_to_scale_and_holds_its_event() -> None:

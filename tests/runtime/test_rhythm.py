@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,29 @@ def test_a_ventricular_run_that_quickens_becomes_a_tachycardia() -> None:
         ("ventricular_run", True), ("ventricular_run", False), ("ventricular_tachycardia", True)]
     assert runs[1].end == runs[2].start
     assert runs[2].start == pytest.approx(slow[-2].time, abs=1 / FS)
+
+
+def test_after_a_long_gap_fibrillation_begins_after_it() -> None:
+    rng = np.random.default_rng(2)
+    times = np.cumsum(rng.uniform(0.45, 1.1, 300))
+    times = times[(times < 80) | (times > 125)]
+    beats = [Beat(float(t), "N", 0.95, (0.95, 0.05, 0.0, 0.0, 0.0)) for t in times]
+    signal = quiet(float(times[-1]) + 2)
+    signal[80 * FS : 125 * FS] = signal[80 * FS]
+    first, second = (e for e in events_of(beats, signal) if e.kind == "atrial_fibrillation")
+    assert first.end is not None
+    assert first.end <= 80
+    assert second.start >= 125
+
+
+@given(rates=st.lists(st.floats(30, 170), min_size=20, max_size=120))
+def test_no_two_events_of_a_kind_overlap(rates: list[float]) -> None:
+    times = np.cumsum([60 / rate for rate in rates])
+    beats = [Beat(float(t), "N", 0.95, (0.95, 0.05, 0.0, 0.0, 0.0)) for t in times]
+    found = events_of(beats, quiet(float(times[-1]) + 3))
+    for before, after in pairwise(e for e in found if e.kind in ("bradycardia", "tachycardia")):
+        assert before.end is not None
+        assert before.end <= after.start
 
 
 def test_a_clean_slow_heart_is_no_loose_lead() -> None:

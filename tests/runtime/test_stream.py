@@ -67,13 +67,21 @@ def test_a_long_record_is_cut_inside_without_a_trace(detector: Detector) -> None
 def test_beats_come_late_by_no_more_than_the_latency(detector: Detector) -> None:
     for rate in RATES:
         made, stream = simulate(20, fs=rate, seed=5), detector.stream(rate)
-        assert stream.latency < 1.6
+        assert stream.latency < 1.7
         for piece in np.array_split(made.signal, 400):
             before = stream.decided
             for beat in stream.push(piece):
-                assert stream.seconds - beat.time <= stream.latency + len(piece) / rate + 0.1
+                assert stream.seconds - beat.time <= stream.latency + len(piece) / rate
                 assert beat.time >= before - 1e-9
         assert stream.decided == pytest.approx(20 - stream.latency, abs=0.15)
+
+
+def test_streams_of_two_models_are_run_by_their_own(detector: Detector) -> None:
+    other = Detector.load(provider="cpu", model="ekg_fused_int8.onnx")
+    signal = simulate(12, seed=1).signal
+    alone = [model.stream().push(signal) for model in (other, detector)]
+    assert alone[0] != alone[1]
+    assert other.push([other.stream(), detector.stream()], [signal, signal]) == alone
 
 
 def test_many_streams_together_are_each_as_if_alone(detector: Detector) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import stream
 from runtime.beats import Beat
 from runtime.errors import EkgError, InputError, MissingPackageError, RecordError
 from runtime.rhythm import AF, KINDS, VF, VT, Event
@@ -30,7 +31,7 @@ from runtime.rhythm import AF, KINDS, VF, VT, Event
 # Header, signal, reference annotations, recordings of other formats, reports: never overwritten.
 TAKEN = ("hea", "dat", "atr", "csv", "txt", "edf", "html")
 PREFERRED_LEAD = "MLII"  # what the model was trained on most
-MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "\u00b5V": 1e-3, "\u03bcV": 1e-3, "V": 1e3}
+MILLIVOLTS = stream.MILLIVOLTS | {"\u03bcV": 1e-3}  # with the Greek letter, as some files have it
 TIME = ("time", "t", "seconds")  # what a CSV file's column of times is called
 TABLES = (".csv", ".txt")
 # A table whose times jump may become so many times as long, and so long in any case.

@@ -47,8 +47,8 @@ class BeatPolicy:
     ----------
     threshold : least mean probability of 'a beat' over three frames, 0 to 1; this one finds
         beats best in training patients left out (`training.choose`)
-    apart : frames; a beat is the strongest within so many on either side (3: 150 ms, so
-        that two beats are at least 200 ms apart)
+    apart : frames between two beats at least (3: 150 ms): a beat is the strongest of so many
+        before and one fewer after, for every one after delays the answer by 50 ms
     weights : factor for each class before the largest wins; 1 leaves the network's opinion
     """
 
@@ -64,7 +64,7 @@ class BeatPolicy:
     @property
     def after(self) -> int:
         """Frames after a moment that must be known before it is decided."""
-        return self.apart + 1
+        return self.apart
 
 
 def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
@@ -88,7 +88,7 @@ def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
     beats = []
     for frame, weak in enumerate(weakness, 1):
         if weak <= least and apart < frame < end:
-            around = weakness[frame - 1 - apart : frame + apart]
+            around = weakness[frame - 1 - apart : frame - 1 + apart]
             if around.index(min(around)) == apart:  # of equal neighbours the first is the beat
                 three = zip(*probabilities[frame - 1 : frame + 2].tolist(), strict=True)
                 _, n, s, v, f, q = [a + b + c for a, b, c in three]
@@ -117,9 +117,9 @@ def find_beats_of_all(probabilities: NDArray[np.float32], policy: BeatPolicy
     weakness = none[:, :-2] + none[:, 1:-1] + none[:, 2:]
     width = weakness.shape[1]
     # Few frames are strong, so only those are held against their neighbours.
-    rows, found = (weakness[:, apart : max(apart, width - apart)]
+    rows, found = (weakness[:, apart : max(apart, width - apart + 1)]
                    <= 3.0 * (1.0 - policy.threshold)).nonzero()
-    around = weakness.take((rows * width + found)[:, None] + np.arange(2 * apart + 1))
+    around = weakness.take((rows * width + found)[:, None] + np.arange(2 * apart))
     strongest = around.argmin(axis=1) == apart
     rows, found = rows[strongest], found[strongest] + apart + 1
     middle = rows * probabilities.shape[1] + found

@@ -67,7 +67,7 @@ def test_a_long_record_is_cut_inside_without_a_trace(detector: Detector) -> None
 def test_beats_come_late_by_no_more_than_the_latency(detector: Detector) -> None:
     for rate in RATES:
         made, stream = simulate(20, fs=rate, seed=5), detector.stream(rate)
-        assert stream.latency < 1.7
+        assert stream.latency < (1.52 if rate == 360 else 1.6)  # less 0.09 s for most R peaks
         for piece in np.array_split(made.signal, 400):
             before = stream.decided
             for beat in stream.push(piece):

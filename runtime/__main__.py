@@ -30,6 +30,9 @@ from runtime.rhythm import Event
 
 PIECE_S = 60.0  # records are read to the end in pieces of this length
 LARGEST_CATCH_UP = 100_000  # samples in one chunk after an outage
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LONGEST_DRAIN_S = 3600
+LONGEST_DEMO_S = 86_400  # which is made up before it begins
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +55,7 @@ def serve(args: argparse.Namespace) -> int:
     from runtime.session import usable_cores
 
     # What can be told before gunicorn starts is told here, in a sentence.
+    _check_environment(args.log)
     _check_address(args.host, args.port)
     detector = _detector(args)
     workers = args.workers or usable_cores()
@@ -78,7 +82,13 @@ def demo(args: argparse.Namespace) -> int:
     from runtime.client import Client, RequestError
     from runtime.simulate import simulate
 
+    if not 0 < args.seconds <= LONGEST_DEMO_S:
+        raise InputError(f"--seconds is {args.seconds:g}; expected a number above 0, up to "
+                         f"{LONGEST_DEMO_S}.")
+    if args.seed < 0:
+        raise InputError(f"--seed is {args.seed}; expected a whole number from 0 on.")
     port = args.port or _free_port()
+    _check_address("127.0.0.1", port)  # whoever answers there now is not the server started here
     server = subprocess.Popen(
         [sys.executable, "-m", "runtime", "--artifacts", str(args.artifacts), "--provider",
          args.provider, "serve", "--port", str(port), "--workers", "1", "--log", "warning"],
@@ -187,7 +197,8 @@ def report(args: argparse.Namespace) -> int:
 
 def stream(args: argparse.Namespace) -> int:
     """Print a live signal's beats as they are decided, here or by a server, or show its page."""
-    from runtime.client import Client, recording_or_simulated
+    from runtime.client import DEFAULT_FS, Client, recording_or_simulated
+    from runtime.resample import resampler
 
     if args.page is not None:
         _check_address("127.0.0.1", args.page)
@@ -195,17 +206,22 @@ def stream(args: argparse.Namespace) -> int:
     if args.source is not None and _is_feed(args.source):
         if args.fs is None:
             raise InputError(f"{_feed_name(args.source)} does not say its rate; give --fs in Hz.")
+        resampler(args.fs, DEFAULT_FS)  # refuses what no stream takes before a line is waited for
         fs, units, chunks = args.fs, args.units, _live(_lines(args.source, args.fs))
     else:
         recording = recording_or_simulated(args.source, lead=args.lead, fs=args.fs)
         fs, units = recording.fs, "mV"
         chunks = _paced(recording.signal, fs, "real" if args.page is not None else args.pace,
                         chunk_s=0.25)
+        if args.source is None:
+            print("this is a simulated patient; give a record, or - for standard input, to see "
+                  "another", file=sys.stderr)
     if args.page is not None:
         from runtime.feed import show
 
+        name = {None: "Simulated patient", "-": "Live feed"}.get(args.source)
         return show(_detector(args), chunks, fs, units=units, port=args.page,
-                    name="Live feed" if args.source in (None, "-") else Path(args.source).name)
+                    name=name or Path(args.source).name)
     if args.url:
         with Client(args.url, bearer=args.token, patience=args.patience) as client:
             for answer in client.stream(chunks, fs, units=units):
@@ -249,7 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--port", type=int, default=8000)
     serving.add_argument("--workers", type=_count, default=os.environ.get("EKG_WORKERS"),
                          help="processes; one for each core by default")
-    serving.add_argument("--log", choices=("debug", "info", "warning", "error"),
+    serving.add_argument("--log", choices=LOG_LEVELS,
                          default=os.environ.get("EKG_LOG", "info"),
                          help="info tells every request, without its data")
 
@@ -418,6 +434,17 @@ def _live(chunks: Iterator[list[float]]) -> Iterator[list[float]]:
             raise item
         if item is None:
             return
+
+
+def _check_environment(log: str) -> None:
+    """Refuse settings that gunicorn would fail on after it is said to serve."""
+    if log not in LOG_LEVELS:  # so it is the default: argparse checks what is given only
+        raise InputError(f"EKG_LOG is {log!r}; expected one of {', '.join(LOG_LEVELS)}.")
+    drain = os.environ.get("EKG_DRAIN", "2")
+    with suppress(ValueError):
+        if 0 <= float(drain) <= LONGEST_DRAIN_S:
+            return
+    raise InputError(f"EKG_DRAIN is {drain!r}; expected seconds, 0 to {LONGEST_DRAIN_S}.")
 
 
 def _check_address(host: str, port: int) -> None:

@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from runtime import open_inference
 from runtime.admission import RETRY_AFTER_S, Admission, OverloadError
 from runtime.direct import Direct, request_id, told
-from runtime.errors import EkgError, StaleTokenError
+from runtime.errors import EkgError, InputError, StaleTokenError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from runtime.metrics import Metrics
 from runtime.service import HEADERS, Fields, Service
@@ -71,13 +71,13 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None) -
     @app.post("/predict")
     def predict() -> Response:
         with admission.work():
-            asked = read_window(request.get_data(), request.mimetype, request.args)
+            asked = read_window(request.get_data(), request.mimetype, _query())
             return answer(service.predict([asked])[0])
 
     @app.post("/stream")
     def stream() -> Response:
         with admission.work():
-            asked = read_chunks(request.get_data(), request.mimetype, request.args)
+            asked = read_chunks(request.get_data(), request.mimetype, _query())
             return answer(service.stream([asked])[0])
 
     @app.get("/health/live")
@@ -204,6 +204,15 @@ def _discard_body() -> None:
     with contextlib.suppress(Exception):  # the answer is the same, heard or not
         while left > 0 and (read := len(stream.read(1 << 16))):
             left -= read
+
+
+def _query() -> dict[str, str]:
+    """The query's fields; `runtime.direct` leaves every query that repeats one to this."""
+    for name, values in request.args.lists():
+        if len(set(values)) > 1:  # who meant the other would get a wrong answer
+            raise InputError(f"{name[:40]!r} is in the query {len(values)} times with different "
+                             "values; expected one.")
+    return request.args.to_dict()
 
 
 def _authorized(given: str, secret: str | None) -> bool:

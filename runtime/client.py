@@ -24,10 +24,12 @@ from numpy.typing import ArrayLike
 
 from runtime.errors import EkgError
 from runtime.records import Recording, read
+from runtime.resample import resampler
 from runtime.simulate import simulate
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 RAW = "application/octet-stream"
+DEFAULT_FS = 360  # Hz, of the simulated patient
 BUSY = (502, 503, 504)  # worth another try; a proxy says the first and the last
 
 
@@ -185,10 +187,17 @@ def send_windows(client: Client, recording: Recording, number: int) -> int:
 
 def recording_or_simulated(path: str | None, *, lead: str | None = None,
                            fs: float | None = None, seconds: float = 300.0) -> Recording:
-    """The recording at this path, or where there is none, the simulated patient."""
+    """The recording at this path, or where there is none, the simulated patient.
+
+    Raises
+    ------
+    RecordError, InputError
+    """
     if path is not None:
         return read(path, lead=lead, fs=fs)
-    made = simulate(seconds, fs=fs or 360.0)
+    # Refused where no stream could take the rate: of some there is nothing to simulate.
+    rate = resampler(DEFAULT_FS if fs is None else fs, DEFAULT_FS).fs
+    made = simulate(seconds, fs=rate)
     return Recording("simulated patient", "simulated", made.fs,
                      made.signal.astype(np.float64), 0.0)
 

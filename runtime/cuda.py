@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import CupyFir
 from runtime.artifacts import Artifacts, Contract
 from runtime.errors import InputError, MissingPackageError
 from runtime.inference import DEFAULT_ARTIFACTS, check_golden
@@ -63,7 +62,7 @@ class CudaNet:
         self.placement = session.placement
         self._session = session.inference_session
         taps = json.loads(session.metadata["fir_taps"])
-        self._fir = CupyFir(taps) if way == "cupy" else None
+        self._fir = _fir(taps) if way == "cupy" else None
         own = int(session.metadata["carry_size"])
         self._sizes = [len(taps) - 1, own] if way == "cupy" else [own]
         metadata = session.metadata | {"carry_size": str(sum(self._sizes))}
@@ -225,3 +224,12 @@ def _import_cupy() -> Any:
                                   "requirements-runtime-cuda.txt` in an environment of its own."
                                   ) from error
     return cupy
+
+
+def _fir(taps: list[float]) -> Any:
+    try:
+        from kernels import CupyFir  # the one place where the runtime needs that folder
+    except ImportError as error:
+        raise MissingPackageError("way 'cupy' needs the folder kernels/ beside runtime/; copy it "
+                                  "there, or use the way 'fused'.") from error
+    return CupyFir(taps)

@@ -16,7 +16,6 @@ import onnxruntime
 
 from runtime import providers
 from runtime.artifacts import Artifacts
-from runtime.cuda import GRAPHS, CudaNet
 from runtime.errors import EkgError
 from runtime.inference import Detector
 from runtime.session import thread_plan, usable_cores
@@ -137,6 +136,8 @@ def _providers(artifacts: Path) -> bool:
 
 def _ways(artifacts: Path) -> None:
     """Try both ways that keep signal and carry on the GPU."""
+    from runtime.cuda import GRAPHS, CudaNet  # for a GPU only
+
     for way in GRAPHS:
         try:
             CudaNet.load(artifacts, way=way)

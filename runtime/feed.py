@@ -21,6 +21,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from runtime.app import create_app, problem
 from runtime.errors import InputError
 from runtime.inference import Detector
+from runtime.resample import resampler
 from runtime.stream import LARGEST_MV, MILLIVOLTS
 
 HOLD_S = 3600.0  # as long as the page holds
@@ -101,10 +102,17 @@ def page(detector: Detector, feed: Feed) -> Flask:
 
 def show(detector: Detector, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV",
          name: str = "Live feed", port: int = 8000) -> int:
-    """Serve the page on 127.0.0.1 and feed it the chunks, until Ctrl-C."""
+    """Serve the page on 127.0.0.1 and feed it the chunks, until Ctrl-C.
+
+    Raises
+    ------
+    InputError
+        No stream has such a rate or such units; nothing is served.
+    """
     if units not in MILLIVOLTS:
         raise InputError(f"units {units!r} are unknown; expected one of {', '.join(MILLIVOLTS)}.")
-    feed, errors = Feed(fs, name), list[Exception]()
+    # As a stream would, but before the page says that all is well.
+    feed, errors = Feed(resampler(fs, detector.contract.fs).fs, name), list[Exception]()
     server = make_server("127.0.0.1", port, page(detector, feed), threaded=True,
                          request_handler=_Quiet)
 

@@ -29,7 +29,12 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
-DRAIN_S = float(os.environ.get("EKG_DRAIN", "2"))  # not ready, but still accepting
+try:
+    DRAIN_S = float(os.environ.get("EKG_DRAIN", "2"))  # not ready, but still accepting
+    if not 0 <= DRAIN_S <= 3600:
+        raise ValueError
+except ValueError:  # `serve` says it before; this is for who runs gunicorn without it
+    sys.exit(f"EKG_DRAIN is {os.environ['EKG_DRAIN']!r}; expected seconds, 0 to 3600.")
 ROWS, ROW_BYTES = 256, 8192  # of runtime.metrics: a row for each worker
 LINGER_S = 1.0  # for a request that is already on its way when the worker stops
 GAUGE_BYTES = 64  # the part of a row that ends with its worker
@@ -352,25 +357,35 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if getattr(client, "answered", False):
             return  # a second answer would be taken for the next request's
         status, title = 400, "Bad Request"
-        detail = "the request is not HTTP/1.1 that this server reads."
+        detail = ("the request is not HTTP/1.1 that this server reads; expected a request line, "
+                  "headers and a body as RFC 9112 has them.")
         if isinstance(exc, errors.LimitRequestLine):
-            status, title, detail = 414, "URI Too Long", "the request line is too long."
+            status, title = 414, "URI Too Long"
+            detail = ("the request line is too long; expected at most "
+                      f"{self.cfg.limit_request_line} bytes.")
         elif isinstance(exc, errors.LimitRequestHeaders):
             status, title = 431, "Request Header Fields Too Large"
-            detail = "the request's headers are too many or too long."
+            detail = ("the request's headers are too many or too long; expected at most "
+                      f"{self.cfg.limit_request_fields}, each of at most "
+                      f"{self.cfg.limit_request_field_size} bytes.")
         elif isinstance(exc, errors.ExpectationFailed):
-            status, title, detail = 417, "Expectation Failed", "expected 'Expect: 100-continue'."
+            status, title = 417, "Expectation Failed"
+            detail = ("the request's header 'Expect' asks for what is not known here; expected "
+                      "'100-continue', or no such header.")
         elif req is not None and not isinstance(exc, errors.ParseException):
             status, title = 500, "Internal Server Error"
             detail = "the server failed on this request; its log says where."
+        id_ = os.urandom(16).hex()  # the client's own may be in what could not be read
         logging.getLogger("ekg").log(
             logging.ERROR if status == 500 else logging.INFO, "broken request",
-            exc_info=exc if status == 500 else None, extra={"fields": {"status": status}})
+            exc_info=exc if status == 500 else None,
+            extra={"fields": {"id": id_, "status": status}})
         body = json.dumps({"type": "about:blank", "title": title, "status": status,
-                           "detail": detail})
+                           "detail": detail, "request_id": id_})
         with contextlib.suppress(OSError):  # nobody listens
             client.sendall(f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
                            f"Content-Type: application/problem+json\r\n"
+                           f"X-Request-ID: {id_}\r\n"
                            f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
 
 

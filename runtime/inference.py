@@ -128,12 +128,14 @@ class Detector:
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows = np.atleast_2d(ecg)
+        if not len(rows):
+            raise InputError("the batch has 0 rows; expected [batch, samples] with one at least.")
         streams = [self.stream(fs) for _ in rows]
-        seconds = rows.shape[1] / (streams[0].fs if streams else 1.0)
+        seconds = rows.shape[1] / streams[0].fs
         if events and seconds >= RHYTHM_S:
             for stream in streams:
                 stream.rhythm = Rhythm(self.rhythm)
-        if not len(rows) or rows.shape[1] < int(SHORTEST_S * streams[0].fs):
+        if rows.shape[1] < int(SHORTEST_S * streams[0].fs):
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "
                              f"{SHORTEST_S:g} s.")

@@ -488,6 +488,9 @@ def _parse(token: bytes, contract: Contract, model: bytes
     """What a token says after magic and model, every length and number checked before any is used.
     """
     damaged = _damaged()
+    if not isinstance(token, bytes | bytearray | memoryview):
+        raise TokenError(f"the stream's token is of type {type(token).__name__}; expected the "
+                         "bytes that `Stream.save` gave.")
     if len(token) < _HEAD.size + 4 or token[:4] != _MAGIC:
         raise damaged
     body, checksum = token[:-4], int.from_bytes(token[-4:], "little")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -54,6 +56,19 @@ def test_the_runtime_imports_only_what_it_requires() -> None:
                 f"{path} imports {name}")
 
 
+def test_kernels_wait_until_cupy_is_used() -> None:
+    """A device without a GPU may leave them out."""
+    for path in (ROOT / "runtime").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            early = [name for name in names if re.match(r"kernels\b|runtime\.cuda\b", name)]
+            assert not early, f"{path} imports {early} at its top"
+
+
 @pytest.fixture(scope="module")
 def runtime_python() -> str:
     """Python of an environment with the runtime's requirements alone (`make test` names it)."""
@@ -63,8 +78,8 @@ def runtime_python() -> str:
     return python
 
 
-def run(python: str, *arguments: str) -> str:
-    done = subprocess.run([python, *arguments], capture_output=True, text=True, cwd=ROOT,
+def run(python: str, *arguments: str, folder: Path = ROOT) -> str:
+    done = subprocess.run([python, *arguments], capture_output=True, text=True, cwd=folder,
                           timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -85,6 +100,13 @@ def test_the_runtime_works_with_its_own_requirements(runtime_python: str) -> Non
         "from runtime import predict; from runtime.simulate import simulate;"
         "print(len(predict(simulate(10).signal, backend='cpu').beats))"))
     assert int(found) >= 8
+
+
+def test_runtime_and_artifacts_are_all_that_a_device_needs(
+        runtime_python: str, tmp_path: Path) -> None:
+    for folder in ("runtime", "artifacts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    assert "golden answer" in run(runtime_python, "-m", "runtime", "doctor", folder=tmp_path)
 
 
 def test_a_recording_without_wfdb_says_what_to_install(runtime_python: str) -> None:

@@ -243,12 +243,22 @@ class TestRefusals:
         ("", b"\0" * 4, "'fs' is missing"), ("?fs=360", b"\0" * 5, "4 bytes a sample"),
         ("?fs=x", b"\0" * 4, "'fs' is 'x'"), ("?fs=nan", b"\0" * 4, "nan Hz"),
         ("?fs=360", b"\0\0\xc0\x7f" * FS, "not a finite number"),
+        ("?fs=3_60", b"\0" * 4 * FS, "'fs' is '3_60'"),
+        ("?fs=%D9%A3%D9%A6%D9%A0", b"\0" * 4 * FS, "expected the sampling rate"),
+        ("?fs=360&fs=100", b"\0" * 4 * FS, "'fs' is in the query 2 times"),
         ("?fs=360&gain=200", b"", "'gain' is unknown"),
         ("?fs=360", b"\0" * 4 * (MAX_SAMPLES + 1), f"at most {MAX_SAMPLES}")])
     def test_bad_binary_gets_a_sentence(self, http: FlaskClient, query: str, body: bytes,
                                         part: str) -> None:
         answer = http.post(f"/predict{query}", data=body, content_type=RAW)
         assert part in refusal(answer, 400)
+
+    def test_a_repeated_field_has_to_say_the_same(self, http: FlaskClient) -> None:
+        for path, body in (("/predict", b"\0" * 4 * FS), ("/stream", b"")):
+            same = http.post(f"{path}?fs=360&fs=360", data=body, content_type=RAW)
+            assert same.status_code == 200
+            other = http.post(f"{path}?fs=360&fs=250", data=body, content_type=RAW)
+            assert "'fs' is in the query 2 times" in refusal(other, 400)
 
     @pytest.mark.parametrize("size", ["-1", "5", "x", "٣", "9" * 30])
     def test_carry_bytes_has_to_fit(self, http: FlaskClient, size: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,76 @@ def test_stream_holds_samples_that_are_missing_and_says_so_once(
     assert "are the units right?" in err
 
 
+def test_simulated_signal_says_so(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[str, object] = {}
+    monkeypatch.setattr("runtime.feed.show", lambda *_, **given: shown.update(given))
+    monkeypatch.setattr("runtime.client.simulate", lambda _, fs: simulate(10, fs=fs))
+    for arguments in ((), ("--page", 0)):
+        status, _, err = run(capsys, "stream", *arguments)
+        assert status == 0
+        assert err.startswith("this is a simulated patient")
+    assert shown["name"] == "Simulated patient"
+
+
+@pytest.fixture
+def nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    for way in ("os.execve", "subprocess.Popen", "runtime.feed.make_server"):
+        monkeypatch.setattr(way, lambda *_, **__: pytest.fail("it was served"))
+
+
+@pytest.mark.usefixtures("nothing_is_served")
+@pytest.mark.parametrize("fs", [5, "nan", "inf", "1e18"])
+@pytest.mark.parametrize("where", [("--page", 0), ("--url", "http://127.0.0.1:9"), ()])
+def test_a_feed_of_a_rate_that_no_stream_takes_is_not_read(
+        fs: object, where: tuple[object, ...], capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("no number\n"))
+    status, out, err = run(capsys, "stream", "-", "--fs", fs, *where, *(
+        ("--patience", 0) if "--url" in where else ()))
+    assert (status, out) == (2, "")
+    assert "expected a sampling rate from 100 to 1000 Hz" in err
+
+
+@pytest.mark.usefixtures("nothing_is_served")
+def test_a_record_of_such_a_rate_gets_no_page(
+        csv_record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "stream", csv_record, "--fs", 50, "--page", 0)
+    assert status == 2
+    assert "fs is 50 Hz" in err
+
+
+@pytest.mark.usefixtures("nothing_is_served")
+@pytest.mark.parametrize(("name", "value", "sentence"), [
+    ("EKG_LOG", "loud", "EKG_LOG is 'loud'; expected one of debug, info, warning, error."),
+    *(("EKG_DRAIN", value, f"EKG_DRAIN is '{value}'; expected seconds, 0 to 3600.")
+      for value in ("abc", "", "nan", "-1", "1e9"))])
+def test_serve_names_a_setting_that_is_wrong(
+        name: str, value: str, sentence: str, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    assert run(capsys, "serve", "--port", 0) == (2, "", f"error: {sentence}\n")
+
+
+@pytest.mark.usefixtures("nothing_is_served")
+@pytest.mark.parametrize("arguments", [
+    *(("--seconds", value) for value in ("nan", "inf", "1e18", "0", "-1")), ("--seed", "-1")])
+def test_the_demo_refuses_before_it_serves(
+        arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "demo", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {arguments[0]} is ")
+
+
+@pytest.mark.usefixtures("nothing_is_served")
+def test_the_demo_feeds_no_server_of_somebody_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, out, err = run(capsys, "demo", "--port", port)
+    assert (status, out) == (2, "")
+    assert f"cannot listen on 127.0.0.1:{port}" in err
+
+
 def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "doctor")
     assert status == 0
@@ -147,6 +218,7 @@ def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
     ("report", "x.csv", "x.csv", "--fs", "360"),
     ("predict", "x.csv", "--fs", "360", "--start", "nan"),
     ("stream", "-"),
+    *(("stream", "--fs", rate) for rate in ("nan", "inf", "1e18", "0")),
     ("--artifacts", "/nowhere", "predict", "x.csv"),
     ("--artifacts", "/nowhere", "serve"),
     ("--provider", "cuda", "predict", "x.csv", "--fs", "360"),

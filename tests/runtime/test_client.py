@@ -228,6 +228,13 @@ def test_a_record_is_sent_window_by_window(
     assert "p99" in told
 
 
+@pytest.mark.parametrize("fs", ["nan", "inf", "1e18"])
+def test_a_rate_that_nothing_can_be_simulated_at_is_said(
+        fs: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert send_record(["--fs", fs, "--url", url]) == 2
+    assert "expected a sampling rate from 100 to 1000 Hz" in capsys.readouterr().err
+
+
 def test_an_absent_server_is_said(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+import kernels
 from kernels import cupy_fir
 from runtime import Detector, InputError, MissingPackageError, cuda, providers
 from runtime.cuda import CudaNet
@@ -73,7 +74,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
                          asarray=np.asarray, asnumpy=np.asarray,
                          cuda=SimpleNamespace(Stream=HostStream))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(cuda, "CupyFir", HostFir)
+    monkeypatch.setattr(kernels, "CupyFir", HostFir)
     monkeypatch.setattr(cuda, "_DEVICE", "cpu")
     monkeypatch.setattr(cuda, "_address", lambda array: array.ctypes.data)
 
@@ -190,6 +191,14 @@ def test_a_missing_cupy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(MissingPackageError, match=r"needs CuPy.*requirements-runtime-cuda.txt"):
         CudaNet.load(ARTIFACTS)
+
+
+@pytest.mark.usefixtures("host")
+def test_missing_kernels_are_said_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kernels", None)
+    assert CudaNet.load(ARTIFACTS, way="fused").way == "fused"
+    with pytest.raises(MissingPackageError, match="needs the folder kernels/"):
+        CudaNet.load(ARTIFACTS, way="cupy")
 
 
 @pytest.fixture(scope="module")

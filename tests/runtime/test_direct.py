@@ -79,7 +79,7 @@ class TestPlain:
     @pytest.mark.parametrize(("old", "new"), [
         (b"POST", b"GET"), (b"POST", b"post"), (b"/predict?", b"/model?"),
         (b"HTTP/1.1", b"HTTP/1.0"), (b"/predict?", b"/predict/?"), (b"fs=360", b"fs=%33"),
-        (b"fs=360", b"fs=360&fs=250"),
+        (b"fs=360", b"fs=360&fs=250"), (b"fs=360", b"fs=360&fs=360"),
         (b"fs=360", b"fs"), (b"fs=360", b"a=b=c"), (b"?fs=360", b"?fs=360#x"),
         (b"Host: localhost:8000\r\n", b""), (b"Host:", b"Host :"), (b"Host:", b" Host:"),
         (b"Accept: */*", b"Host: other"), (b"Accept: */*", b"Content-Length: 0"),
@@ -164,6 +164,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("bad", [
         ("/predict", JSON, b"{"), ("/predict", "text/plain", b"{}"), ("/predict?fs=360", RAW, b""),
+        ("/predict?fs=3_60", RAW, bytes(4 * FS)),
         ("/predict?fs=360", RAW, b"\0\0\xc0\x7f" * FS), ("/stream", JSON, as_json(signal=[0.1])),
         ("/stream", JSON, as_json(signal=[0.1], carry="AAAA"))])
     def test_a_bad_one_is_left_to_flask_and_harms_no_other(

@@ -21,6 +21,7 @@ from runtime import (
     inference,
     predict,
 )
+from runtime.artifacts import Contract
 from runtime.simulate import simulate
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
@@ -115,6 +116,12 @@ def test_bad_input_gets_one_sentence(detector: Detector, signal: object, sentenc
     assert "expected" in str(caught.value)
 
 
+def test_a_batch_of_nobody_is_not_said_to_be_long(detector: Detector) -> None:
+    with pytest.raises(InputError, match=r"0 rows; expected \[batch, samples\]") as caught:
+        detector.predict(np.zeros((0, 360)), 5)
+    assert "Hz" not in str(caught.value)
+
+
 @pytest.mark.parametrize("fs", [333.3333, 977.3, 128.4])
 def test_a_second_in_whole_samples_is_a_second(detector: Detector, fs: float) -> None:
     assert one(detector.predict(np.zeros(round(fs)), fs)).label == "none"
@@ -184,6 +191,28 @@ def test_another_format_is_refused(copy: Path) -> None:
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match="format 99"):
         Detector.load(copy, provider="cpu")
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), [
+    ("classes", "none,V,S,N,F,Q", "none,N,S,V,F,Q"), ("classes", "none,N", "none,N,S,V,F,Q"),
+    ("fs", "250", "360"), ("hop", "9", "18"), ("delay_samples", "-432", "at least 1"),
+    ("carry_size", "0", "at least 1"), ("threshold", "nan", "0 to 1"),
+    ("threshold", "1.5", "0 to 1"), ("apart", "-2", "at least 1"),
+    ("class_weights", "[1]", "5 positive numbers"),
+    ("class_weights", "[1, 1, 0, 1, 1]", "5 positive numbers"),
+    ("class_weights", "[1, NaN, 1, 1, 1]", "5 positive numbers"),
+    ("class_weights", "[1, 1, 1, 1, Infinity]", "5 positive numbers")])
+def test_metadata_that_this_runtime_is_not_made_for_is_refused(
+        detector: Detector, key: str, value: str, expected: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        Contract.read(detector.session.metadata | {key: value}, "x.onnx")
+    assert str(caught.value) == f"x.onnx has {key} {value}; expected {expected}."
+
+
+@pytest.mark.parametrize("value", ["", "5", '["a", 1, 1, 1, 1]'])
+def test_metadata_that_cannot_be_read_is_refused(detector: Detector, value: str) -> None:
+    with pytest.raises(ModelError, match="has metadata that makes no sense"):
+        Contract.read(detector.session.metadata | {"class_weights": value}, "x.onnx")
 
 
 def test_a_wrong_golden_answer_is_refused(copy: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -151,7 +152,12 @@ def test_broken_http_is_answered_once_and_as_a_problem(
     assert received.startswith(b"HTTP/1.1 %d " % status)
     assert received.count(b"\r\n\r\n") == 1
     assert b"application/problem+json" in received
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["status"] == status
+    head, _, body = received.partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert problem["status"] == status
+    assert re.fullmatch(r".*\bexpected\b[^\n]*\.", problem["detail"])
+    assert re.fullmatch(r"[0-9a-f]{32}", problem["request_id"])
+    assert f"X-Request-ID: {problem['request_id']}\r\n".encode() in head + b"\r\n"
 
 
 def request(body: bytes, *, target: str = "/predict?fs=360", more: str = "") -> bytes:
@@ -203,7 +209,7 @@ def test_a_connection_serves_any_sequence(server: Server) -> None:
 
 
 @pytest.mark.parametrize("head", [
-    "POST /predict?fs=360&fs=250 HTTP/1.1\r\nHost: x\r\n",
+    "POST /predict?fs=360&fs=360 HTTP/1.1\r\nHost: x\r\n",
     "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
     "POST /predict?fs=%33%36%30 HTTP/1.1\r\nHost: x\r\nX-A: \u00e9\r\n",
     "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"])
@@ -343,6 +349,15 @@ def alter(file: Path) -> None:
     with file.open("r+b") as stored:
         stored.seek(500)
         stored.write(b"\xff\x00")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("EKG_DRAIN", "abc"), ("EKG_DRAIN", "nan"), ("EKG_DRAIN", "-1"), ("EKG_LOG", "loud")])
+def test_gunicorn_itself_names_a_setting_that_is_wrong(
+        monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=f"{name} is '{value}'; expected "):
+        runpy.run_path(str(ROOT / "runtime" / "gunicorn_conf.py"))
 
 
 class TestRefusesToStart:

@@ -215,6 +215,12 @@ def test_a_damaged_token_is_refused(detector: Detector, token: bytes, data: st.D
         detector.resume(damaged)
 
 
+@pytest.mark.parametrize("token", [None, 7, "", [1, 2], {}, np.zeros(4)])
+def test_what_is_no_bytes_is_no_token(detector: Detector, token: object) -> None:
+    with pytest.raises(TokenError, match="expected the bytes"):
+        detector.resume(token)  # type: ignore[arg-type]
+
+
 def test_another_models_token_is_refused(detector: Detector, token: bytes) -> None:
     other = Detector(detector.session, detector.contract, b"\x00" * 32)
     with pytest.raises(TokenError, match="another model"):

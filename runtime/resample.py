@@ -20,7 +20,8 @@ from runtime.errors import InputError
 SLOWEST, FASTEST = 100.0, 1000.0  # Hz
 LOBES = 8  # zero crossings of the sinc to either side; 80 ms at 100 Hz, less at higher rates
 MATRIX = 72  # phases up to which one matrix makes a period: the usual rates
-TABLE = 720  # phases kept in a table: every whole or half rate; odder ones are computed each time
+TABLE = 720  # phases kept in a table: every whole or half rate
+FINE = 8192  # of odder rates so many are, with lines between: wrong by 1e-7, as float32 is
 KAISER_BETA = 6.0  # 60 dB: below the noise of any ECG
 
 
@@ -130,28 +131,28 @@ class Resampler:
 def _weights(phases: NDArray[np.int64], up: int, down: int, half: int) -> NDArray[np.float64]:
     """Weights of the 2 * half samples around each position: [phases, 2 * half]."""
     if up <= TABLE:
-        return _table(up, down, half)[phases]
-    return _sinc(phases, up, down, half)
+        return _table(up, up, down, half)[phases]
+    table = _table(FINE, up, down, half)
+    low, share = np.divmod(phases * FINE / up, 1)
+    below = table[low.astype(np.int64)]
+    return below + share[:, None] * (table[low.astype(np.int64) + 1] - below)
 
 
 @lru_cache(maxsize=32)
 def _matrix(up: int, down: int, half: int) -> NDArray[np.float64]:
     """The weights of a period's inputs in its outputs, [down + 2 * half - 1, up]."""
     matrix = np.zeros((down + 2 * half - 1, up))
-    for output, weights in enumerate(_sinc(np.arange(up) * down % up, up, down, half)):
+    for output, weights in enumerate(_table(up, up, down, half)[np.arange(up) * down % up]):
         position = output * down // up
         matrix[position : position + 2 * half, output] = weights
     return matrix
 
 
 @lru_cache(maxsize=32)
-def _table(up: int, down: int, half: int) -> NDArray[np.float64]:
-    return _sinc(np.arange(up), up, down, half)
-
-
-def _sinc(phases: NDArray[np.int64], up: int, down: int, half: int) -> NDArray[np.float64]:
+def _table(phases: int, up: int, down: int, half: int) -> NDArray[np.float64]:
+    """The weights at so many phases, evenly from 0 to 1: [phases + 1, 2 * half]."""
     cutoff = min(1.0, up / down)  # of the input's Nyquist frequency
-    distance = np.arange(1 - half, half + 1) - phases[:, None] / up
+    distance = np.arange(1 - half, half + 1) - np.arange(phases + 1)[:, None] / phases
     inside = np.sqrt(np.clip(1.0 - (distance / half) ** 2, 0.0, None))
     weights = np.sinc(cutoff * distance) * np.i0(KAISER_BETA * inside)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

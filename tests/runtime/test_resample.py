@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.resample import resampler
+from runtime import resample as resampling
+from runtime.resample import Resampler, resampler
 
 RATES = st.one_of(st.integers(100, 1000), st.floats(100, 1000))
 
@@ -40,6 +43,18 @@ def test_a_sine_stays_the_sine_it_was(fs: float, frequency: float) -> None:
     expected = np.sin(2 * np.pi * frequency * np.arange(len(given_)) / 360)
     inner = slice(90, len(given_) - 10)
     assert np.abs(given_[inner] - expected[inner]).max() < 0.01
+
+
+@pytest.mark.parametrize("fs", ["100001/1000", "3333/10", "12837/100", "998999/1000"])
+def test_odd_rates_are_as_exact_as_a_float32(fs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their weights are drawn between those of a table; here beside all of their own."""
+    signal = np.random.default_rng(1).normal(size=(1, 2000)).astype(np.float32)
+    way, nothing = Resampler(Fraction(fs), 360), np.zeros((1, 0), dtype=np.float32)
+    quick, _ = way.push(nothing, signal, 0)
+    monkeypatch.setattr(resampling, "TABLE", way.up)
+    exact, _ = way.push(nothing, signal, 0)
+    assert quick.shape == exact.shape
+    assert 0 < np.abs(quick - exact).max() < 1e-6
 
 
 def test_what_the_lower_rate_cannot_hold_is_taken_out() -> None:

@@ -61,7 +61,7 @@ def graphs(net: EkgNet, described: dict[str, str]) -> list[Graph]:
         carry_size = module.carry_size
         model = _export(module, carry_size, chunk)
         onnx.helper.set_model_props(model, described | {
-            "role": role, "carry_size": str(carry_size),
+            "role": role, "carry_size": str(carry_size), "carry_layout": _carry_layout(module),
             "input": "filtered signal" if module is net.cnn else "raw signal"})
         return Graph(name, role, module, carry_size, model, chunk)
 
@@ -77,8 +77,6 @@ def describe(net: EkgNet, *, policy: dict[str, object], data: str, commit: str
              ) -> dict[str, str]:
     """The contract that travels in every model file's metadata."""
     design, taps = net.design, dsp_cpu.taps(net.design.band_taps)
-    sizes = [("fir", net.fir.history), *((f"layer{i}", size) for i, size in
-                                         enumerate(net.cnn.carry_sizes))]
     return {
         "format": str(FORMAT), "fs": str(FS), "units": "mV", "hop": str(HOP),
         "delay_samples": str(design.delay_samples), "delay": str(design.delay_samples / FS),
@@ -88,7 +86,7 @@ def describe(net: EkgNet, *, policy: dict[str, object], data: str, commit: str
         "fir_design": f"band-pass {dsp_cpu.BAND_HZ[0]:g} to {dsp_cpu.BAND_HZ[1]:g} Hz "
                       f"({design.band_taps} taps, Hamming) with zero gain at 0 Hz, and a moving "
                       f"average of {dsp_cpu.AVERAGE_TAPS}",
-        "carry_layout": json.dumps(sizes), "trained_on": data, "commit": commit,
+        "carry_layout": _carry_layout(net), "trained_on": data, "commit": commit,
         "simulated": "true" if data.startswith("SIMULATED") else "false",
     }
 
@@ -140,6 +138,13 @@ def golden(net: EkgNet, ecg: NDArray[np.float32], chunks: int = 8
             frames, carry = net(torch.from_numpy(piece[None]), carry)
             answers.append(frames[0].numpy())
     return pieces.astype(np.float32), np.stack(answers)
+
+
+def _carry_layout(module: EkgNet | Cnn) -> str:
+    """What a module's carry consists of, in order: name and size of each part, as JSON."""
+    fir, cnn = ([], module) if isinstance(module, Cnn) else (
+        [("fir", module.fir.history)], module.cnn)
+    return json.dumps([*fir, *((f"layer{i}", size) for i, size in enumerate(cnn.carry_sizes))])
 
 
 def _export(module: nn.Module, carry_size: int, chunk: int | None) -> onnx.ModelProto:

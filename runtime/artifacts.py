@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.beats import BeatPolicy
+from runtime.beats import CLASSES, BeatPolicy
 from runtime.errors import ModelError, ModelFileError
 
 FORMAT = 1  # of metadata, manifest and tokens; raised when an old runtime must refuse the new
+# What the runtime is made for: the rate (Hz) that it follows the rhythm at, 50 ms frames, and what
+# a frame may be.
+FS, HOP, FRAME_CLASSES = 360, 18, ("none", *CLASSES)
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model file says of itself; nothing of this stands in the runtime's code.
+    """What a model file says of itself; `read` refuses what this runtime is not made for.
 
     Attributes
     ----------
@@ -48,7 +52,7 @@ class Contract:
         Raises
         ------
         ModelError
-            Names the first key that is missing or makes no sense.
+            Names the first key that is missing or makes no sense, and what is expected of it.
         """
         def field(key: str) -> str:
             if key not in metadata:
@@ -65,9 +69,25 @@ class Contract:
             policy = BeatPolicy(
                 threshold=float(field("threshold")), apart=int(field("apart")),
                 weights=tuple(json.loads(field("class_weights"))))
-            return cls(int(field("fs")), int(field("hop")), int(field("delay_samples")),
-                       tuple(field("classes").split(",")), int(field("carry_size")), policy,
-                       field("trained_on"), field("simulated") == "true")
+            contract = cls(
+                int(field("fs")), int(field("hop")), int(field("delay_samples")),
+                tuple(field("classes").split(",")), int(field("carry_size")), policy,
+                field("trained_on"), field("simulated") == "true")
+            for key, holds, expected in (
+                ("fs", contract.fs == FS, str(FS)),
+                ("hop", contract.hop == HOP, str(HOP)),
+                ("delay_samples", contract.delay >= 1, "at least 1"),
+                ("classes", contract.classes == FRAME_CLASSES, ",".join(FRAME_CLASSES)),
+                ("carry_size", contract.carry_size >= 1, "at least 1"),
+                ("threshold", 0 <= policy.threshold <= 1, "0 to 1"),
+                ("apart", policy.apart >= 1, "at least 1"),
+                ("class_weights", len(policy.weights) == len(CLASSES)
+                 and all(0 < weight < math.inf for weight in policy.weights),
+                 f"{len(CLASSES)} positive numbers"),
+            ):
+                if not holds:
+                    raise ModelError(f"{file} has {key} {field(key)}; expected {expected}.")
+            return contract
         except (ValueError, TypeError) as error:
             raise ModelError(f"{file} has metadata that makes no sense ({error}).") from error
 

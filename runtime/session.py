@@ -65,6 +65,10 @@ class Session:
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         self._run: Run = self._run_graph
         samples, carry_size = shapes["ecg"][1], shapes["carry"][1]
+        said = self.metadata.get("carry_size", str(carry_size))  # its lack is said by `Contract`
+        if said != str(carry_size):
+            raise ModelError(f"{path} has carry_size {said}; expected {carry_size}, as its own "
+                             "input has it.")
         if isinstance(samples, int):  # the static graph; elsewhere it is a name
             fixed = FixedChunks(self._run_graph, samples=samples, carry_size=carry_size)
             self.metadata["carry_size"], self._run = str(fixed.carry_size), fixed.run

@@ -107,6 +107,9 @@ def data_folder() -> Path | None:
 def require_data(databases: Iterable[str] = ("mitdb", "svdb", "nstdb")) -> Path:
     """The data folder with these databases in it, complete and undamaged, downloaded if need be.
 
+    A complete database without SHA256SUMS, which wfdb's own downloader does not write, is taken
+    as it is.
+
     Raises
     ------
     DataError
@@ -116,7 +119,7 @@ def require_data(databases: Iterable[str] = ("mitdb", "svdb", "nstdb")) -> Path:
     if folder is None:
         folder = Path(__file__).resolve().parent.parent / "data"
     for database in databases:
-        if not (folder / database).is_dir() or _incomplete(folder / database, database):
+        if not all((folder / database / name).is_file() for name in _files(database)):
             download(database, folder)
         verify(folder / database)
     return folder
@@ -127,7 +130,8 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
 
     Each file is checked against the database's SHA256SUMS.txt; a broken-off file is continued
     where it stopped. (wfdb's own downloader does neither, so this does not use it.)
-    ``EKG_PHYSIONET`` names a mirror.
+    ``EKG_PHYSIONET`` names a mirror. No folder is made before the sums are there: an empty one
+    would look like data.
 
     Raises
     ------
@@ -139,14 +143,13 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
 
     base = base_url or os.environ.get("EKG_PHYSIONET", PHYSIONET)
     url, target = f"{base}/{database}/{VERSION}", folder / database
-    target.mkdir(parents=True, exist_ok=True)
-    endings = (".hea", ".dat") if database in BEATLESS else (".hea", ".dat", ".atr")
-    names = [record + ending for record in RECORDS[database] for ending in endings]
+    names = _files(database)
     try:
         with requests.Session() as http:
             reply = http.get(f"{url}/SHA256SUMS.txt", timeout=30)
             reply.raise_for_status()
             sums = _parse_sums(reply.text)
+            target.mkdir(parents=True, exist_ok=True)
             for name in tqdm(names, desc=f"download {database}", unit="file"):
                 _fetch(http, f"{url}/{name}", target / name, sums.get(name))
             (target / "SHA256SUMS").write_text(
@@ -160,7 +163,7 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
 
 
 def verify(folder: Path) -> None:
-    """Check every file that SHA256SUMS lists.
+    """Check every file that SHA256SUMS lists; without it there is nothing to check against.
 
     Raises
     ------
@@ -171,8 +174,7 @@ def verify(folder: Path) -> None:
         if sums.is_file():
             break
     else:
-        raise DataError(f"{folder} has no SHA256SUMS to check its files against; "
-                        "download the database again.")
+        return
     for name, expected in _parse_sums(sums.read_text()).items():
         path = folder / name
         if path.suffix not in (".hea", ".dat", ".atr"):
@@ -300,9 +302,9 @@ def windows(record: Record, lead: int = 0, seconds: float = 1.0
     return signal, labels
 
 
-def _incomplete(folder: Path, database: str) -> bool:
-    return not any((folder / name).is_file() for name in ("SHA256SUMS", "SHA256SUMS.txt")) or any(
-        not (folder / f"{record}.dat").is_file() for record in RECORDS[database])
+def _files(database: str) -> list[str]:
+    endings = (".hea", ".dat") if database in BEATLESS else (".hea", ".dat", ".atr")
+    return [record + ending for record in RECORDS[database] for ending in endings]
 
 
 def _parse_sums(text: str) -> dict[str, str]:

@@ -169,10 +169,12 @@ def training_data(databases: Sequence[str], *, simulated: bool = False
     Where no recordings can be had, simulated ECG takes their place and the line says so.
     """
     if not simulated:
+        at_hand = io.data_folder() is not None  # asked first: a broken-off download leaves a part
         try:
-            folder = io.require_data({*(TRAINING[part][0] for part in databases), "nstdb"})
+            folder = io.require_data(
+                [*dict.fromkeys(TRAINING[part][0] for part in databases), "nstdb"])
         except io.DataError as error:
-            if io.data_folder() is not None:
+            if at_hand:
                 raise
             print(f"{error}\nTraining on SIMULATED ECG instead: the result is for trying the "
                   "commands out, not for real signal.")

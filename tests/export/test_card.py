@@ -38,6 +38,24 @@ def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
 def test_the_card_says_who_was_held_out() -> None:
     recipe = {"folds": 6, "fold": 2}
     figures = {"QRS F1": 0.999, "VEB F1": 0.9, "SVEB F1": 0.5, "accuracy": 0.95}
-    assert "(fold 2) was held out" in card._held_out(recipe, figures)
-    assert "VEB F1 90.0, SVEB F1 50.0, accuracy 95.0 %" in card._held_out(recipe, figures)
-    assert card._held_out(recipe | {"fold": None}, {}).startswith("All of them, none held out")
+    said = card._held_out(recipe, figures, simulated=False)
+    assert "(fold 2) was held out" in said
+    assert "VEB F1 90.0, SVEB F1 50.0, accuracy 95.0 %" in said
+    everyone = card._held_out(recipe | {"fold": None}, {}, simulated=False)
+    assert everyone.startswith("All of them, none held out")
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_model_of_simulated_ecg_claims_nothing_of_real_patients(simulated: bool) -> None:
+    described = {"delay": "1.2", "fs": "360", "fir_design": "f", "threshold": "0.5",
+                 "class_weights": "[]", "commit": "c", "trained_on": "t",
+                 "simulated": str(simulated).lower()}
+    recipe = {"folds": 6, "fold": None, "seed": 5, "steps": 2}
+    text = card.card(None, parameters=1, described=described, recipe=recipe, held_out={},
+                     worst={"g": 1e-6})
+    assert ("has seen no real ECG" in text) == simulated
+    for claim in ("were chosen before, by 6 runs", "svdb's labels", "Records 201 (training)",
+                  "adults' Holter recordings"):
+        assert (claim in text) != simulated
+    assert "none held out" in text
+    assert "random and simulated signal (" in text  # of either, where no recordings are at hand

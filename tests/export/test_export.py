@@ -74,7 +74,9 @@ def test_the_contract_travels_in_the_file(exported: list[graphs.Graph], net: Ekg
         assert contract.carry_size == graph.carry_size
         assert contract.simulated
         assert len(json.loads(metadata["fir_taps"])) == net.fir.history + 1
-        assert sum(n for _, n in json.loads(metadata["carry_layout"])) == net.carry_size
+        layout = json.loads(metadata["carry_layout"])
+        assert sum(n for _, n in layout) == graph.carry_size
+        assert (layout[0][0] == "fir") == (metadata["input"] == "raw signal")
 
 
 def test_nothing_of_the_exporting_machine_is_in_the_file(exported: list[graphs.Graph]) -> None:

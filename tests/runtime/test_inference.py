@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -207,6 +208,23 @@ def test_metadata_that_this_runtime_is_not_made_for_is_refused(
     with pytest.raises(ModelError) as caught:
         Contract.read(detector.session.metadata | {key: value}, "x.onnx")
     assert str(caught.value) == f"x.onnx has {key} {value}; expected {expected}."
+
+
+def test_a_carry_that_is_not_the_graphs_is_refused(copy: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx writes the spoilt file")
+    path = copy / "ekg_fused.onnx"
+    model = onnx.load(path)
+    (size,) = (entry for entry in model.metadata_props if entry.key == "carry_size")
+    right, size.value = size.value, "10"
+    onnx.save(model, path)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        if entry["name"] == path.name:
+            entry |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                      "bytes": path.stat().st_size}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match=f"has carry_size 10; expected {right}, as its own input"):
+        Detector.load(copy, provider="cpu")
 
 
 @pytest.mark.parametrize("value", ["", "5", '["a", 1, 1, 1, 1]'])

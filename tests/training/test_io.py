@@ -70,6 +70,19 @@ def test_missing_data_is_explained_with_three_remedies(
         io.require_data(["mitdb"])
 
 
+def test_a_download_that_finds_no_server_leaves_no_folder(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty data/mitdb would be taken for data ever after."""
+    monkeypatch.delenv("EKG_DATA", raising=False)
+    monkeypatch.setenv("EKG_PHYSIONET", "http://127.0.0.1:9")
+    root = tmp_path / "project"
+    monkeypatch.setattr(io, "__file__", str(root / "training" / "io.py"))
+    with pytest.raises(io.DataError, match="could not be downloaded"):
+        io.require_data(["mitdb"])
+    assert not root.exists()
+    assert io.data_folder() is None
+
+
 def test_a_folder_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EKG_DATA", "/nowhere/at/all")
     with pytest.raises(io.DataError, match="EKG_DATA names /nowhere/at/all"):
@@ -153,6 +166,23 @@ def test_download_fetches_checks_and_is_not_repeated(
     physionet.asked.clear()
     io.download("mitdb", tmp_path)
     assert [path.rsplit("/")[-1] for path, _ in physionet.asked] == ["SHA256SUMS.txt"]
+
+
+def test_a_complete_database_needs_no_sums_and_a_part_of_one_is_filled_up(
+        tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch) -> None:
+    """wfdb's own downloader leaves none."""
+    monkeypatch.setenv("EKG_DATA", str(tmp_path))
+    io.download("mitdb", tmp_path)
+    (tmp_path / "mitdb" / "SHA256SUMS").unlink()
+    physionet.asked.clear()
+    assert io.require_data(["mitdb"]) == tmp_path
+    assert physionet.asked == []
+    (tmp_path / "mitdb" / "2.atr").unlink()
+    io.require_data(["mitdb"])
+    assert (tmp_path / "mitdb" / "2.atr").read_bytes() == physionet.files["2.atr"]
+    (tmp_path / "mitdb" / "1.dat").write_bytes(b"spoilt")  # which the sums, there again, tell
+    with pytest.raises(io.DataError, match=r"1\.dat is damaged"):
+        io.require_data(["mitdb"])
 
 
 def test_a_broken_download_goes_on_where_it_stopped(

@@ -160,6 +160,24 @@ def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
     assert "SIMULATED" in capsys.readouterr().out
 
 
+def test_whether_there_are_recordings_is_asked_before_a_download_and_in_one_order(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it hung on the hash seed whether a failed download left what looks like recordings."""
+    asked = []
+
+    def broken_off(databases: object) -> Path:
+        asked.append(databases)
+        (tmp_path / "data" / "mitdb").mkdir(parents=True)
+        raise io.DataError("the network is gone.")
+
+    monkeypatch.delenv("EKG_DATA", raising=False)
+    monkeypatch.setattr(io, "__file__", str(tmp_path / "training" / "io.py"))
+    monkeypatch.setattr(io, "require_data", broken_off)
+    monkeypatch.setattr(io, "simulated_records", lambda count: [])
+    assert train.training_data(list(train.TRAINING))[2].startswith("SIMULATED")
+    assert asked == [["mitdb", "svdb", "nstdb"]]
+
+
 def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(io.DataError, match="make train"):
         train.load(tmp_path / "model.pt")

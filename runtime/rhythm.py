@@ -27,6 +27,7 @@ MOST_BEATS = 100  # that a mean rate may be taken over
 LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 450 to 600
 ATRIAL_INTERVALS = 48  # intervals that atrial fibrillation is told from
 ATRIAL_EVERY = 8  # intervals from one verdict on atrial fibrillation to the next
+ONSET_INTERVALS, ONSET_EVERY = 24, 2  # the same, of whether it may just have begun
 ATRIAL_FEATURES = ("conditional entropy", "scatter", "P wave")
 RESTING = -5.0  # log-odds of any fibrillation where nothing is known yet
 FIBRILLATION_LAG = 2  # s; what five-second windows tell together, they tell so much later
@@ -79,6 +80,8 @@ class RhythmPolicy:
     af_sure : least probability, N and S together, of a beat that atrial fibrillation is told
         from: beside a V beat taken for N any order is lost
     af_without_s : while it lasts no beat is labelled S
+    af_onset : log-odds of the last `ONSET_INTERVALS` alone from which on it is taken to last,
+        as far as labels go: it is told later, and until then its early beats would be S
     sinus : how the patient's usual interval decides between N and S; None: it does not. Nor
         does it while fibrillation is in doubt, the last log-odds not below ``af_off``
     vf_change : chance in a second that fibrillation begins where it was not, or ends
@@ -107,6 +110,7 @@ class RhythmPolicy:
     af_least_s: float = 30.0
     af_sure: float = 0.8
     af_without_s: bool = True
+    af_onset: float = 2.5
     sinus: SinusPolicy | None = field(default_factory=SinusPolicy)
     vf_change: float = 0.005
     vf_weight: float = 0.2
@@ -215,11 +219,11 @@ class Rhythm:
         for beat in beats:
             sample = round(beat.time * FS)
             early = self._second >= sample // FS  # the second before the beat's is judged already
-            fibrillating, odds = self._atria_then if early else self._atria_now
+            fibrillating, followed = self._atria_then if early else self._atria_now
             if fibrillating and self.policy.af_without_s and beat.label in ("N", "S"):
                 beat = _not_premature(beat)
             if self.policy.sinus:
-                beat = self.sinus.read(beat, followed=odds < self.policy.af_off)
+                beat = self.sinus.read(beat, followed=followed)
             self._waiting.append(_Beat(sample, CLASSES.index(beat.label),
                                        float(np.float32(beat.score)),
                                        from_atria(beat, self.policy)))
@@ -227,9 +231,10 @@ class Rhythm:
         return read
 
     @property
-    def _atria_now(self) -> tuple[bool, float]:
-        """Whether atrial fibrillation lasts, and its last log-odds."""
-        return AF in self._open, self._atrial.odds
+    def _atria_now(self) -> tuple[bool, bool]:
+        """Whether atrial fibrillation lasts or has just begun, and whether it is ruled out."""
+        fibrillating = AF in self._open or self._atrial.onset >= self.policy.af_onset
+        return fibrillating, not fibrillating and self._atrial.odds < self.policy.af_off
 
     def finish(self) -> list[Event]:
         """The last events; what lasts ends with the signal."""
@@ -253,10 +258,11 @@ class Rhythm:
             signal.high if signal.taken >= FS else 0.0, *signal.newest, self._flaw, self._odds,
             run.label, run.count, *_split(run.start - at), *_split(run.end - at), run.scores,
             pattern.gap, pattern.count, *_split(pattern.start - at), *_split(pattern.end - at),
-            pattern.scores, pattern.others, pattern.last, self._atrial.since, self._atrial.power,
-            self._atrial.fresh, self._atrial.odds, sinus.usual is not None, sinus.usual or 0.0,
-            sinus.beats, sinus.last is not None, *_split((sinus.last or 0) - at), sinus.atrial,
-            *self._atria_then, *_split(self._rated - at)]
+            pattern.scores, pattern.others, pattern.last,
+            self._atrial.since, self._atrial.fresh, self._atrial.odds, self._atrial.onset,
+            sinus.usual is not None, sinus.usual or 0.0, sinus.beats, sinus.last is not None,
+            *_split((sinus.last or 0) - at), sinus.atrial, *self._atria_then,
+            *_split(self._rated - at)]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
@@ -264,7 +270,7 @@ class Rhythm:
              for beat in (*self._waiting, *([last] if last else []))],
             [[bool(last)]], [[v] for v in self._intervals],
             [(interval, mark - at) for interval, mark in self._atrial.intervals],
-            [[v] for v in self._atrial.wave.tolist()],
+            [(*wave.mean.tolist(), wave.power) for wave in self._atrial.waves],
             [(KINDS.index(kind), *_split(o.start - at), o.total, o.count, o.told,
               *_split(o.last - at)) for kind, o in self._open.items()])
         return np.array([*(len(row) for row in rows),
@@ -295,10 +301,11 @@ class Rhythm:
             if last[0][0]:
                 rhythm._last = found.pop()
             rhythm._waiting = found
-            intervals, normal, wave, lasting = rest
+            intervals, normal, waves, lasting = rest
             rhythm._intervals = [max(1, int(v)) for v, in intervals]
             rhythm._atrial.intervals = [(max(1, int(v)), at + int(mark)) for v, mark in normal]
-            rhythm._atrial.wave = np.array(wave, dtype=np.float32).reshape(-1)
+            for wave, (*mean, power) in zip(rhythm._atrial.waves, waves, strict=True):
+                wave.mean, wave.power = np.array(mean, dtype=np.float32), power
             rhythm._open = {KINDS[int(kind)]: _Open(at + _joined(a, b), total, int(count),
                                                     bool(told), at + _joined(c, d))
                             for kind, a, b, total, count, told, c, d in lasting}
@@ -313,8 +320,8 @@ class Rhythm:
 
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
-         scores, gap, times, n, o, p, q, total, others, last, since, power, fresh, atrial_odds,
-         known, usual, remembered, began, r, s, atrial, fibrillating, odds_then, t, u) = head
+         scores, gap, times, n, o, p, q, total, others, last, since, fresh, atrial_odds, onset,
+         known, usual, remembered, began, r, s, atrial, fibrillating, followed, t, u) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -323,9 +330,9 @@ class Rhythm:
         if signal.taken >= FS:
             signal.low, signal.high = low, high
         signal.newest, self._flaw = (odds, noise), int(flaw)
-        self._odds, self._atrial.since, self._atrial.power = sustained, int(since), power
-        self._atrial.fresh, self._atrial.odds = bool(fresh), atrial_odds
-        self._atria_then, self._rated = (bool(fibrillating), odds_then), at + _joined(t, u)
+        self._odds, self._atrial.since, self._atrial.fresh = sustained, int(since), bool(fresh)
+        self._atrial.odds, self._atrial.onset = atrial_odds, onset
+        self._atria_then, self._rated = (bool(fibrillating), bool(followed)), at + _joined(t, u)
         sinus = self.sinus
         sinus.usual, sinus.beats = usual if known else None, remembered
         sinus.atrial = bool(atrial)
@@ -350,9 +357,8 @@ class Rhythm:
             and all(0 <= flaw < 64 for flaw in signal.flaws)
             and all(0 <= beat.label < len(CLASSES) for beat in self._waiting)
             and len(self._atrial.intervals) <= ATRIAL_INTERVALS
-            and len(self._atrial.wave) == len(_DETREND)
             and min(self._run.count, self._pattern.count, self._pattern.gap,
-                    self._atrial.power) >= 0
+                    *(wave.power for wave in self._atrial.waves)) >= 0
             and self.sinus.beats >= 1
             and abs(self.sinus.usual or 0.0) < 2  # log of 0.1 to 7 s
         ):
@@ -402,8 +408,7 @@ class Rhythm:
         if end - self._seen > self.policy.hold_s * FS:
             if AF in self._open:
                 self._end_atrial(self._seen)
-            # What is told after it is told from beats after it.
-            self._atrial.intervals, self._atrial.fresh = [], True
+            self._atrial.restart()
 
     def _beat(self, beat: _Beat) -> None:
         previous, policy = self._last, self.policy
@@ -519,11 +524,12 @@ class Rhythm:
 
     def _follow_atria(self, interval: int, now: int) -> None:
         """Atrial fibrillation: intervals between N or S beats that follow no order, no P wave."""
-        features = self._atrial.add(interval, now, self._signal.before(now))
+        features, recent = self._atrial.add(interval, now, self._signal.before(now))
+        if recent is not None:
+            self._atrial.onset = _atrial_odds("onset", recent)
         if features is None:
             return
-        odds = self._atrial.odds = float(np.float32(  # as it is saved
-            waveform.models()["atrial"].log_odds(np.array([features]))[0]))
+        odds = self._atrial.odds = _atrial_odds("atrial", features)
         start, self._atrial.fresh = self._atrial.start, False
         if AF in self._open:
             self._open[AF].add(_probability(odds))
@@ -628,6 +634,11 @@ def from_atria(beat: Beat, policy: RhythmPolicy) -> bool:
     return beat.label in ("N", "S") and sum(beat.probabilities[:2]) >= policy.af_sure
 
 
+def _atrial_odds(model: str, features: tuple[float, ...]) -> float:
+    """Log-odds of atrial fibrillation, in float32, as they are saved."""
+    return float(np.float32(waveform.models()[model].log_odds(np.array([features]))[0]))
+
+
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
     """How far RR intervals are from any order: two features.
 
@@ -640,13 +651,14 @@ def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
     ----------
     intervals : RR intervals between beats that are not V, in any unit
     """
-    values = np.asarray(intervals, dtype=np.float64) / max(float(np.median(intervals)), 1e-9)
-    size = len(values)
+    ordered, size = sorted(intervals), len(intervals)
+    median = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2  # of few, numpy's takes longer
+    values = np.array(intervals, dtype=np.float64) / max(median, 1e-9)
     match = np.abs(values[:, None] - values) < 0.08
     single = (np.count_nonzero(match) - size) / (size * (size - 1))
     double = ((np.count_nonzero(match[1:, 1:] & match[:-1, :-1]) - (size - 1))
               / ((size - 1) * (size - 2)))
-    cells = np.floor(np.diff(values) / 0.04).tolist()
+    cells = np.floor((values[1:] - values[:-1]) / 0.04).tolist()
     return (math.log((double + 0.005) / (single + 0.005)),
             len(set(pairwise(cells))) / (size - 2))
 
@@ -674,7 +686,7 @@ _S, _V = CLASSES.index("S"), CLASSES.index("V")
 _DOUBTFUL, _UNREADABLE = int(DOUBTFUL), int(UNREADABLE)
 _NOISE, _FLAT = int(Flaw.NOISE), int(Flaw.FLAT)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (45, 1, 1, 2, 5, 1, 1, 2, 1, 8)  # numbers in a row of each part of the state
+_WIDTHS = (45, 1, 1, 2, 5, 1, 1, 2, 16, 8)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:
@@ -757,7 +769,7 @@ class _Pattern:
 
 
 P_WAVE = range(-18, -3)  # samples at `waveform.RATE` before an R peak: 300 to 50 ms
-P_BEATS = 24  # beats that the mean P wave remembers, half of those that the intervals see
+P_BEATS = (24, 12)  # beats that the mean P waves remember, half of those that the intervals see
 _P_LONGEST = 120 * FS  # samples; intervals further apart belong to no one window
 
 
@@ -768,22 +780,43 @@ def _detrend() -> NDArray[np.float64]:
 
 
 _DETREND = _detrend()
+Features = tuple[float, float, float]
 
 
-class Atria:
-    """The last intervals between N or S beats, and what precedes these beats.
+class _PWave:
+    """What precedes the last beats.
 
     Sinus beats have the same P wave before each; in atrial fibrillation nothing before the QRS
     is the same, so little of its power is left in the mean over beats.
     """
 
+    def __init__(self, beats: int) -> None:
+        self.beats = beats  # that it remembers
+        self.mean = np.zeros(len(P_WAVE), dtype=np.float32)  # over beats, mV, as it is saved
+        self.power = 0.0  # the mean power of single ones, mV²
+
+    def add(self, wave: NDArray[np.float64]) -> None:
+        self.mean += (wave - self.mean) / self.beats
+        power = self.power + (float(wave @ wave) / len(wave) - self.power) / self.beats
+        self.power = float(np.float32(power))  # as it is saved
+
+    @property
+    def kept(self) -> float:
+        """Log of the share of the power that is left in the mean."""
+        mean = self.mean.astype(np.float64)
+        return math.log(float(mean @ mean) / len(mean) / (self.power + 1e-5) + 0.01)
+
+
+class Atria:
+    """The last intervals between N or S beats, and what precedes these beats."""
+
     def __init__(self) -> None:
         self.intervals: list[tuple[int, int]] = []  # RR, and the sample where it ends
         self.since = 0  # intervals since the last verdict
         self.fresh = True  # no earlier verdict spoke of any of them
-        self.wave = np.zeros(len(P_WAVE), dtype=np.float32)  # the mean over beats, mV
-        self.power = 0.0  # the mean power of single ones, mV²
-        self.odds = RESTING  # log-odds of fibrillation at the last verdict
+        self.waves = [_PWave(beats) for beats in P_BEATS]  # for each of the two verdicts
+        # Log-odds of fibrillation at the last verdict, and of its onset at that one's last.
+        self.odds = self.onset = RESTING
 
     @property
     def middle(self) -> int:
@@ -796,29 +829,36 @@ class Atria:
         interval, mark = self.intervals[0]
         return max(0, mark - interval) if self.fresh else self.middle
 
+    def restart(self) -> None:
+        """What is told after a gap is told from beats after it."""
+        self.intervals, self.fresh, self.onset = [], True, RESTING
+
     def add(self, interval: int, now: int, before: NDArray[np.float32] | None
-            ) -> tuple[float, float, float] | None:
+            ) -> tuple[Features | None, Features | None]:
         """Take an interval and the samples before its beat (None where there are none).
 
         Returns
         -------
-        features : `ATRIAL_FEATURES`, each `ATRIAL_EVERY` intervals; else None
+        features, recent : `ATRIAL_FEATURES` of the last `ATRIAL_INTERVALS`, each `ATRIAL_EVERY`
+            of them, and of the last `ONSET_INTERVALS`, each `ONSET_EVERY`; else None
         """
         if self.intervals and now - self.intervals[-1][1] > _P_LONGEST:
-            self.intervals, self.fresh = [], True
+            self.restart()
         self.intervals.append((interval, now))
         del self.intervals[:-ATRIAL_INTERVALS]
         if before is not None:
-            wave = _DETREND @ before
-            self.wave += (wave - self.wave) / P_BEATS  # in float32, as it is saved
-            power = self.power + (float(wave @ wave) / len(wave) - self.power) / P_BEATS
-            self.power = float(np.float32(power))  # the same
+            detrended = _DETREND @ before
+            for wave in self.waves:
+                wave.add(detrended)
         self.since += 1
-        if len(self.intervals) < ATRIAL_INTERVALS or self.since < ATRIAL_EVERY:
-            return None
-        self.since = 0
-        kept = float(np.mean(self.wave.astype(np.float64)**2)) / (self.power + 1e-5)
-        return *irregularity([value for value, _ in self.intervals]), math.log(kept + 0.01)
+        values, (steady, quick) = [value for value, _ in self.intervals], self.waves
+        features = recent = None
+        if len(values) >= ONSET_INTERVALS and self.since % ONSET_EVERY == 0:
+            recent = *irregularity(values[-ONSET_INTERVALS:]), quick.kept
+        if len(values) == ATRIAL_INTERVALS and self.since >= ATRIAL_EVERY:
+            self.since = 0
+            features = *irregularity(values), steady.kept
+        return features, recent
 
 
 def _plain(flaws: Sequence[int], at: int) -> int:

@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         target, weight = task(data)
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
-    fits["atrial"] = fit(*atrial_windows(folder, detector))
+    fits |= {name: fit(*windows) for name, windows in atrial_windows(folder, detector).items()}
     stored = {"fitted_on": {"cudb": io.CUDB, "mitdb": io.DS1, "svdb": io.SVDB,
                             "nstdb": "first half of em, ma and bw, mixed into DS1"},
               "fitted_by": "python -m training.fit_rhythm",
@@ -253,12 +253,14 @@ def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
 
 
 def atrial_windows(folder: Path, detector: Detector
-                   ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+                   ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_],
+                                        NDArray[np.float64]]]:
     """What precedes and separates the beats that the detector finds in DS1 and svdb, whether it
-    is atrial fibrillation, and weights. Flutter is neither, for its ventricular answer may be
-    regular; svdb has no rhythm marks and counts as its absence, but for what `UNMARKED` names."""
+    is atrial fibrillation (``atrial``: in the middle of the intervals; ``onset``: at their end),
+    and weights. Flutter is neither, for its ventricular answer may be regular; svdb has no rhythm
+    marks and counts as its absence, but for what `UNMARKED` names."""
     policy = rhythm.RhythmPolicy()
-    rows, labels, groups = [], [], []
+    found: dict[str, list[tuple[rhythm.Features, bool, str]]] = {"atrial": [], "onset": []}
     for database, names in (("mitdb", io.DS1), ("svdb", io.SVDB)):
         for name in names:
             if name in UNMARKED:
@@ -274,19 +276,21 @@ def atrial_windows(folder: Path, detector: Detector
                 if not (rhythm.from_atria(last, policy) and rhythm.from_atria(beat, policy)):
                     continue
                 now = round(beat.time * FS)
-                found = atria.add(now - round(last.time * FS), now, rhythm.before(slow, now))
-                if found is None:
-                    continue
-                moment = atria.middle / FS
-                inside = {mark: bool(((moment >= span[:, 0]) & (moment < span[:, 1])).any())
-                          for mark, span in spans.items()}
-                if not inside["(AFL"]:
-                    rows.append(found)
-                    labels.append(inside["(AFIB"])
-                    groups.append(database)
-    target, group = np.array(labels), np.array(groups)
-    return np.array(rows), target, _shares(
-        (target, 0.5), (~target & (group == "mitdb"), 0.25), (~target & (group == "svdb"), 0.25))
+                verdicts = atria.add(now - round(last.time * FS), now, rhythm.before(slow, now))
+                for rows, features, moment in zip(found.values(), verdicts,
+                                                  (atria.middle, now), strict=True):
+                    inside = {mark: bool(((moment >= span[:, 0] * FS)
+                                          & (moment < span[:, 1] * FS)).any())
+                              for mark, span in spans.items()}
+                    if features is not None and not inside["(AFL"]:
+                        rows.append((features, inside["(AFIB"], database))
+    windows = {}
+    for name, rows in found.items():
+        target, group = (np.array([row[at] for row in rows]) for at in (1, 2))
+        windows[name] = np.array([features for features, _, _ in rows]), target, _shares(
+            (target, 0.5), (~target & (group == "mitdb"), 0.25),
+            (~target & (group == "svdb"), 0.25))
+    return windows
 
 
 def rhythm_marks(folder: Path, name: str, mark: str) -> NDArray[np.float64]:

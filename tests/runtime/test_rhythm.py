@@ -229,7 +229,7 @@ def atrial_odds(intervals: Sequence[int], *, p_wave: float) -> float:
     for interval in [*intervals, *intervals]:
         now += int(interval)
         before = wave + 0.01 * rng.standard_normal(len(wave))
-        features = atria.add(int(interval), now, before.astype(np.float32))
+        features, _ = atria.add(int(interval), now, before.astype(np.float32))
         if features is not None:
             verdicts.append(features)
     return float(waveform.models()["atrial"].log_odds(np.array(verdicts[-1:]))[0])
@@ -286,16 +286,38 @@ def test_beside_beats_that_are_hardly_n_no_fibrillation_is_told() -> None:
     assert "atrial_fibrillation" not in told(LABELLED)
 
 
+def test_where_fibrillation_has_just_begun_no_beat_is_premature() -> None:
+    """It is told from 48 intervals, but 24 of them are enough not to call its early beats S."""
+    rng = np.random.default_rng(5)
+    intervals = np.concatenate([np.full(120, 0.8), rng.uniform(0.35, 1.1, 60)])
+    early = np.concatenate([np.zeros(120, dtype=bool), intervals[120:] < 0.6])
+    shares = {False: (0.95, 0.05, 0.0, 0.0, 0.0), True: (0.1, 0.9, 0.0, 0.0, 0.0)}
+    times = np.cumsum(intervals)
+    beats = [Beat(float(time), "S" if at else "N", max(shares[bool(at)]), shares[bool(at)])
+             for time, at in zip(times, early, strict=True)]
+    signal = quiet(float(times[-1]) + 2)
+
+    def premature(policy: RhythmPolicy) -> np.ndarray:
+        """Which beats of the fibrillation are S."""
+        read, _ = Rhythm(policy).push(beats, signal, len(signal) / FS)
+        return np.flatnonzero([beat.label == "S" for beat in read[120:]])
+
+    soon, late = premature(RhythmPolicy()), premature(RhythmPolicy(af_onset=99.0))
+    assert 0 < len(soon) < len(late)  # the first ones cannot be known
+    assert soon.max() < 30 < late.max() < 60
+
+
 def test_while_fibrillation_is_in_doubt_the_usual_interval_decides_nothing() -> None:
     rng = np.random.default_rng(2)
     intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.3, 1.1, 150)])
     shares = (0.95, 0.05, 0.0, 0.0, 0.0)
     beats = [Beat(float(t), "N", 0.95, shares) for t in np.cumsum(intervals)]
     signal = quiet(float(intervals.sum()) + 2)
-    never = RhythmPolicy(af_on=99.0, af_off=99.0)  # nor is it ever in doubt
+    never = RhythmPolicy(af_on=99.0, af_onset=99.0, af_off=99.0)  # nor is it ever in doubt
     followed, _ = Rhythm(never).push(beats, signal, len(signal) / FS - 1.6)
     assert {beat.label for beat in followed[-50:]} == {"N", "S"}
-    read, _ = Rhythm(RhythmPolicy(af_on=99.0)).push(beats, signal, len(signal) / FS - 1.6)
+    doubted = RhythmPolicy(af_on=99.0, af_onset=99.0)
+    read, _ = Rhythm(doubted).push(beats, signal, len(signal) / FS - 1.6)
     assert read[-50:] == beats[:len(read)][-50:]
 
 

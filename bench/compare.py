@@ -34,11 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
                                 "1")
     from bench import report
-    from bench.measure import machine_folder
+    from bench.measure import machine_folder, unwind_on_sigterm
 
+    unwind_on_sigterm()
     out = args.out or ROOT / "bench" / "results" / machine_folder()
-    results = (json.loads((out / "results.json").read_text()) if args.draw
-               else measure(args.artifacts, quick=args.quick))
+    if args.draw:
+        results = _measured(out)
+    else:
+        _check(args.artifacts, out)  # before the minutes of measuring
+        results = measure(args.artifacts, quick=args.quick)
     report.write(results, out)
     for target in results["targets"]:
         print(f"{'yes' if target['met'] else 'NO ':4s}{target['what']}: {target['measured']} "
@@ -90,6 +94,35 @@ def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
         "environment_mb": footprint.environment_mb(),
         "refused": refused + process["refused"] + http["refused"],
     }
+
+
+def _check(artifacts: Path, out: Path) -> None:
+    """Stop with one sentence where there is nothing to measure or nowhere to write."""
+    from bench.candidates import GRAPHS
+    from runtime.artifacts import Artifacts
+    from runtime.errors import EkgError
+
+    try:
+        Artifacts(artifacts).path(GRAPHS["fused"])
+        out.mkdir(parents=True, exist_ok=True)
+    except EkgError as error:
+        raise SystemExit(f"--artifacts {artifacts}: {error}") from None
+    except OSError as error:
+        raise SystemExit(f"--out {out} cannot be made: {error.strerror}.") from None
+    if not os.access(out, os.W_OK):
+        raise SystemExit(f"--out {out} cannot be written into.")
+
+
+def _measured(out: Path) -> dict[str, Any]:
+    """The results of an earlier run; where they cannot be read, one sentence."""
+    try:
+        results: dict[str, Any] = json.loads((out / "results.json").read_text())
+    except OSError as error:
+        raise SystemExit(f"--draw: {out / 'results.json'} cannot be read: {error.strerror}; "
+                         "measure first, without --draw.") from None
+    except ValueError as error:
+        raise SystemExit(f"--draw: {out / 'results.json'} is no JSON: {error}.") from None
+    return results
 
 
 def _load() -> float:

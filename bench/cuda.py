@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="for each candidate and batch")
     parser.add_argument("--largest", type=int, default=BATCHES[-1], help="batch")
     args = parser.parse_args(arguments)
+    if args.largest < BATCHES[0]:
+        parser.error(f"--largest {args.largest}: the smallest batch is {BATCHES[0]}")
     try:
         machine = describe(args.artifacts)
         rows = [row for batch in BATCHES if batch <= args.largest

@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from bench.measure import unwind_on_sigterm
 from bench.page import ROOT, Server, chromium, served
 from training.io import data_folder
 
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--benchmark", default="python -m bench.compare --quick --out dist/quick",
                         help="the command that the video begins with")
     args = parser.parse_args(arguments)
+    unwind_on_sigterm()
     images = args.out / "img"
     images.mkdir(parents=True, exist_ok=True)
     # Each in a browser of its own: nothing of one is left when the next is filmed.

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from bench.candidates import GRAPHS, network
 from bench.environments import ROOT, folder_mb, runtime_python, size_mb
 from bench.measure import first_core, resident_mb
+from bench.over_http import BATCHING
 
 RUNTIME = ("onnxruntime", "numpy", "flask", "werkzeug", "gunicorn", "tqdm", "orjson")
 # Without those parts of uvicorn[standard] that only a developer needs.
@@ -50,7 +51,7 @@ def measure(artifacts: Path, alternatives: Path | None, served: Sequence[dict[st
         sizes = {"ekg runtime": runtime_mb,
                  "plain ONNX Runtime": size_mb(runtime_python(), "onnxruntime", "numpy"),
                  "SciPy + torch eager": size_mb(sys.executable, "torch", "scipy", "numpy")}
-        starts: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        starts: dict[str, list[tuple[float, float | None]]] = {name: [] for name in ways}
         for _ in tqdm(range(rounds + 1), desc="cold starts", leave=False):
             for name, (python, way, given) in ways.items():
                 starts[name].append(cold_start(python, way, given))
@@ -66,7 +67,7 @@ def environment_mb() -> float | None:
     return folder_mb(folder) if folder.is_dir() else None
 
 
-def cold_start(python: str, way: str, given: Path) -> tuple[float, float]:
+def cold_start(python: str, way: str, given: Path) -> tuple[float, float | None]:
     """Seconds from starting the process to its first answer, and its resident memory then, MB."""
     began = time.perf_counter()
     with subprocess.Popen(
@@ -84,15 +85,17 @@ def cold_start(python: str, way: str, given: Path) -> tuple[float, float]:
     return elapsed, resident
 
 
-def _row(name: str, installed: float, measured: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def _row(name: str, installed: float, measured: Sequence[tuple[float, float | None]]
+         ) -> dict[str, Any]:
+    told = [resident for _, resident in measured if resident is not None]
     return {"name": name, "installed_mb": installed,
             "cold_start_s": statistics.median(start for start, _ in measured),
-            "resident_mb": statistics.median(resident for _, resident in measured)}
+            "resident_mb": statistics.median(told) if told else None}
 
 
 def _served_row(row: dict[str, Any], runtime_mb: float, alternatives: Path | None
                 ) -> dict[str, Any]:
-    packages = SERVERS.get(row["name"])
+    packages = SERVERS.get(row["name"].removesuffix(BATCHING))
     installed = size_mb(str(alternatives), *packages) if packages else runtime_mb
     return {"name": f"{row['name']}, 1 worker", "installed_mb": installed,
             "cold_start_s": row["cold_start_s"], "resident_mb": row["resident_mb"]}

@@ -83,9 +83,10 @@ class Connection:
 
 def latencies(port: int, request: Request, seconds: float) -> list[float]:
     """Round trips of one connection that asks again as soon as it is answered, s."""
-    times, end = [], time.perf_counter() + seconds
+    times = []
     with Connection(port, request) as connection:
         connection.ask()
+        end = time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
             connection.ask()
             times.append(time.perf_counter() - started)
@@ -93,7 +94,13 @@ def latencies(port: int, request: Request, seconds: float) -> list[float]:
 
 
 def throughput(port: int, request: Request, seconds: float, connections: int) -> float:
-    """Answers a second to so many connections that each ask again as soon as answered."""
+    """Answers a second to so many connections that each ask again as soon as answered.
+
+    Raises
+    ------
+    Failed
+        An answer was an error, or there was none in that time.
+    """
     answered = 0
     opened = [Connection(port, request) for _ in range(connections)]
     try:
@@ -108,6 +115,8 @@ def throughput(port: int, request: Request, seconds: float, connections: int) ->
                     if connection.receive() is not None:
                         answered += 1
                         connection.send()
+            if not answered:
+                raise Failed(f"no answer to {connections} connections in {seconds:g} s")
             return answered / (now - started)
     finally:
         for connection in opened:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -132,24 +134,39 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def resident_mb(pid: int) -> float:
+def resident_mb(pid: int) -> float | None:
     """Memory that a process and its descendants keep resident, MB (10^6 bytes).
 
     What they share with each other is counted once (Linux's PSS); elsewhere in each of them.
+    None where the process is gone or the system does not tell.
     """
-    return sum(_proportional_kib(process) or rss for process, rss in _family(pid).items()
-               ) * 1024 / 1e6
+    family = _family(pid)
+    return sum(_proportional_kib(process) or rss for process, rss in family.items()
+               ) * 1024 / 1e6 if family else None
 
 
 def processor_s(pid: int) -> float | None:
     """Processor time that a process and its descendants have used, s; None off Linux."""
+    family = _family(pid)
     try:
-        told = [Path(f"/proc/{process}/stat").read_text() for process in _family(pid)]
+        ticks = [sum(map(int, _stat(process)[11:13])) for process in family]
     except OSError:
         return None
-    # Fields 14 and 15, counted after the name, which may hold spaces: proc(5).
-    ticks = [sum(map(int, line.rpartition(")")[2].split()[11:13])) for line in told]
-    return sum(ticks) / os.sysconf("SC_CLK_TCK")
+    return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of a process's children; none where the system does not tell."""
+    return sorted(child for child, parent, _ in _processes() if parent == pid)
+
+
+def unwind_on_sigterm() -> None:
+    """From here on SIGTERM ends this process as Ctrl-C does: what it started is stopped."""
+    def unwind(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut that short
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, unwind)
 
 
 def cores() -> list[int]:
@@ -179,14 +196,39 @@ def last_core() -> Iterator[None]:
 
 def _family(pid: int) -> dict[int, int]:
     """A process and its descendants -> their resident memory, KiB."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True,
-                            text=True, check=True).stdout
-    processes = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    processes = _processes()
     family, grown = {pid}, True
     while grown:
         children = {child for child, parent, _ in processes if parent in family} - family
         family, grown = family | children, bool(children)
     return {process: rss for process, _, rss in processes if process in family}
+
+
+def _processes() -> list[tuple[int, int, int]]:
+    """Every process, its parent and its resident memory in KiB; none where nothing tells.
+
+    A slim container has no ``ps``, and macOS no /proc.
+    """
+    numbers = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    if numbers:
+        page_kib, found = os.sysconf("SC_PAGE_SIZE") // 1024, []
+        for number in numbers:
+            with suppress(OSError):  # it has ended in the meantime
+                fields = _stat(number)
+                found.append((number, int(fields[1]), int(fields[21]) * page_kib))
+        return found
+    try:
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True,
+                                text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [(int(pid), int(parent), int(rss)) for pid, parent, rss in
+            map(str.split, listed.splitlines())]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of Linux's /proc/PID/stat after the name, which may hold spaces: proc(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _proportional_kib(pid: int) -> int | None:

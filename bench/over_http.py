@@ -3,6 +3,9 @@
 The servers all run; they are asked in turn, from another core where there is one. Each has one
 worker and is kept on one core, because that is what is compared: work for a core. None writes a
 log of requests.
+
+This project's server answers the requests that wait together as one batch. LitServe and BentoML
+can do that too where they are told to, so each has a row with it and one without.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ CONNECTIONS = 8  # at once, for the throughput
 START_WITHIN_S = 60.0
 FS = 360
 OURS, FLOOR = "ekg server", "empty Flask route"
+BATCHING = ", its own batching"  # ends such a row's name
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Server:
     requests : JSON or raw -> the path that takes it
     settings : of its environment
     answers : whether it runs the model
+    polls : whether it takes a good part of its core while nobody asks; between its turns it is
+        halted, because all servers share that core
     """
 
     name: str
@@ -54,6 +60,7 @@ class Server:
     requests: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
     answers: bool = True
+    polls: bool = False
 
 
 def servers(alternatives: Path | None) -> list[Server]:
@@ -71,25 +78,29 @@ def servers(alternatives: Path | None) -> list[Server]:
     if alternatives is None:
         return found
     python = str(alternatives)
+    litserve = [python, "-m", "bench.servers.with_litserve", "{port}"]
+    bentoml = [python, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", "{port}"]
+    quiet = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_CONFIG_OPTIONS":
+             "monitoring.enabled=false api_server.logging.access.enabled=false"}
     return [
         *found,
         Server("FastAPI + uvicorn", [
             python, "-m", "uvicorn", "bench.servers.with_fastapi:app", "--port", "{port}",
             "--log-level", "warning", "--no-access-log"],
             {"JSON": "/predict", "raw": "/predict_raw?fs=360"}),
-        Server("LitServe", [python, "-m", "bench.servers.with_litserve", "{port}"],
-               {"JSON": "/predict"}),
-        Server("BentoML", [
-            python, "-m", "bentoml", "serve", "bench.servers.with_bentoml:Ekg", "--host",
-            "127.0.0.1", "--port", "{port}"], {"JSON": "/predict"},
-            {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_CONFIG_OPTIONS":
-             "monitoring.enabled=false api_server.logging.access.enabled=false"}),
+        Server("LitServe", litserve, {"JSON": "/predict"}),
+        Server("LitServe" + BATCHING, [*litserve, str(CONNECTIONS), "0.002"],
+               {"JSON": "/predict"}, polls=True),
+        Server("BentoML", [*bentoml, "bench.servers.with_bentoml:Ekg"], {"JSON": "/predict"},
+               quiet),
+        Server("BentoML" + BATCHING, [*bentoml, "bench.servers.with_bentoml:BatchingEkg"],
+               {"JSON": "/predict"}, quiet),
     ]
 
 
 def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: float,
             provider: str = "cpu") -> dict[str, Any]:
-    """Rows for every server and kind of body, and what was refused.
+    """Rows for every server and kind of body that answered to the end, and what was refused.
 
     Parameters
     ----------
@@ -98,27 +109,33 @@ def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: 
     window = np.round(simulate(8.0, seed=9).signal[3 * FS : 4 * FS], 4)
     detector = Detector.load(artifacts, provider=provider)
     expected = result_fields(detector.predict(window, FS))  # type: ignore[arg-type]
-    rows, refused = [], []
+    running: list[Asked] = []
+    refused: list[dict[str, str]] = []
     with ExitStack() as stack:
-        running: list[tuple[dict[str, Any], int, Request]] = []
         for server in tqdm(chosen, desc="starting servers", leave=False):
+            found: list[Asked] = []
             try:
-                started = stack.enter_context(start(server, artifacts, provider, window))
-                for kind, path in server.requests.items():
-                    request = prepared(kind, path, window)
-                    row = {"name": server.name, "body": kind, "provider": provider,
-                           "cold_start_s": started.cold_start_s, "resident_mb": None,
-                           "agreement": _checked(server, started.port, request, expected,
-                                                 provider)}
-                    running.append((row, started.port, request))
-                    rows.append(row)
+                with ExitStack() as own:  # one that is refused is stopped at once
+                    started = own.enter_context(start(server, artifacts, provider, window))
+                    for kind, path in server.requests.items():
+                        request = prepared(kind, path, window)
+                        agreement = _checked(server, started.port, request, expected, provider)
+                        found.append(Asked(server, started, request, {
+                            "name": server.name, "body": kind, "provider": provider,
+                            "cold_start_s": started.cold_start_s, "resident_mb": None,
+                            "agreement": agreement}))
+                    if server.polls:
+                        halt(started)
+                    stack.enter_context(own.pop_all())
+                running += found
             except (Failed, Refused, OSError) as reason:
                 refused.append({"what": f"{server.name} over HTTP", "reason": str(reason)})
         with last_core():
-            _take_turns(running, rounds, block_s)
-        for row, port, _ in running:
-            row["resident_mb"] = resident_mb(_pids[port])
-    return {"rows": rows, "refused": refused, "connections": CONNECTIONS,
+            running = _take_turns(running, rounds, block_s, refused)
+        for asked in running:
+            asked.row["resident_mb"] = resident_mb(asked.started.pid)
+    return {"rows": [asked.row for asked in running], "refused": refused,
+            "connections": CONNECTIONS,
             "request_bytes": {kind: len(prepared(kind, "/", window).body)
                               for kind in ("JSON", "raw")}}
 
@@ -126,10 +143,56 @@ def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: 
 @dataclass(frozen=True)
 class Started:
     port: int
+    pid: int  # of its process group too
     cold_start_s: float
 
 
-_pids: dict[int, int] = {}
+@dataclass
+class Asked:
+    """A server with one kind of body: what its turns measured, and the row they become."""
+
+    server: Server
+    started: Started
+    request: Request
+    row: dict[str, Any]
+    times: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+    def turn(self, block_s: float) -> None:
+        """Ask for so long one after another, then as long from many connections at once.
+
+        Raises
+        ------
+        Failed, OSError
+            It answered with an error, or is gone.
+        """
+        port, pid = self.started.port, self.started.pid
+        with self._awake():
+            self.times += latencies(port, self.request, block_s)
+            used = processor_s(pid)
+            self.rates.append(throughput(port, self.request, block_s, CONNECTIONS))
+            after = processor_s(pid)
+        if used is not None and after is not None:
+            self.costs.append(1000 * (after - used) / (self.rates[-1] * block_s))
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        if not self.server.polls:
+            yield
+            return
+        os.killpg(self.started.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            halt(self.started)
+
+    def finish(self) -> None:
+        """Fill in the row."""
+        timing = Timing.of(self.times, 0.0).to_dict()
+        timing.pop("cpu_ms")
+        self.row |= {"latency": timing, "requests_per_s": float(np.median(self.rates)),
+                     "cpu_ms": float(np.median(self.costs)) if self.costs else None}
 
 
 @contextmanager
@@ -154,15 +217,23 @@ def start(server: Server, artifacts: Path, provider: str, window: np.ndarray[Any
     try:
         kind, path = next(iter(server.requests.items()))
         _wait(process, port, prepared(kind, path, window), server.name)
-        _pids[port] = process.pid
-        yield Started(port, time.perf_counter() - began)
+        yield Started(port, process.pid, time.perf_counter() - began)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it may have stopped, and said why above
+            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGCONT)  # one that is halted stays deaf until then
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def halt(started: Started) -> None:
+    """Stop a server's processes where they are; SIGCONT lets them go on."""
+    with suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGSTOP)
 
 
 def prepared(kind: str, path: str, window: np.ndarray[Any, Any]) -> Request:
@@ -173,36 +244,41 @@ def prepared(kind: str, path: str, window: np.ndarray[Any, Any]) -> Request:
     return Request(path, "application/json", json.dumps({"signal": numbers, "fs": FS}).encode())
 
 
-def _take_turns(running: Sequence[tuple[dict[str, Any], int, Request]], rounds: int,
-                block_s: float) -> None:
-    """Ask every server in turn; fills in the rows."""
-    times: list[list[float]] = [[] for _ in running]
-    rates: list[list[float]] = [[] for _ in running]
-    costs: list[list[float]] = [[] for _ in running]
+def _take_turns(running: Sequence[Asked], rounds: int, block_s: float,
+                refused: list[dict[str, str]]) -> list[Asked]:
+    """Ask every server in turn; gives those that answered to the end, their rows filled in.
+
+    One that fails on the way is refused and asked no more: the others' minutes are not lost.
+    """
+    left = list(running)
     with tqdm(total=rounds * len(running), desc="HTTP", leave=False) as bar:
         for turn in range(rounds):
-            for i in [(turn + j) % len(running) for j in range(len(running))]:
-                row, port, request = running[i]
-                bar.set_postfix_str(f"{row['name']} {row['body']}")
-                times[i] += latencies(port, request, block_s)
-                used = processor_s(_pids[port])
-                rates[i].append(throughput(port, request, block_s, CONNECTIONS))
-                if used is not None:
-                    after = processor_s(_pids[port]) or used
-                    costs[i].append(1000 * (after - used) / (rates[i][-1] * block_s))
+            first = turn % max(1, len(left))
+            for asked in left[first:] + left[:first]:
+                name, body = asked.server.name, asked.row["body"]
+                bar.set_postfix_str(f"{name} {body}")
+                try:
+                    asked.turn(block_s)
+                except (Failed, OSError) as reason:
+                    left.remove(asked)
+                    refused.append({"what": f"{name} over HTTP, {body}", "reason": str(reason)})
                 bar.update()
-    for (row, _, _), wall, rate, cost in zip(running, times, rates, costs, strict=True):
-        timing = Timing.of(wall, 0.0).to_dict()
-        timing.pop("cpu_ms")
-        row |= {"latency": timing, "requests_per_s": float(np.median(rate)),
-                "cpu_ms": float(np.median(cost)) if cost else None}
+    for asked in left:
+        asked.finish()
+    return left
 
 
 def _checked(server: Server, port: int, request: Request, expected: dict[str, Any],
              provider: str) -> str:
     """Refuse a server that answers differently than the detector does, or on another provider."""
     with Connection(port, request) as connection:
-        answer = json.loads(connection.ask())
+        body = connection.ask()
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Refused(f"{server.name} answers no JSON object but {body[:80]!r}")
     if not server.answers:
         return "no model"
     require_provider(provider, {_onnx_name(answer.get("provider")): 1}, server.name)

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.measure import unwind_on_sigterm
 from runtime.client import recording_or_simulated
 from runtime.simulate import simulate
 
@@ -36,6 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-component-update", "--no-first-run", "--hide-scrollbars")
 SETTLED_S = 60.0  # loading, compiling and the first sweep are over; from here memory must not grow
+SHORTEST_S = 10.0  # of signal, half of which are left once the page has settled
+STOP_WITHIN_S = 10.0
 SAME_S = 0.005
 SIZE = {"width": 1280, "height": 800}
 # Playwright's own waiting needs eval, which the page's policy forbids; this runs before that.
@@ -61,13 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, help="instead: memory over so many hours of a "
                         "simulated feed, as fast as the page takes it")
     args = parser.parse_args(arguments)
+    unwind_on_sigterm()
     if args.hours:
         with chromium() as browser:
             print(json.dumps(watch_hours(browser, args.hours), indent=1))
         return 0
-    with tempfile.TemporaryDirectory() as folder, served() as server, chromium() as browser:
-        file = write_table(Path(folder) / "record.csv", args.record, args.lead, args.seconds)
-        measured = watch(browser, server.url, file, args.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "record.csv"
+        seconds = write_table(file, args.record, args.lead, args.seconds)
+        with served() as server, chromium() as browser:
+            measured = watch(browser, server.url, file, seconds)
         shown = measured.pop("beats")
         subprocess.run([sys.executable, "-m", "runtime", "annotate", str(file), "--csv", "--out",
                         folder + "/out"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -75,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured |= {"beats_annotate": len(found), "beats_shown": len(shown),
                  "missing": len(unmatched(found, shown)), "extra": len(unmatched(shown, found))}
     print(json.dumps(measured, indent=1))
-    return int(measured["missing"] or measured["extra"] or measured["gaps_over_100_ms"])
+    return int(any(measured[fault] for fault in ("missing", "extra", "gaps_over_100_ms")))
 
 
 class Server:
@@ -87,17 +93,25 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it, again where it was stopped, and wait until it is ready."""
+        """Start it, again where it was stopped, and wait until it is ready; else it is stopped."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "runtime", "serve", "--port", str(self.port), "--workers", "1",
              "--log", "error"], cwd=ROOT, stdout=subprocess.DEVNULL,
             env=os.environ | {"EKG_DRAIN": "0"})
-        wait_ready(self.url, self.process)
+        try:
+            wait_ready(self.url, self.process)
+        except BaseException:  # Ctrl-C too
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop it and wait until it is gone."""
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its worker sees that, and ends
+            self.process.wait()
 
 
 def free_port() -> int:
@@ -158,14 +172,18 @@ def empty_page(browser: Any) -> Iterator[Any]:
     other.close()
 
 
-def write_table(path: Path, record: str | None, lead: str | None, seconds: float) -> Path:
-    """The recording's start as a CSV file, which the page and `annotate` both read."""
+def write_table(path: Path, record: str | None, lead: str | None, seconds: float) -> float:
+    """The recording's start as a CSV file, which the page and `annotate` both read; its seconds."""
     recording = recording_or_simulated(record, lead=lead, seconds=seconds)
     part = recording.signal[: round(seconds * recording.fs)]
+    seconds = len(part) / recording.fs  # it may end before
+    if seconds < SHORTEST_S:
+        raise SystemExit(f"{seconds:.3g} s of signal are over before the page has settled; at "
+                         f"least {SHORTEST_S:g} s are needed.")
     times = np.arange(len(part)) / recording.fs
     np.savetxt(path, np.stack([times, part], axis=1), fmt=("%.9f", "%.6f"), delimiter=",",
                header="time,ECG", comments="")
-    return path
+    return seconds
 
 
 def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
@@ -214,22 +232,24 @@ def watch_hours(browser: Any, hours: float) -> list[dict[str, Any]]:
     with subprocess.Popen([sys.executable, "-m", "runtime", "stream", "-", "--fs", str(fs),
                            "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
                           stdout=subprocess.DEVNULL) as feed:
-        assert feed.stdin is not None
-        url = f"http://127.0.0.1:{port}"
-        wait_ready(url, feed)
-        page = browser.new_page(viewport=SIZE)
-        page.goto(url)
-        tools = page.context.new_cdp_session(page)
-        for fed in range(1, round(60 * hours) + 1):
-            at = fed * minute % len(lines)
-            feed.stdin.writelines(lines[at : at + minute])
-            feed.stdin.flush()
-            page.wait_for_timeout(150)
-            if fed % 30 == 0:
-                rows.append({"minutes": fed, "beats": settled_beats(page),
-                             "heap_mb": heap_mb(tools),
-                             "lines": page.locator("#list button").count()})
-        feed.kill()
+        try:
+            assert feed.stdin is not None
+            url = f"http://127.0.0.1:{port}"
+            wait_ready(url, feed)
+            page = browser.new_page(viewport=SIZE)
+            page.goto(url)
+            tools = page.context.new_cdp_session(page)
+            for fed in range(1, round(60 * hours) + 1):
+                at = fed * minute % len(lines)
+                feed.stdin.writelines(lines[at : at + minute])
+                feed.stdin.flush()
+                page.wait_for_timeout(150)
+                if fed % 30 == 0:
+                    rows.append({"minutes": fed, "beats": settled_beats(page),
+                                 "heap_mb": heap_mb(tools),
+                                 "lines": page.locator("#list button").count()})
+        finally:
+            feed.kill()  # leaving the block waits for its end, whatever happened in it
     return rows
 
 

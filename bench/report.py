@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.candidates import CARRIED, WINDOWS
 from bench.in_process import PUSH
-from bench.over_http import FLOOR, OURS
+from bench.over_http import BATCHING, FLOOR, OURS
 
 Row = dict[str, Any]
 
@@ -51,9 +51,10 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
         "## One process", "",
         "One second of signal of each patient a call, one thread (plain ONNX Runtime: its "
         "defaults). Candidates take turns. From float32 in mV to probabilities, the row to "
-        "beats apart, which does more. Times in ms; windows/s: patients' seconds labelled in one, "
-        "which is times real time; patients: live ones a core can serve; sgemm: share of the "
-        "matrix product's rate.", "",
+        "beats apart, which does more. Times in ms, a percentile only where a call lies beyond it "
+        "(p99 from 100 calls on); windows/s: patients' seconds labelled in one, which is times "
+        "real time; patients: live ones a core can serve; sgemm: share of the matrix product's "
+        "rate.", "",
     ]
     for batch in sorted({row["batch"] for row in results["rows"]}):
         rows = [row for row in results["rows"] if row["batch"] == batch]
@@ -67,7 +68,9 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
             f"`POST /predict`, one second of signal, keep-alive, the server with one worker on "
             f"one core, the load from another. p50 to p99: one connection, ms; answers/s: "
             f"{results['http']['connections']} connections; CPU: the server's processor time for "
-            "one of those answers, ms.", "",
+            "one of those answers, ms. The ekg server answers the requests that wait together as "
+            f"one batch; the others do not, the rows with \"{BATCHING.removeprefix(', ')}\" "
+            "apart.", "",
             _table(("", "body", "p50", "p95", "p99", "answers/s", "CPU", "its answer"),
                    (_http_cells(row) for row in results["http"]["rows"])), ""]
     if results.get("footprint"):
@@ -76,7 +79,7 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
             "Installed: the packages and all they require. Resident: all processes, what they "
             "share counted once. Cold start: from starting the process to the first answer.",
             "", _table(("", "installed MB", "resident MB", "cold start s"), (
-                (row["name"], f"{row['installed_mb']:.0f}", f"{row['resident_mb']:.0f}",
+                (row["name"], f"{row['installed_mb']:.0f}", _told(row["resident_mb"], 0),
                  f"{row['cold_start_s']:.2f}") for row in results["footprint"])), ""]
     if results.get("scaling"):
         parts += _scaling(results["scaling"])
@@ -166,12 +169,12 @@ def _footprint_targets(results: dict[str, Any]) -> list[Row]:
     server, whole = find(rows, name=f"{OURS}, 1 worker"), results.get("environment_mb")
     found = [_target("the runtime's environment on disk", whole, most=200, unit="MB", digits=0)
              ] if whole else []
+    if server and server["resident_mb"] is not None:
+        found.append(_target("server resident", server["resident_mb"], most=120, unit="MB",
+                             digits=0))
     if server:
-        found += [
-            _target("server resident", server["resident_mb"], most=120, unit="MB", digits=0),
-            _target("server's cold start to its first answer", server["cold_start_s"], most=1.5,
-                    unit="s"),
-        ]
+        found.append(_target("server's cold start to its first answer", server["cold_start_s"],
+                             most=1.5, unit="s"))
     return found
 
 
@@ -189,23 +192,36 @@ def _process_cells(row: Row) -> tuple[str, ...]:
               for stage in ("filter", "model")]
     name = f"**{row['name']}**" if row["ours"] else row["name"]
     return (name, row["provider"], *stages,
-            *(f"{timing[key]:.3f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
+            *_percentiles(timing, 3),
             f"{row['windows_per_s']:,.0f}", f"{row['patients_per_core']:,.0f}",
             f"{100 * row['share_of_sgemm']:.0f} %", row["agreement"])
 
 
 def _http_cells(row: Row) -> tuple[str, ...]:
     name = f"**{row['name']}**" if row["name"] == OURS else row["name"]
-    return (name, row["body"], *(f"{row['latency'][key]:.2f}" for key in
-                                 ("p50_ms", "p95_ms", "p99_ms")),
-            f"{row['requests_per_s']:,.0f}",
-            f"{row['cpu_ms']:.2f}" if row["cpu_ms"] is not None else "", row["agreement"])
+    return (name, row["body"], *_percentiles(row["latency"], 2), f"{row['requests_per_s']:,.0f}",
+            _told(row["cpu_ms"], 2), row["agreement"])
+
+
+def _percentiles(timing: Row, digits: int) -> list[str]:
+    """The three, each blank where fewer than one call lies beyond it: it is the slowest call."""
+    return [_told(timing[f"p{of}_ms"] if timing["calls"] * (100 - of) >= 100 else None, digits)
+            for of in (50, 95, 99)]
+
+
+def _told(value: float | None, digits: int) -> str:
+    """A number, blank where there is none."""
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _scaling(scaling: dict[str, Any]) -> list[str]:
+    # Earlier results have no processor time: there the wall clock alone was counted.
+    longer = ("; ms and µs by the wall clock, patients a core by that or the processor time, "
+              "whichever is longer" if any("cpu_ms" in row for row in scaling["patients"]) else "")
     return [
         "## Cost as work grows", "",
-        "Live patients in one `Detector.push` of a second each, to their beats, one thread:", "",
+        "Live patients in one `Detector.push` of a second each, to their beats, one thread"
+        f"{longer}:", "",
         _table(("patients", "ms", "µs a patient", "patients a core"), (
             (f"{row['patients']:,}", f"{row['ms']:.2f}", f"{row['us_per_patient']:.1f}",
              f"{row['patients_per_core']:,.0f}") for row in scaling["patients"])), "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from bench.measure import machine, machine_folder, resident_mb
+from bench.measure import children, machine, machine_folder, resident_mb
 from runtime.client import Client, RequestError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +38,11 @@ class Server:
         self.start()
 
     def __enter__(self) -> Server:
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:  # Ctrl-C too: `__exit__` will not be called
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,14 +83,14 @@ class Server:
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True,
-                                check=True).stdout
-        pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
-        return sorted(pid for pid, parent in pairs if parent == self.process.pid)
+        return children(self.process.pid)
 
     def resident_mb(self) -> float:
-        """Resident memory of the master and the workers, MB."""
-        return resident_mb(self.process.pid)
+        """Resident memory of the master and the workers, MB; NaN, which passes no trial, where
+        the system does not tell.
+        """
+        resident = resident_mb(self.process.pid)
+        return math.nan if resident is None else resident
 
     def threads(self) -> int:
         """Threads of the master and the workers; 0 where there is no /proc."""
@@ -109,7 +114,7 @@ def free_port() -> int:
 def share(values: Sequence[float], of: float) -> float:
     """A percentile, by nearest rank; 0 where there are no values."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * of / 100))] if ordered else 0.0
+    return ordered[max(0, math.ceil(len(ordered) * of / 100) - 1)] if ordered else 0.0
 
 
 def write(name: str, what: str, result: dict[str, Any], rows: Sequence[tuple[str, object]],

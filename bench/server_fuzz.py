@@ -28,6 +28,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from bench.measure import unwind_on_sigterm
 from bench.server_common import FS, Server, write
 from runtime.client import Client
 from runtime.simulate import simulate
@@ -104,6 +105,7 @@ def main() -> int:
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
     tally, chance = Tally(), random.Random(args.seed)
+    unwind_on_sigterm()
     with Server(args.workers) as server:
         sender = Sender(server.port, tally)
         stages: list[tuple[str, float, Callable[[], None]]] = [
@@ -285,12 +287,20 @@ def broken_http(port: int, tally: Tally, chance: random.Random) -> Callable[[], 
             tally.faults.append(f"broken HTTP: hangs on {octets[:200]!r}")
         except OSError:
             pass  # closed while we were sending
-        match = re.match(rb"HTTP/1.1 (\d{3})", received)
-        kind = re.search(rb"(?i)content-type: *([^\r;]+)", received)
+        answer = final(received)
+        match = re.match(rb"HTTP/1.1 (\d{3})", answer)
+        kind = re.search(rb"(?i)content-type: *([^\r;]+)", answer)
         tally.note("broken HTTP", int(match[1]) if match else None,
                    kind[1].decode() if kind else "", time.monotonic() - started, repr(octets))
 
     return send
+
+
+def final(received: bytes) -> bytes:
+    """What was received from the answer on: ``100 Continue`` and its like only come before it."""
+    while re.match(rb"HTTP/1.1 1\d\d", received):
+        received = received.partition(b"\r\n\r\n")[2]
+    return received
 
 
 def damaged(octets: bytes, chance: random.Random) -> bytes:

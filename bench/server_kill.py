@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.measure import unwind_on_sigterm
 from bench.server_common import FS, Server, write
 from runtime.client import Client, RequestError
 from runtime.simulate import simulate
@@ -53,6 +54,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
+    unwind_on_sigterm()
     source, signals = recordings(args.streams, round(args.minutes * 60 * FS))
     with Server(args.workers) as server:
         peace, _, _ = run(server, signals, args, disturb=False)
@@ -82,10 +84,11 @@ def recordings(count: int, samples: int) -> tuple[str, list[NDArray[np.float32]]
     from training import io
 
     folder = io.data_folder()
-    if folder is None:
+    names = sorted(path.with_suffix("") for path in (folder / "mitdb").glob("*.hea")
+                   ) if folder else []
+    if not names:
         return "simulated ECG (no recordings at hand)", [
             simulate(samples / FS, seed=seed).signal for seed in range(count)]
-    names = sorted(path.with_suffix("") for path in (folder / "mitdb").glob("*.hea"))
     signals = [read(name).signal[:samples].astype(np.float32) for name in names[:count]]
     while len(signals) < count:  # the first ones again, from their middle
         again = read(names[len(signals) % len(names)]).signal.astype(np.float32)

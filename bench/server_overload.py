@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.load import Request, latencies, throughput
+from bench.measure import unwind_on_sigterm
 from bench.server_common import Server, share, write
 from runtime.simulate import simulate
 
@@ -90,6 +91,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
+    unwind_on_sigterm()
     signal = simulate(args.signal, fs=args.fs, seed=5).signal
     request = Request(f"/predict?fs={args.fs}", RAW, np.asarray(signal, "<f4").tobytes())
     with Server(args.workers) as server:

@@ -15,7 +15,7 @@ import time
 from statistics import median
 
 from bench.load import Connection, Request
-from bench.measure import processor_s
+from bench.measure import processor_s, unwind_on_sigterm
 from bench.server_common import FS, Server, share, write
 from runtime.client import Client
 from runtime.simulate import simulate
@@ -32,6 +32,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
+    if args.requests < PARTS:
+        parser.error(f"--requests {args.requests}: at least {PARTS} are needed, one in each part")
+    unwind_on_sigterm()
     with Server(args.workers) as server:
         requests = kinds(server.url)
         # Warm-up: with more at once than later, so that memory has been where it can come to, but

@@ -1,5 +1,6 @@
 """The FIR filter on the GPU, many streams at once: the filter inside the ONNX graph, before it."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -142,36 +143,40 @@ def reference(ecg: Any, carry: Any, taps: npt.ArrayLike) -> tuple[Any, Any]:
 
 
 def cupyx_baseline(
-    ecg: CupyArray, carry: CupyArray, taps: npt.ArrayLike, *, method: str = "direct"
-) -> tuple[CupyArray, CupyArray]:
+    taps: npt.ArrayLike, *, method: str = "direct"
+) -> Callable[[CupyArray, CupyArray], tuple[CupyArray, CupyArray]]:
     """The same filter from CuPy's own parts, to measure ours against.
 
     `cupyx.scipy.signal.lfilter` is not among them: its `zi` differs from SciPy's.
 
     Parameters
     ----------
-    ecg, carry, taps
-        As for `CupyFir`.
+    taps
+        As for `CupyFir`, and as there they go to the GPU once: no call pays for it.
     method
         "direct" (`cupyx.scipy.ndimage.convolve1d`) or "fft" (`cupyx.scipy.signal.oaconvolve`).
 
     Returns
     -------
-    filtered, carry_out
-        As from `CupyFir`.
+    Called with `ecg` and `carry`, gives `filtered` and `carry_out`, all as for `CupyFir`.
     """
     cupy = import_cupy()
     weights = cupy.asarray(checked_taps(taps))
-    samples = ecg.shape[1]
-    line = cupy.concatenate([carry, ecg], axis=1)
-    if method == "fft":
-        signal = import_module("cupyx.scipy.signal")
-        filtered = signal.oaconvolve(line, weights[None, :], mode="valid", axes=1)
-    else:
-        convolve1d = import_module("cupyx.scipy.ndimage").convolve1d
-        first = (len(weights) - 1) // 2  # convolve1d centres the taps; ours look back only
-        filtered = convolve1d(line, weights, axis=1, mode="constant")[:, first : first + samples]
-    return filtered, line[:, samples:]
+    first = (len(weights) - 1) // 2  # convolve1d centres the taps; ours look back only
+    signal, ndimage = (import_module(f"cupyx.scipy.{name}") for name in ("signal", "ndimage"))
+
+    def run(ecg: CupyArray, carry: CupyArray) -> tuple[CupyArray, CupyArray]:
+        samples = ecg.shape[1]
+        line = cupy.concatenate([carry, ecg], axis=1)
+        if method == "fft":
+            filtered = signal.oaconvolve(line, weights[None, :], mode="valid", axes=1)
+        else:
+            whole = ndimage.convolve1d(line, weights, axis=1, mode="constant")
+            filtered = whole[:, first : first + samples]
+        # A view would keep all of the line in memory, from one chunk to the next.
+        return filtered, line[:, samples:].copy()
+
+    return run
 
 
 OUTPUTS = 12  # per thread; these three repeat the definitions in fir.cu, held by a test

@@ -21,6 +21,12 @@ def test_without_cupy_it_says_what_to_install(
     assert "needs CuPy: run `pip install" in capsys.readouterr().err
 
 
+def test_no_batch_at_all_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cuda.main(["--largest", "0"])
+    assert "--largest 0: the smallest batch is 1" in capsys.readouterr().err
+
+
 def test_conclusions() -> None:
     """The GPU pays from a batch of 16 on, the kernel before the graph from 64 on."""
     rows = [

@@ -63,3 +63,10 @@ def test_latency_and_throughput_count_answers(serve):
     port = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     assert len(load.latencies(port, REQUEST, 0.05)) > 5
     assert load.throughput(port, REQUEST, 0.05, connections=1) > 100
+
+
+def test_a_server_too_slow_for_the_block_still_has_a_latency_and_no_throughput(serve):
+    port = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert len(load.latencies(port, REQUEST, 1e-9)) <= 1
+    with pytest.raises(load.Failed, match="no answer to 1 connections"):
+        load.throughput(port, REQUEST, 0.0, connections=1)

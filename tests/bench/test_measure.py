@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from bench import measure
 
@@ -37,6 +41,36 @@ def test_memory_counts_the_children():
         child.stdout.readline()
         assert measure.resident_mb(os.getpid()) > nothing + 45
         child.stdin.close()
+
+
+def test_a_slim_container_without_ps_tells_too(monkeypatch):
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("only Linux has /proc")
+    monkeypatch.setenv("PATH", "")
+    assert measure.resident_mb(os.getpid()) > 10
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert measure.children(os.getpid()) == [child.pid]
+        child.stdin.close()
+
+
+def test_where_nothing_tells_there_is_no_number(monkeypatch):
+    monkeypatch.setattr(measure, "Path", lambda _: Path("/nonexistent"))
+    monkeypatch.setenv("PATH", "")
+    assert measure.resident_mb(os.getpid()) is None
+    assert measure.processor_s(os.getpid()) is None
+    assert measure.children(os.getpid()) == []
+
+
+def test_sigterm_unwinds():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        measure.unwind_on_sigterm()
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # once more, as what was started is stopped
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 def test_a_core_is_given_back():

@@ -89,6 +89,31 @@ def test_the_report_is_written_and_drawn(results, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text())["targets"]
 
 
+def test_a_percentile_stands_where_a_call_lies_beyond_it(results):
+    results["targets"] = []
+    for calls, cells in ((100, "| 0.33 | 0.44 | 0.55 |"), (99, "| 0.33 | 0.44 |  |"),
+                         (19, "| 0.33 |  |  |")):
+        results["http"]["rows"][0]["latency"] = {"calls": calls, "p50_ms": 0.33, "p95_ms": 0.44,
+                                                 "p99_ms": 0.55}
+        assert cells in report.markdown(results)
+
+
+def test_memory_that_the_system_does_not_tell_is_left_blank(results):
+    results["footprint"][0]["resident_mb"] = None
+    results["targets"] = report.targets(results)
+    assert f"| {OURS}, 1 worker | 160 |  | 0.60 |" in report.markdown(results)
+    assert not any(target["what"] == "server resident" for target in results["targets"])
+    assert any("cold start" in target["what"] for target in results["targets"])
+
+
+def test_how_patients_were_counted_is_said_where_it_is_known(results):
+    results["targets"] = []
+    assert "whichever is longer" not in report.markdown(results)
+    for line in results["scaling"]["patients"]:
+        line["cpu_ms"] = 1.0
+    assert "whichever is longer" in report.markdown(results)
+
+
 def test_every_table_has_as_many_cells_in_each_row(results):
     results["targets"] = report.targets(results)
     tables = [block for block in report.markdown(results).split("\n\n") if block.startswith("|")]

@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="one run for each fold")
     args = parser.parse_args(arguments)
     try:
+        require_every_fold(args.runs)
+        io.require_data()  # where it is missing, `training_data` would give simulated patients
         records, _, _ = train.training_data(["mitdb", "svdb"])
         print_thresholds(args.runs, records)
         folds = [held_out(run, records) for run in args.runs]
@@ -87,6 +89,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(policies[choose("with the usual interval", everyone, fold_of, counted, ~blind)])
 
 
+def require_every_fold(runs: Sequence[Path]) -> None:
+    """Refuse what is not one run for each fold: patients would be missing or count twice, and
+    of a single fold nothing is left to choose on.
+
+    Raises
+    ------
+    DataError
+        Where the runs are not exactly the folds of one split, each once.
+    """
+    held_out = [trained(run)[1:] for run in runs]
+    _, folds = held_out[0]
+    if sorted(held_out) != [(fold, folds) for fold in range(folds)]:
+        raise io.DataError(
+            f"These runs hold out fold {', '.join(f'{f} of {of}' for f, of in held_out)}; expected "
+            f"one run for each fold from 0 to {folds - 1}.")
+
+
 def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
     """A run's network, and the patients that it never saw.
 
@@ -95,12 +114,18 @@ def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
     DataError
         Where there is no such run, or it saw all of them.
     """
+    net, fold, folds = trained(run)
+    return net, io.folds(records, folds)[fold]
+
+
+def trained(run: Path) -> tuple[EkgNet, int, int]:
+    """A run's network, the fold that it held out, and of how many; raises as `unseen`."""
     net, saved = train.load(run / "model.pt")
     recipe = train.Recipe(**saved["recipe"])  # type: ignore[arg-type]
     if recipe.fold is None:
         raise io.DataError(f"{run} was trained on every patient; expected runs of "
                            "`python -m training.train --fold`.")
-    return net, io.folds(records, recipe.folds)[recipe.fold]
+    return net, recipe.fold, recipe.folds
 
 
 def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:

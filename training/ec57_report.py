@@ -10,7 +10,6 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +29,7 @@ from training.ec57 import (
     summarise,
 )
 from training.evaluate import Score, score, table, total_score
-from training.io import AAMI, CLASSES, DataError
+from training.io import AAMI, CLASSES, DataError, flutter
 
 FORMATS = ("L", "l", "S", "s", "C", "c", "sum", "sum-l", "papers")
 
@@ -100,7 +99,8 @@ def score_files(reference: Path, test: Path, record: str, annotators: tuple[str,
     fs, _ = read_header(reference, record)
     there = read_annotations(reference, record, annotators[0], fs)
     found = read_annotations(test, record, annotators[1], fs)
-    return score(*_beats(there), *_beats(found), fs, flutter=_flutter(there), **options)
+    return score(*_beats(there), *_beats(found), fs,
+                 flutter=flutter(there.marks(), sys.maxsize), **options)
 
 
 def read_annotations(folder: Path, record: str, annotator: str, fs: float) -> Annotations:
@@ -282,13 +282,6 @@ def _beats(annotations: Annotations) -> tuple[NDArray[np.int64], NDArray[np.int6
              for sample, symbol, _ in annotations.marks() if symbol in AAMI]
     samples, labels = np.array(beats, dtype=np.int64).reshape(-1, 2).T
     return samples, labels
-
-
-def _flutter(annotations: Annotations) -> list[tuple[int, int]]:
-    """Fibrillation from ``[`` to ``]`` or, where that is missing, to the end."""
-    begins, ends = ([sample for sample, symbol, _ in annotations.marks() if symbol == bracket]
-                    for bracket in "[]")
-    return list(zip_longest(begins, ends, fillvalue=sys.maxsize))
 
 
 def _run(args: argparse.Namespace) -> tuple[str, str]:

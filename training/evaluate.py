@@ -95,7 +95,9 @@ def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[R
     sveb = [score.of("S").f1 for score in whole.values() if score.confusion[1].sum() >= 10]
     metrics = {
         "model": detector.digest.hex(), "provider": detector.provider,
-        "records": f"{records[0].database}: {' '.join(r.name for r in records)}",
+        "records": "; ".join(
+            f"{database}: {' '.join(r.name for r in records if r.database == database)}"
+            for database in dict.fromkeys(r.database for r in records)),
         "lead": "MLII where recorded, else the first", "matching": "one to one within 150 ms",
         "whole records": total.summary(),
         "from 5:00": total_score(later.values()).summary(),

@@ -113,13 +113,15 @@ def require_data(databases: Iterable[str] = ("mitdb", "svdb", "nstdb")) -> Path:
     Raises
     ------
     DataError
-        Where data are damaged, or missing and not to be had; it names the three remedies.
+        Where a database is unknown, or data are damaged, or missing and not to be had; then it
+        names the three remedies.
     """
+    wanted = {database: _files(database) for database in databases}  # first: it may refuse
     folder = data_folder()
     if folder is None:
         folder = Path(__file__).resolve().parent.parent / "data"
-    for database in databases:
-        if not all((folder / database / name).is_file() for name in _files(database)):
+    for database, names in wanted.items():
+        if not all((folder / database / name).is_file() for name in names):
             download(database, folder)
         verify(folder / database)
     return folder
@@ -136,7 +138,8 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
     Raises
     ------
     DataError
-        Where the server cannot be reached, lacks a file, or sends one that does not match.
+        Where the server cannot be reached, lacks a file, or sends one that does not match, or the
+        folder cannot be written.
     """
     import requests
     from tqdm import tqdm
@@ -154,12 +157,16 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
                 _fetch(http, f"{url}/{name}", target / name, sums.get(name))
             (target / "SHA256SUMS").write_text(
                 "".join(f"{sums[name]}  {name}\n" for name in names if name in sums))
-    except (requests.RequestException, OSError) as error:
+    except requests.RequestException as error:  # these are OSErrors too
         raise DataError(
             f"{database} is not in {folder} and could not be downloaded from {base} "
             f"({type(error).__name__}). Three ways to provide it: set EKG_DATA to a folder that "
             f"holds {database}/, put it under data/{database}/, or run again with a network "
             "connection (what is there already is kept).") from error
+    except OSError as error:
+        raise DataError(
+            f"{database} cannot be written to {target} ({error.strerror or error}); expected "
+            f"EKG_DATA or data/ to hold {database}/ or to be a folder to write to.") from error
 
 
 def verify(folder: Path) -> None:
@@ -216,14 +223,29 @@ def load(database: str, name: str, folder: Path) -> Record:
     else:
         positions, symbols, subtypes = marks.sample * float(ratio), marks.symbol, marks.subtype
     samples = np.minimum(np.rint(positions).astype(np.int64), signal.shape[1] - 1)
+    written = tuple(zip(samples.tolist(), symbols, subtypes.tolist(), strict=True))
     kept = [i for i, symbol in enumerate(symbols) if symbol in AAMI]
-    starts = [s for s, symbol in zip(samples, symbols, strict=True) if symbol == "["]
-    ends = [s for s, symbol in zip(samples, symbols, strict=True) if symbol == "]"]
     return Record(
         name, database, tuple(record.sig_name[i] for i in order), signal, samples[kept],
         np.array([CLASSES.index(AAMI[symbols[i]]) for i in kept], dtype=np.int8),
-        np.array(list(zip(starts, ends, strict=False)), dtype=np.int64).reshape(-1, 2),
-        tuple(zip(samples.tolist(), symbols, subtypes.tolist(), strict=True)))
+        np.array(flutter(written, signal.shape[1]), dtype=np.int64).reshape(-1, 2), written)
+
+
+def flutter(marks: Iterable[tuple[int, str, int]], end: int) -> list[tuple[int, int]]:
+    """Start and end of each episode of ventricular flutter or fibrillation, as bxb reads them.
+
+    From ``[`` to the next ``]``, whatever stands between; an episode without one lasts to ``end``,
+    and a ``]`` outside an episode says nothing.
+    """
+    episodes: list[tuple[int, int]] = []
+    start = None
+    for sample, symbol, _ in marks:
+        if symbol == "[" and start is None:
+            start = sample
+        elif symbol == "]" and start is not None:
+            episodes.append((start, sample))
+            start = None
+    return episodes if start is None else [*episodes, (start, end)]
 
 
 def load_all(database: str, names: Sequence[str], folder: Path) -> list[Record]:
@@ -303,6 +325,9 @@ def windows(record: Record, lead: int = 0, seconds: float = 1.0
 
 
 def _files(database: str) -> list[str]:
+    if database not in RECORDS:
+        raise DataError(f"{database!r} is no database that is read here; expected one of "
+                        f"{', '.join(RECORDS)}.")
     endings = (".hea", ".dat") if database in BEATLESS else (".hea", ".dat", ".atr")
     return [record + ending for record in RECORDS[database] for ending in endings]
 

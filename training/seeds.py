@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.exit(2, f"{written} is no record; expected database/name, say mitdb/208.\n")
     try:
         named = [written.split("/") for written in args.records]
-        folder = io.require_data({database for database, _ in named})
+        folder = io.require_data(database for database, _ in named)
         records = [io.load(database, name, folder) for database, name in named]
         detectors = {str(run): detector_of(run) for run in args.runs}
     except io.DataError as error:
@@ -109,7 +109,7 @@ def detector_of(run: Path) -> Detector:
     Raises
     ------
     DataError
-        Where there is none.
+        Where there is none, or the file is no checkpoint.
     """
     path = run / "model.pt" if run.is_dir() else run
     net, saved = train.load(path)

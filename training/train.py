@@ -299,14 +299,24 @@ def save(path: Path, net: EkgNet, recipe: Recipe, policy: BeatPolicy, data: str,
 
 
 def load(path: Path) -> tuple[EkgNet, dict[str, object]]:
-    """Read what `save` wrote: the network in evaluation mode, and the rest."""
+    """Read what `save` wrote: the network in evaluation mode, and the rest.
+
+    Raises
+    ------
+    DataError
+        Where there is no such file, or another wrote it.
+    """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
+        net = EkgNet(Design.from_dict(saved["design"]))
+        net.load_state_dict(saved["weights"])
+        rest = {name: saved[name] for name in ("recipe", "policy", "data", "held_out")}
     except FileNotFoundError:
         raise io.DataError(f"{path} does not exist; run `make train` first.") from None
-    net = EkgNet(Design.from_dict(saved["design"]))
-    net.load_state_dict(saved.pop("weights"))
-    return net.eval(), saved
+    except Exception as error:  # torch raises whatever a foreign byte leads to
+        raise io.DataError(f"{path} is no checkpoint ({type(error).__name__}); expected a model.pt "
+                           "that `python -m training.train` wrote.") from error
+    return net.eval(), rest
 
 
 def validate(net: EkgNet, records: Sequence[Record]) -> Score:

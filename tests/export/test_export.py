@@ -124,6 +124,27 @@ def test_a_missing_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "run `make train` first" in capsys.readouterr().err
 
 
+def test_what_is_no_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                       ) -> None:
+    (tmp_path / "model.pt").write_text("no checkpoint")
+    assert command.main(["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path)]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {tmp_path / 'model.pt'} is no checkpoint (")
+
+
+@pytest.mark.parametrize("inside", ["", "a/b"])
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_proven(
+        inside: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / inside
+    assert command.main(["--checkpoint", str(tmp_path / "no.pt"), "--out", str(out)]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {out} cannot be made or written (Not a directory);")
+    manifest.require_writable(tmp_path / "a" / "b")
+    manifest.require_writable(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "nothing is left behind"
+
+
 def test_the_manifest_lists_bytes_and_hashes(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     manifest.seal(tmp_path, {"x": {"role": "test"}})

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from runtime.beats import CLASSES, Beat
+from runtime.beats import CLASSES, Beat, BeatPolicy
 from runtime.sinus import FS, Sinus, SinusPolicy
+from training import choose as command
+from training import io, train
 from training.choose import Patient, choose, counts, figures
+from training.evaluate import Score
+from training.model import Design, EkgNet
 
 
 def patient(seed: int, beats: int = 400) -> Patient:
@@ -48,3 +53,50 @@ def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixtur
     told = capsys.readouterr().out.splitlines()
     assert "best on all: SVEB F1 of mitdb 50.0" in told[0]
     assert "cross-validated: SVEB F1 of mitdb 0.0" in told[1]
+
+
+def run(folder: Path, fold: int, folds: int) -> str:
+    small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
+    folder.mkdir()
+    train.save(folder / "model.pt", EkgNet(small), train.Recipe(folds=folds, fold=fold),
+               BeatPolicy(), "mitdb", Score.empty())
+    return str(folder)
+
+
+def refusal(runs: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said where nothing is chosen."""
+    with pytest.raises(SystemExit) as stopped:
+        command.main(runs)
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (said,) = printed.err.splitlines()
+    return said
+
+
+@pytest.mark.parametrize(("held_out", "told"), [
+    ([(0, 3)], "0 of 3"), ([(0, 2), (0, 2)], "0 of 2, 0 of 2"),
+    ([(1, 2), (2, 2)], "1 of 2, 2 of 2"), ([(0, 2), (1, 3)], "0 of 2, 1 of 3"),
+    ([(0, 2), (1, 2), (1, 2)], "0 of 2, 1 of 2, 1 of 2")])
+def test_what_is_not_one_run_for_each_fold_is_refused(
+        held_out: list[tuple[int, int]], told: str, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(train, "training_data", None)  # asked for later
+    runs = [run(tmp_path / str(i), *fold) for i, fold in enumerate(held_out)]
+    assert refusal(runs, capsys) == (f"These runs hold out fold {told}; expected one run for each "
+                                     f"fold from 0 to {held_out[0][1] - 1}.")
+
+
+def test_every_fold_once_is_what_is_asked_for_in_any_order(tmp_path: Path) -> None:
+    command.require_every_fold([Path(run(tmp_path / str(fold), fold, 3)) for fold in (2, 0, 1)])
+
+
+def test_nothing_is_chosen_on_simulated_patients(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    monkeypatch.delenv("EKG_DATA", raising=False)
+    monkeypatch.setenv("EKG_PHYSIONET", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr(io, "__file__", str(tmp_path / "project" / "training" / "io.py"))
+    monkeypatch.setattr(io, "simulated_records", None)
+    runs = [run(tmp_path / str(fold), fold, 2) for fold in (0, 1)]
+    assert "mitdb is not in" in refusal(runs, capsys)

@@ -329,6 +329,23 @@ def test_papers_classes_and_fibrillation_are_read_from_files(data: Path) -> None
     assert 0 < late.confusion.sum() < 200
 
 
+def test_both_conventions_pair_the_brackets_of_fibrillation_alike(tmp_path: Path) -> None:
+    """An end without a beginning says nothing; else the beats up to 5000 were all false."""
+    import wfdb
+
+    marks = {"atr": [(500, "]"), (1000, "N"), (2000, "["), (5000, "]"), (6000, "N")],
+             "prt": [(1000, "N"), (3000, "V"), (3500, "V"), (4000, "V"), (6000, "N")]}
+    (tmp_path / "x.hea").write_text("x 1 360 10000\nx.dat 16 200\n")
+    for annotator, written in marks.items():
+        samples, symbols = zip(*written, strict=True)
+        wfdb.wrann("x", annotator, np.array(samples), symbol=list(symbols),
+                   write_dir=str(tmp_path))
+    papers = score_files(tmp_path, tmp_path, "x", ANNOTATORS).qrs
+    assert (papers.right, papers.there, papers.reported) == (2, 2, 2)
+    bxb = compare_files(tmp_path, tmp_path, "x", ANNOTATORS, start_s=0.0)
+    assert qrs(bxb) == (Ratio(2, 2), Ratio(2, 2))
+
+
 def test_missing_and_damaged_files_are_named_in_one_sentence(
         folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folders, "--records", "999") == 2

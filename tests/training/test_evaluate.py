@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -143,6 +144,15 @@ def test_metrics_can_be_saved_and_printed_and_drawn(
     assert "pacemaker" not in evaluate.tables(unpaced)
     evaluate.draw_confusion(metrics, tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 5_000
+
+
+def test_records_stand_under_their_own_database(
+        detector: Detector, metrics: dict[str, object]) -> None:
+    first, second = io.simulated_records(2, seconds=10)
+    found = evaluate.evaluate(detector, [first, replace(second, database="svdb", name="800"),
+                                         replace(second, name="s02")])
+    assert found["records"] == "simulated: s00 s02; svdb: 800"
+    assert metrics["records"] == "simulated: s00 s01"
 
 
 @pytest.mark.parametrize("command", ["evaluate", "ec57_report", "seeds", "train"])

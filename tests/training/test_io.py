@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wfdb
 
-from training import io
+from training import fit_rhythm, io
 
 ENDINGS = (".hea", ".dat", ".atr")
 
@@ -109,6 +110,38 @@ def test_an_unreadable_record_is_named(tmp_path: Path) -> None:
         io.load("mitdb", "1", tmp_path)
 
 
+BRACKETS = {
+    "closed": ([(100, "["), (200, "]"), (300, "["), (400, "]")], [(100, 200), (300, 400)]),
+    "open": ([(100, "["), (200, "]"), (300, "[")], [(100, 200), (300, 1000)]),
+    "end first": ([(50, "]"), (80, "N"), (100, "["), (200, "]")], [(100, 200)]),
+    "end first, open": ([(50, "]"), (100, "[")], [(100, 1000)]),
+    "begun twice": ([(100, "["), (150, "["), (200, "]"), (250, "]"), (300, "N")], [(100, 200)]),
+    "none": ([(100, "N")], [])}
+
+
+@pytest.mark.parametrize(("marks", "episodes"), BRACKETS.values(), ids=BRACKETS)
+def test_fibrillation_lasts_to_its_end_mark_or_the_records_end(
+        marks: list[tuple[int, str]], episodes: list[tuple[int, int]], tmp_path: Path) -> None:
+    (tmp_path / "cudb").mkdir()
+    (tmp_path / "cudb" / "x.hea").write_text("x 1 360 1000\nx.dat 16 200 16 0 0 0 0 II\n")
+    (tmp_path / "cudb" / "x.dat").write_bytes(bytes(2000))
+    samples, symbols = zip(*marks, strict=True)
+    wfdb.wrann("x", "atr", np.array(samples), symbol=list(symbols),
+               write_dir=str(tmp_path / "cudb"))
+    found = io.load("cudb", "x", tmp_path).flutter
+    assert found.shape == (len(episodes), 2)
+    assert found.tolist() == [list(episode) for episode in episodes]
+
+
+def test_both_readers_of_fibrillation_agree(data: Path) -> None:
+    """Of cudb's records these eight end in fibrillation that has no end mark."""
+    for name in ("cu15", "cu19", "cu20", "cu28", "cu29", "cu30", "cu31", "cu35"):
+        record = io.load("cudb", name, data)
+        spans = fit_rhythm.fibrillation(data, "cudb", name)
+        assert record.flutter.shape == spans.shape
+        np.testing.assert_allclose(record.flutter / io.FS, spans, atol=1 / io.FS)
+
+
 class _PhysioNet(BaseHTTPRequestHandler):
     """PhysioNet's layout; knows ranges, and can break off or spoil a file."""
 
@@ -183,6 +216,25 @@ def test_a_complete_database_needs_no_sums_and_a_part_of_one_is_filled_up(
     (tmp_path / "mitdb" / "1.dat").write_bytes(b"spoilt")  # which the sums, there again, tell
     with pytest.raises(io.DataError, match=r"1\.dat is damaged"):
         io.require_data(["mitdb"])
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_reason(
+        tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKG_DATA", str(tmp_path))
+    (tmp_path / "mitdb").write_text("in the way")
+    with pytest.raises(io.DataError) as refused:
+        io.require_data(["mitdb"])
+    assert str(refused.value).startswith(
+        f"mitdb cannot be written to {tmp_path / 'mitdb'} (File exists); expected")
+
+
+def test_an_unknown_database_is_refused_before_another_is_fetched(
+        tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKG_DATA", str(tmp_path))
+    with pytest.raises(io.DataError, match="'nosuch' is no database"):
+        io.require_data(["mitdb", "nosuch"])
+    assert not physionet.asked
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_download_goes_on_where_it_stopped(

@@ -70,12 +70,30 @@ def test_mean_and_sd_over_runs(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said_in_one_sentence(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    (tmp_path / "text.pt").write_text("no checkpoint")
     for arguments in ([str(tmp_path), "--records", "mitdb/100"],
-                      [str(tmp_path), "--records", "100"]):
+                      [str(tmp_path), "--records", "100"],
+                      [str(tmp_path / "text.pt"), "--records", "mitdb/100"]):
         with pytest.raises(SystemExit) as stopped:
             seeds.main(arguments)
         assert stopped.value.code == 2
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2
+    assert len(said) == 3
     assert "model.pt does not exist" in said[0]
     assert "100 is no record" in said[1]
+    assert "text.pt is no checkpoint" in said[2]
+
+
+@pytest.mark.parametrize("unknown", ["nosuch/1", "/1"])
+def test_an_unknown_database_is_refused_before_anything_is_fetched(
+        unknown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("EKG_DATA", str(tmp_path))
+    monkeypatch.setattr(io, "download", None)
+    with pytest.raises(SystemExit) as stopped:
+        seeds.main([str(tmp_path), "--records", "mitdb/208", unknown])
+    assert stopped.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == (f"{unknown[:-2]!r} is no database that is read here; expected one of "
+                    f"{', '.join(io.RECORDS)}.")
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from training import augment, choose, io, train
-from training.model import HOP, Design
+from training.model import HOP, Design, EkgNet
 
 SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
 QUICK = train.Recipe(steps=6, batch=4, window_batch=2, crop_s=6.0, folds=3, fold=0,
@@ -181,6 +181,29 @@ def test_whether_there_are_recordings_is_asked_before_a_download_and_in_one_orde
 def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(io.DataError, match="make train"):
         train.load(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("harm", ["text", "empty", "folder", "inside a file", "list",
+                                  "resumed from", "other weights", "no policy"])
+def test_what_is_no_checkpoint_is_said_in_one_sentence(harm: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    train.save(path, EkgNet(SMALL), QUICK, train.BeatPolicy(), "SIMULATED", None)
+    saved = torch.load(path, weights_only=True)
+    if harm in ("text", "empty"):
+        path.write_text("no checkpoint" if harm == "text" else "")
+    elif harm == "folder":
+        path = tmp_path
+    elif harm == "inside a file":
+        path = path / "model.pt"
+    else:
+        without = {key: value for key, value in saved.items() if key != "policy"}
+        torch.save({"list": [1], "resumed from": {"net": saved["weights"], "step": 1},
+                    "other weights": saved | {"weights": {}}, "no policy": without}[harm], path)
+    with pytest.raises(io.DataError) as refused:
+        train.load(path)
+    said = str(refused.value)
+    assert said.startswith(f"{path} is no checkpoint (")
+    assert "\n" not in said
 
 
 def test_a_recipe_and_a_design_can_be_changed_by_name() -> None:

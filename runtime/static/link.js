@@ -11,6 +11,7 @@ const LONGEST_PAUSE_MS = 3000;
 const REWIND_S = 10; // of stored signal that warms up a stream which has to start anew
 
 const AWAY = new Set([408, 429, 502, 503, 504]); // worth another try: busy, or a proxy before a restart
+const SAME_S = 0.1; // a beat found again may lie a sample or two elsewhere; no two real ones are so near
 const STALE = 409; // the token belongs to another model
 
 /** The server refused; trying again would not help. */
@@ -49,7 +50,8 @@ export class Link {
     Object.assign(this, { signal, on });
     this.sent = 0; // samples the server has taken
     this.origin = 0; // sample at which the server's stream began; its times count from there
-    this.decided = 0; // s; every beat before this moment is known
+    this.decided = 0; // s; every beat before this moment is known, and one or two after it
+    this.last = -Infinity; // s, of the last beat that is known
     this.anew = false; // whether the server's stream was begun again
     this.carry = null; // the token: bytes
     this.ended = false; // no more signal comes
@@ -125,11 +127,14 @@ export class Link {
     const moved = (item, keys) => ({ ...item,
       ...Object.fromEntries(keys.filter((key) => item[key] != null)
         .map((key) => [key, item[key] + from])) });
+    // A stream that started anew finds again what was known before it.
+    const first = this.anew ? Math.max(known, this.last + SAME_S) : -Infinity;
+    const beats = answer.beats.map((beat) => moved(beat, ["time"]))
+      .filter((beat) => beat.time >= first);
+    this.last = beats.at(-1)?.time ?? this.last;
     this.on.answer({
       ...answer,
-      // A stream that started anew finds again what was known before it.
-      beats: answer.beats.map((beat) => moved(beat, ["time"]))
-        .filter((beat) => !this.anew || beat.time >= known),
+      beats,
       events: answer.events?.map((event) => moved(event, ["start", "end"])),
       roundTripMs: performance.now() - began,
       behind: this.sent / fs - this.decided,

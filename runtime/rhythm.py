@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -270,7 +271,7 @@ class Rhythm:
              for beat in (*self._waiting, *([last] if last else []))],
             [[bool(last)]], [[v] for v in self._intervals],
             [(interval, mark - at) for interval, mark in self._atrial.intervals],
-            [(*wave.mean.tolist(), wave.power) for wave in self._atrial.waves],
+            self._atrial.waves.tolist(),
             [(KINDS.index(kind), *_split(o.start - at), o.total, o.count, o.told,
               *_split(o.last - at)) for kind, o in self._open.items()])
         return np.array([*(len(row) for row in rows),
@@ -304,8 +305,7 @@ class Rhythm:
             intervals, normal, waves, lasting = rest
             rhythm._intervals = [max(1, int(v)) for v, in intervals]
             rhythm._atrial.intervals = [(max(1, int(v)), at + int(mark)) for v, mark in normal]
-            for wave, (*mean, power) in zip(rhythm._atrial.waves, waves, strict=True):
-                wave.mean, wave.power = np.array(mean, dtype=np.float32), power
+            rhythm._atrial.waves = np.array(waves, dtype=np.float32)
             rhythm._open = {KINDS[int(kind)]: _Open(at + _joined(a, b), total, int(count),
                                                     bool(told), at + _joined(c, d))
                             for kind, a, b, total, count, told, c, d in lasting}
@@ -357,8 +357,9 @@ class Rhythm:
             and all(0 <= flaw < 64 for flaw in signal.flaws)
             and all(0 <= beat.label < len(CLASSES) for beat in self._waiting)
             and len(self._atrial.intervals) <= ATRIAL_INTERVALS
+            and self._atrial.waves.shape == (len(P_BEATS), len(P_WAVE) + 1)
             and min(self._run.count, self._pattern.count, self._pattern.gap,
-                    *(wave.power for wave in self._atrial.waves)) >= 0
+                    *self._atrial.waves[:, -1].tolist()) >= 0
             and self.sinus.beats >= 1
             and abs(self.sinus.usual or 0.0) < 2  # log of 0.1 to 7 s
         ):
@@ -635,8 +636,21 @@ def from_atria(beat: Beat, policy: RhythmPolicy) -> bool:
 
 
 def _atrial_odds(model: str, features: tuple[float, ...]) -> float:
-    """Log-odds of atrial fibrillation, in float32, as they are saved."""
-    return float(np.float32(waveform.models()[model].log_odds(np.array([features]))[0]))
+    """Log-odds of atrial fibrillation, in float32, as they are saved.
+
+    What `waveform.Model.log_odds` gives, but of a single row numpy takes ten times as long.
+    """
+    mean, scale, weights, bias = _plain_model(model)
+    odds = bias
+    for value, middle, width, weight in zip(features, mean, scale, weights, strict=True):
+        odds += weight * min(max((value - middle) / width, -waveform.LARGEST), waveform.LARGEST)
+    return float(np.float32(odds))
+
+
+@cache
+def _plain_model(name: str) -> tuple[list[float], list[float], list[float], float]:
+    model = waveform.models()[name]
+    return model.mean.tolist(), model.scale.tolist(), model.weights.tolist(), model.bias
 
 
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
@@ -780,41 +794,24 @@ def _detrend() -> NDArray[np.float64]:
 
 
 _DETREND = _detrend()
+_P_BEATS = np.array(P_BEATS, dtype=np.float64)[:, None]
 Features = tuple[float, float, float]
 
 
-class _PWave:
-    """What precedes the last beats.
+class Atria:
+    """The last intervals between N or S beats, and what precedes these beats.
 
     Sinus beats have the same P wave before each; in atrial fibrillation nothing before the QRS
     is the same, so little of its power is left in the mean over beats.
     """
 
-    def __init__(self, beats: int) -> None:
-        self.beats = beats  # that it remembers
-        self.mean = np.zeros(len(P_WAVE), dtype=np.float32)  # over beats, mV, as it is saved
-        self.power = 0.0  # the mean power of single ones, mV²
-
-    def add(self, wave: NDArray[np.float64]) -> None:
-        self.mean += (wave - self.mean) / self.beats
-        power = self.power + (float(wave @ wave) / len(wave) - self.power) / self.beats
-        self.power = float(np.float32(power))  # as it is saved
-
-    @property
-    def kept(self) -> float:
-        """Log of the share of the power that is left in the mean."""
-        mean = self.mean.astype(np.float64)
-        return math.log(float(mean @ mean) / len(mean) / (self.power + 1e-5) + 0.01)
-
-
-class Atria:
-    """The last intervals between N or S beats, and what precedes these beats."""
-
     def __init__(self) -> None:
         self.intervals: list[tuple[int, int]] = []  # RR, and the sample where it ends
         self.since = 0  # intervals since the last verdict
         self.fresh = True  # no earlier verdict spoke of any of them
-        self.waves = [_PWave(beats) for beats in P_BEATS]  # for each of the two verdicts
+        # For each of the two verdicts the mean over beats, mV, and last the mean power of single
+        # ones, mV²; in float32, as they are saved.
+        self.waves = np.zeros((len(P_BEATS), len(P_WAVE) + 1), dtype=np.float32)
         # Log-odds of fibrillation at the last verdict, and of its onset at that one's last.
         self.odds = self.onset = RESTING
 
@@ -847,18 +844,22 @@ class Atria:
         self.intervals.append((interval, now))
         del self.intervals[:-ATRIAL_INTERVALS]
         if before is not None:
-            detrended = _DETREND @ before
-            for wave in self.waves:
-                wave.add(detrended)
+            wave = _DETREND @ before
+            self.waves += (np.append(wave, wave @ wave / len(wave)) - self.waves) / _P_BEATS
         self.since += 1
-        values, (steady, quick) = [value for value, _ in self.intervals], self.waves
-        features = recent = None
-        if len(values) >= ONSET_INTERVALS and self.since % ONSET_EVERY == 0:
-            recent = *irregularity(values[-ONSET_INTERVALS:]), quick.kept
-        if len(values) == ATRIAL_INTERVALS and self.since >= ATRIAL_EVERY:
-            self.since = 0
-            features = *irregularity(values), steady.kept
+        known, features, recent = len(self.intervals), None, None
+        if known >= ONSET_INTERVALS and self.since % ONSET_EVERY == 0:
+            recent = self._features(ONSET_INTERVALS, 1)
+        if known == ATRIAL_INTERVALS and self.since >= ATRIAL_EVERY:
+            self.since, features = 0, self._features(ATRIAL_INTERVALS, 0)
         return features, recent
+
+    def _features(self, count: int, row: int) -> Features:
+        """Of the last intervals, and of the P wave that one of the means makes."""
+        *wave, power = self.waves[row].tolist()
+        kept = sum(value * value for value in wave) / len(wave) / (power + 1e-5)
+        intervals = [interval for interval, _ in self.intervals[-count:]]
+        return *irregularity(intervals), math.log(kept + 0.01)
 
 
 def _plain(flaws: Sequence[int], at: int) -> int:

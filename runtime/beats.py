@@ -47,8 +47,9 @@ class BeatPolicy:
     ----------
     threshold : least mean probability of 'a beat' over three frames, 0 to 1; this one finds
         beats best in training patients left out (`training.choose`)
-    apart : frames between two beats at least (3: 150 ms): a beat is the strongest of so many
-        before and one fewer after, for every one after delays the answer by 50 ms
+    apart : frames from one beat's to the next's at least (3: 150 ms; their R peaks, sought
+        around, may be nearer): a beat's is the strongest of so many before and one fewer after,
+        for every one after delays the answer by 50 ms
     weights : factor for each class before the largest wins; 1 leaves the network's opinion
     """
 

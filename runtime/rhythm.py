@@ -25,7 +25,7 @@ from runtime.sinus import Sinus, SinusPolicy
 
 FS = 360  # Hz, of the signal that `Rhythm.push` takes
 MOST_BEATS = 100  # that a mean rate may be taken over
-LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 450 to 600
+LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 390 to 620
 ATRIAL_INTERVALS = 48  # intervals that atrial fibrillation is told from
 ATRIAL_EVERY = 8  # intervals from one verdict on atrial fibrillation to the next
 ONSET_INTERVALS, ONSET_EVERY = 24, 2  # the same, of whether it may just have begun

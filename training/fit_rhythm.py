@@ -155,13 +155,9 @@ def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:
 
     marks = wfdb.rdann(str(folder / database / name), "atr")
     header = wfdb.rdheader(str(folder / database / name))
-    spans: list[list[float]] = []
-    for symbol, sample in zip(marks.symbol, marks.sample, strict=True):
-        if symbol == "[":
-            spans.append([sample / header.fs, header.sig_len / header.fs])
-        elif symbol == "]" and spans:
-            spans[-1][1] = sample / header.fs
-    return np.array(spans, dtype=np.float64).reshape(-1, 2)
+    episodes = io.flutter(zip(marks.sample, marks.symbol, marks.subtype, strict=True),
+                          header.sig_len)
+    return np.array(episodes, dtype=np.float64).reshape(-1, 2) / header.fs
 
 
 def unreadable(folder: Path, name: str) -> NDArray[np.float64]:

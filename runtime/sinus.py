@@ -87,9 +87,9 @@ class Sinus:
             # In float32, as a state is saved.
             self.usual = _single(self.usual + (1 - share) / min(self.beats, policy.beats) * late)
             self.beats = _single(min(self.beats + 1 - share, policy.beats))
-        probabilities = (atria * (1 - share), atria * share, *others)
-        label, score = max(zip(_ATRIAL, probabilities, strict=False), key=lambda one: one[1])
-        return Beat(beat.time, label, score, probabilities)
+        normal, premature = atria * (1 - share), atria * share
+        label, score = ("S", premature) if premature > normal else ("N", normal)
+        return Beat(beat.time, label, score, (normal, premature, *others))
 
 
 def _single(value: float) -> float:

@@ -30,7 +30,7 @@ from runtime.beats import (
 )
 from runtime.errors import InputError, StaleTokenError, TokenError
 from runtime.resample import Resampler, resampler
-from runtime.rhythm import LARGEST_SAVED, Event, Rhythm, RhythmPolicy
+from runtime.rhythm import LARGEST_SAVED, Event, Rhythm, RhythmPolicy, take_together
 
 MILLIVOLTS = {"mV": 1.0, "V": 1000.0, "uV": 0.001, "µV": 0.001}
 LONGEST = 1 << 40  # samples in a stream: 34 years at 1000 Hz; times any ratio below 2**63
@@ -384,10 +384,10 @@ def _advance(streams: Sequence[Stream], state: _State, ecg: NDArray[np.float64],
                                    chunk[:, start : start + piece])
         for row, stream in enumerate(streams):
             stream._state, stream._row = state, row
-            if stream.rhythm and hops.shape[1]:
-                found[row], events = stream.rhythm.push(found[row], hops[row], stream.decided)
-                stream._events += events
-            beats[row] += found[row]
+        if hops.shape[1]:
+            _follow(streams, hops, found)
+        for row, decided in enumerate(found):
+            beats[row] += decided
     if end:
         for stream, taken in zip(streams, before, strict=True):
             stream._end = taken + samples
@@ -396,6 +396,16 @@ def _advance(streams: Sequence[Stream], state: _State, ecg: NDArray[np.float64],
         beats = [[beat for beat in found if beat.time < stream.seconds]
                  for stream, found in zip(streams, beats, strict=True)]
     return beats
+
+
+def _follow(streams: Sequence[Stream], hops: NDArray[np.float32], found: list[list[Beat]]
+            ) -> None:
+    """Read the beats found in the light of the rhythm, for those streams that follow it."""
+    rhythms = [(row, stream.rhythm) for row, stream in enumerate(streams) if stream.rhythm]
+    take_together([rhythm for _, rhythm in rhythms], [hops[row] for row, _ in rhythms])
+    for row, rhythm in rhythms:
+        found[row], events = rhythm.follow(found[row], streams[row].decided)
+        streams[row]._events += events
 
 
 def _held(chunk: NDArray[np.float32], state: _State, contract: Contract, way: Resampler

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 RATE = 60  # Hz; fibrillation lies between 2 and 10 Hz, and means over 1/60 s null 60 Hz mains
 WINDOW_S = 5  # s
 LAGS = 60  # samples, 1 s: how far the signal is compared with itself
+LONGEST_HALF = 120  # samples, 2 s: of a period, half of which the signal is held against
 BASELINE = 45  # samples, 0.75 s: a moving mean of this length is taken off as baseline
 # Hz; the bands in which power is compared
 BANDS = (0.7, 1.2, 1.8, 2.4, 3.0, 3.8, 4.6, 5.6, 7.0, 9.0, 12.0, 16.0, 22.0)
@@ -58,7 +60,7 @@ class Model:
 
     def comparable(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Features at mean 0 and deviation 1, float64 [windows, features]."""
-        return np.clip((features - self.mean) / self.scale, -LARGEST, LARGEST)
+        return np.minimum(np.maximum((features - self.mean) / self.scale, -LARGEST), LARGEST)
 
 
 @cache
@@ -84,7 +86,8 @@ def windows(slow: NDArray[np.float64]) -> NDArray[np.float64]:
     size = WINDOW_S * RATE
     if len(slow) < size:
         return np.zeros((0, size))
-    return np.lib.stride_tricks.sliding_window_view(slow, size)[::RATE]
+    starts = np.arange(0, len(slow) - size + 1, RATE)
+    return slow.take(starts[:, None] + _WINDOW)
 
 
 def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,77 +102,123 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
     ----------
     pieces : [windows, 300], mV at `RATE`
     """
-    # In float32, which is summed and sorted in less time.
+    # In float32, which is summed and sorted in less time; and by numpy's ufuncs themselves, for
+    # of a live stream there is one window, of which its functions take three times as long.
     y = (pieces - _moving_mean(pieces)).astype(np.float32)
     size = y.shape[1]
-    deviation = y.std(axis=1, keepdims=True) + 1e-6
-    z, slope = y / deviation, np.diff(y, axis=1)
-    spread = slope.std(axis=1, keepdims=True) + 1e-6
+    deviation = _deviation(y) + 1e-6
+    z, slope = y / deviation, y[:, 1:] - y[:, :-1]
+    spread = _deviation(slope) + 1e-6
     square, steep = z * z, (slope / spread)**2
     height, steps = np.abs(y), np.abs(slope)
-    ranked, ranked_steps = np.sort(height, axis=1), np.sort(steps, axis=1)
+    ranked, ranked_steps = height.copy(), steps.copy()
+    ranked.sort(axis=1)
+    ranked_steps.sort(axis=1)
     near = height < 0.15 * ranked[:, [round(0.98 * (size - 1))]]
     level = steps < 0.1 * ranked_steps[:, [round(0.98 * (size - 2))]]
-    swing = np.ptp(y.reshape(len(y), WINDOW_S, RATE), axis=2)
+    rows = y.reshape(len(y), WINDOW_S, RATE)
+    swing = np.maximum.reduce(rows, axis=2) - np.minimum.reduce(rows, axis=2)
     leakage, period = _leakage(y, height, steps)
     again = _autocorrelation(z)
     top = (ranked[:, -(size // 10):] / deviation)**2
     shape = (
-        np.log((square * square).mean(axis=1) + 1e-6), np.abs((square * z).mean(axis=1)),
-        np.log((steep * steep).mean(axis=1) + 1e-6), np.log(spread / deviation)[:, 0],
-        near.mean(axis=1), level.mean(axis=1), np.log(deviation)[:, 0], leakage, np.log(period),
-        np.log((swing.max(axis=1) + 1e-3) / (swing.min(axis=1) + 1e-3)),
-        again[:, 8:].max(axis=1), again[:, 3:40].min(axis=1),
-        _crossings(y) / WINDOW_S, top.sum(axis=1) / size)
-    return np.concatenate([_spectrum(y), np.stack(shape, axis=1), _seconds(y)], axis=1,
-                          dtype=np.float64)
+        np.log(_mean(square * square) + 1e-6), np.abs(_mean(square * z)),
+        np.log(_mean(steep * steep) + 1e-6), np.log(spread / deviation)[:, 0],
+        _share(near), _share(level), np.log(deviation)[:, 0], leakage, np.log(period),
+        np.log((np.maximum.reduce(swing, axis=1) + 1e-3)
+               / (np.minimum.reduce(swing, axis=1) + 1e-3)),
+        np.maximum.reduce(again[:, 8:], axis=1), np.minimum.reduce(again[:, 3:40], axis=1),
+        _crossings(y) / WINDOW_S, np.add.reduce(top, axis=1) / size)
+    found = np.empty((len(y), len(FEATURES)))
+    _spectrum(y, found[:, : len(BANDS) + 3])
+    for column, values in enumerate(shape, len(BANDS) + 3):
+        found[:, column] = values
+    _seconds(rows, height.reshape(rows.shape), found[:, len(BANDS) + 3 + len(shape):])
+    return found
 
 
-def _seconds(y: NDArray[np.float32]) -> NDArray[np.float64]:
+def _seconds(rows: NDArray[np.float32], height: NDArray[np.float32], found: NDArray[np.float64]
+             ) -> None:
     """Least, median and most of what each second shows by itself, [windows, 15].
 
     Tall is the share of samples above a fifth of the second's largest, after the threshold
     crossing sample count of Arafat et al. (Signal, Image and Video Processing 5, 2011).
+
+    Parameters
+    ----------
+    rows : [windows, 5, 60]
+    height : its absolute values
+    found : what is found is put there
     """
-    rows = y.reshape(len(y), WINDOW_S, RATE)
-    height, square = np.abs(rows), np.diff(rows, axis=2)**2
-    power = square.mean(axis=2)
-    amplitude = np.sqrt((rows * rows).mean(axis=2))
-    ranked = np.sort(np.stack([
-        (height > 0.2 * height.max(axis=2, keepdims=True)).mean(axis=2),
-        np.log((np.sqrt(power) + 1e-3) / (amplitude + 1e-3)),
-        _crossings(rows),
-        np.log((square * square).mean(axis=2) / (power * power + 1e-12) + 1e-6),
-        np.log(amplitude + 1e-3)], axis=1), axis=2)
-    return np.asarray(ranked[:, :, [0, WINDOW_S // 2, -1]].reshape(len(y), -1))
+    square = (rows[:, :, 1:] - rows[:, :, :-1])**2
+    power, amplitude = _mean(square), np.sqrt(_mean(rows * rows))
+    ranked = np.empty((len(rows), 5, WINDOW_S))
+    ranked[:, 0] = _share(height > 0.2 * np.maximum.reduce(height, axis=2, keepdims=True))
+    ranked[:, 1] = np.log((np.sqrt(power) + 1e-3) / (amplitude + 1e-3))
+    ranked[:, 2] = _crossings(rows)
+    ranked[:, 3] = np.log(_mean(square * square) / (power * power + 1e-12) + 1e-6)
+    ranked[:, 4] = np.log(amplitude + 1e-3)
+    ranked.sort(axis=2)
+    found[:] = ranked[:, :, ::WINDOW_S // 2].reshape(len(rows), -1)
+
+
+def _mean(values: NDArray[np.floating]) -> NDArray[Any]:
+    """Along the last axis, to the bit `numpy.mean`."""
+    return np.asarray(np.add.reduce(values, axis=-1) / values.shape[-1])
+
+
+def _share(true: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of true values along the last axis."""
+    return np.asarray(np.add.reduce(true, axis=-1, dtype=np.intp) / true.shape[-1])
+
+
+def _deviation(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Along the rows, which are kept as [rows, 1]; to the bit `numpy.std`."""
+    size = values.shape[1]
+    off = values - np.add.reduce(values, axis=1, keepdims=True) / size
+    return np.asarray(np.sqrt(np.add.reduce(off * off, axis=1, keepdims=True) / size))
 
 
 def _crossings(y: NDArray[np.floating]) -> NDArray[np.int64]:
     """How often the sign changes along the last axis."""
     below = y < 0
-    return np.asarray((below[..., 1:] != below[..., :-1]).sum(axis=-1))
+    return np.asarray(np.add.reduce(below[..., 1:] != below[..., :-1], axis=-1, dtype=np.int64))
 
 
 def _moving_mean(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
-    padded = np.pad(pieces, ((0, 0), (BASELINE // 2 + 1, BASELINE // 2)), mode="edge")
-    total = np.cumsum(padded, axis=1)
-    return (total[:, BASELINE:] - total[:, :-BASELINE]) / BASELINE
+    """Over `BASELINE` samples around each; before the first and after the last are such as they.
+    """
+    first, size = BASELINE // 2 + 1, pieces.shape[1]
+    padded = np.empty((len(pieces), size + BASELINE))
+    padded[:, :first] = pieces[:, :1]
+    padded[:, first : first + size] = pieces
+    padded[:, first + size :] = pieces[:, -1:]
+    total = np.add.accumulate(padded, axis=1)
+    return np.asarray((total[:, BASELINE:] - total[:, :-BASELINE]) / BASELINE)
 
 
-def _spectrum(y: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Log shares of power in `BANDS`, then peak, entropy, centroid and spread (Hz)."""
-    size = y.shape[1]
-    frequency = np.fft.rfftfreq(size, 1 / RATE)
-    inside = (frequency >= BANDS[0]) & (frequency < BANDS[-1])
-    frequency = frequency[inside]
-    power = np.abs(np.fft.rfft(y * np.hanning(size), axis=1)[:, inside])**2
-    share = power / (power.sum(axis=1, keepdims=True) + 1e-12)
-    edges = np.searchsorted(frequency, BANDS[:-1])
-    bands = np.log(np.add.reduceat(share, edges, axis=1) + 1e-4)
-    centroid = share @ frequency
-    spread = np.sqrt((share * (frequency - centroid[:, None])**2).sum(axis=1))
-    entropy = -(share * np.log(share + 1e-12)).sum(axis=1)
-    return np.column_stack([bands, frequency[share.argmax(axis=1)], entropy, centroid, spread])
+def _spectrum(y: NDArray[np.float32], found: NDArray[np.float64]) -> None:
+    """Log shares of power in `BANDS`, then peak, entropy, centroid and spread (Hz).
+
+    ``found`` [windows, 16] is where they are put.
+    """
+    power = np.abs(np.fft.rfft(y * _TAPER, axis=1)[:, _INSIDE])**2
+    share = power / (np.add.reduce(power, axis=1, keepdims=True) + 1e-12)
+    bands = len(BANDS) - 1
+    found[:, :bands] = np.log(np.add.reduceat(share, _EDGES, axis=1) + 1e-4)
+    found[:, bands] = _FREQUENCY[share.argmax(axis=1)]
+    found[:, bands + 1] = -np.add.reduce(share * np.log(share + 1e-12), axis=1)
+    found[:, bands + 2] = centroid = share @ _FREQUENCY
+    found[:, bands + 3] = np.sqrt(np.add.reduce(
+        share * (_FREQUENCY - centroid[:, None])**2, axis=1))
+
+
+_WINDOW = np.arange(WINDOW_S * RATE)
+_TAPER = np.hanning(len(_WINDOW))
+_FREQUENCY = np.fft.rfftfreq(len(_WINDOW), 1 / RATE)
+_INSIDE = slice(*np.searchsorted(_FREQUENCY, (BANDS[0], BANDS[-1])).tolist())
+_FREQUENCY = _FREQUENCY[_INSIDE]
+_EDGES = np.searchsorted(_FREQUENCY, BANDS[:-1])
 
 
 def _leakage(y: NDArray[np.float32], height: NDArray[np.float32], steps: NDArray[np.float32]
@@ -180,17 +229,17 @@ def _leakage(y: NDArray[np.float32], height: NDArray[np.float32], steps: NDArray
     ----------
     height, steps : absolute values of ``y`` and of its differences
     """
-    half = np.pi * height.sum(axis=1) / (steps.sum(axis=1) + 1e-9)
-    half = np.clip(np.rint(half), 2, 120).astype(np.int64)
-    size = y.shape[1]
+    half = np.pi * np.add.reduce(height, axis=1) / (np.add.reduce(steps, axis=1) + 1e-9)
+    half = np.minimum(np.maximum(np.rint(half), 2), LONGEST_HALF).astype(np.int64)[:, None]
     # Each row shifted by its own half period; what is shifted in from outside is zero.
-    padded = np.concatenate([np.zeros((len(y), 120)), y], axis=1)
-    shifted = np.take(padded.ravel(), (np.arange(len(y)) * (size + 120) + 120 - half)[:, None]
-                      + np.arange(size))
-    kept = np.arange(size) >= half[:, None]
-    left = (np.abs(y + shifted) * kept).sum(axis=1)
-    return (left / (((height + np.abs(shifted)) * kept).sum(axis=1) + 1e-9),
-            half.astype(np.float64))
+    padded = np.zeros((len(y), LONGEST_HALF + len(_WINDOW)))
+    padded[:, LONGEST_HALF:] = y
+    starts = np.arange(LONGEST_HALF, padded.size, padded.shape[1])[:, None] - half
+    shifted = padded.ravel().take(starts + _WINDOW)
+    kept = half <= _WINDOW
+    left = np.add.reduce(np.abs(y + shifted) * kept, axis=1)
+    whole = np.add.reduce((height + np.abs(shifted)) * kept, axis=1)
+    return left / (whole + 1e-9), half[:, 0].astype(np.float64)
 
 
 def _autocorrelation(z: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -272,14 +272,13 @@ def atrial_windows(folder: Path, detector: Detector
                 if not (rhythm.from_atria(last, policy) and rhythm.from_atria(beat, policy)):
                     continue
                 now = round(beat.time * FS)
-                verdicts = atria.add(now - round(last.time * FS), now, rhythm.before(slow, now))
-                for rows, features, moment in zip(found.values(), verdicts,
-                                                  (atria.middle, now), strict=True):
+                due = atria.add(now - round(last.time * FS), now, rhythm.before(slow, now))
+                for model, told, moment in zip(found, due, (atria.middle, now), strict=True):
                     inside = {mark: bool(((moment >= span[:, 0] * FS)
                                           & (moment < span[:, 1] * FS)).any())
                               for mark, span in spans.items()}
-                    if features is not None and not inside["(AFL"]:
-                        rows.append((features, inside["(AFIB"], database))
+                    if told and not inside["(AFL"]:
+                        found[model].append((atria.features(model), inside["(AFIB"], database))
     windows = {}
     for name, rows in found.items():
         target, group = (np.array([row[at] for row in rows]) for at in (1, 2))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Detector, waveform
@@ -26,6 +26,7 @@ from runtime.rhythm import (
     Event,
     Rhythm,
     RhythmPolicy,
+    atrial_odds,
     closed,
     sustained,
 )
@@ -222,17 +223,33 @@ def test_fibrillation_is_found_on_the_signal_alone() -> None:
     assert event.end == pytest.approx(50, abs=4)
 
 
-def atrial_odds(intervals: Sequence[int], *, p_wave: float) -> float:
+def odds_of(intervals: Sequence[int], *, p_wave: float) -> float:
     """Of so many intervals, each beat preceded by a P wave (mV) and a little noise."""
     rng, atria, now, verdicts = np.random.default_rng(3), Atria(), 0, []
     wave = p_wave * np.hanning(len(P_WAVE))
     for interval in [*intervals, *intervals]:
         now += int(interval)
         before = wave + 0.01 * rng.standard_normal(len(wave))
-        features, _ = atria.add(int(interval), now, before.astype(np.float32))
-        if features is not None:
-            verdicts.append(features)
+        whole, _ = atria.add(int(interval), now, before.astype(np.float32))
+        if whole:
+            verdicts.append(atria.features("atrial"))
     return float(waveform.models()["atrial"].log_odds(np.array(verdicts[-1:]))[0])
+
+
+@given(intervals=st.lists(st.integers(90, 700), min_size=ATRIAL_INTERVALS, max_size=60),
+       p_wave=st.floats(0, 0.3), noise=st.floats(0, 0.2), least=st.floats(-8, 8))
+def test_where_the_p_wave_rules_fibrillation_out_the_intervals_would_too(
+        intervals: list[int], p_wave: float, noise: float, least: float) -> None:
+    rng, atria, now = np.random.default_rng(4), Atria(), 0
+    for interval in intervals:
+        now += interval
+        wave = p_wave * np.hanning(len(P_WAVE)) + noise * rng.standard_normal(len(P_WAVE))
+        atria.add(interval, now, wave.astype(np.float32))
+    for name in ("atrial", "onset"):
+        odds = float(waveform.models()[name].log_odds(np.array([atria.features(name)]))[0])
+        assert atrial_odds(name, atria) == pytest.approx(odds, abs=1e-5)
+        asked = atrial_odds(name, atria, least=least)
+        assert asked == atrial_odds(name, atria) or atrial_odds(name, atria) <= asked < least
 
 
 def test_intervals_without_order_or_p_wave_are_atrial_fibrillation_and_others_are_not() -> None:
@@ -241,10 +258,10 @@ def test_intervals_without_order_or_p_wave_are_atrial_fibrillation_and_others_ar
     breathing = 280 + 40 * np.sin(np.arange(ATRIAL_INTERVALS) * 0.9)
     doubled = np.tile([200, 380], ATRIAL_INTERVALS // 2)
     policy = RhythmPolicy()
-    assert atrial_odds(irregular, p_wave=0.0) > policy.af_on
-    assert atrial_odds(irregular, p_wave=0.15) < atrial_odds(irregular, p_wave=0.0) - 2
+    assert odds_of(irregular, p_wave=0.0) > policy.af_on
+    assert odds_of(irregular, p_wave=0.15) < odds_of(irregular, p_wave=0.0) - 2
     for ordered in (breathing, doubled, np.full(ATRIAL_INTERVALS, 300)):
-        assert atrial_odds(ordered.tolist(), p_wave=0.0) < policy.af_on
+        assert odds_of(ordered.tolist(), p_wave=0.0) < policy.af_on
 
 
 def test_fibrillation_outlives_doubtful_windows_and_unreadable_ones() -> None:
@@ -448,6 +465,40 @@ def test_no_signal_has_no_events() -> None:
     assert rhythm.push([], np.zeros(10, dtype=np.float32), 0.0) == ([], [])
     assert rhythm.finish() == []
     assert rhythm.heart_rate is None
+
+
+@settings(max_examples=20)
+@given(data=st.data())
+def test_rhythms_followed_together_are_each_as_if_alone(detector: Detector, data: st.DataObject
+                                                        ) -> None:
+    """Whatever the company: of another rate, further on, with bad signal, not followed at all."""
+    rates = (360.0, 250.0, 360.0, 360.0, 360.0)
+    signals = [simulate(25, fs=rate, seed=40 + i, heart_rate=90 + 20 * i, ectopic=0.2).signal
+               for i, rate in enumerate(rates)]
+    signals[2][8 * FS : 12 * FS] = 0.0
+    signals[3][14 * FS :] += 8 * np.sin(np.arange(11 * FS) / 40)
+    together = [detector.stream(rate, events=i != 4) for i, rate in enumerate(rates)]
+    alone = [detector.stream(rate, events=i != 4) for i, rate in enumerate(rates)]
+    given_ = [0] * len(rates)
+    for _ in range(10):
+        some = data.draw(st.permutations(range(len(rates))))[: data.draw(st.integers(1, 5))]
+        samples = data.draw(st.sampled_from((25, 250, 360, 1000)))
+        chunks = [signals[i][given_[i] : given_[i] + samples] for i in some]
+        found = detector.push([together[i] for i in some], chunks)
+        for i, beats, chunk in zip(some, found, chunks, strict=True):
+            given_[i] += samples
+            expected = alone[i].push(chunk)
+            assert [(b.time, b.label) for b in beats] == [(b.time, b.label) for b in expected]
+            assert np.allclose([b.probabilities for b in beats],
+                               [b.probabilities for b in expected], atol=1e-5)
+            assert [replace(e, confidence=0) for e in together[i].events()] == [
+                replace(e, confidence=0) for e in alone[i].events()]
+            one, other = together[i].rhythm, alone[i].rhythm
+            assert (one is None) == (other is None) == (i == 4)
+            if one and other:
+                assert (one.flaws, one.rhythm, one.heart_rate) == (
+                    other.flaws, other.rhythm, other.heart_rate)
+                assert np.allclose(one.save(), other.save(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [250.0, 360.0])

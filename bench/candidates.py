@@ -29,6 +29,7 @@ from runtime import Detector, Stream
 from runtime.artifacts import Artifacts
 from runtime.errors import EkgError
 from runtime.providers import ONNX_NAMES, choose
+from runtime.rhythm import Rhythm
 from runtime.session import Session
 from training import dsp_cpu
 from training.io import FS
@@ -206,13 +207,18 @@ def expected_answers(net: EkgNet, ecg: Array) -> list[Array]:
     return answers
 
 
-def differing_beats(detector: Detector, net: EkgNet, ecg: Array) -> tuple[int, int]:
-    """Beats of the product's stream that differ from the reference network's, and all beats."""
+def differing_beats(detector: Detector, net: EkgNet, ecg: Array, *, events: bool = False
+                    ) -> tuple[int, int]:
+    """Beats of the product's stream that differ from the reference network's, and all beats.
+
+    With ``events`` both follow the rhythm.
+    """
     run = reference(net)
-    ours = detector.stream(FS)
+    ours = detector.stream(FS, events=events)
     # The reference's own carry: the graph's may be laid out otherwise.
     theirs = Stream(replace(detector.contract, carry_size=net.carry_size), detector.digest,
-                    lambda chunk, carry: _as_float32(*run(chunk, carry)), FS)
+                    lambda chunk, carry: _as_float32(*run(chunk, carry)), FS,
+                    Rhythm(detector.rhythm) if events else None)
     found = [[(beat.time, beat.label) for beat in stream.push(ecg) + stream.finish()]
              for stream in (ours, theirs)]
     return len(set(found[0]) ^ set(found[1])), len(found[1])

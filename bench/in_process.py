@@ -36,6 +36,7 @@ from training.io import FS
 from training.model import EkgNet
 
 PUSH = "ekg Stream.push, to beats"
+FOLLOWED = "ekg Stream.push, rhythm followed"
 BEATS_S = 600  # of signal whose beats are held against the reference's
 
 
@@ -76,8 +77,9 @@ def measure(artifacts: Path, effort: Effort) -> dict[str, Any]:
             timings = take_turns(calls, rounds=effort.rounds, block_s=effort.block_s, step=step)
         common: Any = {"batch": batch, "flops": flops, "sgemm_gflops": max(sgemm.values())}
         rows += [_row(c, timings, worst, **common) for c, worst in agreed]
-        rows += [_product_row(detector, net, timings[f"{PUSH} {detector.provider}"], **common)
-                 for detector in detectors]
+        rows += [_product_row(name, detector, net, timings[f"{name} {detector.provider}"],
+                              **common)
+                 for detector in detectors for name in (PUSH, FOLLOWED)]
     return {"rows": rows, "refused": _unique(refused), "sgemm_gflops": sgemm,
             "flops_per_second_of_signal": flops}
 
@@ -128,14 +130,16 @@ def _calls(chosen: Sequence[Candidate], detectors: Sequence[Detector], batch: in
             # The CNN takes filtered signal; for its speed any will do.
             calls[f"{_key(candidate)}: {stage}"] = partial(call, chunks[0], carry)
     for detector in detectors:
-        calls[f"{PUSH} {detector.provider}"] = live(detector, chunks)
+        for name in (PUSH, FOLLOWED):
+            calls[f"{name} {detector.provider}"] = live(detector, chunks, events=name == FOLLOWED)
     return calls
 
 
-def live(detector: Detector, chunks: Sequence[Array]) -> Callable[[], object]:
+def live(detector: Detector, chunks: Sequence[Array], *, events: bool = False
+         ) -> Callable[[], object]:
     """A call that feeds each of the patients' streams its next second."""
     turns = itertools.cycle([list(chunk) for chunk in chunks])
-    streams = [detector.stream(FS) for _ in chunks[0]]
+    streams = [detector.stream(FS, events=events) for _ in chunks[0]]
     if len(streams) == 1:
         return lambda: streams[0].push(next(turns)[0])
     return lambda: detector.push(streams, next(turns))
@@ -151,10 +155,11 @@ def _row(candidate: Candidate, timings: dict[str, Timing], worst: float, *, batc
             **_speed(timings[_key(candidate)], batch, flops, sgemm_gflops)}
 
 
-def _product_row(detector: Detector, net: EkgNet, timing: Timing, *, batch: int, flops: int,
-                 sgemm_gflops: float) -> dict[str, Any]:
-    differing, beats = differing_beats(detector, net, simulate(BEATS_S, seed=6).signal)
-    return {"name": PUSH, "provider": detector.provider, "ours": True,
+def _product_row(name: str, detector: Detector, net: EkgNet, timing: Timing, *, batch: int,
+                 flops: int, sgemm_gflops: float) -> dict[str, Any]:
+    differing, beats = differing_beats(detector, net, simulate(BEATS_S, seed=6).signal,
+                                       events=name == FOLLOWED)
+    return {"name": name, "provider": detector.provider, "ours": True,
             "nodes": detector.session.placement, "stages": {},
             "agreement": f"{beats - differing} of {beats} beats the same",
             "largest_difference": None, "differing_beats": differing,

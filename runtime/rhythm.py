@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice, pairwise
+from itertools import accumulate, chain, islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,8 +276,7 @@ class Rhythm:
             self._atrial.waves.tolist(),
             [(KINDS.index(kind), *_split(o.start - at), o.total, o.count, o.told,
               *_split(o.last - at)) for kind, o in self._open.items()])
-        return np.array([*(len(row) for row in rows),
-                         *(value for row in rows for item in row for value in item)],
+        return np.array([*map(len, rows), *chain.from_iterable(chain.from_iterable(rows))],
                         dtype=np.float32)
 
     @classmethod
@@ -748,9 +747,10 @@ def _unpack(state: NDArray[np.float32]) -> list[list[list[float]]]:
     if (len(counts) != len(_WIDTHS) or not np.isfinite(numbers).all() or (counts < 0).any()
             or (counts % 1).any() or len(_WIDTHS) + sizes.sum() != len(numbers)):
         raise ValueError("lengths do not fit")
-    parts = np.split(numbers[len(_WIDTHS):], np.cumsum(sizes.astype(np.int64))[:-1])
-    return [part.astype(np.float64).reshape(-1, width).tolist()
-            for part, width in zip(parts, _WIDTHS, strict=True)]
+    values, ends = numbers.astype(np.float64), accumulate(sizes.astype(np.int64).tolist(),
+                                                          initial=len(_WIDTHS))
+    return [values[at:end].reshape(-1, width).tolist()
+            for (at, end), width in zip(pairwise(ends), _WIDTHS, strict=True)]
 
 
 def _probability(odds: float) -> float:

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -384,8 +385,12 @@ def _advance(streams: Sequence[Stream], state: _State, ecg: NDArray[np.float64],
                                    chunk[:, start : start + piece])
         for row, stream in enumerate(streams):
             stream._state, stream._row = state, row
-        if hops.shape[1]:
-            _follow(streams, hops, found)
+        followed = [(row, stream.rhythm) for row, stream in enumerate(streams) if stream.rhythm]
+        if followed and hops.shape[1]:
+            take_together([rhythm for _, rhythm in followed], [hops[row] for row, _ in followed])
+            for row, rhythm in followed:
+                found[row], events = rhythm.follow(found[row], streams[row].decided)
+                streams[row]._events += events
         for row, decided in enumerate(found):
             beats[row] += decided
     if end:
@@ -396,16 +401,6 @@ def _advance(streams: Sequence[Stream], state: _State, ecg: NDArray[np.float64],
         beats = [[beat for beat in found if beat.time < stream.seconds]
                  for stream, found in zip(streams, beats, strict=True)]
     return beats
-
-
-def _follow(streams: Sequence[Stream], hops: NDArray[np.float32], found: list[list[Beat]]
-            ) -> None:
-    """Read the beats found in the light of the rhythm, for those streams that follow it."""
-    rhythms = [(row, stream.rhythm) for row, stream in enumerate(streams) if stream.rhythm]
-    take_together([rhythm for _, rhythm in rhythms], [hops[row] for row, _ in rhythms])
-    for row, rhythm in rhythms:
-        found[row], events = rhythm.follow(found[row], streams[row].decided)
-        streams[row]._events += events
 
 
 def _held(chunk: NDArray[np.float32], state: _State, contract: Contract, way: Resampler
@@ -525,10 +520,12 @@ def _parse(token: bytes, contract: Contract, model: bytes
         and lengths[4] == _reach(contract) and lengths[5] <= LARGEST_SAVED
         and abs(offset) <= LARGEST_MV
     )
-    arrays = np.split(np.frombuffer(body[_HEAD.size:], dtype="<f4").astype(np.float32),
-                      np.cumsum(lengths)[:-1]) if fits else []
-    if not fits or not all((np.abs(array) <= LARGEST_STATE).all() for array in arrays):
+    if not fits:
         raise damaged
+    state = np.frombuffer(body[_HEAD.size:], dtype="<f4").astype(np.float32)
+    if not (np.abs(state) <= LARGEST_STATE).all():
+        raise damaged
+    arrays = [state[at:end] for at, end in pairwise(accumulate(lengths, initial=0))]
     probabilities = arrays[3].reshape(-1, len(contract.classes))
     if (probabilities < 0).any() or (np.abs(probabilities.sum(axis=1) - 1) > 1e-3).any():
         raise damaged

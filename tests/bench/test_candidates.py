@@ -76,9 +76,10 @@ def test_multiply_adds_are_those_of_the_graph(net):
         count * size for count, size in zip(frames, weights, strict=True))
 
 
-def test_the_stream_gives_the_reference_networks_beats(detector, net):
+@pytest.mark.parametrize("events", [False, True])
+def test_the_stream_gives_the_reference_networks_beats(detector, net, events):
     differing, beats = bench.differing_beats(
-        detector, net, in_process.simulate(60.0, seed=1).signal)
+        detector, net, in_process.simulate(60.0, seed=1).signal, events=events)
     assert differing == 0
     assert beats > 50
 

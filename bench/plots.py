@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench.in_process import PUSH
+from bench.in_process import FOLLOWED, PUSH
 from bench.over_http import OURS
 
 OURS_COLOUR, OTHER_COLOUR = "#1f6fb4", "#b0b0b0"
@@ -69,8 +69,9 @@ def _throughput(rows: list[dict[str, Any]]) -> Figure:
         line = sorted((row["batch"], row["patients_per_core"]) for row in rows
                       if (row["name"], row["provider"]) == (name, provider))
         axes.plot(*zip(*line, strict=True), marker="o", markersize=4, linewidth=2 if ours else 1.2,
-                  color="black" if name == PUSH else next(others),
-                  linestyle="-" if ours else "--", label=f"{name} ({provider})")
+                  color="black" if name in (PUSH, FOLLOWED) else next(others),
+                  linestyle=":" if name == FOLLOWED else "-" if ours else "--",
+                  label=f"{name} ({provider})")
     axes.set(xscale="log", yscale="log", xlabel="patients in a call",
              ylabel="live patients a core")
     axes.set_xticks(sorted({row["batch"] for row in rows}),

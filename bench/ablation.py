@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
+        io.require_writable(args.out)
         rows = sorted((read(run) for run in args.runs), key=lambda row: row["delay, s"])
     except io.DataError as error:
         parser.exit(2, f"{error}\n")

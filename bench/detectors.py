@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,13 @@ from training.io import FS, Record
 Find = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write ``detectors.json`` and ``detectors.md``."""
     parser = argparse.ArgumentParser(prog="python -m bench.detectors", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench/results") / machine_folder())
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
+        io.require_writable(args.out)
         records = io.load_all("mitdb", io.DS2, io.require_data(["mitdb"]))
     except io.DataError as error:
         parser.exit(2, f"{error}\n")

@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
+        io.require_writable(args.out)
         detector = Detector.load(args.artifacts, provider="cpu")
         folder = io.require_data(["mitdb", "nstdb"])
         records = io.load_all("mitdb", io.DS2, folder)

@@ -55,7 +55,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
 
     ``beside``: what was measured of other runs, by what they are, for the model card.
     """
-    manifest.require_writable(out)  # before what takes long
+    io.require_writable(out)  # before what takes long
     net, saved = train.load(checkpoint)
     parameters = parameter_count(net)
     net = deployed(net)

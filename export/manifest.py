@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from runtime.artifacts import FORMAT
-from training.io import DataError
 
 
 def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> None:
@@ -28,22 +26,6 @@ def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> 
         shutil.copyfile(staged / name, target / name)
     # Last, so that a broken-off copy is noticed by its hashes.
     shutil.copyfile(staged / "manifest.json", target / "manifest.json")
-
-
-def require_writable(target: Path) -> None:
-    """Refuse a folder that `publish` could not make or write to; leaves nothing behind.
-
-    Raises
-    ------
-    DataError
-        Where that is so, by trying: modes do not say that even root can make nothing in /proc.
-    """
-    try:
-        there = next(folder for folder in (target, *target.parents) if folder.exists())
-        tempfile.TemporaryDirectory(dir=there).cleanup()
-    except OSError as error:
-        raise DataError(f"{target} cannot be made or written ({error.strerror}); expected another "
-                        "folder (--out).") from error
 
 
 def seal(folder: Path, roles: dict[str, dict[str, object]]) -> None:

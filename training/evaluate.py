@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         help="folder for metrics.json, confusion.png and hardest.png")
     args = parser.parse_args(arguments)
     try:
+        if args.out:
+            io.require_writable(args.out)
         detector = Detector.load(args.artifacts, provider=args.provider, model=args.model)
         folder = io.require_data(["mitdb"])
         records = io.load_all("mitdb", io.DS2, folder)

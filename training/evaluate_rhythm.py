@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
+        io.require_writable(args.out)
         detector = Detector.load(args.artifacts, provider="cpu")
         folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
     except (io.DataError, EkgError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -322,6 +323,24 @@ def windows(record: Record, lead: int = 0, seconds: float = 1.0
         inside = record.beats[record.labels == label] // samples
         labels[inside[inside < count]] = label
     return signal, labels
+
+
+def require_writable(target: Path) -> None:
+    """Refuse before long work, a folder that could not be made or written to after it.
+
+    Leaves nothing behind.
+
+    Raises
+    ------
+    DataError
+        Where that is so, by trying: modes do not say that even root can make nothing in /proc.
+    """
+    try:
+        there = next(folder for folder in (target, *target.parents) if folder.exists())
+        tempfile.TemporaryDirectory(dir=there).cleanup()
+    except OSError as error:
+        raise DataError(f"{target} cannot be made or written ({error.strerror}); expected another "
+                        "folder (--out).") from error
 
 
 def _files(database: str) -> list[str]:

@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if written.count("/") != 1:
             parser.exit(2, f"{written} is no record; expected database/name, say mitdb/208.\n")
     try:
+        if args.out:
+            io.require_writable(args.out.parent)
         named = [written.split("/") for written in args.records]
         folder = io.require_data(database for database, _ in named)
         records = [io.load(database, name, folder) for database, name in named]

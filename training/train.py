@@ -106,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--fold {recipe.fold}: there is no such fold; expected 0 to "
                      f"{recipe.folds - 1}.")
     try:
+        io.require_writable(args.out)
         records, noise, data = training_data(args.databases, simulated=args.simulated)
         train(recipe, records, noise, out=args.out, data=data, device=pick_device(args.device),
               design=design, resume=args.resume, compiled=args.compile)
@@ -220,8 +221,8 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
         optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1)
     first, run = 0, [repr(part) for part in (recipe, net.design, data)]
     if resume and (out / "checkpoint.pt").is_file():
-        saved = torch.load(out / "checkpoint.pt", map_location=device, weights_only=True)
-        if saved.get("run") != run:
+        saved = _checkpoint(out / "checkpoint.pt", device)
+        if saved["run"] != run:
             raise io.DataError(f"{out}/checkpoint.pt is of a run with another recipe, design or "
                                "data; expected the same, or another folder (--out).")
         for name, part in (("net", net), ("averaged", averaged), ("optimiser", optimiser),
@@ -271,6 +272,18 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
         torch.save({"net": net.state_dict(), "averaged": averaged.state_dict(),
                     "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
                     "step": step + 1, "run": run}, out / "checkpoint.pt")
+
+
+def _checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `train` left to resume from; a DataError where another wrote it, or half of it."""
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        for part in ("net", "averaged", "optimiser", "schedule", "step", "run"):
+            saved[part]
+    except Exception as error:  # torch raises whatever a foreign byte leads to
+        raise io.DataError(f"{path} is damaged or no checkpoint ({type(error).__name__}); begin "
+                           "anew without --resume.") from error
+    return saved
 
 
 _Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]

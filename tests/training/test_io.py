@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -226,6 +227,25 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_reason(
         io.require_data(["mitdb"])
     assert str(refused.value).startswith(
         f"mitdb cannot be written to {tmp_path / 'mitdb'} (File exists); expected")
+
+
+@pytest.mark.parametrize("command", [
+    "training.train", "training.evaluate", "training.evaluate_rhythm", "bench.noise",
+    "bench.detectors", "training.seeds no_run", "bench.ablation no_run"])
+def test_results_that_could_not_be_written_are_not_measured(
+        command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    module, *runs = command.split()
+    with pytest.raises(SystemExit) as left:
+        importlib.import_module(module).main([*runs, "--out", str(tmp_path / "file/a/b.json")])
+    assert left.value.code == 2
+    assert "cannot be made or written (Not a directory)" in capsys.readouterr().err
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    io.require_writable(tmp_path / "a" / "b")
+    io.require_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_database_is_refused_before_another_is_fetched(

@@ -44,6 +44,19 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(
     assert steps == [3, 6]
 
 
+@pytest.mark.parametrize("content", [b"", b"half of a file", None])
+def test_a_damaged_checkpoint_is_refused_in_a_sentence(content: bytes | None, tmp_path: Path
+                                                       ) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    if content is None:
+        torch.save({"step": 1}, checkpoint)
+    else:
+        checkpoint.write_bytes(content)
+    with pytest.raises(io.DataError, match=r"damaged or no checkpoint .*; begin anew without"):
+        run(tmp_path, resume=True)
+    assert checkpoint.exists(), "nothing is lost"
+
+
 def test_a_run_with_another_recipe_is_not_resumed(tmp_path: Path) -> None:
     """Else patients could be called held out that the first part was trained on."""
     run(tmp_path, replace(QUICK, fold=None))

@@ -10,6 +10,7 @@ can do that too where they are told to, so each has a row with it and one withou
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: 
                         agreement = _checked(server, started.port, request, expected, provider)
                         found.append(Asked(server, started, request, {
                             "name": server.name, "body": kind, "provider": provider,
+                            "nodes": _nodes(started.port) if server.name == OURS else {},
                             "cold_start_s": started.cold_start_s, "resident_mb": None,
                             "agreement": agreement}))
                     if server.polls:
@@ -286,6 +288,15 @@ def _checked(server: Server, port: int, request: Request, expected: dict[str, An
     if differing:
         raise Refused(f"{server.name} answers another {', '.join(differing)} than the detector")
     return "the detector's answer"
+
+
+def _nodes(port: int) -> dict[str, int]:
+    """Nodes of this project's server by execution provider; the others do not tell theirs."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_WITHIN_S)
+    with closing(connection):
+        connection.request("GET", "/model")
+        nodes: dict[str, int] = json.load(connection.getresponse())["nodes"]
+        return nodes
 
 
 def _onnx_name(provider: str | None) -> str:

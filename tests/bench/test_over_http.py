@@ -17,6 +17,7 @@ from bench import over_http
 from bench.load import Failed, Request
 from bench.servers import model
 from runtime import Detector
+from runtime.inference import DEFAULT_ARTIFACTS
 from runtime.simulate import simulate
 from runtime.wire import result_fields
 
@@ -97,3 +98,13 @@ def test_a_batch_is_answered_as_its_windows_are_one_by_one(detector: Detector) -
                 for window in windows]
     assert model.load_many()([(window.tolist(), 360.0) for window in windows]) == expected
     assert model.load()(windows[1].tolist(), 360.0) == expected[1]
+
+
+def test_our_rows_say_which_nodes_ran_where() -> None:
+    ours, *_ = over_http.servers(None)
+    found = over_http.measure(DEFAULT_ARTIFACTS, [ours], rounds=1, block_s=0.05)
+    assert found["refused"] == []
+    assert [row["body"] for row in found["rows"]] == ["JSON", "raw"]
+    for row in found["rows"]:
+        assert list(row["nodes"]) == ["CPUExecutionProvider"]
+        assert row["nodes"]["CPUExecutionProvider"] > 0

@@ -32,10 +32,12 @@ from runtime.rhythm import AF, KINDS, VF, VT, Event
 TAKEN = ("hea", "dat", "atr", "csv", "txt", "edf", "html")
 PREFERRED_LEAD = "MLII"  # what the model was trained on most
 MILLIVOLTS = stream.MILLIVOLTS | {"\u03bcV": 1e-3}  # with the Greek letter, as some files have it
-TIME = ("time", "t", "seconds")  # what a CSV file's column of times is called
+TIME = ("time", "t", "seconds", "elapsed time")  # what a CSV file's column of times is called
+IN_A_SECOND = {"": 1, "s": 1, "sec": 1, "seconds": 1, "ms": 1000}  # of its unit
 TABLES = (".csv", ".txt")
 # A table whose times jump may become so many times as long, and so long in any case.
 MOST_GAPS, LONGEST_GAPS_S = 10, 3600.0
+MOST_SHAKEN = 3  # samples that a time may lie beside its own
 # What WFDB calls a rhythm; events without such a name are written as comments.
 RHYTHMS = {VF: "(VF", VT: "(VT", "ventricular_run": "(IVR", AF: "(AFIB",
            "supraventricular_run": "(SVTA", "bigeminy": "(B", "trigeminy": "(T"}
@@ -67,7 +69,8 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
     Parameters
     ----------
     path : a WFDB record without its extension, an ``.edf`` or a ``.csv`` file (a column for
-        each lead in mV, a header of names; a column ``time`` in s gives the rate)
+        each lead in mV, a header of names; a first column ``time`` in s gives the rate; another
+        unit stands after a name: ``ECG (uV)``, ``time (ms)``)
     lead : by name; without it MLII where there is one, else the first in volts
     fs : Hz, needed for a CSV file without times, refused where it contradicts the file
     start_s, seconds : the part to read; all of it by default
@@ -97,13 +100,16 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
         raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
     with _explained(path, "is damaged: its signal cannot be read"):
         signal = np.asarray(chosen.load(), dtype=np.float64)
-    first = round(start_s * rate)
-    last = len(signal) if seconds is None else first + round(seconds * rate)
+    first = round(min(start_s * rate, len(signal)))
+    last = len(signal) if seconds is None else first + round(min(seconds * rate, len(signal)))
     part = signal[first:last]
     if not len(part):
         raise RecordError(f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
                           f"from {start_s:g} s on.")
     missing = ~np.isfinite(part)
+    if missing.all():
+        raise RecordError(f"{path}: lead {chosen.name} has no sample in the part that was asked "
+                          "for; expected numbers.")
     return Recording(_name(path), chosen.name, rate, _hold(part, missing), float(missing.mean()))
 
 
@@ -272,8 +278,12 @@ def _wfdb_header(path: Path) -> Any:
 
 def _read_edf(path: Path, fs: float | None) -> list[_Lead]:
     edfio = need("edfio", "to read EDF files")
-    with _explained(path, "is not an EDF file"):
-        edf = edfio.read_edf(path, header_encoding="latin-1")  # ASCII, but for a µ
+    with _explained(path, "is not a whole EDF file"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Of a file that is cut off edfio warns, and gives what is left.
+            warnings.filterwarnings("error", r"Incomplete data record|.* header indicates \d+ data")
+            edf = edfio.read_edf(path, header_encoding="latin-1")  # ASCII, but for a µ
         pieces = edf.reserved.startswith("EDF+D")
         leads = [_Lead(signal.label or str(i), float(signal.sampling_frequency),
                        signal.physical_dimension, partial(_edf_signal, signal))
@@ -300,19 +310,47 @@ def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
         first = next(csv.reader([line]), [])
         named = any(cell.strip() and not _is_number(cell) for cell in first)
         rows = file if named else itertools.chain([line], file)
-        table = np.genfromtxt(rows, delimiter=",", ndmin=2)
-    names = [cell.strip() for cell in first] if named else [str(i) for i in range(len(first))]
-    if table.shape[0] < 2 or table.shape[1] != len(names) or np.isnan(table).all():
+        table = np.genfromtxt((row.replace('"', "") for row in rows), delimiter=",", ndmin=2)
+    columns = [_column(cell) for cell in first] if named else [(str(i), "") for i in range(
+        len(first))]
+    if table.shape[0] < 2 or table.shape[1] != len(columns) or np.isnan(table).all():
         raise RecordError(f"{path} is not a table of comma-separated numbers with at least two "
                           "rows and a column for each lead in mV.")
-    if names[0].lower() in TIME:
-        fs, table = _timed(path, names[0], table, fs)
-        names = names[1:]
+    name, unit = columns[0]
+    if name.lower() in TIME:
+        if unit not in IN_A_SECOND:
+            raise RecordError(f"{path}: the column {name!r} is in {unit!r}; expected s or ms.")
+        table[:, 0] /= IN_A_SECOND[unit]
+        fs, table = _timed(path, name, table, fs)
+        columns = columns[1:]
     if fs is None:
         raise RecordError(f"{path} does not say its rate; give --fs in Hz, or a first column "
                           "'time' in s.")
-    return [_Lead(name, fs, "mV", partial(np.asarray, column))
-            for name, column in zip(names, table.T, strict=True)]
+    return [_Lead(name, fs, unit or "mV", partial(_no_counter, path, name, column
+                                                  * MILLIVOLTS[unit or "mV"], fs))
+            for (name, unit), column in zip(columns, table.T, strict=True)]
+
+
+def _column(cell: str) -> tuple[str, str]:
+    """A column's name, bare of what PhysioNet's and numpy's tables put around it, and its unit.
+
+    What stands in brackets and is no unit that is known belongs to a lead's name.
+    """
+    name = cell.strip().lstrip("# ").strip("' ")
+    match = re.fullmatch(r"(.+?)\s*[(\[]\s*(.*?)\s*[)\]]", name)
+    if match and (match[2] in MILLIVOLTS or match[1].lower() in TIME):
+        return match[1], match[2]
+    return name, ""
+
+
+def _no_counter(path: Path, name: str, values: NDArray[np.float64], fs: float
+                ) -> NDArray[np.float64]:
+    """A lead's values, refused where they rise like a clock: that is no ECG, but would be read."""
+    if len(values) >= fs and (values[1:] > values[:-1]).all():
+        raise RecordError(f"{path}: the column {name!r} rises from each row to the next, as times "
+                          "or a count do; expected ECG (a column of times is called 'time', and "
+                          "--lead names another lead).")
+    return values
 
 
 def _timed(path: Path, column: str, table: NDArray[np.float64], fs: float | None
@@ -321,10 +359,10 @@ def _timed(path: Path, column: str, table: NDArray[np.float64], fs: float | None
     times, values = table[:, 0], table[:, 1:]
     steps = np.diff(times)
     if not ((steps > 0) & (steps < np.inf)).all():
-        raise RecordError(f"{path}: the column {column!r} does not rise; expected s.")
+        raise RecordError(f"{path}: the column {column!r} does not rise; expected numbers of s.")
     if not values.shape[1]:
         raise RecordError(f"{path} has times but no lead.")
-    rate, jumps = _rate(times, fs)
+    rate, jumps = _rate(path, times, fs)
     rows = np.arange(len(times))
     lost = np.where(jumps, np.rint((times[1:] - times[0]) * rate) - rows[1:], 0.0)
     places = rows + np.maximum.accumulate(np.append(0.0, lost))
@@ -336,21 +374,34 @@ def _timed(path: Path, column: str, table: NDArray[np.float64], fs: float | None
     return rate, placed
 
 
-def _rate(times: NDArray[np.float64], fs: float | None) -> tuple[float, NDArray[np.bool_]]:
+def _rate(path: Path, times: NDArray[np.float64], fs: float | None
+          ) -> tuple[float, NDArray[np.bool_]]:
     """The rate in Hz that rising times (s) tell, and which of their steps are jumps.
 
     Times are rounded: to ms, the steps at 360 Hz are of 2 or 3 ms. But between jumps the steps
-    add up to the true time but for the rounding of both ends. Within that, ``fs`` is taken, else
-    a whole number.
+    add up to the true time but for what both ends are off. Within that, ``fs`` is taken, else
+    a whole number. Times that were taken as samples arrived shake by more than that: some steps
+    are as much too short as others are too long. Those tell no jumps, and must stay near a line.
     """
     grain = max(next((10.0**-d for d in range(9) if (times.round(d) == times).all()), 1e-9),
                 float(np.spacing(np.abs(times).max())))
     steps = np.diff(times)
     usual = float(np.median(steps))
-    jumps = steps > max(1.5 * usual, usual + 1.01 * grain)
+    margin = max(0.5 * usual, 1.01 * grain)
+    jumps = steps > usual + margin
+    shaken = bool((steps < usual - margin).any())
+    if shaken:
+        jumps[:] = False
     count, lasted = int((~jumps).sum()), float(steps[~jumps].sum())
-    slack = 1.01 * grain * (int(jumps.sum()) + 1)
     told = count / lasted
+    uneven = max(grain, float(np.abs(steps[~jumps] - lasted / count).max()))
+    slack = 1.01 * uneven * (int(jumps.sum()) + 1)
+    if shaken:
+        off = np.abs(times - times[0] - np.arange(len(times)) / told).max()
+        if off > MOST_SHAKEN / told:
+            raise RecordError(f"{path}: its times are uneven, up to {off:.3g} s beside those of "
+                              f"{told:.6g} Hz, so what is missing cannot be told; if nothing is, "
+                              "give --fs and leave the times out.")
     return next((rate for rate in (fs, float(round(told)))
                  if rate and abs(count / rate - lasted) <= slack), told), jumps
 
@@ -384,7 +435,8 @@ def _explained(path: Path, trouble: str) -> Iterator[None]:
 
 
 def _name(path: Path) -> str:
-    return path.stem if path.suffix.lower() in (".edf", *TABLES) else path.name
+    name = path.stem if path.suffix.lower() in (".edf", *TABLES) else path.name
+    return os.fsencode(name).decode(errors="replace")  # results are named in text
 
 
 def _hold(signal: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.float64]:

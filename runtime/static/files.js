@@ -3,7 +3,9 @@
 // The rules are those of runtime/records.py, so that the page and `annotate` see the same signal.
 
 const MILLIVOLTS = { mV: 1, uV: 0.001, "\u00b5V": 0.001, "\u03bcV": 0.001, V: 1000 };
-const TIME = new Set(["time", "t", "seconds"]);
+const TIME = new Set(["time", "t", "seconds", "elapsed time"]);
+const IN_A_SECOND = { "": 1, s: 1, sec: 1, seconds: 1, ms: 1000 }; // of its unit
+const MOST_SHAKEN = 3; // samples that a time may lie beside its own
 const PREFERRED_LEAD = "MLII"; // what the model was trained on most
 // A table whose times jump may become so many times as long, and so long in any case.
 const MOST_GAPS = 10;
@@ -42,48 +44,79 @@ export function readCsv(text, name, fs) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
   const first = (lines[0] ?? "").split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map(unquoted);
   const named = first.some((cell) => cell && !isNumber(cell)); // an empty cell is a missing sample
-  let leads = named ? first : first.map((_, i) => `column ${i + 1}`);
+  let leads = named ? first.map(column) : first.map((_, i) => [`column ${i + 1}`, ""]);
   const rows = named ? lines.slice(1) : lines;
   if (rows.length < 2) throw new Error(`${name} has no table of numbers in it.`);
   let columns = leads.map(() => new Float64Array(rows.length));
   rows.forEach((row, i) => {
-    const cells = row.split(",");
+    const cells = row.replaceAll('"', "").split(",");
     if (cells.length !== leads.length) {
       throw new Error(`${name}, row ${i + 1}: ${cells.length} columns; expected ${leads.length}.`);
     }
     cells.forEach((cell, k) => { columns[k][i] = isNumber(cell) ? Number(cell) : NaN; });
   });
-  if (TIME.has(leads[0].toLowerCase())) {
-    ({ fs, columns } = timed(columns, `${name}: the column '${leads[0]}'`, name));
+  const [clock, unit] = leads[0];
+  if (TIME.has(clock.toLowerCase())) {
+    if (!Object.hasOwn(IN_A_SECOND, unit)) {
+      throw new Error(`${name}: the column '${clock}' is in '${unit}'; expected s or ms.`);
+    }
+    columns[0] = columns[0].map((t) => t / IN_A_SECOND[unit]);
+    ({ fs, columns } = timed(columns, `${name}: the column '${clock}'`, name));
     leads = leads.slice(1);
   }
   if (!leads.length) throw new Error(`${name} has times but no lead.`);
-  if (columns.every((column) => column.every(Number.isNaN))) {
-    throw new Error(`${name} has no table of numbers in it.`);
+  columns = columns.map((values, i) => values.map((v) => v * MILLIVOLTS[leads[i][1] || "mV"]));
+  leads = leads.map(([lead]) => lead);
+  const shown = columns[firstLead({ leads })], lead = leads[firstLead({ leads })];
+  if (shown.every(Number.isNaN)) {
+    throw new Error(`${name}: lead ${lead} has no sample; expected numbers.`);
+  }
+  // Times or a count: no ECG, but it would be read.
+  if (shown.length >= fs && shown.every((v, i) => i === 0 || v > shown[i - 1])) {
+    throw new Error(`${name}: the column '${lead}' rises from each row to the next, as times or a`
+      + " count do; expected ECG (a column of times is called 'time').");
   }
   return { name: stem(name), fs: checkedRate(fs, name), leads,
-    read: (lead) => hold(Float32Array.from(columns[lead])) };
+    read: (i) => hold(Float32Array.from(columns[i])) };
+}
+
+/** A column's name, bare of what PhysioNet's and numpy's tables put around it, and its unit. */
+function column(cell) {
+  const name = cell.replace(/^[#\s]+/, "").replace(/^['\s]+|['\s]+$/g, "");
+  const [, bare, unit] = /^(.+?)\s*[([]\s*(.*?)\s*[)\]]$/.exec(name) ?? [];
+  return bare && (Object.hasOwn(MILLIVOLTS, unit) || TIME.has(bare.toLowerCase()))
+    ? [bare, unit] : [name, ""];
 }
 
 /** The rate in Hz that the first column tells, and the others, NaN where it jumps. */
 function timed([times, ...values], column, name) {
   const steps = times.slice(1).map((t, i) => t - times[i]);
   if (!steps.every((step) => step > 0 && step < Infinity)) {
-    throw new Error(`${column} does not rise; expected seconds.`);
+    throw new Error(`${column} does not rise; expected numbers of s.`);
   }
   // Times are rounded: to ms, the steps at 360 Hz are of 2 or 3 ms. But between jumps the steps add
-  // up to the true time but for the rounding of both ends. Within that a whole rate is taken.
+  // up to the true time but for what both ends are off. Within that a whole rate is taken. Times
+  // taken as samples arrived shake by more: some steps are as much too short as others are too
+  // long. Those tell no jumps, and must stay near a line.
   const digits = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((d) =>
     times.every((t) => Math.round(t * 10 ** d) / 10 ** d === t)) ?? 9;
   const largest = Math.max(Math.abs(times[0]), Math.abs(times.at(-1)));
   const grain = Math.max(10 ** -digits, Number.EPSILON * largest);
   const usual = median(steps);
-  const longest = Math.max(1.5 * usual, usual + 1.01 * grain);
+  const margin = Math.max(0.5 * usual, 1.01 * grain);
+  const shaken = steps.some((step) => step < usual - margin);
+  const longest = shaken ? Infinity : usual + margin;
   const even = steps.filter((step) => step <= longest);
   const lasted = even.reduce((sum, step) => sum + step, 0);
-  const slack = 1.01 * grain * (steps.length - even.length + 1);
-  const whole = Math.round(even.length / lasted);
-  const fs = Math.abs(even.length / whole - lasted) <= slack ? whole : even.length / lasted;
+  const told = even.length / lasted;
+  const uneven = even.reduce((most, step) => Math.max(most, Math.abs(step - 1 / told)), grain);
+  const slack = 1.01 * uneven * (steps.length - even.length + 1);
+  const whole = Math.round(told);
+  const fs = Math.abs(even.length / whole - lasted) <= slack ? whole : told;
+  if (shaken && times.some((t, i) => Math.abs(t - times[0] - i / told) > MOST_SHAKEN / told)) {
+    throw new Error(`${name}: its times are uneven, so what is missing cannot be told; if nothing`
+      + " is, leave the times out and set the rate.");
+  }
 
   let lost = 0;
   const places = times.map((t, i) => {
@@ -105,7 +138,7 @@ function timed([times, ...values], column, name) {
 
 export async function readWfdb(text, name, files) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() && !line.startsWith("#"));
-  const [record, count, rate = "250"] = (lines[0] ?? "").trim().split(/\s+/);
+  const [record, count, rate = "250", length = "0"] = (lines[0] ?? "").trim().split(/\s+/);
   const signals = Number(count);
   if (!record || !(signals > 0)) throw new Error(`${name} is no WFDB header, or lists no signals.`);
   if (record.includes("/")) throw new Error(`${name} is a record of many segments: open one of them.`);
@@ -119,6 +152,13 @@ export async function readWfdb(text, name, files) {
     const given = files.find((one) => one.name === file);
     if (!given) throw new Error(`${name} needs ${file}: choose or drop both together.`);
     bytes.set(file, new Uint8Array(await given.arrayBuffer()));
+    const of = specs.filter((spec) => spec.file === file);
+    const size = of[0].skip
+      + Math.ceil((of[0].format === 16 ? 2 : 1.5) * Number(length) * of.length);
+    if (bytes.get(file).length < size) {
+      throw new Error(`${file} is cut off: it has ${bytes.get(file).length} bytes; expected ${size}`
+        + ` for the ${length} samples that ${name} tells.`);
+    }
   }
   return {
     name: record, fs, leads: usable.map((spec) => spec.lead),

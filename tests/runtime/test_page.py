@@ -203,7 +203,7 @@ def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
 
 
 def table(times: np.ndarray, decimals: int, head: str = "time,MLII") -> str:
-    return head + "".join(f"\n{t:.{decimals}f},{i % 997}" for i, t in enumerate(times))
+    return head + "".join(f"\n{t:.{decimals}f},{i % 97}" for i, t in enumerate(times))
 
 
 @pytest.mark.parametrize("text", [
@@ -214,6 +214,11 @@ def table(times: np.ndarray, decimals: int, head: str = "time,MLII") -> str:
     table(np.array([*range(1000), *range(1000, 3000, 2), *range(9000, 9900)]) / 360, 3),
     table(np.array([t for t in range(4000) if t % 700 > 40]) / 500, 4),
     "\ufeff" + table(np.arange(900) / 300, 9, '"Time","ecg, raw"'),
+    table(np.arange(900) * 4, 0, "Time (ms),'ECG' [uV]"),
+    table(np.arange(900) / 250, 3, "# time,lead (left)"),
+    table(np.arange(900) / 250, 3).replace(",5", ',"5"'),
+    table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-3e-3, 3e-3, 2000)), 9),
+    table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-8e-4, 8e-4, 2000)), 9),
     "\n,1\n2,\n3,4\n",
     "nan,1\n2,3\n",
 ])
@@ -244,6 +249,10 @@ def test_a_wfdb_record_shows_its_leads_in_volts_only(
     assert page.locator("#lead option").all_inner_texts() == ["II"]
     np.testing.assert_allclose(saved(page, "Save signal")["ECG"], read(tmp_path / "rec").signal,
                                atol=2e-5)
+    whole_file = (tmp_path / "rec.dat").read_bytes()
+    (tmp_path / "rec.dat").write_bytes(whole_file[:-1])
+    page.locator("#files").set_input_files([tmp_path / "rec.hea", tmp_path / "rec.dat"])
+    page.get_by_text(f"it has {len(whole_file) - 1} bytes; expected {len(whole_file)}").wait_for()
 
 
 def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable[..., Any]
@@ -255,6 +264,14 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable
     page.get_by_text("row 2: 1 columns; expected 2").wait_for()
     drop(page, table(np.array([*range(500), *range(86400 * 250, 86400 * 250 + 500)]) / 250, 6))
     page.get_by_text("4.0 s of signal spread over 86402.0 s").wait_for()
+    drop(page, table(np.arange(500) / 250, 6, "clock,I").replace(",", ";").replace(";", ",", 1))
+    page.get_by_text("row 1: 1 columns; expected 2").wait_for()
+    drop(page, "clock,I\n" + "\n".join(f"{i},0" for i in range(500)))
+    page.get_by_text("the column 'clock' rises from each row to the next").wait_for()
+    drop(page, "time (min),I\n0,1\n1,2\n")
+    page.get_by_text("is in 'min'; expected s or ms").wait_for()
+    drop(page, "time,I\n0,x\n0.004,y\n")
+    page.get_by_text("lead I has no sample").wait_for()
 
 
 @pytest.mark.parametrize("slow_ms", [0, 1500])

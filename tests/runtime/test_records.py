@@ -145,7 +145,7 @@ def test_edf_units_and_a_rate_for_each_lead(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("at", "content", "sentence"), [
     (192, b"EDF+D", "is a discontinuous recording"),
-    (244, b"0       ", "is not an EDF file"),  # duration of a data record
+    (244, b"0       ", "is not a whole EDF file"),  # duration of a data record
     (244, b"-1      ", "its rate is -250 Hz"),
     (256 + 16 + 80 + 8, b"x       ", "its signal cannot be read"),  # physical minimum
     (256 + 16 + 80 + 8, b"1       1       ", "it has no calibration"),  # and maximum
@@ -158,6 +158,17 @@ def test_an_edf_file_that_cannot_be_used_is_refused(
         read(tmp_path / "x.edf")
 
 
+def test_a_cut_off_edf_file_is_refused(tmp_path: Path) -> None:
+    write_edf(tmp_path / "x.edf", ("II", 250, SIGNAL, "mV"))
+    whole = (tmp_path / "x.edf").read_bytes()
+    overwrite(tmp_path / "x.edf", 236, b"-1      ")  # of a recording that goes on
+    assert len(read(tmp_path / "x.edf").signal) == len(SIGNAL)
+    for size in (len(whole) // 2, len(whole) - 10):
+        (tmp_path / "x.edf").write_bytes(whole[:size])
+        with pytest.raises(RecordError, match="is not a whole EDF file"):
+            read(tmp_path / "x.edf")
+
+
 @pytest.mark.parametrize("header", ["", "I,MLII\n"])
 def test_csv_with_a_rate(tmp_path: Path, header: str) -> None:
     rows = "\n".join(f"{-v:.6f},{v:.6f}" for v in SIGNAL)
@@ -168,9 +179,9 @@ def test_csv_with_a_rate(tmp_path: Path, header: str) -> None:
 
 
 def timed(path: Path, times: np.ndarray, decimals: int = 6) -> Path:
-    """A CSV file of a lead that counts its rows from 1."""
-    path.write_text("time,I\n" + "".join(f"{t:.{decimals}f},{i}\n"
-                                         for i, t in enumerate(times, 1)))
+    """A CSV file of a lead that counts its rows, again and again."""
+    path.write_text("time,I\n" + "".join(f"{t:.{decimals}f},{i % 97}\n"
+                                         for i, t in enumerate(times)))
     return path
 
 
@@ -193,8 +204,8 @@ def test_csv_times_tell_rate_and_gaps(
     found = len(recording.signal) - rows
     assert abs(found - lost) <= round(fs * 10.0**-decimals)
     assert recording.gaps == pytest.approx(found / (rows + found))
-    np.testing.assert_array_equal(recording.signal, [
-        *range(1, before + 1), *[before] * found, *range(before + 1, rows + 1)])
+    held = [*range(before), *[before - 1] * found, *range(before, rows)]
+    np.testing.assert_array_equal(recording.signal, np.array(held) % 97)
     with pytest.raises(RecordError, match="contradicts"):
         read(path, fs=fs * 1.01)
 
@@ -206,11 +217,34 @@ def test_csv_times_that_fit_two_rates_leave_it_to_the_caller(tmp_path: Path) -> 
     assert read(path).fs == pytest.approx(359.5, abs=1e-4)
 
 
-def test_csv_times_that_shake_leave_rows_together(tmp_path: Path) -> None:
-    shaken = np.arange(5000) / 250 + np.random.default_rng(1).uniform(-8e-4, 8e-4, 5000)
-    recording = read(timed(tmp_path / "x.csv", shaken))
+@pytest.mark.parametrize("shake_ms", [0.8, 1.8, 3.0])
+def test_csv_times_that_shake_leave_rows_together(tmp_path: Path, shake_ms: float) -> None:
+    off = np.random.default_rng(1).uniform(-shake_ms, shake_ms, 5000) / 1000
+    times = np.sort(np.arange(5000) / 250 + off)  # told in the order in which they were taken
+    recording = read(timed(tmp_path / "x.csv", times, 9))
     assert recording.fs == pytest.approx(250, abs=0.05)
-    assert recording.gaps == 0
+    assert (recording.gaps, len(recording.signal)) == (0, 5000)
+    assert read(tmp_path / "x.csv", fs=250).fs == 250
+    lacking = np.delete(times, slice(2000, 2100))
+    if shake_ms < 1:
+        assert read(timed(tmp_path / "x.csv", lacking, 9)).gaps == pytest.approx(0.02, abs=1e-3)
+    else:
+        with pytest.raises(RecordError, match=r"times are uneven, up to .* s beside those of"):
+            read(timed(tmp_path / "x.csv", lacking, 9))
+
+
+@pytest.mark.parametrize(("head", "times", "lead", "factor"), [
+    ("time,ECG", "s", "ECG", 1), ("Time (s),ECG [mV]", "s", "ECG", 1),
+    ("# time,ECG", "s", "ECG", 1), ("time [ms],II (uV)", "ms", "II", 1e-3),
+    ("'Elapsed time','V5','MLII'", "s", "MLII", 1), ("t(sec),lead (left)", "s", "lead (left)", 1)])
+def test_csv_columns_tell_their_units(tmp_path: Path, head: str, times: str, lead: str,
+                                      factor: float) -> None:
+    rows = [f"{i * 4 if times == 'ms' else i * 0.004:g}" + f',"{value}"' * head.count(",")
+            for i, value in enumerate([1, 2, 3] * 100)]
+    (tmp_path / "x.csv").write_text("\n".join([head, *rows]))
+    recording = read(tmp_path / "x.csv")
+    assert (recording.lead, recording.fs, recording.gaps) == (lead, 250, 0)
+    np.testing.assert_allclose(recording.signal, np.array([1, 2, 3] * 100) * factor)
 
 
 def test_a_csv_file_of_two_recordings_is_refused(tmp_path: Path) -> None:
@@ -245,13 +279,18 @@ def test_gaps_are_held_and_counted(tmp_path: Path) -> None:
     ("nothing", None, {}, r"nothing.hea does not exist; expected a WFDB record"),
     ("x.csv", None, {}, "does not exist"),
     ("x.edf", None, {}, "does not exist"),
-    ("x.edf", "no edf", {}, "is not an EDF file"),
+    ("x.edf", "no edf", {}, "is not a whole EDF file"),
     ("x.csv", "", {"fs": 100}, "not a table"),
     ("x.csv", "\n \n", {"fs": 100}, "not a table"),
     ("x.csv", "time,I\n", {}, "not a table"),
     ("x.csv", "some words\nand more\n", {"fs": 100}, "not a table"),
     ("x.csv", "1\n2\n3\n", {}, "does not say its rate"),
     ("x.csv", "time,I\n0,1\n0,2\n0,3\n", {}, "does not rise"),
+    ("x.csv", "time (min),I\n0,1\n1,2\n", {}, "the column 'time' is in 'min'; expected s or ms"),
+    ("x.csv", "'Elapsed time','I'\n'0:00.000',1\n'0:00.004',2\n", {}, "expected numbers of s"),
+    ("x.csv", "clock,I\n" + "".join(f"{i / 100},0\n" for i in range(100)), {"fs": 100},
+     "column 'clock' rises from each row to the next.*expected ECG"),
+    ("x.csv", "I,II\nnan,2\nx,4\n", {"fs": 100}, "lead I has no sample in the part"),
     ("x.csv", "I,II\n1,2\n3,4\n", {"fs": 100, "lead": "V9"}, "no lead 'V9'; it has I, II"),
     ("x.csv", "1\n2\n3\n", {"fs": 100, "start_s": 9.0}, "nothing is left"),
     ("x.hea", "garbage", {"as": "x"}, "is not a WFDB header|cannot be read"),

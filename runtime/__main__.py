@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are one sentence on standard error and exit status 2."""
     args = _parser().parse_args(arguments)
     try:
-        return int(args.run(args) or 0)
+        code = int(args.run(args) or 0)
+        sys.stdout.flush()  # what is refused here would be lost at the end
+        return code
     except EkgError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        _drop_output()
+        print(f"error: {error.filename or 'standard output'} cannot be written or read "
+              f"({error.strerror or error}).", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 
@@ -56,17 +64,18 @@ def serve(args: argparse.Namespace) -> int:
 
     # What can be told before gunicorn starts is told here, in a sentence.
     _check_environment(args.log)
-    _check_address(args.host, args.port)
+    port = args.port or _free_port(args.host)
+    _check_address(args.host, port)
     detector = _detector(args)
     workers = args.workers or usable_cores()
     host = f"[{args.host}]" if ":" in args.host else args.host
     exposed = ("" if args.host in ("127.0.0.1", "::1", "localhost") or os.environ.get("EKG_TOKEN")
                else "; whoever reaches this address may use it, EKG_TOKEN would ask for a token")
-    _say_served(f"serving on http://{host}:{args.port} (Ctrl-C stops){exposed}",
+    _say_served(f"serving on http://{host}:{port} (Ctrl-C stops){exposed}",
                 {"event": "serving", "workers": workers, "provider": detector.provider,
                  "model": detector.digest.hex()[:8]}, quiet=args.log in ("warning", "error"))
     environment = os.environ | {
-        "EKG_BIND": f"{host}:{args.port}", "EKG_ARTIFACTS": str(Path(args.artifacts).resolve()),
+        "EKG_BIND": f"{host}:{port}", "EKG_ARTIFACTS": str(Path(args.artifacts).resolve()),
         "EKG_PROVIDER": args.provider, "EKG_WORKERS": str(workers), "EKG_LOG": args.log}
     # glibc gives threads arenas of their own, which fill one after another for hours and look
     # like a leak; a worker computes on few threads at a time.
@@ -87,7 +96,7 @@ def demo(args: argparse.Namespace) -> int:
                          f"{LONGEST_DEMO_S}.")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}; expected a whole number from 0 on.")
-    port = args.port or _free_port()
+    port = args.port or _free_port("127.0.0.1")
     _check_address("127.0.0.1", port)  # whoever answers there now is not the server started here
     server = subprocess.Popen(
         [sys.executable, "-m", "runtime", "--artifacts", str(args.artifacts), "--provider",
@@ -138,7 +147,8 @@ def predict(args: argparse.Namespace) -> int:
     result = detector.predict(recording.signal, recording.fs, events=True)
     assert not isinstance(result, list)
     print(json.dumps({"record": recording.name, "lead": recording.lead,
-                      **result_fields(result), "provider": detector.provider}))
+                      **result_fields(result), "provider": detector.provider,
+                      "gaps": round(recording.gaps, 4)}))
     return 0
 
 
@@ -158,7 +168,8 @@ def annotate(args: argparse.Namespace) -> int:
     distinct_names(args.records)
     check_writable(args.out, args.annotator)
     detector = _detector(args)
-    for path in args.records:
+
+    def one(path: str) -> None:
         recording = read(path, lead=args.lead, fs=args.fs)
         beats, events = _follow(detector, recording)
         written = write_annotations(args.out, recording.name, beats, recording.fs,
@@ -169,7 +180,8 @@ def annotate(args: argparse.Namespace) -> int:
                            for k in sorted({b.label for b in beats})) or "no beats"
         gaps = f"; {recording.gaps:.2%} of the signal is missing" if recording.gaps else ""
         print(f"{written}: lead {recording.lead}, {counts}, {len(events)} rhythm events{gaps}")
-    return 0
+
+    return _each(args.records, one)
 
 
 def report(args: argparse.Namespace) -> int:
@@ -185,14 +197,16 @@ def report(args: argparse.Namespace) -> int:
     detector = _detector(args)
     made_by = (f"model {detector.digest.hex()[:8]} (trained on {detector.contract.trained_on}), "
                f"provider {detector.provider}")
-    for path in args.records:
+
+    def one(path: str) -> None:
         recording = read(path, lead=args.lead, fs=args.fs)
         study = Study(recording, *_follow(detector, recording), made_by)
         written = write(args.out, study, each=args.strips, progress=lambda chosen: tqdm(
             chosen, unit="strip", leave=False, desc="drawing", disable=None))
         print(f"{written}: lead {recording.lead}, {len(study.beats)} beats, "
               f"{int((study.labels > 0).sum())} not normal, {len(study.events)} rhythm events")
-    return 0
+
+    return _each(args.records, one)
 
 
 def stream(args: argparse.Namespace) -> int:
@@ -209,6 +223,9 @@ def stream(args: argparse.Namespace) -> int:
         resampler(args.fs, DEFAULT_FS)  # refuses what no stream takes before a line is waited for
         fs, units, chunks = args.fs, args.units, _live(_lines(args.source, args.fs))
     else:
+        if args.units != "mV":
+            raise InputError("--units is for a feed's numbers; a recording tells its own (a CSV "
+                             "file behind a lead's name: ECG (uV)).")
         recording = recording_or_simulated(args.source, lead=args.lead, fs=args.fs)
         fs, units = recording.fs, "mV"
         chunks = _paced(recording.signal, fs, "real" if args.page is not None else args.pace,
@@ -320,6 +337,19 @@ def _detector(args: argparse.Namespace) -> Detector:
     return Detector.load(args.artifacts, provider=args.provider)
 
 
+def _each(records: Sequence[str], work: Callable[[str], None]) -> int:
+    """Do it for each record; one that fails is named, and keeps no other from its turn."""
+    code = 0
+    for record in records:
+        try:
+            work(record)
+        except EkgError as error:
+            said = str(error)
+            print(f"error: {said if record in said else f'{record}: {said}'}", file=sys.stderr)
+            code = 2
+    return code
+
+
 def _follow(detector: Detector, recording: Recording) -> tuple[list[Beat], list[Event]]:
     """Beats and rhythm events of a whole recording, with a progress bar."""
     from tqdm import tqdm
@@ -332,7 +362,13 @@ def _follow(detector: Detector, recording: Recording) -> tuple[list[Beat], list[
         for piece in _pieces(recording.signal, recording.fs, PIECE_S):
             beats += stream.push(piece)
             progress.update(round(len(piece) / recording.fs))
-    return beats + stream.finish(), closed(stream.events())
+    beats, events = beats + stream.finish(), closed(stream.events())
+    clock = stream.fs / recording.fs  # of odd rates a stream takes the nearest ratio of its own
+    if clock == 1:
+        return beats, events
+    return ([replace(beat, time=beat.time * clock) for beat in beats],
+            [replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
+             for event in events])
 
 
 def _count(text: str) -> int:
@@ -377,6 +413,8 @@ def _lines(source: str, fs: float) -> Iterator[list[float]]:
     chunk: list[float] = []
     last, told = 0.0, False
     try:
+        if source == "-" and sys.stdin is None:
+            raise InputError("standard input is closed; expected numbers, one a line.")
         # A serial device may begin with bytes that are no text: they get their sentence below.
         feed = sys.stdin if source == "-" else open(source, errors="replace")  # noqa: SIM115
         if isinstance(feed, io.TextIOWrapper):
@@ -448,7 +486,7 @@ def _check_environment(log: str) -> None:
 
 
 def _check_address(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with _socket(host) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -488,10 +526,20 @@ def _print_beat(time_s: float, label: str, score: float) -> None:
     print(f"{time_s:9.3f} s  {label}  {score:.2f}{mark}", flush=True)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+def _free_port(host: str) -> int:
+    with suppress(OSError), _socket(host) as probe:
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
+    return 0  # `_check_address` says what is wrong with the host
+
+
+def _socket(host: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def _drop_output() -> None:
+    """Nothing more goes to standard output; Python would try again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

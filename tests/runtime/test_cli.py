@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import runtime
 from runtime import Detector
-from runtime.__main__ import main
-from runtime.records import read
+from runtime.__main__ import _follow, main
+from runtime.records import Recording, read
 from runtime.simulate import simulate
 from runtime.wire import result_fields
 
@@ -65,6 +69,54 @@ def test_annotate_writes_what_predict_finds(
     assert marks.sample.tolist() == [round(b.time * 360) for b in expected]
     assert marks.symbol == [b.label for b in expected]
     assert len((tmp_path / "o" / "sim.ekg.csv").read_text().splitlines()) == len(expected) + 1
+
+
+def test_a_record_that_fails_is_named_and_keeps_no_other_from_its_turn(
+        csv_record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slow = csv_record.with_name("slow.csv")
+    slow.write_text("time,I\n" + "\n".join(f"{i},0" for i in range(100)))
+    for command, result in (("annotate", "sim.ekg"), ("report", "sim.html")):
+        csv_record.write_text("time,MLII\n" + "\n".join(
+            f"{i / 360:.6f},{v:.5f}" for i, v in enumerate(simulate(10, seed=1).signal)))
+        status, out, err = run(capsys, command, slow, csv_record, "--out", csv_record.parent)
+        assert (status, len(out.splitlines())) == (2, 1)
+        assert result in out
+        assert err == f"error: {slow}: fs is 1 Hz; expected a sampling rate from 100 to 1000 Hz.\n"
+
+
+def test_marks_of_an_odd_rate_lie_on_its_samples(detector: Detector) -> None:
+    """A stream takes the nearest ratio; over a day that is 0.4 s at this rate."""
+    signal, fs = simulate(60, fs=100, seed=1, heart_rate=40).signal.astype(float), 100.00049
+    assert detector.stream(fs).fs == 100
+    at, odd = (_follow(detector, Recording("x", "I", rate, signal, 0.0)) for rate in (100.0, fs))
+    assert [beat.time * fs for beat in odd[0]] == pytest.approx(
+        [beat.time * 100 for beat in at[0]], abs=1e-6)
+    assert [event.start * fs for event in odd[1]] == pytest.approx(
+        [event.start * 100 for event in at[1]], abs=1e-6)
+    assert odd[1]
+
+
+@pytest.mark.parametrize(("arguments", "status"), [
+    (("doctor",), 0), (("predict", "x.csv", "--fs", "360"), 0)])
+def test_a_reader_who_has_enough_is_no_error(csv_record: Path, arguments: tuple[str, ...],
+                                             status: int) -> None:
+    csv_record.rename(csv_record.with_name("x.csv"))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | {
+        "PYTHONPATH": str(Path(runtime.__file__).parents[1])}
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([sys.executable, "-m", "runtime", *arguments], stdout=write_end,
+                          stderr=subprocess.PIPE, text=True, env=environment,
+                          cwd=csv_record.parent)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (status, "")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "runtime", *arguments], stdout=full,
+                              stderr=subprocess.PIPE, text=True, env=environment,
+                              cwd=csv_record.parent)
+    assert done.returncode == 2
+    assert done.stderr == ("error: standard output cannot be written or read (No space left on "
+                           "device).\n")
 
 
 def test_annotate_gives_the_figures_of_evaluate(
@@ -217,7 +269,9 @@ def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
     ("annotate", "x.csv", "x.csv", "--fs", "360"),
     ("report", "x.csv", "x.csv", "--fs", "360"),
     ("predict", "x.csv", "--fs", "360", "--start", "nan"),
+    ("predict", "x.csv", "--fs", "360", "--start", "1e308"),
     ("stream", "-"),
+    ("stream", "x.csv", "--fs", "360", "--units", "uV"),
     *(("stream", "--fs", rate) for rate in ("nan", "inf", "1e18", "0")),
     ("--artifacts", "/nowhere", "predict", "x.csv"),
     ("--artifacts", "/nowhere", "serve"),

@@ -144,7 +144,11 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
                                 "'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": "Bearer"})
         if request.method == "POST" and request.url_rule is not None:
             # Before there is a place taken: a slow sender keeps nobody from computing.
-            return _take_body(admission)
+            refused = _take_body(admission)
+            if refused is None and request.content_encoding not in (None, "", "identity"):
+                return problem(415, "the body is compressed (Content-Encoding); expected it as "
+                                    "it is.")
+            return refused
         return None
 
     @app.after_request

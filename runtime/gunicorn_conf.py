@@ -35,7 +35,12 @@ try:
         raise ValueError
 except ValueError:  # `serve` says it before; this is for who runs gunicorn without it
     sys.exit(f"EKG_DRAIN is {os.environ['EKG_DRAIN']!r}; expected seconds, 0 to 3600.")
-ROWS, ROW_BYTES = 256, 8192  # of runtime.metrics: a row for each worker
+# A process for each core, because the network runs on one thread (`serve` counts them, in the
+# cgroup too); the threads of each are for what its event loop does not answer itself, and mostly
+# wait for clients; runtime.admission says how many compute.
+workers = int(os.environ.get("EKG_WORKERS", os.cpu_count() or 1))
+# Of runtime.metrics, one for each worker: at a reload the old ones live beside the new.
+ROWS, ROW_BYTES = 2 * workers + 64, 8192
 LINGER_S = 1.0  # for a request that is already on its way when the worker stops
 GAUGE_BYTES = 64  # the part of a row that ends with its worker
 
@@ -474,10 +479,6 @@ def child_exit(server: Any, worker: Worker) -> None:
 
 wsgi_app = "runtime.app:create_app()"
 bind = os.environ.get("EKG_BIND", "127.0.0.1:8000")
-# A process for each core, because the network runs on one thread (`serve` counts them, in the
-# cgroup too); the threads of each are for what its event loop does not answer itself, and mostly
-# wait for clients; runtime.admission says how many compute.
-workers = int(os.environ.get("EKG_WORKERS", os.cpu_count() or 1))
 worker_class = Worker
 threads = 64
 # Each worker loads its own model after the fork: ONNX Runtime does not survive one.

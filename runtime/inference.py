@@ -141,8 +141,8 @@ class Detector:
                              f"{SHORTEST_S:g} s.")
         found = push_whole(streams, rows)
         results = [_result(beats, quality, closed(stream.events()))
-                   for beats, quality, stream in zip(found, assess_rows(rows, fs), streams,
-                                                     strict=True)]
+                   for beats, quality, stream in zip(
+                       found, assess_rows(rows, streams[0].fs), streams, strict=True)]
         return results if ecg.ndim == 2 else results[0]
 
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:

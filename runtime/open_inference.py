@@ -115,7 +115,7 @@ def _inputs(fields: dict[str, Any], binary: bytes) -> dict[str, NDArray[np.float
             raise InputError(f"the shape of {name!r} is no pair of positive numbers.")
         size = _parameters(entry).get("binary_data_size")
         if size is None:
-            values = _numbers(name, entry.get("data"))
+            values = _numbers(name, entry.get("data"), shape[1])
         elif type(size) is int and 0 <= size <= len(binary) and size % 4 == 0:
             values, binary = np.frombuffer(binary[:size], dtype="<f4"), binary[size:]
         else:
@@ -129,9 +129,12 @@ def _inputs(fields: dict[str, Any], binary: bytes) -> dict[str, NDArray[np.float
     return tensors
 
 
-def _numbers(name: str, data: Any) -> NDArray[np.float32]:
+def _numbers(name: str, data: Any, columns: int) -> NDArray[np.float32]:
     """Values row by row, flat or nested as the protocol allows both."""
     if isinstance(data, list) and data and all(isinstance(row, list) for row in data):
+        if {len(row) for row in data} != {columns}:  # one patient's would go to another
+            raise InputError(f"a row of the data of {name!r} has not the {columns} values that "
+                             "its shape wants.")
         data = [value for row in data for value in row]
     if not isinstance(data, list) or not set(map(type, data)) <= {int, float}:
         raise InputError(f"the data of {name!r} are not numbers, flat or one list a row.")

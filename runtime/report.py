@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import csv
 import html
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ STRIP_S = 10.0  # 250 mm of paper
 LEAD_IN_S = 1.0  # of signal before an event that is longer than its strip
 LARGEST_TABLE = 300  # rows
 LARGEST_TREND = 300  # bins
+EXTREMES = ("slowest", "fastest")  # of the heart rate; each has a strip
 BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 QUALITY_PIECE_S = 600  # judged at once: at a rate that is not whole, longer pieces would drift
 RATE_INTERVALS = 8  # a heart rate is the median over so many, as in `Rhythm.heart_rate`
@@ -180,7 +182,7 @@ def excerpts(study: Study, each: int) -> list[Excerpt]:
                          key=lambda excerpt: excerpt.start)
     moments, rates = study.rates
     if len(rates):
-        for name, at in (("slowest", int(rates.argmin())), ("fastest", int(rates.argmax()))):
+        for name, at in zip(EXTREMES, (int(rates.argmin()), int(rates.argmax())), strict=True):
             chosen.append(_excerpt(study, name, moments[at], moments[at],
                                    f"{name.capitalize()} heart rate: {rates[at]:.0f}/min"))
     for k, label in reversed(list(enumerate(CLASSES))[1:]):
@@ -232,8 +234,9 @@ def write(folder: Path, study: Study, *, each: int,
     pictures = folder / f"{name}-report"
     path = folder / f"{name}.html"
     with writing(pictures):
-        for old in pictures.glob("*.png"):  # of an earlier report
-            old.unlink()
+        for old in pictures.glob("*.png"):  # of an earlier report, and nothing else
+            if _OURS.fullmatch(old.name):
+                old.unlink()
         chosen = excerpts(study, each)
         _write_events(pictures / "events.csv", study, chosen)
         plots.save(plots.overview(study, trend(study)), pictures / "overview.png")
@@ -241,6 +244,10 @@ def write(folder: Path, study: Study, *, each: int,
             plots.save(plots.strip(study, excerpt), pictures / excerpt.file)
         path.write_text(page(study, chosen, pictures), encoding="utf-8")
     return path
+
+
+# What `write` names the pictures.
+_OURS = re.compile(rf"overview\.png|({'|'.join((*KINDS, *EXTREMES, *CLASSES))})-[\d.]+\.png")
 
 
 def _write_events(path: Path, study: Study, chosen: Sequence[Excerpt]) -> None:

@@ -126,6 +126,9 @@ class RhythmPolicy:
             raise InputError(f"slow_beats is {self.slow_beats} and fast_beats {self.fast_beats}; "
                              f"expected 1 to {MOST_BEATS} of each, for a stream's state holds as "
                              "many intervals.")
+        if not 0 < self.vf_change <= 0.5:
+            raise InputError(f"vf_change is {self.vf_change:g}; expected a chance in a second, "
+                             "above 0 and up to 0.5.")
 
 
 class Rhythm:

@@ -322,13 +322,14 @@ def _refuse_finished(stream: Stream) -> None:
 
 
 def _numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
-    if np.ma.is_masked(samples):
-        raise InputError("the signal has masked samples; expected numbers, with what is missing "
-                         "filled in.")
     try:
         array = np.asarray(samples)
     except ValueError:
         array = np.asarray(None)
+    rows = samples if array.ndim > 1 and isinstance(samples, list | tuple) else [samples]
+    if any(map(np.ma.is_masked, rows)):
+        raise InputError("the signal has masked samples; expected numbers, with what is missing "
+                         "filled in.")
     if array.dtype.kind not in "iuf" and array.size:
         raise InputError("the signal is not made of numbers only, or its rows differ in length; "
                          "expected real numbers, [samples] or [batch, samples].")

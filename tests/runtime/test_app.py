@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import logging
 import random
@@ -273,6 +274,11 @@ class TestRefusals:
     def test_other_types_are_a_415(self, http: FlaskClient, kind: str) -> None:
         answer = http.post("/predict", data=b"{}", content_type=kind)
         assert "application/json" in refusal(answer, 415)
+
+    def test_a_compressed_body_is_a_415(self, http: FlaskClient) -> None:
+        answer = http.post("/predict?fs=360", data=gzip.compress(bytes(4 * FS)), content_type=RAW,
+                           headers={"Content-Encoding": "gzip"})
+        assert "compressed" in refusal(answer, 415)
 
     def test_unknown_paths_and_methods(self, http: FlaskClient) -> None:
         assert "/openapi.json" in refusal(http.get("/nothing"), 404)
@@ -564,7 +570,8 @@ class TestOpenInference:
           for wrong in ({"shape": [18]}, {"shape": [1, 17], "data": [0.0] * 17}, {"data": [0.0]},
                         {"datatype": "FP64"}, {"name": "x"}, {"shape": [1, 2**62]},
                         {"data": [1e39] * 18}, {"data": ["0"] * 18}, {"data": None},
-                        {"parameters": {"binary_data_size": 72}}))])
+                        {"parameters": {"binary_data_size": 72}},
+                        {"shape": [2, 18], "data": [[0.0] * 6, [0.0] * 30]}))])
     def test_refusals_are_problems_and_protocol_errors(
             self, http: FlaskClient, change: dict[str, Any]) -> None:
         good = {"inputs": [self.tensor("ecg", np.zeros((1, 18)))]}

@@ -109,6 +109,7 @@ def test_a_batch_is_each_alone(detector: Detector) -> None:
     ({"a": 1}, "not made of numbers"),
     (np.full(360, np.nan), "not a finite number"),
     (np.ma.masked_greater(np.arange(720.0), 700), "has masked samples"),
+    ([np.zeros(720), np.ma.masked_greater(np.arange(720.0), 700)], "has masked samples"),
 ])
 def test_bad_input_gets_one_sentence(detector: Detector, signal: object, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as caught:
@@ -121,6 +122,12 @@ def test_a_batch_of_nobody_is_not_said_to_be_long(detector: Detector) -> None:
     with pytest.raises(InputError, match=r"0 rows; expected \[batch, samples\]") as caught:
         detector.predict(np.zeros((0, 360)), 5)
     assert "Hz" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fs", [np.uint8(120), np.uint8(250), np.float16(250), np.int64(360)])
+def test_a_rate_of_any_of_numpys_types_is_a_rate(detector: Detector, fs: np.number) -> None:
+    signal = simulate(1.2, fs=int(fs), seed=2).signal
+    assert detector.predict(signal, fs) == detector.predict(signal, int(fs))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fs", [333.3333, 977.3, 128.4])

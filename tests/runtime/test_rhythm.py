@@ -398,6 +398,12 @@ def test_counts_that_a_state_cannot_hold_are_refused(count: int) -> None:
         RhythmPolicy(slow_beats=count)
 
 
+@pytest.mark.parametrize("chance", [0.0, -0.1, 0.6, float("nan")])
+def test_a_change_that_is_no_chance_is_refused(chance: float) -> None:
+    with pytest.raises(InputError, match=r"vf_change is .*; expected a chance"):
+        RhythmPolicy(vf_change=chance)
+
+
 def test_the_policy_is_the_users() -> None:
     beats, signal = beats_of("NNNNVVVNNNNNNNNN", rate=110), quiet(12)
     assert events_of(beats, signal, replace(LABELLED, run_beats=5)) == []

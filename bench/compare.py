@@ -117,11 +117,12 @@ def _measured(out: Path) -> dict[str, Any]:
     """The results of an earlier run; where they cannot be read, one sentence."""
     try:
         results: dict[str, Any] = json.loads((out / "results.json").read_text())
+        results["rows"], results["targets"], results["machine"]
     except OSError as error:
         raise SystemExit(f"--draw: {out / 'results.json'} cannot be read: {error.strerror}; "
                          "measure first, without --draw.") from None
-    except ValueError as error:
-        raise SystemExit(f"--draw: {out / 'results.json'} is no JSON: {error}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"--draw: {out / 'results.json'} holds no results ({error!r}).") from None
     return results
 
 

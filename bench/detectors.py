@@ -8,7 +8,6 @@ by record on one thread.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from tqdm import tqdm
 from bench.measure import machine_folder
 from runtime import Detector
 from training import io
-from training.evaluate import Score, as_arrays, score_record, total_score
+from training.evaluate import Score, as_arrays, as_json, score_record, total_score
 from training.io import FS, Record
 
 Find = Callable[[NDArray[np.float32]], NDArray[np.int64]]
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = table(rows)
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "detectors.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (args.out / "detectors.json").write_text(as_json(rows) + "\n")
     (args.out / "detectors.md").write_text(text + "\n")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import platform
 import re
@@ -251,3 +253,18 @@ def _block(call: Callable[[], object], seconds: float, wall: list[float]) -> flo
         wall.append(now - started)
         if now >= end:
             return time.process_time() - cpu
+
+
+def positive(text: str) -> float:
+    """An argument that has to be above 0."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0")
+    return number
+
+
+def count(text: str) -> int:
+    """An argument that counts something, from 1 on."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
+    return number

@@ -23,7 +23,7 @@ from runtime import Detector
 from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS
 from training import io
-from training.evaluate import Score, find, score_record, total_score
+from training.evaluate import Score, as_json, find, score_record, total_score
 from training.io import Record
 from training.noise import DECIBELS, kept_noise, mix, noisy_blocks
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def save(results: Mapping[str, Any], out: Path) -> None:
     """Write the figures, the tables and the plot."""
-    (out / "noise.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "noise.json").write_text(as_json(results) + "\n")
     (out / "noise.md").write_text(report(results))
     draw(results, out / "noise.png")
 

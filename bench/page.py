@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measure import unwind_on_sigterm
+from bench.measure import positive, unwind_on_sigterm
 from runtime.client import recording_or_simulated
+from runtime.errors import EkgError
 from runtime.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
     parser.add_argument("record", nargs="?", help="any that `annotate` reads; simulated by default")
     parser.add_argument("--lead")
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--hours", type=float, help="instead: memory over so many hours of a "
+    parser.add_argument("--seconds", type=positive, default=600.0)
+    parser.add_argument("--hours", type=positive, help="instead: memory over so many hours of a "
                         "simulated feed, as fast as the page takes it")
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
@@ -71,7 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "record.csv"
-        seconds = write_table(file, args.record, args.lead, args.seconds)
+        try:
+            seconds = write_table(file, args.record, args.lead, args.seconds)
+        except EkgError as error:
+            parser.exit(2, f"{error}\n")
         with served() as server, chromium() as browser:
             measured = watch(browser, server.url, file, seconds)
         shown = measured.pop("beats")

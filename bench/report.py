@@ -50,9 +50,9 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
         *(f"![{name.removesuffix('.png')}]({name})\n" for name in plots),
         "## One process", "",
         "One second of signal of each patient a call, one thread (plain ONNX Runtime: its "
-        "defaults). Candidates take turns. From float32 in mV to probabilities, the two "
-        "rows of `Stream.push` apart, which do more: one to beats, one to beats, events and "
-        "quality. Times in ms, a percentile only where a call lies beyond it "
+        "defaults). Candidates take turns. From float32 in mV to probabilities, the rows of "
+        "`Stream.push` apart, which do more: to beats and, where the rhythm is followed, to "
+        "events and quality too. Times in ms, a percentile only where a call lies beyond it "
         "(p99 from 100 calls on); windows/s: patients' seconds labelled in one, which is times "
         "real time; patients: live ones a core can serve; sgemm: share of the matrix product's "
         "rate.", "",

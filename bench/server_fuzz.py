@@ -28,7 +28,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from bench.measure import unwind_on_sigterm
+from bench.measure import count, unwind_on_sigterm
 from bench.server_common import FS, Server, write
 from runtime.client import Client
 from runtime.simulate import simulate
@@ -95,13 +95,14 @@ class Sender:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--requests", type=int, default=24_000, help="beside schemathesis's")
-    parser.add_argument("--workers", type=int, default=2)
+    parser = argparse.ArgumentParser(prog="python -m bench.server_fuzz",
+                                     description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=count, default=24_000, help="beside schemathesis's")
+    parser.add_argument("--workers", type=count, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--schemathesis", default=shutil.which("schemathesis"),
                         help="its program, where it is in another environment")
-    parser.add_argument("--examples", type=int, default=300, help="schemathesis's, a route")
+    parser.add_argument("--examples", type=count, default=300, help="schemathesis's, a route")
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
     tally, chance = Tally(), random.Random(args.seed)

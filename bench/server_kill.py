@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measure import unwind_on_sigterm
+from bench.measure import count, positive, unwind_on_sigterm
 from bench.server_common import FS, Server, write
 from runtime.client import Client, RequestError
 from runtime.simulate import simulate
@@ -45,12 +45,13 @@ class CountingClient(Client):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--streams", type=int, default=50)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--minutes", type=float, default=30.0, help="of each record")
-    parser.add_argument("--pace", type=float, default=20.0, help="times real pace")
-    parser.add_argument("--chunk", type=float, default=4.0, help="s of signal in a request")
+    parser = argparse.ArgumentParser(prog="python -m bench.server_kill",
+                                     description=__doc__.splitlines()[0])
+    parser.add_argument("--streams", type=count, default=50)
+    parser.add_argument("--workers", type=count, default=4)
+    parser.add_argument("--minutes", type=positive, default=30.0, help="of each record")
+    parser.add_argument("--pace", type=positive, default=20.0, help="times real pace")
+    parser.add_argument("--chunk", type=positive, default=4.0, help="s of signal in a request")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.load import Request, latencies, throughput
-from bench.measure import unwind_on_sigterm
+from bench.measure import count, positive, unwind_on_sigterm
 from bench.server_common import Server, share, write
 from runtime.simulate import simulate
 
@@ -83,14 +83,17 @@ class Link:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="of overload")
-    parser.add_argument("--times", type=float, default=10.0, help="the sustained rate")
-    parser.add_argument("--signal", type=float, default=120.0, help="s of signal in a request")
+    parser = argparse.ArgumentParser(prog="python -m bench.server_overload",
+                                     description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=positive, default=60.0, help="of overload")
+    parser.add_argument("--times", type=positive, default=10.0, help="the sustained rate")
+    parser.add_argument("--signal", type=positive, default=120.0, help="s of signal in a request")
     parser.add_argument("--fs", type=int, default=100, help="Hz")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=count, default=2)
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
+    if not 100 <= args.fs <= 1000:
+        parser.error(f"--fs {args.fs}: expected a rate that the server takes, 100 to 1000 Hz")
     unwind_on_sigterm()
     signal = simulate(args.signal, fs=args.fs, seed=5).signal
     request = Request(f"/predict?fs={args.fs}", RAW, np.asarray(signal, "<f4").tobytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from export import int8, manifest
 from export import onnx as graphs
 from export.card import card
 from export.half import Half
+from runtime.beats import BeatPolicy
 from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from runtime.session import Session
@@ -31,6 +33,7 @@ from training.seeds import TorchSession
 # Every provider has to give the golden answer this closely. GPUs sum in another order and may
 # use TF32 or Winograd; a wrong kernel is off by far more than this.
 GOLDEN_TOLERANCE = 1e-3
+LATEST_S = 1.5  # from an R peak to its label: the contract
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +60,11 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
     """
     io.require_writable(out)  # before what takes long
     net, saved = train.load(checkpoint)
+    decided_s = (net.design.delay_samples
+                 + (BeatPolicy(**saved["policy"]).after + 1) * HOP) / io.FS  # type: ignore[arg-type]
+    if decided_s > LATEST_S:
+        raise io.DataError(f"{checkpoint} decides a beat {decided_s:.2f} s after its R peak; "
+                           f"expected at most {LATEST_S:g} s: less look-ahead, or fewer taps.")
     parameters = parameter_count(net)
     net = deployed(net)
     described = graphs.describe(net, policy=saved["policy"], data=saved["data"],  # type: ignore[arg-type]
@@ -93,7 +101,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
             shutil.copy(log, staged / "training_log.jsonl")
             roles["training_log.jsonl"] = {"role": "loss, and figures of whom the run held out"}
         (staged / "metrics.json").write_text(
-            json.dumps(metrics or {"none": "no recordings were at hand"}, indent=1) + "\n")
+            evaluate.as_json(metrics or {"none": "no recordings were at hand"}) + "\n")
         (staged / "MODEL_CARD.md").write_text(card(
             metrics, parameters=parameters, described=described, recipe=saved["recipe"],  # type: ignore[arg-type]
             held_out=saved["held_out"], worst=worst))  # type: ignore[arg-type]
@@ -111,11 +119,17 @@ def _beside(named: Sequence[str]) -> dict[str, Any]:
         try:
             found = json.loads(Path(path).read_text())
             measured[what] = {"runs": len(found["runs"]), "figures": {
-                name: {key: figure[key] for key in ("mean", "sd")}
+                name: {key: math.nan if figure[key] is None else figure[key]
+                       for key in ("mean", "sd")}
                 for name, figure in found["figures"].items()}}
+            same = found["records"] == f"mitdb: {' '.join(io.DS2)}"
         except (OSError, ValueError, KeyError) as error:
             raise io.DataError(f"--beside {entry}: {path} cannot be read ({error!r}); expected "
                                "WHAT=FILE, the file by `python -m training.seeds --out`.") from None
+        if not (what and same):
+            raise io.DataError(f"--beside {entry}: expected WHAT=FILE, and what was measured of "
+                               f"{what or 'other runs'} to be of DS2, as the model's own figures "
+                               f"are; it is of {found['records']}.")
     return measured
 
 

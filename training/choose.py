@@ -26,7 +26,7 @@ from training import io, train
 from training.ec57 import MATCH_S
 from training.evaluate import Score, match
 from training.io import CLASSES, Record
-from training.model import EkgNet, label_frames
+from training.model import EkgNet
 from training.seeds import detector_of
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -135,7 +135,7 @@ def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
     for run in runs:
         net, patients = unseen(run, records)
         for record in tqdm(patients, desc=f"{run}, thresholds", unit="record"):
-            frames = label_frames(net, record.signal[:1])
+            frames = train.frames_of(net, record)
             for t in THRESHOLDS:
                 found[t, record.database] += train.score(net.design, frames, record,
                                                          BeatPolicy(threshold=t))

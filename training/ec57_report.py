@@ -293,6 +293,11 @@ def _run(args: argparse.Namespace) -> tuple[str, str]:
     times = {name: time for name, time in given.items() if time is not None}
     folders = args.reference, args.test
     if args.format == "papers":
+        if args.shutdown_out:
+            raise ValueError("--shutdown-out goes with bxb's formats; papers know no shutdown.")
+        if args.to is not None and args.to <= (args.start or 0.0):
+            raise ValueError(f"The comparison would stop at {args.to:g} s before it starts at "
+                             f"{args.start or 0.0:g} s.")
         scores = {r: score_files(*folders, r, annotators, **times) for r in records}
         scores["sum"] = total_score(scores.values())
         return table({r: found.summary() for r, found in scores.items()}) + "\n", ""

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from training import strips
 
         args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        (args.out / "metrics.json").write_text(as_json(metrics) + "\n")
         draw_confusion(metrics, args.out / "confusion.png")
         strips.draw_hardest(detector, records, args.out / "hardest.png")
 
@@ -113,6 +113,19 @@ def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[R
         "per record": {name: score.summary() for name, score in whole.items()},
     }
     return metrics | ({"paced": paced_figures(detector, paced)} if paced else {})
+
+
+def as_json(figures: object, *, indent: int | None = 1) -> str:
+    """Figures as JSON, where one that is not defined (+P of nothing) is null and not NaN."""
+    return json.dumps(_defined(figures), indent=indent, allow_nan=False)
+
+
+def _defined(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _defined(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def paced_figures(detector: Detector, records: Sequence[Record]) -> dict[str, object]:

@@ -9,7 +9,6 @@ cudb, each judged by a model that saw nothing of them.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS
 from runtime.rhythm import AF, VF, VT, Event, Rhythm
 from training import fit_rhythm, io
-from training.evaluate import Rates
+from training.evaluate import Rates, as_json
 from training.io import CLASSES, FS
 
 OUT = Path(__file__).resolve().parent.parent / "bench" / "results" / "rhythm"
@@ -73,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{error}\n")
     figures, misses = evaluate(detector, folder, design=args.design)
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "rhythm.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (args.out / "rhythm.json").write_text(as_json(figures) + "\n")
     pages = draw(misses, args.out)
     text = table(figures, pages)
     (args.out / "rhythm.md").write_text(text + "\n")

@@ -44,6 +44,12 @@ class Design:
     decision: tuple[tuple[int, int], ...] = ((1, 32), (2, 32), (4, 32))
     dropout: float = 0.15
 
+    def __post_init__(self) -> None:
+        if self.look_ahead < 0 or self.band_taps < 1 or self.band_taps % 2 == 0:
+            raise ValueError(f"look_ahead is {self.look_ahead} and band_taps {self.band_taps}; "
+                             "expected 0 frames or more, and an odd number of taps, whose middle "
+                             "is a sample.")
+
     @property
     def delay_samples(self) -> int:
         """From a moment to the middle of the frame that speaks of it, at 360 Hz."""

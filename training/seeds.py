@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +22,7 @@ from runtime.beats import BeatPolicy
 from runtime.inference import Detector
 from runtime.session import Session
 from training import io, train
-from training.evaluate import evaluate
+from training.evaluate import as_json, evaluate
 from training.io import FS, Record
 from training.model import FRAME_CLASSES, HOP, EkgNet, deployed
 
@@ -65,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(table(results))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
+        args.out.write_text(as_json(results) + "\n")
         args.out.with_suffix(".md").write_text(table(results) + "\n")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,13 +25,20 @@ from tqdm import tqdm
 from runtime.beats import BeatPolicy, find_beats_of_all, place_at_r_peak
 from training import io
 from training.augment import IGNORE, draw
-from training.evaluate import Score, score_record
+from training.evaluate import Score, as_json, score_record
 from training.io import FS, Record
-from training.model import HOP, Design, EkgNet, label_frames, parameter_count
+from training.model import FRAME_CLASSES, HOP, Design, EkgNet, label_frames, parameter_count
 
 # What can be trained on: database and records. Paced 104 and 217 are kept for the test.
 TRAINING = {"mitdb": ("mitdb", io.DS1), "paced": ("mitdb", ("102", "107")),
             "svdb": ("svdb", io.SVDB)}
+
+
+BOUNDS = {"steps": (1, 10**7), "batch": (0, 4096), "window_batch": (0, 4096),
+          "crop_s": (3, 120), "learning_rate": (0, 1), "weight_decay": (0, 10), "average": (0, 1),
+          "rare": (0, 1), "svdb_share": (0, 1), "blocked": (0, 1), "retimed": (0, 1),
+          "fibrillating": (0, 100), "folds": (2, 100), "seed": (0, 2**31),
+          "validate_every": (1, 10**7)}  # of a recipe's numbers
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,18 @@ class Recipe:
     seed: int = 5
     validate_every: int = 1000
 
+    def __post_init__(self) -> None:
+        for name, (least, most) in BOUNDS.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise ValueError(f"{name} is {value}; expected {least} to {most}.")
+        if self.batch + self.window_batch < 1:
+            raise ValueError("batch and window_batch are 0; expected a crop at least.")
+        for name, count in (("weights", len(FRAME_CLASSES)), ("rhythms", 3)):
+            values = getattr(self, name)
+            if not (len(values) == count and any(values)
+                    and all(isinstance(v, int | float) and v >= 0 for v in values)):
+                raise ValueError(f"{name} is {values}; expected {count} numbers from 0 on.")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train and leave ``checkpoint.pt``, ``model.pt`` and ``log.jsonl``."""
@@ -96,9 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--simulated", action="store_true",
                         help="train on simulated ECG, without any recordings")
     args = parser.parse_args(arguments)
-    recipe = replace(defaults, steps=args.steps, seed=args.seed, fold=args.fold,
-                     validate_every=min(defaults.validate_every, args.steps))
     try:
+        recipe = replace(defaults, steps=args.steps, seed=args.seed, fold=args.fold,
+                         validate_every=max(1, min(defaults.validate_every, args.steps)))
         recipe, design = changed(recipe, Design(), args.set)
     except ValueError as error:
         parser.error(str(error))
@@ -127,7 +145,7 @@ def changed(recipe: Recipe, design: Design, assignments: Sequence[str]) -> tuple
         if current is None:  # the fold of a run that holds nobody out
             current = 0
         kinds = (int, float) if isinstance(current, float) else (type(current),)
-        if not any(isinstance(value, kind) for kind in kinds):
+        if isinstance(value, bool) or not any(isinstance(value, kind) for kind in kinds):
             raise ValueError(f"--set {assignment}: expected a value like {current!r}.")
         if name in Recipe.__dataclass_fields__:
             recipe = replace(recipe, **{name: value})
@@ -220,7 +238,7 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1)
     first, run = 0, [repr(part) for part in (recipe, net.design, data)]
-    if resume and (out / "checkpoint.pt").is_file():
+    if resume:
         saved = _checkpoint(out / "checkpoint.pt", device)
         if saved["run"] != run:
             raise io.DataError(f"{out}/checkpoint.pt is of a run with another recipe, design or "
@@ -265,7 +283,7 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
                 **(score.summary() if score else {})}
         losses.clear()
         with (out / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
+            log.write(as_json(line, indent=None) + "\n")
         tqdm.write(f"step {step + 1}: loss {line['loss']:.3f}"
                    + (f", held-out patients: {score}" if score else ""))
         save(out / "model.pt", smooth, recipe, BeatPolicy(), data, score)
@@ -281,8 +299,8 @@ def _checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         for part in ("net", "averaged", "optimiser", "schedule", "step", "run"):
             saved[part]
     except Exception as error:  # torch raises whatever a foreign byte leads to
-        raise io.DataError(f"{path} is damaged or no checkpoint ({type(error).__name__}); begin "
-                           "anew without --resume.") from error
+        raise io.DataError(f"{path} is missing, damaged or no checkpoint ({type(error).__name__}); "
+                           "begin anew without --resume.") from error
     return saved
 
 
@@ -334,15 +352,26 @@ def load(path: Path) -> tuple[EkgNet, dict[str, object]]:
 
 def validate(net: EkgNet, records: Sequence[Record]) -> Score:
     """What the network finds in these records."""
-    return sum((score(net.design, label_frames(net, r.signal[:1]), r, BeatPolicy())
-                for r in records), Score.empty())
+    return sum((score(net.design, frames_of(net, r), r, BeatPolicy()) for r in records),
+               Score.empty())
+
+
+def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
+    """What the network says of a record's first lead, float32 [1, frames, 6], to its last beat.
+
+    As `Stream.finish` does, the last value is held for as long as the network looks ahead.
+    """
+    held = net.design.delay_samples + (BeatPolicy().after + 3) * HOP
+    return label_frames(net, np.pad(record.signal[:1], ((0, 0), (0, held)), mode="edge"))
 
 
 def score(design: Design, frames: NDArray[np.float32], record: Record, policy: BeatPolicy
           ) -> Score:
-    """What a policy makes of a record's frames, float32 [1, frames, 6]."""
+    """What a policy makes of a record's frames, as `frames_of` gives them."""
     _, found, labels, _ = find_beats_of_all(frames, policy)
     near = found * HOP + HOP // 2 - design.delay_samples
+    inside = near < record.signal.shape[1]
+    near, labels = near[inside], labels[inside]
     return score_record(record, place_at_r_peak(record.signal[0], near, FS), labels)
 
 

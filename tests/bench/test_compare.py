@@ -24,7 +24,7 @@ def nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     (["--out", "{here}/file/results"], "--out .* cannot be made: "),
     (["--artifacts", "{here}/nothing"], "--artifacts .*manifest.json does not exist"),
     (["--draw", "--out", "{here}/nothing"], "results.json cannot be read: .*without --draw"),
-    (["--draw", "--out", "{here}"], "results.json is no JSON"),
+    (["--draw", "--out", "{here}"], "results.json holds no results"),
 ])
 def test_what_cannot_be_done_is_said_first(tmp_path: Path, arguments: list[str], says: str
                                            ) -> None:

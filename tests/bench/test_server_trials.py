@@ -7,10 +7,11 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from bench import server_common, server_fuzz, server_kill, server_soak
+from bench import server_common, server_fuzz, server_kill, server_overload, server_soak
 
 
 @pytest.mark.parametrize(("count", "of", "rank"), [
@@ -80,6 +81,20 @@ def test_without_records_the_streams_are_simulated(monkeypatch: pytest.MonkeyPat
     source, signals = server_kill.recordings(2, 3600)
     assert source.startswith("simulated")
     assert [len(signal) for signal in signals] == [3600, 3600]
+
+
+@pytest.mark.parametrize(("trial", "arguments"), [
+    (server_fuzz, ["--requests", "-1"]), (server_overload, ["--seconds", "0"]),
+    (server_overload, ["--fs", "10"]), (server_kill, ["--streams", "0"]),
+    (server_kill, ["--pace", "nan"]), (server_soak, ["--workers", "0"])])
+def test_arguments_that_measure_nothing_are_refused(
+        trial: ModuleType, arguments: list[str], monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["trial", *arguments])
+    with pytest.raises(SystemExit) as left:
+        trial.main()
+    assert left.value.code == 2
+    assert "expected" in capsys.readouterr().err
 
 
 def test_too_few_requests_for_a_soak_are_refused(monkeypatch: pytest.MonkeyPatch,

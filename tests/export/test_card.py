@@ -9,13 +9,14 @@ import pytest
 
 from export import __main__ as command
 from export import card
-from training.io import DataError
+from training.io import DS2, DataError
 
 
 def measured(path: Path, runs: int) -> Path:
     figures = {name: {"mean": 0.5 + i / 100, "sd": 0.01, "each": []}
                for i, name in enumerate(card._FIGURES.values())}
-    path.write_text(json.dumps({"runs": {str(i): {} for i in range(runs)}, "figures": figures}))
+    path.write_text(json.dumps({"records": f"mitdb: {' '.join(DS2)}", "figures": figures,
+                                "runs": {str(i): {} for i in range(runs)}}))
     return path
 
 

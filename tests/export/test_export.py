@@ -18,6 +18,7 @@ from runtime import Detector
 from runtime.artifacts import Contract
 from training import train
 from training.evaluate import Score
+from training.io import DS2
 from training.model import Design, EkgNet, deployed
 
 POLICY = {"threshold": 0.5, "apart": 3, "weights": [1.0] * 5}
@@ -117,6 +118,27 @@ def test_a_failed_export_leaves_the_old_artifacts(
     assert "Nothing was written" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
     assert (tmp_path / "manifest.json").read_text() == "old"
+
+
+def test_a_network_that_answers_too_late_is_not_exported(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),),
+                  look_ahead=22)
+    train.save(tmp_path / "model.pt", EkgNet(late), train.Recipe(), train.BeatPolicy(), "x", None)
+    assert command.main(["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path)]) == 1
+    assert "1.60 s after its R peak; expected at most 1.5 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("entry", "records"), [
+    ("others={}", "mitdb: 104 217"), ("{}", f"mitdb: {' '.join(DS2)}"), ("others={}", None)])
+def test_only_named_runs_on_the_same_records_stand_beside(
+        entry: str, records: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    figures = {"records": records, "runs": {}, "figures": {}}
+    (tmp_path / "x.json").write_text(json.dumps(figures if records else {}))
+    assert command.main(["--beside", entry.format(tmp_path / "x.json"), "--out", str(tmp_path),
+                         "--checkpoint", "no.pt"]) == 1
+    assert "expected WHAT=FILE" in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

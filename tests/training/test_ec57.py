@@ -320,6 +320,14 @@ def test_command_line_knows_the_papers_convention(
     assert line.replace("103", "sum", 1) == total
 
 
+@pytest.mark.parametrize("options", [("--from", "5:00", "--to", "4:00"), ("--to", "0"),
+                                     ("--shutdown-out", "x")])
+def test_papers_refuse_what_they_cannot_compare(
+        folders: Any, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folders, "--records", "103", "--format", "papers", *options) == 2
+    assert capsys.readouterr().err.startswith("ec57_report: ")
+
+
 def test_papers_classes_and_fibrillation_are_read_from_files(data: Path) -> None:
     """Published counts of DS1; 207 has fibrillation, where flutter waves are no beats."""
     mitdb = data / "mitdb"

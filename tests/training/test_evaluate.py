@@ -33,6 +33,12 @@ def score(reference: Record, beats: list[int], labels: list[int], **options: flo
                         np.array(labels, dtype=np.int64), **options)
 
 
+def test_what_is_not_defined_is_null_in_json() -> None:
+    text = evaluate.as_json({"F Se": float("nan"), "each": [1.5, float("nan")], "of": 3})
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "F Se": None, "each": [1.5, None], "of": 3}
+
+
 def test_right_wrong_missed_and_false_are_told_apart() -> None:
     found = score(record([100, 500, 900], [0, 2, 1]), [104, 503, 2000], [0, 0, 2])
     assert found.confusion[0, 0] == 1  # N found

@@ -57,6 +57,43 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(content: bytes | None, tm
     assert checkpoint.exists(), "nothing is lost"
 
 
+def test_a_run_that_is_not_there_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("kept")
+    with pytest.raises(io.DataError, match=r"missing, damaged or no checkpoint"):
+        run(tmp_path, resume=True)
+    assert (tmp_path / "log.jsonl").read_text() == "kept"
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--steps", "0"], ["--seed", "-1"], *(["--set", *text.split()] for text in (
+        "batch=0 window_batch=0", "batch=True", "crop_s=0.0", "crop_s=400.0", "weights=(1.0,2.0)",
+        "weights=(1,'a',1,1,1,1)", "rhythms=(1.0,)", "validate_every=0", "folds=1", "retimed=2.0",
+        "average=2.0", "look_ahead=-1", "band_taps=212"))])
+def test_a_recipe_that_cannot_be_is_refused_in_a_sentence(
+        arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        train.main(["--simulated", "--out", str(tmp_path / "new"), *arguments])
+    assert left.value.code == 2
+    assert "expected" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_beat_at_the_very_end_is_found_as_the_runtime_finds_it(tmp_path: Path) -> None:
+    """The frames go on until the last beat is decided, and none of what is held is a beat."""
+    design = Design(look_ahead=18)
+    record = io.simulated_records(1, seconds=20.0)[0]
+    frames = train.frames_of(EkgNet(design), record)
+    last = (frames.shape[1] - 1 - train.BeatPolicy().after) * HOP - design.delay_samples
+    assert last >= record.signal.shape[1]
+    sure = np.zeros_like(frames)
+    sure[..., 0] = 1.0
+    at = (record.signal.shape[1] - 10 + design.delay_samples) // HOP
+    for frame in (at, at + 4):  # one inside, one in what is held
+        sure[0, frame - 1 : frame + 2] = [0, 1, 0, 0, 0, 0]
+    found = train.score(design, sure, record, train.BeatPolicy())
+    assert found.confusion[:, :-1].sum() == 1
+
+
 def test_a_run_with_another_recipe_is_not_resumed(tmp_path: Path) -> None:
     """Else patients could be called held out that the first part was trained on."""
     run(tmp_path, replace(QUICK, fold=None))

@@ -3,9 +3,10 @@
 ``python -m training.choose runs/fold0 ... runs/fold5`` needs one training run for each fold of
 patients: every patient is judged by the network that never saw it, so a choice rests on all of
 them and not on one fold. It prints how many beats are found at each threshold, of which
-`runtime.beats.BeatPolicy` holds one; how a patient's usual interval best decides between N and S,
-which the defaults of `runtime.sinus.SinusPolicy` hold; what that gives, and what cross-validation
-gives: for each fold the setting that is best on the others.
+`runtime.beats.BeatPolicy` holds one; what the runtime as it is finds in these patients; how a
+patient's usual interval best decides between N and S, which the defaults of
+`runtime.sinus.SinusPolicy` hold; what that gives, and what cross-validation gives: for each fold
+the setting that is best on the others.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from runtime.beats import Beat, BeatPolicy
 from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
 from training import io, train
 from training.ec57 import MATCH_S
-from training.evaluate import Score, match
+from training.evaluate import Score, find, match, score_record, total_score
 from training.io import CLASSES, Record
 from training.model import EkgNet
 from training.seeds import detector_of
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         io.require_data()  # where it is missing, `training_data` would give simulated patients
         records, _, _ = train.training_data(["mitdb", "svdb"])
         print_thresholds(args.runs, records)
+        print_found(args.runs, records)
         folds = [held_out(run, records) for run in args.runs]
     except io.DataError as error:
         parser.exit(2, f"{error}\n")
@@ -142,6 +144,21 @@ def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
     for (t, database), score in found.items():
         print(f"threshold {t:g}, {database}: QRS Se {100 * score.qrs.sensitivity:.2f}, "
               f"+P {100 * score.qrs.predictivity:.2f}, F1 {100 * score.qrs.f1:.3f}")
+
+
+def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
+    """What the runtime as it is finds in patients whom the network never saw, by database."""
+    scores: dict[str, list[Score]] = {}
+    for run in runs:
+        detector = detector_of(run)
+        for record in tqdm(unseen(run, records)[1], desc=f"{run}, as shipped", unit="record"):
+            scores.setdefault(record.database, []).append(
+                score_record(record, *find(detector, record)))
+    for database, each in scores.items():
+        print(f"as shipped, {database}: {total_score(each)}")
+    rich = [one.of("S").f1 for each in scores.values() for one in each
+            if one.confusion[S].sum() >= FEW]
+    print(f"as shipped, SVEB F1, patients with {FEW} or more, mean: {100 * np.nanmean(rich):.1f}")
 
 
 def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:

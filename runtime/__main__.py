@@ -28,6 +28,7 @@ from runtime.errors import EkgError, InputError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from runtime.records import Recording
 from runtime.rhythm import Event
+from runtime.wire import bearer_token
 
 PIECE_S = 60.0  # records are read to the end in pieces of this length
 LARGEST_CATCH_UP = 100_000  # samples in one chunk after an outage
@@ -98,12 +99,12 @@ def demo(args: argparse.Namespace) -> int:
         raise InputError(f"--seed is {args.seed}; expected a whole number from 0 on.")
     port = args.port or _free_port("127.0.0.1")
     _check_address("127.0.0.1", port)  # whoever answers there now is not the server started here
+    client = Client(f"http://127.0.0.1:{port}", bearer=os.environ.get("EKG_TOKEN"), patience=0)
     server = subprocess.Popen(
         [sys.executable, "-m", "runtime", "--artifacts", str(args.artifacts), "--provider",
          args.provider, "serve", "--port", str(port), "--workers", "1", "--log", "warning"],
         cwd=Path(__file__).resolve().parent.parent, stdout=subprocess.DEVNULL,
         env=os.environ | {"EKG_DRAIN": "0"})
-    client = Client(f"http://127.0.0.1:{port}", bearer=os.environ.get("EKG_TOKEN"), patience=0)
     try:
         while True:
             try:
@@ -476,6 +477,7 @@ def _live(chunks: Iterator[list[float]]) -> Iterator[list[float]]:
 
 def _check_environment(log: str) -> None:
     """Refuse settings that gunicorn would fail on after it is said to serve."""
+    bearer_token(os.environ.get("EKG_TOKEN"))
     if log not in LOG_LEVELS:  # so it is the default: argparse checks what is given only
         raise InputError(f"EKG_LOG is {log!r}; expected one of {', '.join(LOG_LEVELS)}.")
     drain = os.environ.get("EKG_DRAIN", "2")

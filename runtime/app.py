@@ -27,7 +27,15 @@ from runtime.errors import EkgError, InputError, StaleTokenError
 from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from runtime.metrics import Metrics
 from runtime.service import HEADERS, Fields, Service
-from runtime.wire import JSON, MAX_BODY, MediaTypeError, dump, read_chunks, read_window
+from runtime.wire import (
+    JSON,
+    MAX_BODY,
+    MediaTypeError,
+    bearer_token,
+    dump,
+    read_chunks,
+    read_window,
+)
 
 STATUS = {StaleTokenError: 409, OverloadError: 503, MediaTypeError: 415,
           open_inference.UnknownModelError: 404}  # any other EkgError of a request is a 400
@@ -47,18 +55,25 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None) -
     Raises
     ------
     SystemExit
-        With status 4 and a sentence, where the model cannot be loaded: nothing is served then.
+        With status 4 and a sentence, where the model cannot be loaded or no header can carry the
+        token: nothing is served then.
     """
     app = Flask("runtime", root_path=str(Path(__file__).parent))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False  # a redirect would be no problem+json
     app.config["DRAINING"] = False  # gunicorn_conf.Worker sets it on SIGTERM
-    model = detector or _load()
+    try:
+        secret = bearer_token(bearer or os.environ.get("EKG_TOKEN"))
+        model = detector or Detector.load(os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
+                                          provider=os.environ.get("EKG_PROVIDER", "auto"))
+    except EkgError as error:
+        print(f"cannot serve: {error}", file=sys.stderr, flush=True)
+        sys.exit(4)  # gunicorn takes 4 as 'the app does not load' and stops instead of retrying
     metrics = Metrics()
     admission = Admission(metrics.in_work)
     metrics.provider(model.provider)
     _warm_up(model)
-    service, secret = Service(model, metrics), bearer or os.environ.get("EKG_TOKEN") or None
+    service = Service(model, metrics)
     _frame(app, admission, metrics, secret)
     # gunicorn_conf.Worker answers what it can without the rest of this.
     app.extensions["direct"] = Direct(service, metrics, lambda given: _authorized(given, secret))
@@ -225,15 +240,6 @@ def _authorized(given: str, secret: str | None) -> bool:
         return True
     scheme, _, token = given.partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), secret.encode())
-
-
-def _load() -> Detector:
-    try:
-        return Detector.load(os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
-                             provider=os.environ.get("EKG_PROVIDER", "auto"))
-    except EkgError as error:
-        print(f"cannot serve: {error}", file=sys.stderr, flush=True)
-        sys.exit(4)  # gunicorn takes 4 as 'the app does not load' and stops instead of retrying
 
 
 def _warm_up(model: Detector) -> None:

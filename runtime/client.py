@@ -6,7 +6,6 @@ It needs numpy only, and the standard library's HTTP.
 from __future__ import annotations
 
 import argparse
-import base64
 import http.client
 import json
 import os
@@ -26,15 +25,20 @@ from runtime.errors import EkgError
 from runtime.records import Recording, read
 from runtime.resample import resampler
 from runtime.simulate import simulate
+from runtime.stream import check_signal
+from runtime.wire import RAW, bearer_token, decode_token
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-RAW = "application/octet-stream"
 DEFAULT_FS = 360  # Hz, of the simulated patient
 BUSY = (502, 503, 504)  # worth another try; a proxy says the first and the last
 
 
 class RequestError(EkgError):
     """The server refused a request or could not be reached; the message is its sentence."""
+
+
+class AwayError(RequestError):
+    """Patience ended, and the server could still not be reached or was busy."""
 
 
 class Client:
@@ -46,30 +50,27 @@ class Client:
     Parameters
     ----------
     url : of the server, without a path
-    bearer : token, where the server wants one
+    bearer : token, where the server wants one; whitespace around it does not count
     timeout : s, for one answer
     patience : s to go on trying while the server cannot be reached or is busy; 0 tries once
+
+    Raises
+    ------
+    RequestError, InputError
+        The URL is no server's; no header can carry the token.
     """
 
     def __init__(self, url: str = DEFAULT_URL, *, bearer: str | None = None,
                  timeout: float = 30.0, patience: float = 60.0):
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if not host or parts.scheme not in ("http", "https"):
-            raise RequestError(f"{url!r} is no server; expected something like {DEFAULT_URL}.")
-        kind = (http.client.HTTPSConnection if parts.scheme == "https"
-                else http.client.HTTPConnection)
-        self._connection = kind(host, port, timeout=timeout)
+        self._connection = _connection(url, timeout)
         self._url, self._patience = url, patience
-        self._headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        token = bearer_token(bearer)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, signal: ArrayLike, fs: float, *, units: str = "mV") -> dict[str, Any]:
-        """``POST /predict`` as raw float32: the server's answer."""
+        """``POST /predict`` of one patient's signal as raw float32: the server's answer."""
         query = urlencode({"fs": repr(float(fs)), "units": units})
-        return self._send("POST", f"/predict?{query}", _raw(signal), RAW)
+        return self._send("POST", f"/predict?{query}", _raw(signal, units), RAW)
 
     def stream(self, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV"
                ) -> Iterator[dict[str, Any]]:
@@ -87,10 +88,10 @@ class Client:
     def push(self, chunk: ArrayLike, fs: float, carry: str | None = None, *, units: str = "mV",
              end: bool = False) -> dict[str, Any]:
         """``POST /stream`` of one chunk with the last answer's ``carry``: the server's answer."""
-        token = base64.b64decode(carry) if carry else b""
+        token = decode_token(carry) if carry else b""
         query = urlencode({"fs": repr(float(fs)), "units": units, "carry_bytes": len(token),
                            "end": "true" if end else "false"})
-        return self._send("POST", f"/stream?{query}", token + _raw(chunk), RAW)
+        return self._send("POST", f"/stream?{query}", token + _raw(chunk, units), RAW)
 
     def get(self, path: str) -> dict[str, Any]:
         """``GET`` of a route that answers JSON."""
@@ -114,13 +115,13 @@ class Client:
             except _BusyError as busy:
                 pause = max(_pause(attempt), busy.retry_after)
                 if time.monotonic() + pause > until:
-                    raise RequestError(str(busy)) from busy
+                    raise AwayError(str(busy)) from busy
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 pause = _pause(attempt)
                 if time.monotonic() + pause > until:
-                    raise RequestError(f"{self._url} does not answer ({error}); is the server "
-                                       "running? `make serve` starts it.") from error
+                    raise AwayError(f"{self._url} does not answer ({error}); is the server "
+                                    "running? `make serve` starts it.") from error
             time.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -155,27 +156,60 @@ def _pause(attempt: int) -> float:
     return 0.0 if attempt == 0 else min(0.05 * 2**attempt, 2.0) * random.uniform(0.5, 1.0)
 
 
-def _raw(samples: ArrayLike) -> bytes:
+def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
+    """To the server at this URL, not yet connected."""
+    try:
+        parts = urlsplit(url)
+        kind: type[http.client.HTTPConnection] = {
+            "http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
+        # Without a port http.client would look for one in an IPv6 address.
+        host, port = parts.hostname, kind.default_port if parts.port is None else parts.port
+        if not (host and port):
+            raise ValueError
+        host.encode("idna")  # as connecting does, where its error would be no OSError
+        connection = kind(host, port, timeout=timeout)
+    except (KeyError, ValueError, http.client.InvalidURL):
+        raise RequestError(f"{url!r} is no server; expected something like {DEFAULT_URL}."
+                           ) from None
+    if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise RequestError("the server's URL has a user, path, query or fragment; expected "
+                           f"scheme, host and port only, like {DEFAULT_URL}.")
+    return connection
+
+
+def _raw(samples: ArrayLike, units: str) -> bytes:
+    check_signal(samples, units=units, dimensions=(1,))  # the cast would take almost anything
     return np.asarray(samples, dtype="<f4").tobytes()
 
 
 def send_windows(client: Client, recording: Recording, number: int) -> int:
-    """Send one-second windows one after another, print what came back; gives the failures."""
+    """Send one-second windows one after another, print what came back; gives the failures.
+
+    Raises
+    ------
+    AwayError
+        No window was answered, and nobody is there who could.
+    """
     samples = round(recording.fs)
     windows = [recording.signal[i * samples : (i + 1) * samples] for i in
                range(min(number, len(recording.signal) // samples))]
     labels: Counter[str] = Counter()
-    times, failures, last_failure = [], 0, None
+    times: list[float] = []
+    failures, last_failure = 0, None
     for window in windows:
         started = time.perf_counter()
         try:
             labels[client.predict(window, recording.fs)["label"]] += 1
-        except RequestError as error:
+        except EkgError as error:
             failures, last_failure = failures + 1, error
+            if isinstance(error, AwayError):  # each of the others would wait as long
+                if not times:
+                    raise
+                break
         else:
             times.append(1000 * (time.perf_counter() - started))
-    print(f"{recording.name}, lead {recording.lead}: {len(windows)} one-second windows, "
-          f"{failures} failures")
+    print(f"{recording.name}, lead {recording.lead}: {len(times) + failures} of {len(windows)} "
+          f"one-second windows, {failures} failures")
     if last_failure:
         print(f"last failure: {last_failure}")
     if times:
@@ -203,7 +237,7 @@ def recording_or_simulated(path: str | None, *, lead: str | None = None,
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; the exit status is 1 where a request failed."""
+    """Command line; the exit status is 1 where a request failed, 2 where none could be made."""
     parser = argparse.ArgumentParser(prog="python -m runtime.client", description=__doc__)
     parser.add_argument("record", nargs="?",
                         help="WFDB record, .edf or .csv; the simulated patient by default")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def read_chunks(body: bytes, kind: str, query: Mapping[str, str]) -> tuple[list[
         try:
             if not isinstance(end, bool):
                 raise InputError(f"'end' is {_shown(end)}; expected true or false.")
-            token = None if carry is None else _token(carry)
+            token = None if carry is None else decode_token(carry)
             rate = None if fs is None and token is not None else _rate(fs)
             chunks.append(Chunk(signal, rate, units, token, end))
         except InputError as error:
@@ -134,6 +135,42 @@ def at_row(error: InputError, row: int, many: bool) -> InputError:
 def encode_token(token: bytes) -> str:
     """A token as answers carry it."""
     return base64.b64encode(token).decode()
+
+
+def decode_token(carry: Any) -> bytes:
+    """The token that an answer carried.
+
+    Raises
+    ------
+    TokenError
+    """
+    try:
+        if not isinstance(carry, str):
+            raise TypeError
+        return base64.b64decode(carry, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        raise TokenError("'carry' is not the token of an earlier answer; expected it unchanged, "
+                         "or null where a recording starts.") from None
+
+
+def bearer_token(given: str | None) -> str | None:
+    """The bearer token that a header can carry, as server and client understand it; None for none.
+
+    Whitespace around it does not count: a file or a Kubernetes secret often ends in a newline.
+
+    Raises
+    ------
+    InputError
+        It does not quote the token. One of whitespace alone is refused too: whoever set it wants
+        no open server.
+    """
+    if not given:
+        return None
+    token = given.strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise InputError("the bearer token (EKG_TOKEN or --token) is blank or has a character that "
+                         "no header can carry; expected printable ASCII without spaces.")
+    return token
 
 
 def beat_fields(beat: Beat) -> dict[str, Any]:
@@ -306,16 +343,6 @@ def _units(fields: Mapping[str, Any]) -> str:
     if not isinstance(units, str) or len(units) > 8:  # the detector names the known ones
         raise InputError(f"'units' is {_shown(units)}; expected mV, uV or V.")
     return units
-
-
-def _token(carry: Any) -> bytes:
-    try:
-        if not isinstance(carry, str):
-            raise TypeError
-        return base64.b64decode(carry, validate=True)
-    except (TypeError, ValueError, binascii.Error):
-        raise TokenError("'carry' is not the token of an earlier answer; expected it unchanged, "
-                         "or null where a recording starts.") from None
 
 
 def _shown(value: Any) -> str:

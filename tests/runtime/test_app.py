@@ -353,6 +353,26 @@ class TestOperations:
             given = {"Authorization": f"{scheme} s3cret"}
             assert http.post("/predict", json=body, headers=given).status_code == 200
 
+    def test_whitespace_around_the_token_does_not_count(
+            self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("EKG_TOKEN", "s3cret\n")
+        given = {"Authorization": "Bearer s3cret"}
+        for http in (create_app(detector).test_client(),
+                     create_app(detector, bearer=" s3cret\r\n").test_client()):
+            assert http.get("/model", headers=given).status_code == 200
+            refusal(http.get("/model"), 401)
+
+    @pytest.mark.parametrize("bearer", ["s3 cret", "s3cret€", "\n"])
+    def test_a_token_that_no_header_carries_is_not_served(
+            self, detector: Detector, bearer: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as raised:
+            create_app(detector, bearer=bearer)
+        assert raised.value.code == 4
+        said = capsys.readouterr().err
+        assert said.startswith("cannot serve: the bearer token ")
+        assert len(said.splitlines()) == 1
+        assert "s3" not in said
+
     def test_every_answer_carries_safe_headers_and_an_id(self, http: FlaskClient) -> None:
         for answer in (http.get("/health/live"), http.get("/nothing"),
                        http.post("/predict", data=b"x")):

@@ -238,6 +238,20 @@ def test_serve_names_a_setting_that_is_wrong(
 
 
 @pytest.mark.usefixtures("nothing_is_served")
+@pytest.mark.parametrize("command", ["serve", "demo"])
+@pytest.mark.parametrize("token", ["s3 cret", "s3cret€", "\n"])
+def test_a_token_that_no_header_carries_is_refused_unquoted(
+        command: str, token: str, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKG_TOKEN", token)
+    status, out, err = run(capsys, command, *(("--port", 0) if command == "serve" else ()))
+    assert (status, out) == (2, "")
+    assert err.startswith("error: the bearer token ")
+    assert len(err.splitlines()) == 1
+    assert "s3" not in err
+
+
+@pytest.mark.usefixtures("nothing_is_served")
 @pytest.mark.parametrize("arguments", [
     *(("--seconds", value) for value in ("nan", "inf", "1e18", "0", "-1")), ("--seed", "-1")])
 def test_the_demo_refuses_before_it_serves(

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from runtime import Detector
+from runtime import Detector, InputError, TokenError
 from runtime.__main__ import main as command
 from runtime.app import create_app
 from runtime.client import Client, RequestError, _pause
@@ -36,6 +37,15 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The client's waits pass at once, on a clock of their own."""
+    now = [0.0]
+    monkeypatch.setattr("runtime.client.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("runtime.client.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
+    return now
+
+
 @contextmanager
 def scripted(*answers: Answer) -> Iterator[str]:
     """A server that gives these answers, one after another, then the last for ever."""
@@ -43,7 +53,7 @@ def scripted(*answers: Answer) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.body = self.rfile.read(int(self.headers["Content-Length"]))
             (left.pop(0) if len(left) > 1 else left[0])(self)
 
         def log_message(self, *_: object) -> None:
@@ -96,6 +106,12 @@ def serving(app: Flask, port: int = 0) -> Iterator[int]:
         server.server_close()
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 FINE = answers(200, {"label": "N"})
 
 
@@ -137,10 +153,96 @@ def test_back_off_grows_to_a_bound() -> None:
     assert all(1.0 <= pause <= 2.0 for pause in pauses[7:])
 
 
-@pytest.mark.parametrize("url", ["", "localhost", "ftp://x", "http://", "http://x:y"])
+@pytest.mark.parametrize("url", [
+    "", "localhost", "ftp://x", "http://", "http://x:y", "http://x:0", "http://exa mple",
+    "http://my..host", f"http://{'x' * 64}"])
 def test_what_is_no_server_is_said(url: str) -> None:
     with pytest.raises(RequestError, match="is no server"):
         Client(url)
+
+
+@pytest.mark.parametrize("more", ["x/ekg/v3", "x//", "x?a=b", "x/#a", "me:secret@x"])
+def test_a_url_that_would_not_be_heeded_is_refused(more: str) -> None:
+    with pytest.raises(RequestError, match="expected scheme, host and port only") as raised:
+        Client(f"http://{more}")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("url", "address"), [
+    ("http://x", ("x", 80)), ("https://x/", ("x", 443)), ("http://[::1]", ("::1", 80)),
+    ("http://[::1]:8000/", ("::1", 8000))])
+def test_a_url_names_host_and_port(
+        url: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def connect(to: tuple[str, int], *_: object) -> None:
+        asked.append(to)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    with pytest.raises(RequestError, match="does not answer"):
+        Client(url, patience=0).get("/model")
+    assert set(asked) == {address}
+
+
+def test_whitespace_around_a_token_does_not_count() -> None:
+    given = []
+
+    def looks(handler: BaseHTTPRequestHandler) -> None:
+        given.append(handler.headers["Authorization"])
+        FINE(handler)
+
+    for bearer in ("s3cret", " s3cret\r\n", "", None):
+        with scripted(looks) as url, Client(url, bearer=bearer) as client:
+            client.predict(SIGNAL, FS)
+    assert given == ["Bearer s3cret", "Bearer s3cret", None, None]
+
+
+@pytest.mark.parametrize("bearer", ["s3\ncret", "s3 cret", "s3cret€", "s3cr\xe9t", "\n"])
+def test_a_token_that_no_header_carries_is_refused_unquoted(
+        bearer: str, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    assert send_record(["--token", bearer, "--url", url, "--count", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "expected printable ASCII without spaces." in said
+    assert "s3" not in said
+    assert clock == [0.0]
+
+
+NOT_ONE_SIGNAL = [np.stack([SIGNAL, -SIGNAL]), np.ma.masked_less(SIGNAL, 0), SIGNAL * 1j,
+                  SIGNAL > 0, ["0.1"] * FS, 0.5]
+
+
+@pytest.mark.parametrize("samples", NOT_ONE_SIGNAL)
+def test_what_is_not_one_signal_is_not_sent(samples: Any) -> None:
+    with scripted(FINE) as url, Client(url) as client:
+        for ask in (client.predict, client.push):
+            with pytest.raises(InputError, match="expected"):
+                ask(samples, FS)
+
+
+@pytest.mark.parametrize("samples", [
+    SIGNAL, (), [], SIGNAL[:0], [1, -2, 3], np.arange(9, dtype=np.int16), SIGNAL[::-2],
+    np.ma.masked_greater(SIGNAL, 900)])
+def test_what_is_sent_is_float32_in_the_units_given(samples: Any) -> None:
+    sent = []
+
+    def keeps(handler: BaseHTTPRequestHandler) -> None:
+        sent.append(handler.body)  # type: ignore[attr-defined]
+        FINE(handler)
+
+    with scripted(keeps) as url, Client(url) as client:
+        client.predict(samples, FS, units="uV")
+        client.push(samples, FS, "AAAA", units="uV")
+    raw = np.asarray(samples, "<f4").tobytes()
+    assert sent == [raw, bytes(3) + raw]
+
+
+@pytest.mark.parametrize("carry", ["abc", "a b=", "\xe9"])
+def test_a_carry_that_no_answer_gave_is_said(carry: str) -> None:
+    with (scripted(FINE) as url, Client(url) as client,
+          pytest.raises(TokenError, match="'carry' is not the token of an earlier answer")):
+        client.push(SIGNAL, FS, carry)
 
 
 def test_a_stream_outlives_its_server(detector: Detector) -> None:
@@ -228,6 +330,28 @@ def test_a_record_is_sent_window_by_window(
     assert "p99" in told
 
 
+def test_nobody_there_is_found_out_once(
+        record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(record), "--fs", str(FS), "--url", f"http://127.0.0.1:{free_port()}"]
+    assert send_record(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "does not answer" in err
+    assert len(err.splitlines()) == 1
+    assert clock[0] <= 60
+
+
+def test_what_was_answered_before_the_server_went_is_told(
+        record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(FINE, answers(400, {"detail": "no."}), FINE, hangs_up) as url:
+        assert send_record([str(record), "--fs", str(FS), "--url", url]) == 1
+    told = capsys.readouterr().out
+    assert "4 of 10 one-second windows, 2 failures" in told
+    assert "does not answer" in told
+    assert "labels: N 2" in told
+    assert clock[0] <= 60
+
+
 @pytest.mark.parametrize("fs", ["nan", "inf", "1e18"])
 def test_a_rate_that_nothing_can_be_simulated_at_is_said(
         fs: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,10 +360,7 @@ def test_a_rate_that_nothing_can_be_simulated_at_is_said(
 
 
 def test_an_absent_server_is_said(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     arguments = ["stream", str(record), "--fs", "360", "--patience", "0", "--url",
-                 f"http://127.0.0.1:{port}"]
+                 f"http://127.0.0.1:{free_port()}"]
     assert command(arguments) == 2
     assert "does not answer" in capsys.readouterr().err

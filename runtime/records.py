@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -309,8 +309,7 @@ def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
         line = next((line for line in file if line.strip()), "")
         first = next(csv.reader([line]), [])
         named = any(cell.strip() and not _is_number(cell) for cell in first)
-        rows = file if named else itertools.chain([line], file)
-        table = np.genfromtxt((row.replace('"', "") for row in rows), delimiter=",", ndmin=2)
+        table = _table(file if named else itertools.chain([line], file))
     columns = [_column(cell) for cell in first] if named else [(str(i), "") for i in range(
         len(first))]
     if table.shape[0] < 2 or table.shape[1] != len(columns) or np.isnan(table).all():
@@ -329,6 +328,21 @@ def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
     return [_Lead(name, fs, unit or "mV", partial(_no_counter, path, name, column
                                                   * MILLIVOLTS[unit or "mV"], fs))
             for (name, unit), column in zip(columns, table.T, strict=True)]
+
+
+def _table(lines: Iterable[str]) -> NDArray[np.float64]:
+    """The numbers in a table, float64 [rows, columns], NaN where there is none.
+
+    In pieces: numpy needs several times the memory of what it gives.
+    """
+    rows = (line.replace('"', "") for line in lines if line.strip())
+    pieces = []
+    while some := list(itertools.islice(rows, 1 << 16)):
+        try:
+            pieces.append(np.loadtxt(some, delimiter=",", ndmin=2))
+        except ValueError:  # of an empty cell, say; this takes seven times as long
+            pieces.append(np.genfromtxt(some, delimiter=",", ndmin=2))
+    return np.concatenate(pieces) if pieces else np.zeros((0, 0))
 
 
 def _column(cell: str) -> tuple[str, str]:

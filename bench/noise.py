@@ -8,7 +8,6 @@ and take long, so that they run on one noise when asked for and are kept from th
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from runtime import Detector
 from runtime.errors import EkgError
 from runtime.inference import DEFAULT_ARTIFACTS
 from training import io
-from training.evaluate import Score, as_json, find, score_record, total_score
+from training.evaluate import Score, as_json, find, from_json, score_record, total_score
 from training.io import Record
 from training.noise import DECIBELS, kept_noise, mix, noisy_blocks
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "noise.json"
     noises = {name: kept_noise(name, folder) for name in io.NOISES}
-    others = json.loads(kept.read_text())["detectors"] if kept.is_file() else {}
+    others = from_json(kept.read_text())["detectors"] if kept.is_file() else {}
     results: dict[str, Any] = {
         "model": detector.digest.hex(), "records": "DS2 of mitdb, first lead, noisy blocks alone",
         "this model": measure(lambda record: find(detector, record), records, noises),

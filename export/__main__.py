@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import shutil
 import subprocess
 import sys
@@ -117,10 +115,9 @@ def _beside(named: Sequence[str]) -> dict[str, Any]:
     for entry in named:
         what, _, path = entry.rpartition("=")
         try:
-            found = json.loads(Path(path).read_text())
+            found = evaluate.from_json(Path(path).read_text())
             measured[what] = {"runs": len(found["runs"]), "figures": {
-                name: {key: math.nan if figure[key] is None else figure[key]
-                       for key in ("mean", "sd")}
+                name: {key: figure[key] for key in ("mean", "sd")}
                 for name, figure in found["figures"].items()}}
             same = found["records"] == f"mitdb: {' '.join(io.DS2)}"
         except (OSError, ValueError, KeyError) as error:

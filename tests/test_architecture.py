@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -115,3 +116,11 @@ def test_a_recording_without_wfdb_says_what_to_install(runtime_python: str) -> N
     assert done.returncode == 2
     assert "`pip install wfdb`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_committed_figures_are_json_that_anyone_reads() -> None:
+    files = [*(ROOT / "artifacts").glob("*.json"), *(ROOT / "bench/results").rglob("*.json")]
+    assert files
+    for file in files:
+        json.loads(file.read_text(), parse_constant=lambda name, file=file: pytest.fail(
+            f"{file} holds {name}"))

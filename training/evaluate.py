@@ -120,6 +120,19 @@ def as_json(figures: object, *, indent: int | None = 1) -> str:
     return json.dumps(_defined(figures), indent=indent, allow_nan=False)
 
 
+def from_json(text: str) -> Any:
+    """What `as_json` wrote; null is NaN again."""
+    return _numbers(json.loads(text))
+
+
+def _numbers(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _numbers(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_numbers(part) for part in value]
+    return math.nan if value is None else value
+
+
 def _defined(value: object) -> object:
     if isinstance(value, Mapping):
         return {name: _defined(part) for name, part in value.items()}

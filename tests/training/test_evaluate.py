@@ -37,6 +37,7 @@ def test_what_is_not_defined_is_null_in_json() -> None:
     text = evaluate.as_json({"F Se": float("nan"), "each": [1.5, float("nan")], "of": 3})
     assert json.loads(text, parse_constant=pytest.fail) == {
         "F Se": None, "each": [1.5, None], "of": 3}
+    assert evaluate.from_json(text)["each"] == pytest.approx([1.5, float("nan")], nan_ok=True)
 
 
 def test_right_wrong_missed_and_false_are_told_apart() -> None:
@@ -185,7 +186,8 @@ def test_the_committed_figures_are_what_the_committed_code_finds(
     `make evaluate` measures all."""
     reference = io.load("mitdb", name, data)
     found = score_record(reference, *evaluate.find(detector, reference)).summary()
-    committed = json.loads((Path(__file__).parents[2] / "artifacts/metrics.json").read_text())
+    committed = evaluate.from_json(
+        (Path(__file__).parents[2] / "artifacts/metrics.json").read_text())
     # A beat in 2,500 may fall to the other side of a limit on another processor.
     assert found == pytest.approx(committed["per record"][name], abs=0.004, nan_ok=True)
 

@@ -14,6 +14,7 @@ SHORTEST, LONGEST = 4, 32  # but holds so many requests at least, and at most
 OVERLOADED = 0.5  # the share of requests refused beyond which no queue is kept
 UNDER_OVERLOAD = 1  # in work; at such a rate the next one comes soon enough
 MEMORY = 0.1  # weight of the newest request in the averages: they look back some ten
+STALL = 24  # times the average; a request that took longer was held up, or the first of many
 RETRY_AFTER_S = 1
 
 
@@ -63,12 +64,14 @@ class Admission:
             self._in_work += 1
         self._changed(1)
 
-    def leave(self, seconds: float) -> None:
-        """Give a place back. ``seconds`` : the work that it was"""
+    def leave(self, seconds: float, places: int = 1) -> None:
+        """Give back the places of what was answered together. ``seconds`` : the work of one"""
         with self._lock:
+            # Held up once, by another program, it would make a burst too many for a while.
+            seconds = min(seconds, STALL * max(self._work_s, WAIT_S / LONGEST))
             self._work_s += MEMORY * (seconds - self._work_s)
-            self._in_work -= 1
-        self._changed(-1)
+            self._in_work -= places
+        self._changed(-places)
 
     @contextmanager
     def work(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from runtime import Detector, metrics
-from runtime.admission import LONGEST, UNDER_OVERLOAD, Admission, OverloadError
+from runtime.admission import LONGEST, SHORTEST, UNDER_OVERLOAD, Admission, OverloadError
 from runtime.app import create_app
 from runtime.open_inference import HEADER
 from runtime.simulate import simulate
@@ -492,6 +492,15 @@ class TestAdmission:
         for _ in range(500):
             self.work(admission, clock, 0.004)
         assert 12 <= admission.room <= 13  # 50 ms of them
+
+    def test_one_that_was_held_up_makes_no_burst_too_many(self) -> None:
+        clock = [0.0]
+        admission = Admission(clock=lambda: clock[0])
+        self.work(admission, clock, 2.0)
+        assert admission.room > 2 * SHORTEST
+        for _ in range(30):  # but many of such a length are no mishap
+            self.work(admission, clock, 2.0)
+        assert admission.room == SHORTEST
 
     def test_an_overload_gives_up_the_queue_and_comes_back(self) -> None:
         admission, clock = Admission(), [0.0]

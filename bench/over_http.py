@@ -10,7 +10,6 @@ can do that too where they are told to, so each has a row with it and one withou
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from bench.environments import ROOT, runtime_python
 from bench.load import Connection, Failed, Request, latencies, throughput
 from bench.measure import Timing, first_core, last_core, processor_s, resident_mb
 from runtime import Detector
+from runtime.client import Client
 from runtime.simulate import simulate
 from runtime.wire import result_fields
 
@@ -292,11 +292,9 @@ def _checked(server: Server, port: int, request: Request, expected: dict[str, An
 
 def _nodes(port: int) -> dict[str, int]:
     """Nodes of this project's server by execution provider; the others do not tell theirs."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_WITHIN_S)
-    with closing(connection):
-        connection.request("GET", "/model")
-        nodes: dict[str, int] = json.load(connection.getresponse())["nodes"]
-        return nodes
+    with Client(f"http://127.0.0.1:{port}", patience=0) as client:
+        nodes: dict[str, int] = client.get("/model")["nodes"]
+    return nodes
 
 
 def _onnx_name(provider: str | None) -> str:

@@ -33,7 +33,7 @@ TAKEN = ("hea", "dat", "atr", "csv", "txt", "edf", "html")
 PREFERRED_LEAD = "MLII"  # what the model was trained on most
 MILLIVOLTS = stream.MILLIVOLTS | {"\u03bcV": 1e-3}  # with the Greek letter, as some files have it
 TIME = ("time", "t", "seconds", "elapsed time")  # what a CSV file's column of times is called
-IN_A_SECOND = {"": 1, "s": 1, "sec": 1, "seconds": 1, "ms": 1000}  # of its unit
+IN_A_SECOND = {"s": 1, "sec": 1, "seconds": 1, "ms": 1000}  # of its unit
 TABLES = (".csv", ".txt")
 # A table whose times jump may become so many times as long, and so long in any case.
 MOST_GAPS, LONGEST_GAPS_S = 10, 3600.0
@@ -310,8 +310,7 @@ def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
         first = next(csv.reader([line]), [])
         named = any(cell.strip() and not _is_number(cell) for cell in first)
         table = _table(file if named else itertools.chain([line], file))
-    columns = [_column(cell) for cell in first] if named else [(str(i), "") for i in range(
-        len(first))]
+    columns = [_column(cell) if named else (str(i), "mV") for i, cell in enumerate(first)]
     if table.shape[0] < 2 or table.shape[1] != len(columns) or np.isnan(table).all():
         raise RecordError(f"{path} is not a table of comma-separated numbers with at least two "
                           "rows and a column for each lead in mV.")
@@ -325,8 +324,7 @@ def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
     if fs is None:
         raise RecordError(f"{path} does not say its rate; give --fs in Hz, or a first column "
                           "'time' in s.")
-    return [_Lead(name, fs, unit or "mV", partial(_no_counter, path, name, column
-                                                  * MILLIVOLTS[unit or "mV"], fs))
+    return [_Lead(name, fs, unit, partial(_csv_signal, path, name, unit, fs, column))
             for (name, unit), column in zip(columns, table.T, strict=True)]
 
 
@@ -354,17 +352,17 @@ def _column(cell: str) -> tuple[str, str]:
     match = re.fullmatch(r"(.+?)\s*[(\[]\s*(.*?)\s*[)\]]", name)
     if match and (match[2] in MILLIVOLTS or match[1].lower() in TIME):
         return match[1], match[2]
-    return name, ""
+    return name, "s" if name.lower() in TIME else "mV"
 
 
-def _no_counter(path: Path, name: str, values: NDArray[np.float64], fs: float
+def _csv_signal(path: Path, name: str, unit: str, fs: float, values: NDArray[np.float64]
                 ) -> NDArray[np.float64]:
-    """A lead's values, refused where they rise like a clock: that is no ECG, but would be read."""
+    """A lead in mV, refused where it rises like a clock: that is no ECG, but would be read."""
     if len(values) >= fs and (values[1:] > values[:-1]).all():
         raise RecordError(f"{path}: the column {name!r} rises from each row to the next, as times "
                           "or a count do; expected ECG (a column of times is called 'time', and "
                           "--lead names another lead).")
-    return values
+    return values * MILLIVOLTS[unit]
 
 
 def _timed(path: Path, column: str, table: NDArray[np.float64], fs: float | None

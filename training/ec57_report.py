@@ -96,7 +96,12 @@ def compare_files(reference: Path, test: Path, record: str, annotators: tuple[st
 def score_files(reference: Path, test: Path, record: str, annotators: tuple[str, str],
                 **options: Any) -> Score:
     """As `compare_files`, but `score`: the papers' convention."""
-    fs, _ = read_header(reference, record)
+    fs, samples = read_header(reference, record)
+    start, stop = options.get("start_s", 0.0), options.get("stop_s", math.inf)
+    stop = min(stop, samples / fs) if samples else stop
+    if stop <= start:
+        raise ValueError(f"The comparison would stop at {stop:g} s before it starts at "
+                         f"{start:g} s.")
     there = read_annotations(reference, record, annotators[0], fs)
     found = read_annotations(test, record, annotators[1], fs)
     return score(*_beats(there), *_beats(found), fs,
@@ -295,9 +300,6 @@ def _run(args: argparse.Namespace) -> tuple[str, str]:
     if args.format == "papers":
         if args.shutdown_out:
             raise ValueError("--shutdown-out goes with bxb's formats; papers know no shutdown.")
-        if args.to is not None and args.to <= (args.start or 0.0):
-            raise ValueError(f"The comparison would stop at {args.to:g} s before it starts at "
-                             f"{args.start or 0.0:g} s.")
         scores = {r: score_files(*folders, r, annotators, **times) for r in records}
         scores["sum"] = total_score(scores.values())
         return table({r: found.summary() for r, found in scores.items()}) + "\n", ""

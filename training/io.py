@@ -326,7 +326,7 @@ def windows(record: Record, lead: int = 0, seconds: float = 1.0
 
 
 def require_writable(target: Path) -> None:
-    """Refuse before long work, a folder that could not be made or written to after it.
+    """Refuse, before long work, a folder that could not be made or written to after it.
 
     Leaves nothing behind.
 

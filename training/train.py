@@ -32,13 +32,12 @@ from training.model import FRAME_CLASSES, HOP, Design, EkgNet, label_frames, par
 # What can be trained on: database and records. Paced 104 and 217 are kept for the test.
 TRAINING = {"mitdb": ("mitdb", io.DS1), "paced": ("mitdb", ("102", "107")),
             "svdb": ("svdb", io.SVDB)}
-
-
+# Least and most of a recipe's numbers.
 BOUNDS = {"steps": (1, 10**7), "batch": (0, 4096), "window_batch": (0, 4096),
           "crop_s": (3, 120), "learning_rate": (0, 1), "weight_decay": (0, 10), "average": (0, 1),
           "rare": (0, 1), "svdb_share": (0, 1), "blocked": (0, 1), "retimed": (0, 1),
           "fibrillating": (0, 100), "folds": (2, 100), "seed": (0, 2**31),
-          "validate_every": (1, 10**7)}  # of a recipe's numbers
+          "validate_every": (1, 10**7)}
 
 
 @dataclass(frozen=True)
@@ -296,8 +295,8 @@ def _checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """What `train` left to resume from; a DataError where another wrote it, or half of it."""
     try:
         saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        for part in ("net", "averaged", "optimiser", "schedule", "step", "run"):
-            saved[part]
+        if missing := {"net", "averaged", "optimiser", "schedule", "step", "run"} - saved.keys():
+            raise KeyError(*missing)
     except Exception as error:  # torch raises whatever a foreign byte leads to
         raise io.DataError(f"{path} is missing, damaged or no checkpoint ({type(error).__name__}); "
                            "begin anew without --resume.") from error

@@ -4,7 +4,7 @@
 
 const MILLIVOLTS = { mV: 1, uV: 0.001, "\u00b5V": 0.001, "\u03bcV": 0.001, V: 1000 };
 const TIME = new Set(["time", "t", "seconds", "elapsed time"]);
-const IN_A_SECOND = { "": 1, s: 1, sec: 1, seconds: 1, ms: 1000 }; // of its unit
+const IN_A_SECOND = { s: 1, sec: 1, seconds: 1, ms: 1000 }; // of its unit
 const MOST_SHAKEN = 3; // samples that a time may lie beside its own
 const PREFERRED_LEAD = "MLII"; // what the model was trained on most
 // A table whose times jump may become so many times as long, and so long in any case.
@@ -44,7 +44,7 @@ export function readCsv(text, name, fs) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
   const first = (lines[0] ?? "").split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map(unquoted);
   const named = first.some((cell) => cell && !isNumber(cell)); // an empty cell is a missing sample
-  let leads = named ? first.map(column) : first.map((_, i) => [`column ${i + 1}`, ""]);
+  let leads = named ? first.map(column) : first.map((_, i) => [`column ${i + 1}`, "mV"]);
   const rows = named ? lines.slice(1) : lines;
   if (rows.length < 2) throw new Error(`${name} has no table of numbers in it.`);
   let columns = leads.map(() => new Float64Array(rows.length));
@@ -64,16 +64,19 @@ export function readCsv(text, name, fs) {
     ({ fs, columns } = timed(columns, `${name}: the column '${clock}'`, name));
     leads = leads.slice(1);
   }
-  if (!leads.length) throw new Error(`${name} has times but no lead.`);
-  columns = columns.map((values, i) => values.map((v) => v * MILLIVOLTS[leads[i][1] || "mV"]));
-  leads = leads.map(([lead]) => lead);
-  const shown = columns[firstLead({ leads })], lead = leads[firstLead({ leads })];
+  const usable = leads.map(([lead, of], i) => ({ lead, scale: MILLIVOLTS[of], values: columns[i] }))
+    .filter(({ scale }) => scale);
+  if (!usable.length) throw new Error(`${name} has times but no lead.`);
+  columns = usable.map(({ scale, values }) => values.map((v) => v * scale));
+  leads = usable.map(({ lead }) => lead);
+  const at = firstLead({ leads });
+  const shown = columns[at];
   if (shown.every(Number.isNaN)) {
-    throw new Error(`${name}: lead ${lead} has no sample; expected numbers.`);
+    throw new Error(`${name}: lead ${leads[at]} has no sample; expected numbers.`);
   }
   // Times or a count: no ECG, but it would be read.
   if (shown.length >= fs && shown.every((v, i) => i === 0 || v > shown[i - 1])) {
-    throw new Error(`${name}: the column '${lead}' rises from each row to the next, as times or a`
+    throw new Error(`${name}: the column '${leads[at]}' rises from each row to the next, as times or a`
       + " count do; expected ECG (a column of times is called 'time').");
   }
   return { name: stem(name), fs: checkedRate(fs, name), leads,
@@ -85,7 +88,7 @@ function column(cell) {
   const name = cell.replace(/^[#\s]+/, "").replace(/^['\s]+|['\s]+$/g, "");
   const [, bare, unit] = /^(.+?)\s*[([]\s*(.*?)\s*[)\]]$/.exec(name) ?? [];
   return bare && (Object.hasOwn(MILLIVOLTS, unit) || TIME.has(bare.toLowerCase()))
-    ? [bare, unit] : [name, ""];
+    ? [bare, unit] : [name, TIME.has(name.toLowerCase()) ? "s" : "mV"];
 }
 
 /** The rate in Hz that the first column tells, and the others, NaN where it jumps. */

@@ -216,6 +216,7 @@ def table(times: np.ndarray, decimals: int, head: str = "time,MLII") -> str:
     "\ufeff" + table(np.arange(900) / 300, 9, '"Time","ecg, raw"'),
     table(np.arange(900) * 4, 0, "Time (ms),'ECG' [uV]"),
     table(np.arange(900) / 250, 3, "# time,lead (left)"),
+    "time,t,I" + "".join(f"\n{i / 250:.3f},{i},{i % 97}" for i in range(900)),
     table(np.arange(900) / 250, 3).replace(",5", ',"5"'),
     table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-3e-3, 3e-3, 2000)), 9),
     table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-8e-4, 8e-4, 2000)), 9),

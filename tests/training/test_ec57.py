@@ -321,6 +321,7 @@ def test_command_line_knows_the_papers_convention(
 
 
 @pytest.mark.parametrize("options", [("--from", "5:00", "--to", "4:00"), ("--to", "0"),
+                                     ("--from", "31:00"),
                                      ("--shutdown-out", "x")])
 def test_papers_refuse_what_they_cannot_compare(
         folders: Any, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

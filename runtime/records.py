@@ -34,6 +34,8 @@ PREFERRED_LEAD = "MLII"  # what the model was trained on most
 MILLIVOLTS = stream.MILLIVOLTS | {"\u03bcV": 1e-3}  # with the Greek letter, as some files have it
 TIME = ("time", "t", "seconds", "elapsed time")  # what a CSV file's column of times is called
 IN_A_SECOND = {"s": 1, "sec": 1, "seconds": 1, "ms": 1000}  # of its unit
+CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")  # a time as [hours:]minutes:seconds
+CLOCK_UNIT = re.compile(r"h+:m+:s+(\.m+)?")  # what PhysioNet's rdsamp calls its unit
 TABLES = (".csv", ".txt")
 # A table whose times jump may become so many times as long, and so long in any case.
 MOST_GAPS, LONGEST_GAPS_S = 10, 3600.0
@@ -69,8 +71,9 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
     Parameters
     ----------
     path : a WFDB record without its extension, an ``.edf`` or a ``.csv`` file (a column for
-        each lead in mV, a header of names; a first column ``time`` in s gives the rate; another
-        unit stands after a name: ``ECG (uV)``, ``time (ms)``)
+        each lead in mV, a header of names; a first column ``time`` in s, or as a clock shows it
+        (``1:02:03.456``), gives the rate; another unit stands after a name: ``ECG (uV)``,
+        ``time (ms)``; or a row of units follows, as PhysioNet's ``rdsamp`` writes it)
     lead : by name; without it MLII where there is one, else the first in volts
     fs : Hz, needed for a CSV file without times, refused where it contradicts the file
     start_s, seconds : the part to read; all of it by default
@@ -306,18 +309,25 @@ def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
     with (_explained(path, "is not a table of comma-separated numbers"), warnings.catch_warnings(),
           path.open(encoding="utf-8-sig") as file):  # Excel's UTF-8 starts with a mark
         warnings.simplefilter("ignore")  # numpy's, of an empty table
-        line = next((line for line in file if line.strip()), "")
-        first = next(csv.reader([line]), [])
+        rows = (line for line in file if line.strip())
+        line = next(rows, "")
+        first, units = next(csv.reader([line]), []), []
         named = any(cell.strip() and not _is_number(cell) for cell in first)
-        table = _table(file if named else itertools.chain([line], file))
+        if named:
+            line = next(rows, "")
+            units = _units(line)
+        table = _table(rows if units else itertools.chain([line], rows))
     columns = [_column(cell) if named else (str(i), "mV") for i, cell in enumerate(first)]
+    if units:
+        columns = [(name, unit) for (name, _), unit in zip(columns, units, strict=False)]
     if table.shape[0] < 2 or table.shape[1] != len(columns) or np.isnan(table).all():
         raise RecordError(f"{path} is not a table of comma-separated numbers with at least two "
                           "rows and a column for each lead in mV.")
     name, unit = columns[0]
     if name.lower() in TIME:
         if unit not in IN_A_SECOND:
-            raise RecordError(f"{path}: the column {name!r} is in {unit!r}; expected s or ms.")
+            raise RecordError(f"{path}: the column {name!r} is in {unit!r}; expected s, ms or "
+                              "hh:mm:ss.")
         table[:, 0] /= IN_A_SECOND[unit]
         fs, table = _timed(path, name, table, fs)
         columns = columns[1:]
@@ -333,7 +343,11 @@ def _table(lines: Iterable[str]) -> NDArray[np.float64]:
 
     In pieces: numpy needs several times the memory of what it gives.
     """
-    rows = (line.replace('"', "") for line in lines if line.strip())
+    bare = (line.replace('"', "") for line in lines if line.strip())
+    first = next(bare, "")
+    rows: Iterator[str] = itertools.chain([first] if first else [], bare)
+    if _clock(first.partition(",")[0]) is not None:
+        rows = map(_in_seconds, rows)
     pieces = []
     while some := list(itertools.islice(rows, 1 << 16)):
         try:
@@ -341,6 +355,30 @@ def _table(lines: Iterable[str]) -> NDArray[np.float64]:
         except ValueError:  # of an empty cell, say; this takes seven times as long
             pieces.append(np.genfromtxt(some, delimiter=",", ndmin=2))
     return np.concatenate(pieces) if pieces else np.zeros((0, 0))
+
+
+def _in_seconds(row: str) -> str:
+    """A row whose first cell is a time, that time in s."""
+    cell, comma, others = row.partition(",")
+    return f"{_clock(cell)}{comma}{others}"
+
+
+def _clock(cell: str) -> float | None:
+    """The s that a cell such as ``'1:02:03.456'`` tells; None where it is another."""
+    match = CLOCK.fullmatch(cell.strip().strip("' "))
+    if not match:
+        return None
+    hours, minutes, seconds = match.groups(default="0")
+    return round(3600 * int(hours) + 60 * int(minutes) + float(seconds), 9)
+
+
+def _units(line: str) -> list[str]:
+    """The units of the columns, where a row names them; else empty."""
+    cells = [cell.strip().strip("' ") for cell in next(csv.reader([line]), [])]
+    if any(_is_number(cell) or _clock(cell) is not None for cell in cells):
+        return []
+    units = ["s" if CLOCK_UNIT.fullmatch(cell.lower()) else cell for cell in cells]
+    return units if any(unit in IN_A_SECOND or unit in MILLIVOLTS for unit in units) else []
 
 
 def _column(cell: str) -> tuple[str, str]:
@@ -351,7 +389,7 @@ def _column(cell: str) -> tuple[str, str]:
     name = cell.strip().lstrip("# ").strip("' ")
     match = re.fullmatch(r"(.+?)\s*[(\[]\s*(.*?)\s*[)\]]", name)
     if match and (match[2] in MILLIVOLTS or match[1].lower() in TIME):
-        return match[1], match[2]
+        return match[1], "s" if CLOCK_UNIT.fullmatch(match[2].lower()) else match[2]
     return name, "s" if name.lower() in TIME else "mV"
 
 

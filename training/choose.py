@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.beats import Beat, BeatPolicy
+from runtime.rhythm import closed
 from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
 from training import io, train
 from training.ec57 import MATCH_S
-from training.evaluate import Score, find, match, score_record, total_score
+from training.evaluate import Score, as_arrays, match, score_record, total_score
+from training.evaluate_rhythm import LONG_RUN, ventricular_runs
 from training.io import CLASSES, Record
 from training.model import EkgNet
 from training.seeds import detector_of
@@ -147,18 +149,24 @@ def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
 
 
 def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
-    """What the runtime as it is finds in patients whom the network never saw, by database."""
+    """What the runtime as it is finds in patients whom the network never saw: beats by database,
+    and runs of V beats."""
     scores: dict[str, list[Score]] = {}
+    hits: list[bool] = []
     for run in runs:
         detector = detector_of(run)
         for record in tqdm(unseen(run, records)[1], desc=f"{run}, as shipped", unit="record"):
-            scores.setdefault(record.database, []).append(
-                score_record(record, *find(detector, record)))
+            stream = detector.stream(FS, events=True)
+            beats = stream.push(record.signal[0]) + stream.finish()
+            scores.setdefault(record.database, []).append(score_record(record, *as_arrays(beats)))
+            hits += [hit for _, length, hit in ventricular_runs(record, closed(stream.events()))
+                     if length >= LONG_RUN]
     for database, each in scores.items():
         print(f"as shipped, {database}: {total_score(each)}")
     rich = [one.of("S").f1 for each in scores.values() for one in each
             if one.confusion[S].sum() >= FEW]
     print(f"as shipped, SVEB F1, patients with {FEW} or more, mean: {100 * np.nanmean(rich):.1f}")
+    print(f"as shipped, runs of {LONG_RUN} or more V found: {sum(hits)} of {len(hits)}")
 
 
 def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:

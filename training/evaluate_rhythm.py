@@ -28,6 +28,7 @@ from training.io import CLASSES, FS
 OUT = Path(__file__).resolve().parent.parent / "bench" / "results" / "rhythm"
 DECIBELS = (0.0, -6.0)
 LONG_RUN = 5  # V beats in a row that must not be missed
+_V_RUNS = (VT, "ventricular_run")
 STRIP_S, STRIPS = 10.0, 16  # of a strip; on a page
 NO_GATE = quality.QualityPolicy(flat_mv=-1.0, clipped_s=1e9, railed_s=1e9, jump_mv_s=np.inf,
                                 baseline_mv=np.inf, powerline_mv=np.inf, noise=np.inf)
@@ -233,20 +234,16 @@ def measure_runs(records: Sequence[io.Record], heard: Sequence[Heard],
     right = reported = 0
     misses = []
     for record, h in zip(records, heard, strict=True):
-        events = [e for e in found[h.name] if e.kind in (VT, "ventricular_run")]
-        runs = list(_runs(record))
-        for start, end, length in runs:
-            if length < 3:
-                continue
-            hit = any(e.start <= end + 0.2 and (e.end or 0) >= start - 0.2 for e in events)
+        events = [e for e in found[h.name] if e.kind in _V_RUNS]
+        for start, length, hit in ventricular_runs(record, events):
             row = counts[str(length) if length < LONG_RUN else f"{LONG_RUN} or more"]
             row[0] += hit
             row[1] += 1
             if not hit and length >= LONG_RUN:
                 misses.append(Miss(f"run of {length} V missed", h.name, start, h.signal))
         reported += len(events)
-        right += sum(any(e.start <= end + 0.2 and (e.end or 0) >= start - 0.2
-                         for start, end, length in runs if length >= 3) for e in events)
+        right += sum(any(_overlap(e, start, end) for start, end, length in _runs(record)
+                         if length >= 3) for e in events)
     return {"found by length": {k: {"found": v[0], "there": v[1], "Se": _share(*v)}
                                 for k, v in counts.items()},
             "events": {"right": right, "reported": reported, "+P": _share(right, reported)}
@@ -424,6 +421,19 @@ def table(figures: dict[str, Any], pages: Sequence[str]) -> str:
                       + (", ".join(f"[{page}]({page})" for page in pages) or "none") + "."])
 
 
+def ventricular_runs(record: io.Record, events: Sequence[Event]
+                     ) -> list[tuple[float, int, bool]]:
+    """Each run of 3 or more V beats in the reference: its start (s), its length, and whether a
+    closed event of a run or of ventricular tachycardia overlaps it."""
+    told = [event for event in events if event.kind in _V_RUNS]
+    return [(start, length, any(_overlap(event, start, end) for event in told))
+            for start, end, length in _runs(record) if length >= 3]
+
+
+def _overlap(event: Event, start: float, end: float) -> bool:
+    return event.start <= end + 0.2 and (event.end or 0) >= start - 0.2
+
+
 def _runs(record: io.Record) -> Iterator[tuple[float, float, int]]:
     """Start and end (s) and length of each run of V beats in the reference."""
     is_v = np.concatenate([[False], record.labels == CLASSES.index("V"), [False]])
@@ -448,9 +458,8 @@ def _painted(spans: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
 
 def _meets(event: Event, others: Sequence[Event]) -> bool:
     """Whether an event of the same kind overlaps; VT and V run count as one."""
-    kinds = (VT, "ventricular_run") if event.kind in (VT, "ventricular_run") else (event.kind,)
-    return any(o.kind in kinds and o.start <= (event.end or 0) + 0.2
-               and (o.end or 0) >= event.start - 0.2 for o in others)
+    kinds = _V_RUNS if event.kind in _V_RUNS else (event.kind,)
+    return any(o.kind in kinds and _overlap(o, event.start, event.end or 0) for o in others)
 
 
 def _inside(event: Event, noisy: NDArray[np.float64]) -> bool:

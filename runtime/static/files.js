@@ -5,6 +5,8 @@
 const MILLIVOLTS = { mV: 1, uV: 0.001, "\u00b5V": 0.001, "\u03bcV": 0.001, V: 1000 };
 const TIME = new Set(["time", "t", "seconds", "elapsed time"]);
 const IN_A_SECOND = { s: 1, sec: 1, seconds: 1, ms: 1000 }; // of its unit
+const CLOCK = /^(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)$/; // a time as [hours:]minutes:seconds
+const CLOCK_UNIT = /^h+:m+:s+(\.m+)?$/i; // what PhysioNet's rdsamp calls its unit
 const MOST_SHAKEN = 3; // samples that a time may lie beside its own
 const PREFERRED_LEAD = "MLII"; // what the model was trained on most
 // A table whose times jump may become so many times as long, and so long in any case.
@@ -45,7 +47,9 @@ export function readCsv(text, name, fs) {
   const first = (lines[0] ?? "").split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map(unquoted);
   const named = first.some((cell) => cell && !isNumber(cell)); // an empty cell is a missing sample
   let leads = named ? first.map(column) : first.map((_, i) => [`column ${i + 1}`, "mV"]);
-  const rows = named ? lines.slice(1) : lines;
+  const units = named ? unitsIn(lines[1] ?? "") : [];
+  if (units.length) leads = leads.map(([lead, unit], i) => [lead, units[i] ?? unit]);
+  const rows = lines.slice(named ? (units.length ? 2 : 1) : 0);
   if (rows.length < 2) throw new Error(`${name} has no table of numbers in it.`);
   let columns = leads.map(() => new Float64Array(rows.length));
   rows.forEach((row, i) => {
@@ -53,15 +57,17 @@ export function readCsv(text, name, fs) {
     if (cells.length !== leads.length) {
       throw new Error(`${name}, row ${i + 1}: ${cells.length} columns; expected ${leads.length}.`);
     }
-    cells.forEach((cell, k) => { columns[k][i] = isNumber(cell) ? Number(cell) : NaN; });
+    cells.forEach((cell, k) => {
+      columns[k][i] = isNumber(cell) ? Number(cell) : k === 0 ? clock(cell) : NaN;
+    });
   });
-  const [clock, unit] = leads[0];
-  if (TIME.has(clock.toLowerCase())) {
+  const [times, unit] = leads[0];
+  if (TIME.has(times.toLowerCase())) {
     if (!Object.hasOwn(IN_A_SECOND, unit)) {
-      throw new Error(`${name}: the column '${clock}' is in '${unit}'; expected s or ms.`);
+      throw new Error(`${name}: the column '${times}' is in '${unit}'; expected s, ms or hh:mm:ss.`);
     }
     columns[0] = columns[0].map((t) => t / IN_A_SECOND[unit]);
-    ({ fs, columns } = timed(columns, `${name}: the column '${clock}'`, name));
+    ({ fs, columns } = timed(columns, `${name}: the column '${times}'`, name));
     leads = leads.slice(1);
   }
   const usable = leads.map(([lead, of], i) => ({ lead, scale: MILLIVOLTS[of], values: columns[i] }))
@@ -88,7 +94,22 @@ function column(cell) {
   const name = cell.replace(/^[#\s]+/, "").replace(/^['\s]+|['\s]+$/g, "");
   const [, bare, unit] = /^(.+?)\s*[([]\s*(.*?)\s*[)\]]$/.exec(name) ?? [];
   return bare && (Object.hasOwn(MILLIVOLTS, unit) || TIME.has(bare.toLowerCase()))
-    ? [bare, unit] : [name, TIME.has(name.toLowerCase()) ? "s" : "mV"];
+    ? [bare, CLOCK_UNIT.test(unit) ? "s" : unit] : [name, TIME.has(name.toLowerCase()) ? "s" : "mV"];
+}
+
+/** The units of the columns, where a row names them; else empty. */
+function unitsIn(line) {
+  const cells = line.replaceAll('"', "").split(",").map((cell) => cell.replace(/^[\s']+|[\s']+$/g, ""));
+  if (cells.some((cell) => isNumber(cell) || CLOCK.test(cell))) return [];
+  const units = cells.map((cell) => (CLOCK_UNIT.test(cell) ? "s" : cell));
+  const known = (unit) => Object.hasOwn(IN_A_SECOND, unit) || Object.hasOwn(MILLIVOLTS, unit);
+  return units.some(known) ? units : [];
+}
+
+/** The s that a cell such as '1:02:03.456' tells; NaN where it is another. */
+function clock(cell) {
+  const [whole, hours, minutes, seconds] = CLOCK.exec(cell.replace(/^[\s']+|[\s']+$/g, "")) ?? [];
+  return whole ? Number((3600 * (hours ?? 0) + 60 * minutes + Number(seconds)).toFixed(9)) : NaN;
 }
 
 /** The rate in Hz that the first column tells, and the others, NaN where it jumps. */

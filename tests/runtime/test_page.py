@@ -220,6 +220,13 @@ def table(times: np.ndarray, decimals: int, head: str = "time,MLII") -> str:
     table(np.arange(900) / 250, 3).replace(",5", ',"5"'),
     table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-3e-3, 3e-3, 2000)), 9),
     table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-8e-4, 8e-4, 2000)), 9),
+    "'Elapsed time','II'\n'hh:mm:ss.mmm','uV'" + "".join(
+        f"\n'{i // 15000}:{i % 15000 / 250:06.3f}',{i % 97}" for i in range(14000, 16000)),
+    "'Elapsed time','MLII'\n'hh:mm:ss.mmm','mV'" + "".join(
+        f"\n'{int(at // 3600)}:{int(at // 60 % 60):02d}:{at % 60:06.3f}',{i % 97}"
+        for i, at in enumerate(3590 + np.arange(9000) / 360)),
+    "'Elapsed time','ABP','II'\n'seconds','mmHg','V'" + "".join(
+        f"\n{i / 250:.3f},80,{i % 97 / 1000}" for i in range(900)),
     "\n,1\n2,\n3,4\n",
     "nan,1\n2,3\n",
 ])

@@ -247,6 +247,34 @@ def test_csv_columns_tell_their_units(tmp_path: Path, head: str, times: str, lea
     np.testing.assert_allclose(recording.signal, np.array([1, 2, 3] * 100) * factor)
 
 
+@pytest.mark.parametrize(("head", "start"), [
+    ("'Elapsed time','MLII','V5'\n'hh:mm:ss.mmm','mV','mV'", 0),
+    ("'Elapsed time','MLII','V5'\n'hh:mm:ss.mmm','mV','mV'", 3599), ("time,MLII,V5", 59),
+    ("time (hh:mm:ss.mmm),MLII,V5", 36000)])
+def test_csv_times_as_a_clock_shows_them(tmp_path: Path, head: str, start: int) -> None:
+    """As PhysioNet's rdsamp writes them: https://physionet.org/physiotools/wag/rdsamp-1.htm"""
+    rows = []
+    for i in range(3 * 360):
+        minutes, ms = divmod(1000 * start + round(1000 * i / 360), 60000)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{minutes}:{ms / 1000:06.3f}" if not hours else (
+            f"{hours}:{minutes:02d}:{ms / 1000:06.3f}")
+        rows.append(f"'{clock}',{i % 97 / 100},{-i % 97 / 100}")
+    (tmp_path / "x.csv").write_text("\n".join([head, *rows]))
+    recording = read(tmp_path / "x.csv")
+    assert (recording.lead, recording.fs, recording.gaps) == ("MLII", 360, 0)
+    np.testing.assert_allclose(recording.signal, np.arange(3 * 360) % 97 / 100)
+
+
+def test_csv_units_may_have_a_row_of_their_own(tmp_path: Path) -> None:
+    head = "'Elapsed time','ABP','II'\n'seconds','mmHg','uV'"
+    rows = [f"{i / 250},80,{i % 9}" for i in range(99)]
+    (tmp_path / "x.csv").write_text("\n".join([head, *rows]))
+    recording = read(tmp_path / "x.csv")
+    assert (recording.lead, recording.fs) == ("II", 250)
+    np.testing.assert_allclose(recording.signal, np.arange(99) % 9 / 1000)
+
+
 def test_a_csv_file_of_two_recordings_is_refused(tmp_path: Path) -> None:
     days = [*np.arange(500) / 250, *86400 + np.arange(500) / 250]
     with pytest.raises(RecordError, match=r"4 s of signal spread over 8.64e\+04 s; expected one"):
@@ -286,8 +314,10 @@ def test_gaps_are_held_and_counted(tmp_path: Path) -> None:
     ("x.csv", "some words\nand more\n", {"fs": 100}, "not a table"),
     ("x.csv", "1\n2\n3\n", {}, "does not say its rate"),
     ("x.csv", "time,I\n0,1\n0,2\n0,3\n", {}, "does not rise"),
-    ("x.csv", "time (min),I\n0,1\n1,2\n", {}, "the column 'time' is in 'min'; expected s or ms"),
-    ("x.csv", "'Elapsed time','I'\n'0:00.000',1\n'0:00.004',2\n", {}, "expected numbers of s"),
+    ("x.csv", "time (min),I\n0,1\n1,2\n", {}, "'time' is in 'min'; expected s, ms or hh:mm:ss"),
+    ("x.csv", "'Elapsed time','I'\n'hours','mV'\n0,1\n1,2\n", {}, "'Elapsed time' is in 'hours'"),
+    ("x.csv", "'Elapsed time','I'\n'0:00.000',1\n'0:0x',2\n", {}, "does not rise"),
+    ("x.csv", "'Elapsed time','P'\n's','mmHg'\n0,1\n1,2\n", {}, "lead P is in 'mmHg'"),
     ("x.csv", "clock,I\n" + "".join(f"{i / 100},0\n" for i in range(100)), {"fs": 100},
      "column 'clock' rises from each row to the next.*expected ECG"),
     ("x.csv", "I,II\nnan,2\nx,4\n", {"fs": 100}, "lead I has no sample in the part"),

@@ -26,7 +26,7 @@ serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)
 	@$(RUNTIME_VENV)/bin/python -m runtime serve --port $(PORT)
 
 test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
-	@EKG_RUNTIME_PYTHON=$(abspath $(RUNTIME_VENV)/bin/python) $(VENV)/bin/python -m pytest
+	@EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" $(VENV)/bin/python -m pytest
 
 lint: $(TRAIN_READY)  ## check style and types
 	@$(VENV)/bin/ruff check .
@@ -70,7 +70,7 @@ bundle:  ## dist/ekg-runtime.tar.gz: what a device needs, nothing else
 	@ls -l dist/ekg-runtime.tar.gz
 
 clean:  ## remove environments and caches
-	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) dist .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) .venv-bench dist .mypy_cache .ruff_cache .hypothesis
 
 $(TRAIN_READY): requirements-train.txt requirements-runtime.txt
 	@echo "setting up $(VENV) (training and tests) ..."

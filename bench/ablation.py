@@ -54,8 +54,8 @@ def read(run: Path) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The runs as Markdown, shares in %."""
     lines = ["# Look-ahead and filter length against accuracy", "",
-             f"`make ablation`: {rows[0]['steps']} steps each, one seed; held-out training "
-             "patients, never DS2; in %.", "",
+             f"`make ablation`: {_all(rows, 'steps')} steps each, seed {_all(rows, 'seed')}; "
+             "held-out training patients, never DS2; in %.", "",
              f"| look-ahead | band taps | delay | {' | '.join(FIGURES)} |",
              "|---" * (3 + len(FIGURES)) + "|"]
     for row in rows:
@@ -63,6 +63,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| {row['look-ahead, s']:.2f} s | {row['band taps']} "
                      f"| {row['delay, s']:.2f} s | {shares} |")
     return "\n".join([*lines, "", "![against delay](ablation.png)", ""])
+
+
+def _all(rows: Sequence[dict[str, Any]], name: str) -> str:
+    return ", ".join(str(value) for value in sorted({row[name] for row in rows}))
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:

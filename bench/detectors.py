@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from bench.measure import machine_folder
 from runtime import Detector
+from runtime.errors import EkgError
 from training import io
 from training.evaluate import Score, as_arrays, as_json, score_record, total_score
 from training.io import FS, Record
@@ -32,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     try:
         io.require_writable(args.out)
+        finders = candidates()
         records = io.load_all("mitdb", io.DS2, io.require_data(["mitdb"]))
-    except io.DataError as error:
+    except (io.DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
-    scores, seconds = compare(candidates(), records)
+    scores, seconds = compare(finders, records)
     hours = sum(record.seconds for record in records) / 3600
     rows = {name: {"QRS Se": scores[name].qrs.sensitivity, "QRS +P": scores[name].qrs.predictivity,
                    "missed": int(scores[name].confusion[:-1, -1].sum()),

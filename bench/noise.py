@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "noise.json"
     noises = {name: kept_noise(name, folder) for name in io.NOISES}
-    others = from_json(kept.read_text())["detectors"] if kept.is_file() else {}
+    others = from_json(kept.read_text()).get("detectors", {}) if kept.is_file() else {}
     results: dict[str, Any] = {
         "model": detector.digest.hex(), "records": "DS2 of mitdb, first lead, noisy blocks alone",
         "this model": measure(lambda record: find(detector, record), records, noises),

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         export(args.checkpoint, args.out, beside=_beside(args.beside))
-    except (io.DataError, graphs.ExportError, EkgError) as error:
+    except (io.DataError, graphs.ExportError, EkgError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -120,7 +120,7 @@ def _beside(named: Sequence[str]) -> dict[str, Any]:
                 name: {key: figure[key] for key in ("mean", "sd")}
                 for name, figure in found["figures"].items()}}
             same = found["records"] == f"mitdb: {' '.join(io.DS2)}"
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise io.DataError(f"--beside {entry}: {path} cannot be read ({error!r}); expected "
                                "WHAT=FILE, the file by `python -m training.seeds --out`.") from None
         if not (what and same):

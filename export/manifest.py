@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from runtime.artifacts import FORMAT
@@ -12,6 +14,9 @@ from runtime.artifacts import FORMAT
 
 def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> None:
     """Seal a finished folder with its manifest and put it in the place of the old one.
+
+    Nothing of the old one is touched before all of the new one lies beside it; then what only the
+    old manifest lists goes.
 
     Parameters
     ----------
@@ -21,11 +26,33 @@ def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> 
     """
     seal(staged, roles)
     target.mkdir(parents=True, exist_ok=True)
-    for name in roles:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)  # a package is a folder
-        shutil.copyfile(staged / name, target / name)
-    # Last, so that a broken-off copy is noticed by its hashes.
-    shutil.copyfile(staged / "manifest.json", target / "manifest.json")
+    old = _listed(target)
+    arriving = {target / f"{name}.new": target / name for name in (*roles, "manifest.json")}
+    try:
+        for new, place in arriving.items():
+            place.parent.mkdir(parents=True, exist_ok=True)  # a package is a folder
+            shutil.copyfile(staged / place.relative_to(target), new)
+        # The manifest last, so that what breaks off here is noticed by its hashes.
+        for new, place in arriving.items():
+            os.replace(new, place)
+    finally:
+        for new in arriving:
+            new.unlink(missing_ok=True)
+    for name in old - roles.keys():
+        (target / name).unlink(missing_ok=True)
+        with suppress(OSError):  # of a package that is left with nothing
+            for folder in (target / name).relative_to(target).parents[:-1]:
+                (target / folder).rmdir()
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files in a folder that its manifest vouches for."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        names = {entry["name"] for entry in
+                 json.loads((folder / "manifest.json").read_text())["files"]}
+        return {name for name in names if (folder / name).resolve().is_relative_to(folder.resolve())
+                and name != "manifest.json"}
+    return set()
 
 
 def seal(folder: Path, roles: dict[str, dict[str, object]]) -> None:

@@ -68,7 +68,7 @@ def serve(args: argparse.Namespace) -> int:
     port = args.port or _free_port(args.host)
     _check_address(args.host, port)
     detector = _detector(args)
-    workers = args.workers or usable_cores()
+    workers = args.workers or _count(os.environ.get("EKG_WORKERS") or "0") or usable_cores()
     host = f"[{args.host}]" if ":" in args.host else args.host
     exposed = ("" if args.host in ("127.0.0.1", "::1", "localhost") or os.environ.get("EKG_TOKEN")
                else "; whoever reaches this address may use it, EKG_TOKEN would ask for a token")
@@ -281,8 +281,8 @@ def _parser() -> argparse.ArgumentParser:
     serving = command(serve, "serve")
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--port", type=int, default=8000)
-    serving.add_argument("--workers", type=_count, default=os.environ.get("EKG_WORKERS"),
-                         help="processes; one for each core by default")
+    serving.add_argument("--workers", type=_count,
+                         help="processes; EKG_WORKERS or one for each core by default")
     serving.add_argument("--log", choices=LOG_LEVELS,
                          default=os.environ.get("EKG_LOG", "info"),
                          help="info tells every request, without its data")
@@ -373,10 +373,9 @@ def _follow(detector: Detector, recording: Recording) -> tuple[list[Beat], list[
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 0 on.")
 
 
 def _pieces(signal: NDArray[np.floating], fs: float, seconds: float
@@ -480,6 +479,10 @@ def _check_environment(log: str) -> None:
     bearer_token(os.environ.get("EKG_TOKEN"))
     if log not in LOG_LEVELS:  # so it is the default: argparse checks what is given only
         raise InputError(f"EKG_LOG is {log!r}; expected one of {', '.join(LOG_LEVELS)}.")
+    try:
+        _count(os.environ.get("EKG_WORKERS") or "0")
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f"EKG_WORKERS is {error}") from None
     drain = os.environ.get("EKG_DRAIN", "2")
     with suppress(ValueError):
         if 0 <= float(drain) <= LONGEST_DRAIN_S:

@@ -1,7 +1,7 @@
 """The HTTP server: thin views over the detector. ``python -m runtime serve`` runs it.
 
 Errors are ``application/problem+json`` (RFC 9457). The server keeps nothing of a patient: a
-stream's state travels with its client. ``openapi.json`` describes every route.
+stream's state travels with its client. ``openapi.json`` describes every route but the page.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None) -
     @app.post("/predict")
     def predict() -> Response:
         with admission.work():
-            asked = read_window(request.get_data(), request.mimetype, _query())
+            asked = read_window(request.get_data(), request.mimetype, query_fields())
             return answer(service.predict([asked])[0])
 
     @app.post("/stream")
     def stream() -> Response:
         with admission.work():
-            asked = read_chunks(request.get_data(), request.mimetype, _query())
+            asked = read_chunks(request.get_data(), request.mimetype, query_fields())
             return answer(service.stream([asked])[0])
 
     @app.get("/health/live")
@@ -153,6 +153,8 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
     def arrive() -> Response | None:
         g.started = time.perf_counter()
         g.request_id = request_id(request.headers.get("X-Request-ID", ""))
+        if "HTTP_HOST" not in request.environ and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+            return problem(400, "the request has no header Host; expected one (RFC 9112).")
         if not (request.path.startswith(OPEN) or request.path == "/"
                 or _authorized(request.headers.get("Authorization", ""), secret)):
             return problem(401, "the request has no valid bearer token; expected the header "
@@ -160,7 +162,8 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         if request.method == "POST" and request.url_rule is not None:
             # Before there is a place taken: a slow sender keeps nobody from computing.
             refused = _take_body(admission)
-            if refused is None and request.content_encoding not in (None, "", "identity"):
+            coding = request.content_encoding or "identity"
+            if refused is None and coding.lower() != "identity":
                 return problem(415, "the body is compressed (Content-Encoding); expected it as "
                                     "it is.")
             return refused
@@ -225,7 +228,7 @@ def _discard_body() -> None:
             left -= read
 
 
-def _query() -> dict[str, str]:
+def query_fields() -> dict[str, str]:
     """The query's fields; `runtime.direct` leaves every query that repeats one to this."""
     for name, values in request.args.lists():
         if len(set(values)) > 1:  # who meant the other would get a wrong answer

@@ -21,7 +21,7 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 from numpy.typing import ArrayLike
 
-from runtime.errors import EkgError
+from runtime.errors import EkgError, InputError
 from runtime.records import Recording, read
 from runtime.resample import resampler
 from runtime.simulate import simulate
@@ -62,6 +62,9 @@ class Client:
 
     def __init__(self, url: str = DEFAULT_URL, *, bearer: str | None = None,
                  timeout: float = 30.0, patience: float = 60.0):
+        if not (timeout > 0 and patience >= 0):
+            raise InputError(f"timeout is {timeout:g} s and patience {patience:g} s; expected a "
+                             "timeout above 0 and a patience from 0 on.")
         self._connection = _connection(url, timeout)
         self._url, self._patience = url, patience
         token = bearer_token(bearer)
@@ -69,7 +72,7 @@ class Client:
 
     def predict(self, signal: ArrayLike, fs: float, *, units: str = "mV") -> dict[str, Any]:
         """``POST /predict`` of one patient's signal as raw float32: the server's answer."""
-        query = urlencode({"fs": repr(float(fs)), "units": units})
+        query = urlencode({"fs": _rate(fs), "units": units})
         return self._send("POST", f"/predict?{query}", _raw(signal, units), RAW)
 
     def stream(self, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV"
@@ -89,7 +92,7 @@ class Client:
              end: bool = False) -> dict[str, Any]:
         """``POST /stream`` of one chunk with the last answer's ``carry``: the server's answer."""
         token = decode_token(carry) if carry else b""
-        query = urlencode({"fs": repr(float(fs)), "units": units, "carry_bytes": len(token),
+        query = urlencode({"fs": _rate(fs), "units": units, "carry_bytes": len(token),
                            "end": "true" if end else "false"})
         return self._send("POST", f"/stream?{query}", token + _raw(chunk, units), RAW)
 
@@ -116,6 +119,9 @@ class Client:
                 pause = max(_pause(attempt), busy.retry_after)
                 if time.monotonic() + pause > until:
                     raise AwayError(str(busy)) from busy
+            except http.client.InvalidURL:
+                raise RequestError(f"{path!r} is no path of a URL; expected something like "
+                                   "/health/ready.") from None
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 pause = _pause(attempt)
@@ -175,6 +181,11 @@ def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
         raise RequestError("the server's URL has a user, path, query or fragment; expected "
                            f"scheme, host and port only, like {DEFAULT_URL}.")
     return connection
+
+
+def _rate(fs: float) -> str:
+    resampler(fs, DEFAULT_FS)  # refuses what is no rate
+    return repr(float(fs))
 
 
 def _raw(samples: ArrayLike, units: str) -> bytes:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify
 from numpy.typing import ArrayLike, NDArray
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from runtime.app import create_app, problem
+from runtime.app import create_app, problem, query_fields
 from runtime.errors import InputError
 from runtime.inference import Detector
 from runtime.resample import resampler
@@ -89,7 +89,7 @@ def page(detector: Detector, feed: Feed) -> Flask:
 
     @app.get("/feed")
     def samples() -> Response:
-        start = request.args.get("from", "0")
+        start = query_fields().get("from", "0")
         if not (start.isascii() and start.isdecimal() and len(start) < 16):
             return problem(400, "'from' is no sample number; expected 0 or more.")
         first, signal, ended = feed.since(int(start))

@@ -28,6 +28,8 @@ from typing import Any
 from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+# Of gunicorn's settings; where they are others than its own, its parser has to read every request.
+LIMITS = ("limit_request_line", "limit_request_fields", "limit_request_field_size")
 REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
 try:
     DRAIN_S = float(os.environ.get("EKG_DRAIN", "2"))  # not ready, but still accepting
@@ -38,7 +40,12 @@ except ValueError:  # `serve` says it before; this is for who runs gunicorn with
 # A process for each core, because the network runs on one thread (`serve` counts them, in the
 # cgroup too); the threads of each are for what its event loop does not answer itself, and mostly
 # wait for clients; runtime.admission says how many compute.
-workers = int(os.environ.get("EKG_WORKERS", os.cpu_count() or 1))
+try:
+    workers = int(os.environ.get("EKG_WORKERS") or os.cpu_count() or 1)
+    if workers < 1:
+        raise ValueError
+except ValueError:
+    sys.exit(f"EKG_WORKERS is {os.environ['EKG_WORKERS']!r}; expected a whole number from 1 on.")
 # Of runtime.metrics, one for each worker: at a reload the old ones live beside the new.
 ROWS, ROW_BYTES = 2 * workers + 64, 8192
 LINGER_S = 1.0  # for a request that is already on its way when the worker stops
@@ -73,8 +80,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Serve until told to stop."""
-        http2 = getattr(self.cfg, "http2_cleartext", "off") != "off"
-        plain = not (self.cfg.is_ssl or http2 or self.cfg.accesslog or self.cfg.max_requests)
+        cfg = self.cfg
+        http2 = getattr(cfg, "http2_cleartext", "off") != "off"
+        plain = cfg.keepalive and not (cfg.is_ssl or http2 or cfg.accesslog or cfg.max_requests
+                                       or cfg.statsd_host) and all(
+            cfg.settings[limit].get() == cfg.settings[limit].default for limit in LIMITS)
         self.direct = getattr(self.wsgi, "extensions", {}).get("direct") if plain else None
         self.lane = ThreadPoolExecutor(1)
         super().run()

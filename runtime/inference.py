@@ -96,6 +96,9 @@ class Detector:
             try:
                 session = Session(files.path(name), candidate, threads=threads)
                 contract = Contract.read(session.metadata, name)
+                if model and session.metadata.get("input") == "filtered signal":
+                    raise ModelError(f"{name} takes filtered signal; expected a graph that holds "
+                                     "its filter, such as ekg_fused.onnx.")
                 check_golden(session.run, candidate, contract, files.golden(name))
             except (ProviderError, ModelError) as error:
                 if i + 1 == len(candidates):

@@ -95,7 +95,7 @@ class Quality:
 
 
 def assess(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | None = None) -> Quality:
-    """Judge a signal second by second.
+    """Judge a signal second by second; what follows the last counts as one from a quarter on.
 
     Parameters
     ----------
@@ -137,6 +137,10 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | No
         _flaws(rows[at : at + AT_ONCE], fs, policy, rails[:, at : at + AT_ONCE],
                swing[at : at + AT_ONCE])
         for at in range(0, max(len(rows), 1), AT_ONCE)]).reshape(batch, count)
+    if (rest := ecg[:, count * second :]).shape[1] >= second / 4:
+        begun = _flaws(rest, fs, policy, np.stack((lows, highs)),
+                       (rest.max(axis=1) - rest.min(axis=1)).astype(np.float64))
+        flaws, count = np.column_stack((flaws, begun)), count + 1
     if samples >= waveform.WINDOW_S * fs:
         model = waveform.models()["noise"]
         for row, signal in enumerate(ecg):

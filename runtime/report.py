@@ -72,7 +72,8 @@ class Study:
 
     @cached_property
     def flaws(self) -> NDArray[np.int64]:
-        """What is wrong with each second, the bits of `Flaw`; the last, begun one is not judged."""
+        """What is wrong with each second, the bits of `Flaw`; also the last, if a quarter is there.
+        """
         signal, fs = self.recording.signal, self.recording.fs
         size = QUALITY_PIECE_S * round(fs)
         found: list[int] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import accumulate, chain, islice, pairwise
 
@@ -72,12 +72,13 @@ class RhythmPolicy:
     slow, slow_beats : bradycardia is a mean rate below so many a minute over so many beats
     fast, fast_beats : tachycardia is one above
     hysteresis : beats a minute back inside the limit before either ends
-    run_beats : V or S beats in a row that make a run; two V are a couplet
+    run_beats : V or S beats in a row that make a run; two V that make none are a couplet
     vt_rate : beats a minute from which on a run of V beats is ventricular tachycardia
     pattern_beats : V beats, each after one or two others, that make bi- or trigeminy
     least_confidence : mean score of its beats below which no run or pattern begins
     af_on, af_off : log-odds of irregularity at which atrial fibrillation begins and ends
-    af_least_s : shorter episodes are not reported
+    af_least_s : shorter episodes are not reported; it is known to last up to the middle of the
+        intervals that tell it
     af_sure : least probability, N and S together, of a beat that atrial fibrillation is told
         from: beside a V beat taken for N any order is lost
     af_without_s : while it lasts no beat is labelled S
@@ -122,13 +123,21 @@ class RhythmPolicy:
     hold_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if not all(1 <= count <= MOST_BEATS for count in (self.slow_beats, self.fast_beats)):
-            raise InputError(f"slow_beats is {self.slow_beats} and fast_beats {self.fast_beats}; "
-                             f"expected 1 to {MOST_BEATS} of each, for a stream's state holds as "
-                             "many intervals.")
+        for name, least in (("slow_beats", 1), ("fast_beats", 1), ("run_beats", 2),
+                            ("pattern_beats", 2)):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and least <= value <= MOST_BEATS):
+                raise InputError(f"{name} is {value!r}; expected a whole number from {least} to "
+                                 f"{MOST_BEATS}, for a stream's state holds as many intervals.")
         if not 0 < self.vf_change <= 0.5:
             raise InputError(f"vf_change is {self.vf_change:g}; expected a chance in a second, "
                              "above 0 and up to 0.5.")
+        if not (0 <= self.vf_weight <= 10 and abs(self.vf_doubt) <= 10):
+            raise InputError(f"vf_weight is {self.vf_weight:g} and vf_doubt {self.vf_doubt:g}; "
+                             "expected 0 to 10, and -10 to 10.")
+        for name in (limit.name for limit in fields(self)):
+            if getattr(self, name) != getattr(self, name):
+                raise InputError(f"{name} is NaN; expected a number.")
 
 
 class Rhythm:
@@ -362,8 +371,8 @@ class Rhythm:
             and all(0 <= beat.label < len(CLASSES) for beat in self._waiting)
             and len(self._atrial.intervals) <= ATRIAL_INTERVALS
             and self._atrial.waves.shape == (len(P_BEATS), len(P_WAVE) + 1)
-            and min(self._run.count, self._pattern.count, self._pattern.gap,
-                    *self._atrial.waves[:, -1].tolist()) >= 0
+            and min(self._run.count, self._pattern.count, *self._atrial.waves[:, -1].tolist()) >= 0
+            and (self._pattern.count > 1) <= self._pattern.gap <= len(_PATTERNS)
             and self.sinus.beats >= 1
             and abs(self.sinus.usual or 0.0) < 2  # log of 0.1 to 7 s
         ):
@@ -372,12 +381,13 @@ class Rhythm:
     def _judge(self, flaws: int, readable: bool, odds: float, noise: float) -> None:
         """Go through one second, everything about it being known."""
         self._atria_then = self._atria_now
-        start, end = self._second * FS, (self._second + 1) * FS
+        start = self._second * FS
+        end = min(start + FS, self._signal.taken)  # of the last second, where it is not whole
         self._second += 1
         if noise >= self.quality.noise:
             flaws |= _NOISE
         self._flaw = flaws
-        self._fibrillation(start, odds if readable else None)
+        self._fibrillation(start, end, odds if readable else None)
         beats = []
         if self._waiting and self._waiting[0].sample < end:
             beats = [beat for beat in self._waiting if beat.sample < end]
@@ -385,12 +395,17 @@ class Rhythm:
         if flaws & _DOUBTFUL or VF in self._open:
             self._gap(start, end)
             return
-        for beat in beats:
-            self._beat(beat)
-        silent = (end - self._clear) / FS
         # What looks like fibrillation is VF, or soon will be, unless it only looks so: hum may.
-        soon = readable and odds > self.policy.vf_doubt and silent < self.policy.asystole_vf_s
-        if silent >= self.policy.asystole_s and "asystole" not in self._open and not soon:
+        longest = (self.policy.asystole_vf_s if readable and odds > self.policy.vf_doubt
+                   else self.policy.asystole_s)
+        for beat in beats:
+            self._silent_until(beat.sample, longest)
+            self._beat(beat)
+        self._silent_until(end, longest)
+
+    def _silent_until(self, now: int, longest: float) -> None:
+        """Asystole, where so many s are without a beat."""
+        if now - self._clear >= longest * FS and "asystole" not in self._open:
             self._stop()
             self._begin("asystole", self._clear, 1.0)
 
@@ -427,7 +442,7 @@ class Rhythm:
             interval = max(1, beat.sample - previous.sample)
             if interval >= policy.pause_s * FS:
                 self._emit("pause", previous.sample, beat.sample, min(previous.score, beat.score))
-            kept = max(policy.fast_beats, policy.slow_beats, 8)
+            kept = max(policy.fast_beats, policy.slow_beats, policy.run_beats - 1, 8)
             self._intervals = [*self._intervals, interval][-kept:]
             self._rate(beat.sample)
             if previous.atrial and beat.atrial:
@@ -478,7 +493,7 @@ class Rhythm:
 
     def _quicken(self, beat: _Beat) -> None:
         """A ventricular run that becomes as fast as a tachycardia is one from then on."""
-        count = max(1, self.policy.run_beats - 1)
+        count = self.policy.run_beats - 1
         recent = self._intervals[-count:]
         if len(recent) == count and 60.0 * FS * count / sum(recent) >= self.policy.vt_rate:
             start = beat.sample - sum(recent)
@@ -487,7 +502,7 @@ class Rhythm:
 
     def _end_run(self, *, complete: bool) -> None:
         run, self._run = self._run, _Run()
-        if (complete and run.label == _V and run.count == 2
+        if (complete and run.label == _V and run.count == 2 < self.policy.run_beats
                 and run.confidence >= self.policy.least_confidence):
             self._emit("couplet", run.start, run.end, run.confidence)
         for kind in _RUNS:
@@ -545,12 +560,12 @@ class Rhythm:
             # Quietly: it is told once it has lasted.
             self._open[AF] = _Open(start, _probability(odds), 1, False)
         if AF in self._open:
-            self._tell(AF, now, self.policy.af_least_s)
+            self._tell(AF, atria.middle)
 
     def _end_atrial(self, end: int) -> None:
         self._close(AF, max(end, self._open[AF].start))
 
-    def _fibrillation(self, start: int, odds: float | None) -> None:
+    def _fibrillation(self, start: int, end: int, odds: float | None) -> None:
         """Ventricular fibrillation or flutter, on the signal alone; None: unreadable."""
         policy = self.policy
         # In float32, as it is saved.
@@ -563,26 +578,29 @@ class Rhythm:
         moment = max(0, start - FIBRILLATION_LAG * FS)
         if VF in self._open:
             self._open[VF].add(_probability(self._odds))
-            self._open[VF].last = start + FS
+            self._open[VF].last = end
             if self._odds < policy.vf_off:
                 self._close(VF, moment)
         elif self._odds >= policy.vf_on:
-            self._open[VF] = _Open(moment, _probability(self._odds), 1, False, start + FS)
+            self._open[VF] = _Open(moment, _probability(self._odds), 1, False, end)
         if VF in self._open:
-            self._tell(VF, start + FS, policy.vf_least_s)
+            self._tell(VF, moment + FS)
 
     def _begin(self, kind: str, start: int, confidence: float) -> None:
         self._open[kind] = _Open(start, confidence, 1, True)
         self._emit(kind, start, None, confidence)
 
-    def _tell(self, kind: str, now: int, least_s: float) -> None:
-        """Report an episode once it has lasted long enough."""
-        lasting = self._open[kind]
-        if not lasting.told and now - lasting.start >= least_s * FS:
+    def _tell(self, kind: str, until: int) -> None:
+        """Report fibrillation once it is known to have lasted long enough."""
+        lasting, policy = self._open[kind], self.policy
+        least_s = policy.vf_least_s if kind == VF else policy.af_least_s
+        if not lasting.told and until - lasting.start >= least_s * FS:
             lasting.told = True
             self._emit(kind, lasting.start, None, lasting.confidence)
 
     def _close(self, kind: str, end: int) -> None:
+        if kind in (VF, AF):
+            self._tell(kind, end)
         lasting = self._open.pop(kind)
         if lasting.told:
             self._emit(kind, lasting.start, max(end, lasting.start), lasting.confidence)

@@ -112,7 +112,7 @@ class Service:
             # read_chunks asks for a rate where there is no token
             return self.model.stream(chunk.fs, events=True)  # type: ignore[arg-type]
         live = self.model.resume(chunk.token)
-        if chunk.fs is not None and not abs(chunk.fs - live.fs) <= 0.01:
+        if chunk.fs is not None and abs(self.model.stream(chunk.fs).fs - live.fs) > 0.01:
             raise StaleTokenError(f"fs is {chunk.fs:g} Hz but the stream was started at "
                                   f"{live.fs:g} Hz; a stream keeps its rate.")
         return live

@@ -130,7 +130,7 @@ class FixedChunks:
 
     def _run_one(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
                  ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        waiting = int(carry[-1])
+        waiting = min(max(int(carry[-1]), 0), self._samples - 1)  # a forged token's may be any
         line = np.concatenate([carry[self._split : self._split + waiting], ecg])
         state, frames = carry[None, : self._split], []
         for start in range(0, len(line) - self._samples + 1, self._samples):
@@ -143,7 +143,8 @@ class FixedChunks:
             answer, _ = self._graph(padded[None], state)
             frames.append(answer[0])
         hop = self._samples // len(frames[0])
-        return (np.concatenate(frames)[waiting // hop : len(line) // hop],
+        first = waiting // hop
+        return (np.concatenate(frames)[first : first + len(ecg) // hop],
                 np.concatenate([state[0], padded, np.array([len(rest)], dtype=np.float32)]))
 
 

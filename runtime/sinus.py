@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runtime.beats import Beat
+from runtime.errors import InputError
 
 FS = 360  # Hz, of what positions are counted in
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
@@ -38,6 +39,15 @@ class SinusPolicy:
     gain: float = 30.0
     most: float = 0.45
     beats: float = 100.0
+
+    def __post_init__(self) -> None:
+        for name, (least, largest) in _BOUNDS.items():
+            if not least <= (value := getattr(self, name)) <= largest:
+                raise InputError(f"{name} of the usual interval is {value:g}; expected {least} to "
+                                 f"{largest}.")
+
+
+_BOUNDS = {"bias": (-100, 100), "gain": (0, 1000), "most": (0, 10), "beats": (1, 1_000_000)}
 
 
 class Sinus:

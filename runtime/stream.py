@@ -217,10 +217,10 @@ def check_signal(samples: ArrayLike, *, units: str, dimensions: tuple[int, ...]
     ecg = _millivolts(array, units)
     if not _plausible(ecg):
         place = int(np.flatnonzero(~(np.abs(ecg) <= LARGEST_MV))[0])
-        value = ecg.ravel()[place]
+        value = array.ravel()[place]
         what = "is not a finite number" if not np.isfinite(value) else (
             f"is beyond ±{LARGEST_MV:g} mV (are the units right?)")
-        raise InputError(f"sample {place} of the signal ({array.ravel()[place]}) {what}; "
+        raise InputError(f"sample {place} of the signal ({value}) {what}; "
                          f"expected ECG in {units}.")
     return ecg
 
@@ -346,8 +346,9 @@ def _millivolts(array: NDArray[Any], units: str) -> NDArray[np.float64]:
         raise InputError(f"units {units!r} are unknown; expected one of "
                          f"{', '.join(MILLIVOLTS)} (for raw converter counts, divide by the "
                          "gain first).")
-    ecg = array.astype(np.float64)
-    return ecg if scale == 1.0 else ecg * scale
+    with np.errstate(all="ignore"):  # what becomes infinite is refused, with its place
+        ecg = array.astype(np.float64)
+        return ecg if scale == 1.0 else ecg * scale
 
 
 def _plausible(ecg: NDArray[np.float64]) -> bool:
@@ -355,7 +356,8 @@ def _plausible(ecg: NDArray[np.float64]) -> bool:
     flat = ecg.ravel()
     # None is larger than the root of their squares' sum, which is quicker had than the largest;
     # NaN is not below any limit.
-    return bool(flat.dot(flat) <= LARGEST_MV**2 or np.abs(flat).max() <= LARGEST_MV)
+    with np.errstate(all="ignore"):
+        return bool(flat.dot(flat) <= LARGEST_MV**2 or np.abs(flat).max() <= LARGEST_MV)
 
 
 def _rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 where all records could be compared, 2 with one sentence otherwise."""
     args = _parser().parse_args(arguments)
     try:
+        if args.out == args.shutdown_out != "-":
+            raise ValueError(f"--out and --shutdown-out are both {args.out}; expected two files.")
         beats, shutdown = _run(args)
         _write(args.out, beats)
         if args.shutdown_out:

@@ -45,10 +45,21 @@ class Design:
     dropout: float = 0.15
 
     def __post_init__(self) -> None:
-        if self.look_ahead < 0 or self.band_taps < 1 or self.band_taps % 2 == 0:
+        if not (0 <= self.look_ahead <= 1000 and 3 <= self.band_taps <= 10001
+                and self.band_taps % 2):
             raise ValueError(f"look_ahead is {self.look_ahead} and band_taps {self.band_taps}; "
-                             "expected 0 frames or more, and an odd number of taps, whose middle "
-                             "is a sample.")
+                             "expected 0 frames or more, and an odd number of taps from 3 on: "
+                             "their middle is a sample.")
+        if not (1 <= self.width <= 10000 and 0 <= self.dropout < 1):
+            raise ValueError(f"width is {self.width} and dropout {self.dropout}; expected at least "
+                             "1 channel, and a share from 0 to below 1.")
+        for name in ("morphology", "rhythm", "decision"):
+            blocks = getattr(self, name)
+            if not all(isinstance(block, tuple) and len(block) == 2
+                       and all(isinstance(size, int) and size >= 1 for size in block)
+                       for block in blocks):
+                raise ValueError(f"{name} is {blocks}; expected a pair of whole numbers from 1 on, "
+                                 "dilation and channels, for each block.")
 
     @property
     def delay_samples(self) -> int:

@@ -49,10 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                                                  "table goes beside it, as .md")
     args = parser.parse_args(arguments)
     for written in args.records:
-        if written.count("/") != 1:
-            parser.exit(2, f"{written} is no record; expected database/name, say mitdb/208.\n")
+        if written.count("/") != 1 or written.partition("/")[0] in io.BEATLESS:
+            parser.exit(2, f"{written} is no record with beats; expected database/name, say "
+                           "mitdb/208.\n")
+    for what, given in (("record", args.records), ("run", [run.resolve() for run in args.runs])):
+        if len(set(given)) < len(given):
+            parser.exit(2, f"a {what} is named twice and would count twice; expected each once.\n")
     try:
         if args.out:
+            if args.out.suffix != ".json" or args.out.is_dir():
+                raise io.DataError(f"--out {args.out}: expected a file that ends in .json; the "
+                                   "table goes beside it, as .md.")
             io.require_writable(args.out.parent)
         named = [written.split("/") for written in args.records]
         folder = io.require_data(database for database, _ in named)

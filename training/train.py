@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -88,8 +89,10 @@ class Recipe:
         for name, count in (("weights", len(FRAME_CLASSES)), ("rhythms", 3)):
             values = getattr(self, name)
             if not (len(values) == count and any(values)
-                    and all(isinstance(v, int | float) and v >= 0 for v in values)):
+                    and all(isinstance(v, int | float) and 0 <= v < 1e6 for v in values)):
                 raise ValueError(f"{name} is {values}; expected {count} numbers from 0 on.")
+        if abs(sum(self.rhythms) - 1) > 1e-6:
+            raise ValueError(f"rhythms is {self.rhythms}; expected shares, which add up to 1.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -124,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                      f"{recipe.folds - 1}.")
     try:
         io.require_writable(args.out)
-        records, noise, data = training_data(args.databases, simulated=args.simulated)
+        databases = list(dict.fromkeys(args.databases))  # named twice, they do not count twice
+        records, noise, data = training_data(databases, simulated=args.simulated)
         train(recipe, records, noise, out=args.out, data=data, device=pick_device(args.device),
               design=design, resume=args.resume, compiled=args.compile)
     except (io.DataError, DeviceError) as error:
@@ -140,7 +144,7 @@ def changed(recipe: Recipe, design: Design, assignments: Sequence[str]) -> tuple
         except (ValueError, SyntaxError):
             raise ValueError(f"--set {assignment}: the value is none of Python's; expected "
                              "NAME=VALUE such as look_ahead=10.") from None
-        current: Any = getattr(recipe, name, getattr(design, name, value))
+        current: Any = (asdict(recipe) | asdict(design)).get(name, value)
         if current is None:  # the fold of a run that holds nobody out
             current = 0
         kinds = (int, float) if isinstance(current, float) else (type(current),)
@@ -199,7 +203,7 @@ def training_data(databases: Sequence[str], *, simulated: bool = False
             simulated = True
     if simulated:
         records = io.simulated_records(24)
-        return records, io.simulated_noise(), "SIMULATED ECG (no recordings were at hand)"
+        return records, io.simulated_noise(), "SIMULATED ECG (no recordings were used)"
     records = [_aligned(r) for part in databases for r in io.load_all(*TRAINING[part], folder)]
     # Only the first half of each noise recording: the second one is kept for noise tests.
     noise = [half for name in io.NOISES for half in
@@ -225,6 +229,9 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
     # The paced are too few to be spared: they are in no fold.
     unpaced = [r for r in records if r.name not in io.PACED]
     held_out = [] if recipe.fold is None else io.folds(unpaced, recipe.folds)[recipe.fold]
+    if recipe.fold is not None and not held_out:
+        raise io.DataError(f"fold {recipe.fold} of {recipe.folds} holds none of these "
+                           f"{len(unpaced)} patients; expected fewer folds, or more patients.")
     kept_names = {(r.database, r.name) for r in held_out}
     kept = [r for r in records if (r.database, r.name) not in kept_names]
     # Channels last: what the convolutions of processors and GPUs are fastest at.
@@ -246,7 +253,8 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
                            ("schedule", schedule)):
             part.load_state_dict(saved[name])  # type: ignore[attr-defined]
         first = saved["step"]
-    (out / "log.jsonl").open("a" if first else "w").close()
+    log = out / "log.jsonl"
+    log.write_text("".join(_logged(log, first)))
     loss_weights = torch.tensor(recipe.weights, device=device)
     print(f"{parameter_count(net)} parameters, {len(kept)} patients to train on, "
           f"{len(held_out)} held out; {data}; {device}")
@@ -281,14 +289,27 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
         line = {"step": step + 1, "loss": float(np.mean(losses)),
                 **(score.summary() if score else {})}
         losses.clear()
-        with (out / "log.jsonl").open("a") as log:
-            log.write(as_json(line, indent=None) + "\n")
+        with log.open("a") as lines:
+            lines.write(as_json(line, indent=None) + "\n")
         tqdm.write(f"step {step + 1}: loss {line['loss']:.3f}"
                    + (f", held-out patients: {score}" if score else ""))
         save(out / "model.pt", smooth, recipe, BeatPolicy(), data, score)
-        torch.save({"net": net.state_dict(), "averaged": averaged.state_dict(),
-                    "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-                    "step": step + 1, "run": run}, out / "checkpoint.pt")
+        _write({"net": net.state_dict(), "averaged": averaged.state_dict(),
+                "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
+                "step": step + 1, "run": run}, out / "checkpoint.pt")
+
+
+def _logged(log: Path, step: int) -> list[str]:
+    """The lines up to this step: the checkpoint is written after the log, so a run that broke off
+    may have left one too many, or half of one."""
+    def reached(line: str) -> float:
+        try:
+            return float(json.loads(line)["step"])
+        except (ValueError, KeyError, TypeError):
+            return float("inf")
+
+    lines = log.read_text().splitlines(keepends=True) if step and log.is_file() else []
+    return [line for line in lines if reached(line) <= step]
 
 
 def _checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
@@ -323,9 +344,21 @@ def _moving_average(keep: float) -> _Average:
 def save(path: Path, net: EkgNet, recipe: Recipe, policy: BeatPolicy, data: str,
          score: Score | None) -> None:
     """Write what export needs: weights and how they came about."""
-    torch.save({"weights": net.state_dict(), "design": net.design.to_dict(),
-                "recipe": asdict(recipe), "policy": asdict(policy), "data": data,
-                "held_out": score.summary() if score else {}}, path)
+    _write({"weights": net.state_dict(), "design": net.design.to_dict(),
+            "recipe": asdict(recipe), "policy": asdict(policy), "data": data,
+            "held_out": score.summary() if score else {}}, path)
+
+
+def _write(what: dict[str, Any], path: Path) -> None:
+    """Put it in the file's place once it is whole: the last one is all there is to resume from."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        torch.save(what, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
+        part.unlink(missing_ok=True)
+        raise io.DataError(f"{path} cannot be written ({str(error).splitlines()[0]}); what was "
+                           "there before still is.") from error
 
 
 def load(path: Path) -> tuple[EkgNet, dict[str, object]]:

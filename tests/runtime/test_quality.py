@@ -102,10 +102,18 @@ def test_the_policy_is_the_users() -> None:
 def test_any_signal_is_judged(rate: float, samples: int, seed: int) -> None:
     ecg = np.random.default_rng(seed).standard_normal(samples)
     quality = assess(ecg, rate)
-    assert len(quality.seconds) == max(1, samples // round(rate))
+    assert len(quality.seconds) == max(1, int(samples / round(rate) + 0.75))
     for share in ("flat", "clipped", "baseline", "noise", "powerline"):
         assert 0 <= getattr(quality, share) <= 1
     assert set(quality.to_dict()) >= {"ok", "flat", "noise"}
+
+
+def test_what_follows_the_last_whole_second_counts() -> None:
+    signal = simulate(3, seed=1).signal[:716].copy()
+    assert assess(signal, 360).ok
+    signal[360:] = signal[360]
+    assert assess(signal, 360).flat == 0.5
+    assert assess(signal[:440], 360).ok  # 0.2 s tell nothing
 
 
 def test_patients_together_are_judged_as_each_alone() -> None:

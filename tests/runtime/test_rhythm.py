@@ -22,6 +22,7 @@ from runtime.rhythm import (
     LARGEST_SAVED,
     P_WAVE,
     RESTING,
+    VF,
     Atria,
     Event,
     Rhythm,
@@ -110,6 +111,30 @@ def test_asystole_is_told_while_it_lasts() -> None:
     assert [(e.kind, e.end) for e in told] == [("asystole", None)]
     assert told[0].start == pytest.approx(2.8, abs=0.01)
     assert rhythm.heart_rate is None
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.1, 0.3, 0.5, 0.7, 0.95])
+@pytest.mark.parametrize(("silence", "expected"), [
+    (3.9, ["bradycardia", "pause"]), (4.2, ["asystole"]), (4.9, ["asystole"])])
+def test_silence_counts_alike_wherever_the_whole_seconds_fall(
+        phase: float, silence: float, expected: list[str]) -> None:
+    before = beats_of("NNNN", start=0.4 + phase)
+    after = beats_of("NNNN", start=before[-1].time + silence)
+    found = events_of([*before, *after], quiet(after[-1].time + 3))
+    assert sorted(e.kind for e in found) == expected
+    silent = next(e for e in found if e.kind == expected[-1])
+    assert (silent.start, silent.end) == pytest.approx(
+        (before[-1].time, after[0].time), abs=1 / FS)
+
+
+@pytest.mark.parametrize(("silence", "expected"), [(3.1, []), (3.9, []), (4.1, ["asystole"])])
+def test_a_recording_that_ends_early_is_no_silence(silence: float, expected: list[str]) -> None:
+    signal = quiet(12)
+    for last in (5.2, 5.6, 5.95):
+        beats = [Beat(last - 0.8 * i, "N", 0.9, (0.9, 0.025, 0.025, 0.025, 0.025))
+                 for i in range(6, -1, -1)]
+        found = events_of(beats, signal[: round((last + silence) * FS)])
+        assert [e.kind for e in found] == expected
 
 
 @pytest.mark.parametrize("hertz", [50.0, 60.0])
@@ -264,6 +289,21 @@ def test_intervals_without_order_or_p_wave_are_atrial_fibrillation_and_others_ar
         assert odds_of(ordered.tolist(), p_wave=0.0) < policy.af_on
 
 
+def test_fibrillation_that_is_over_too_soon_is_not_told() -> None:
+    lengths = set()
+    for seconds in (4.0, 4.25, 4.5, 5.0, 6.0, 8.0):
+        signal = simulate(40, seed=0, ectopic=0.0).signal.astype(float)
+        time = np.arange(round(seconds * FS)) / FS
+        wave = 0.6 * np.sin(8 * np.pi * time) * (1 + 0.3 * np.sin(1.4 * np.pi * time))
+        signal[20 * FS : 20 * FS + len(wave)] = wave
+        for least in (0.0, 3.0, 5.0):
+            policy = replace(LABELLED, vf_least_s=least)
+            found = [e for e in events_of([], signal.astype(np.float32), policy) if e.kind == VF]
+            lengths |= {(e.end or 0.0) - e.start for e in found if least == 0.0}
+            assert all((e.end or 0.0) - e.start >= least for e in found)
+    assert min(lengths) < 3.0 < 5.0 < max(lengths)
+
+
 def test_fibrillation_outlives_doubtful_windows_and_unreadable_ones() -> None:
     policy, odds, followed = RhythmPolicy(), RESTING, []
     for window in [-3.0] * 10 + [4.0] * 20 + [-1.0] * 2 + [None] * 20 + [-3.0] * 20:
@@ -392,10 +432,17 @@ def test_a_beat_is_read_alike_however_late_the_signal_is_judged() -> None:
         assert len(whole) - len(read) <= 3
 
 
-@pytest.mark.parametrize("count", [0, 101])
-def test_counts_that_a_state_cannot_hold_are_refused(count: int) -> None:
-    with pytest.raises(InputError, match="expected 1 to 100"):
-        RhythmPolicy(slow_beats=count)
+@pytest.mark.parametrize(("limit", "value", "sentence"), [
+    ("slow_beats", 0, "a whole number from 1 to 100"),
+    ("fast_beats", 101, "a whole number from 1 to 100"),
+    ("slow_beats", 5.0, "a whole number"), ("run_beats", 1, "a whole number from 2 to 100"),
+    ("pattern_beats", 1, "a whole number from 2"), ("vf_weight", float("nan"), "0 to 10"),
+    ("vf_weight", 1e9, "0 to 10"), ("vf_doubt", float("inf"), "-10 to 10"),
+    ("af_on", float("nan"), "af_on is NaN; expected a number")])
+def test_limits_that_a_state_cannot_hold_are_refused(limit: str, value: float, sentence: str
+                                                     ) -> None:
+    with pytest.raises(InputError, match=sentence):
+        RhythmPolicy(**{limit: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("chance", [0.0, -0.1, 0.6, float("nan")])

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.beats import CLASSES, Beat
+from runtime.errors import InputError
 from runtime.rhythm import FS, Rhythm, RhythmPolicy
 from runtime.simulate import simulate
 from runtime.sinus import Sinus, SinusPolicy
@@ -54,6 +55,13 @@ def test_where_there_may_be_no_rhythm_beats_stay_and_nothing_is_learnt() -> None
         one = beat(time := time + 0.4)
         assert sinus.read(one, followed=False) is one
     assert sinus.usual == usual
+
+
+@pytest.mark.parametrize("limits", [
+    {"beats": 0.5}, {"beats": float("nan")}, {"bias": -1000.0}, {"gain": -1.0}, {"most": 11.0}])
+def test_numbers_that_no_stream_could_use_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"of the usual interval is .*; expected"):
+        SinusPolicy(**limits)
 
 
 def test_after_a_ventricular_beat_the_interval_says_nothing() -> None:

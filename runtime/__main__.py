@@ -39,6 +39,11 @@ LONGEST_DEMO_S = 86_400  # which is made up before it begins
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are one sentence on standard error and exit status 2."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this, as some daemons do
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        with suppress(AttributeError):  # a name that the encoding lacks must not end the work
+            getattr(sys, name).reconfigure(errors="backslashreplace")
     args = _parser().parse_args(arguments)
     try:
         code = int(args.run(args) or 0)
@@ -156,8 +161,10 @@ def predict(args: argparse.Namespace) -> int:
 def annotate(args: argparse.Namespace) -> int:
     """Write the beats and rhythms of whole records as WFDB annotations (and CSV)."""
     from runtime.records import (
+        check_kept,
         check_writable,
         distinct_names,
+        name_of,
         need,
         read,
         write_annotations,
@@ -168,6 +175,9 @@ def annotate(args: argparse.Namespace) -> int:
     need("wfdb", "to write WFDB annotations")
     distinct_names(args.records)
     check_writable(args.out, args.annotator)
+    ending = (args.annotator, f"{args.annotator}.csv")
+    check_kept(args.records, (args.out / f"{name_of(path)}.{end}" for path in args.records
+                              for end in ending[: 1 + args.csv]))
     detector = _detector(args)
 
     def one(path: str) -> None:
@@ -344,6 +354,8 @@ def _each(records: Sequence[str], work: Callable[[str], None]) -> int:
     for record in records:
         try:
             work(record)
+        except BrokenPipeError:  # `| head` has read enough, but what is written is wanted
+            _drop_output()
         except EkgError as error:
             said = str(error)
             print(f"error: {said if record in said else f'{record}: {said}'}", file=sys.stderr)

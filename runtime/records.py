@@ -13,7 +13,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -113,18 +113,38 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
     if missing.all():
         raise RecordError(f"{path}: lead {chosen.name} has no sample in the part that was asked "
                           "for; expected numbers.")
-    return Recording(_name(path), chosen.name, rate, _hold(part, missing), float(missing.mean()))
+    return Recording(name_of(path), chosen.name, rate, _hold(part, missing), float(missing.mean()))
 
 
 def distinct_names(paths: Sequence[str | Path]) -> None:
     """Refuse recordings of one name, of which the second's results would replace the first's."""
     named: dict[str, str | Path] = {}
     for path in paths:
-        name = _name(Path(path))
+        name = name_of(Path(path))
         if name in named:
             raise RecordError(f"{named[name]} and {path} would be written to the same files; "
                               "expected records of different names.")
         named[name] = path
+
+
+def check_kept(paths: Sequence[str | Path], targets: Iterable[Path]) -> None:
+    """Refuse to write over what is read: the recordings' own files.
+
+    Raises
+    ------
+    RecordError
+        Names the first file that would be replaced.
+    """
+    written = {target.resolve() for target in targets}
+    for path in map(Path, paths):
+        names = [path.name, f"{path.name}.hea"]
+        if path.suffix.lower() not in (".edf", *TABLES):
+            with suppress(Exception):  # what is wrong with it is said where it is read
+                names += need("wfdb", "").rdheader(str(path)).file_name
+        for name in filter(None, names):
+            if (path.parent / name).resolve() in written:
+                raise RecordError(f"{path.parent / name} is part of a recording and would be "
+                                  "replaced; expected another --out or --annotator.")
 
 
 def check_writable(folder: Path, annotator: str | None = None) -> None:
@@ -164,9 +184,10 @@ def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float,
     """
     wfdb = need("wfdb", "to write WFDB annotations")
     check_writable(folder, annotator)
-    marks = sorted([*_rhythm_marks(events, fs),
-                    *((round(beat.time * fs), beat.label, f"{beat.score:.3f}" if scores else "")
-                      for beat in beats)], key=lambda mark: mark[0])
+    found = [(round(beat.time * fs), beat.label, f"{beat.score:.3f}" if scores else "")
+             for beat in beats]
+    marks = sorted([*_rhythm_marks(events, fs, (at for at, _, _ in found)), *found],
+                   key=lambda mark: mark[0])
     path = folder / f"{name}.{annotator}"
     with writing(folder), tempfile.TemporaryDirectory() as scratch:
         content = b"\0\0"  # wfdb refuses to write no marks; two zero bytes are an empty file
@@ -179,12 +200,20 @@ def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float,
     return path
 
 
-def _rhythm_marks(events: Sequence[Event], fs: float) -> list[tuple[int, str, str]]:
+def _rhythm_marks(events: Sequence[Event], fs: float, beats: Iterable[int]
+                  ) -> list[tuple[int, str, str]]:
     """Sample, symbol and aux field of each change of rhythm and of each comment.
 
-    Of rhythms that overlap the gravest is written. A mark stands a sample before its beat,
-    because WFDB wants no two at one place.
+    Of rhythms that overlap the gravest is written. A mark stands a sample before its beat, or on
+    the next that is free: of two at one place WFDB's tools keep one.
     """
+    taken = set(beats)
+
+    def place(moment: float) -> int:
+        at = next(i for i in itertools.count(max(0, round(moment * fs) - 1)) if i not in taken)
+        taken.add(at)
+        return at
+
     named = [event for event in events if event.kind in RHYTHMS and event.end is not None]
     changes: list[tuple[int, str, str]] = []
     written = "(N"
@@ -192,14 +221,10 @@ def _rhythm_marks(events: Sequence[Event], fs: float) -> list[tuple[int, str, st
         lasting = [e.kind for e in named if e.start <= moment < (e.end or 0.0)]
         now = RHYTHMS[min(lasting, key=KINDS.index)] if lasting else "(N"
         if now != written:
-            changes.append((max(0, round(moment * fs) - 1), "+", now))
+            changes.append((place(moment), "+", now))
             written = now
-    taken = {at for at, _, _ in changes}
-    for event in events:
-        if event.kind not in RHYTHMS:
-            at = max(0, round(event.start * fs) - 1)
-            changes.append((at + 2 if at in taken else at, '"', event.kind))
-    return changes
+    return changes + [(place(event.start), '"', event.kind) for event in events
+                      if event.kind not in RHYTHMS]
 
 
 def write_csv(path: Path, beats: Sequence[Beat]) -> Path:
@@ -240,6 +265,9 @@ def _read_wfdb(path: Path, fs: float | None) -> list[_Lead]:
         # The first tells of all signals, be it a segment or, of no length, their layout.
         header = next((_wfdb_header(path.parent / name) for name, _ in segments if name != "~"),
                       header)
+    elif header.sig_len == 0:  # by WFDB's book it is not known then; wfdb reads nothing
+        raise RecordError(f"{path}.hea tells a length of 0 samples; expected it, or none where it "
+                          "is not known.")
     if not header.n_sig or not header.sig_name:
         raise RecordError(f"{path}.hea lists no signals.")
 
@@ -319,7 +347,8 @@ def _read_csv(path: Path, fs: float | None) -> list[_Lead]:
         table = _table(rows if units else itertools.chain([line], rows))
     columns = [_column(cell) if named else (str(i), "mV") for i, cell in enumerate(first)]
     if units:
-        columns = [(name, unit) for (name, _), unit in zip(columns, units, strict=False)]
+        columns = [(name, units[i] if i < len(units) else unit)
+                   for i, (name, unit) in enumerate(columns)]
     if table.shape[0] < 2 or table.shape[1] != len(columns) or np.isnan(table).all():
         raise RecordError(f"{path} is not a table of comma-separated numbers with at least two "
                           "rows and a column for each lead in mV.")
@@ -345,6 +374,8 @@ def _table(lines: Iterable[str]) -> NDArray[np.float64]:
     """
     bare = (line.replace('"', "") for line in lines if line.strip())
     first = next(bare, "")
+    if ";" in first:
+        raise ValueError("its columns stand between semicolons")
     rows: Iterator[str] = itertools.chain([first] if first else [], bare)
     if _clock(first.partition(",")[0]) is not None:
         rows = map(_in_seconds, rows)
@@ -396,10 +427,10 @@ def _column(cell: str) -> tuple[str, str]:
 def _csv_signal(path: Path, name: str, unit: str, fs: float, values: NDArray[np.float64]
                 ) -> NDArray[np.float64]:
     """A lead in mV, refused where it rises like a clock: that is no ECG, but would be read."""
-    if len(values) >= fs and (values[1:] > values[:-1]).all():
-        raise RecordError(f"{path}: the column {name!r} rises from each row to the next, as times "
-                          "or a count do; expected ECG (a column of times is called 'time', and "
-                          "--lead names another lead).")
+    if len(values) >= fs and (values[1:] >= values[:-1]).all() and values[-1] > values[0]:
+        raise RecordError(f"{path}: the column {name!r} never falls, as times or a count do not; "
+                          "expected ECG (a column of times is called 'time', and --lead names "
+                          "another lead).")
     return values * MILLIVOLTS[unit]
 
 
@@ -484,7 +515,9 @@ def _explained(path: Path, trouble: str) -> Iterator[None]:
         raise RecordError(f"{path} {trouble} ({reason}).") from error
 
 
-def _name(path: Path) -> str:
+def name_of(path: str | Path) -> str:
+    """What the results of a recording are called."""
+    path = Path(path)
     name = path.stem if path.suffix.lower() in (".edf", *TABLES) else path.name
     return os.fsencode(name).decode(errors="replace")  # results are named in text
 

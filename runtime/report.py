@@ -152,7 +152,10 @@ def trend(study: Study) -> Trend:
     """Bin a study for its overview."""
     step = next((s for s in BIN_S if study.seconds / s <= LARGEST_TREND),
                 np.ceil(study.seconds / LARGEST_TREND / 3600) * 3600)
-    edges = np.append(np.arange(0.0, study.seconds, step), study.seconds)
+    starts = np.arange(0.0, study.seconds, step)
+    if len(starts) > 1 and study.seconds - starts[-1] < step / 2:
+        starts = starts[:-1]  # a beat in the last second would be 60 a minute
+    edges = np.append(starts, study.seconds)
     minutes = np.diff(edges) / 60
     anomalies = np.array([np.histogram(study.times[study.labels == k], edges)[0]
                           for k in range(1, len(CLASSES))]) / minutes

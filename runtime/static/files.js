@@ -14,8 +14,9 @@ const MOST_GAPS = 10;
 const LONGEST_GAPS_S = 3600;
 
 /**
- * @typedef {{name: string, fs: number, leads: string[], read: (lead: number) => Float32Array}}
- *   Recording `fs` in Hz, `read` gives a lead in mV, gaps filled with the value before them
+ * @typedef {{name: string, fs: number, timed: boolean, leads: string[],
+ *   read: (lead: number) => Float32Array}} Recording `fs` in Hz, which the file itself told where it
+ *   is `timed`; `read` gives a lead in mV, gaps filled with the value before them
  */
 
 /**
@@ -30,11 +31,20 @@ export async function readRecording(files, fs) {
   const header = endsWith(".hea");
   if (header) return readWfdb(await header.text(), header.name, files);
   const table = endsWith(".csv", ".txt");
-  if (table) return readCsv(await table.text(), table.name, fs);
+  if (table) return readCsv(await decoded(table), table.name, fs);
   if (endsWith(".dat")) {
     throw new Error("A .dat file needs its .hea header: choose or drop both together.");
   }
   throw new Error("Expected a .csv file, or a WFDB record's .hea and .dat files together.");
+}
+
+/** The text of a table: of another encoding a unit's µ, say, would be another sign. */
+async function decoded(file) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+  } catch {
+    throw new Error(`${file.name} is no text in UTF-8; expected a table saved as that.`);
+  }
 }
 
 /** The lead that is shown first. */
@@ -43,7 +53,8 @@ export function firstLead({ leads }) {
 }
 
 export function readCsv(text, name, fs) {
-  const lines = text.split(/\r?\n/).filter((line) => line.trim());
+  const [head = "", ...after] = text.split(/\r\n?|\n/).filter((line) => line.trim());
+  const lines = [head, ...after.filter((line) => !line.trimStart().startsWith("#"))]; // comments
   const first = (lines[0] ?? "").split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map(unquoted);
   const named = first.some((cell) => cell && !isNumber(cell)); // an empty cell is a missing sample
   let leads = named ? first.map(column) : first.map((_, i) => [`column ${i + 1}`, "mV"]);
@@ -62,12 +73,14 @@ export function readCsv(text, name, fs) {
     });
   });
   const [times, unit] = leads[0];
+  let timesTold = false;
   if (TIME.has(times.toLowerCase())) {
     if (!Object.hasOwn(IN_A_SECOND, unit)) {
       throw new Error(`${name}: the column '${times}' is in '${unit}'; expected s, ms or hh:mm:ss.`);
     }
     columns[0] = columns[0].map((t) => t / IN_A_SECOND[unit]);
     ({ fs, columns } = timed(columns, `${name}: the column '${times}'`, name));
+    timesTold = true;
     leads = leads.slice(1);
   }
   const usable = leads.map(([lead, of], i) => ({ lead, scale: MILLIVOLTS[of], values: columns[i] }))
@@ -75,18 +88,17 @@ export function readCsv(text, name, fs) {
   if (!usable.length) throw new Error(`${name} has times but no lead.`);
   columns = usable.map(({ scale, values }) => values.map((v) => v * scale));
   leads = usable.map(({ lead }) => lead);
-  const at = firstLead({ leads });
-  const shown = columns[at];
-  if (shown.every(Number.isNaN)) {
-    throw new Error(`${name}: lead ${leads[at]} has no sample; expected numbers.`);
-  }
-  // Times or a count: no ECG, but it would be read.
-  if (shown.length >= fs && shown.every((v, i) => i === 0 || v > shown[i - 1])) {
-    throw new Error(`${name}: the column '${leads[at]}' rises from each row to the next, as times or a`
-      + " count do; expected ECG (a column of times is called 'time').");
-  }
-  return { name: stem(name), fs: checkedRate(fs, name), leads,
-    read: (i) => hold(Float32Array.from(columns[i])) };
+  return { name: stem(name), fs: checkedRate(fs, name), leads, timed: timesTold,
+    read(i) {
+      const values = columns[i];
+      // Times or a count: no ECG, but it would be read.
+      if (values.length >= fs && values.at(-1) > values[0]
+          && values.every((v, k) => k === 0 || v >= values[k - 1])) {
+        throw new Error(`${name}: the column '${leads[i]}' never falls, as times or a count do not;`
+          + " expected ECG (a column of times is called 'time').");
+      }
+      return hold(Float32Array.from(values), `${name}: lead ${leads[i]}`);
+    } };
 }
 
 /** A column's name, bare of what PhysioNet's and numpy's tables put around it, and its unit. */
@@ -185,14 +197,15 @@ export async function readWfdb(text, name, files) {
     }
   }
   return {
-    name: record, fs, leads: usable.map((spec) => spec.lead),
+    name: record, fs, leads: usable.map((spec) => spec.lead), timed: true,
     read(lead) {
       const spec = usable[lead];
       const together = specs.filter((one) => one.file === spec.file); // interleaved in one file
       const data = bytes.get(spec.file).subarray(spec.skip);
       const digital = (spec.format === 16 ? wfdb16 : wfdb212)(data, together.length,
-        together.indexOf(spec));
-      return hold(digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale));
+        together.indexOf(spec)).subarray(0, Number(length) || undefined); // 0: it does not say
+      return hold(digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale),
+        `${name}: lead ${spec.lead}`);
     },
   };
 }
@@ -200,12 +213,13 @@ export async function readWfdb(text, name, files) {
 /** One signal's line of a header. */
 function wfdbSignal(line, index, name) {
   const fields = line.trim().split(/\s+/);
-  const coded = /^(\d+)(x\d+)?(?::\d+)?(?:\+(\d+))?$/.exec(fields[1] ?? "");
+  const coded = /^(\d+)(x\d+)?(?::0+)?(?:\+(\d+))?$/.exec(fields[1] ?? "");
   if (!coded || !["16", "212"].includes(coded[1]) || (coded[2] && coded[2] !== "x1")) {
     throw new Error(`${name}: format ${fields[1] ?? "missing"} is not read here; expected 16 or 212.`
       + " `python -m runtime annotate` reads the others.");
   }
-  const scale = /^([-\d.eE]+)?(?:\((-?\d+)\))?(?:\/(\S+))?$/.exec(fields[2] ?? "") ?? [];
+  const scale = /^([-+\d.eE]+)?(?:\((-?\d+)\))?(?:\/(\S+))?$/.exec(fields[2] ?? "");
+  if (!scale) throw new Error(`${name}: the gain ${fields[2]} is not read; expected one like 200(0)/mV.`);
   const units = scale[3] ?? "mV";
   return {
     file: fields[0], format: Number(coded[1]), skip: Number(coded[3] ?? 0),
@@ -241,8 +255,9 @@ function wfdb212(data, signals, which) {
 }
 
 /** Gaps filled with the value before them (the first one after, at the start). */
-function hold(samples) {
-  let last = samples.find((value) => Number.isFinite(value)) ?? 0;
+function hold(samples, lead) {
+  let last = samples.find((value) => Number.isFinite(value));
+  if (last === undefined) throw new Error(`${lead} has no sample; expected numbers.`);
   return samples.map((value) => (last = Number.isFinite(value) ? value : last));
 }
 

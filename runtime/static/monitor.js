@@ -23,6 +23,7 @@ const strip = new Strip($("strip"));
 let about = {}; // GET /model
 let now = null; // what is running: {source, signal, link, beats, events, counts, ...}
 let recording = null; // the file that was opened
+let opened = []; // its files
 
 // ---- running ---------------------------------------------------------------
 
@@ -31,7 +32,7 @@ function run(source) {
   now?.source.stop();
   now?.link.stop();
   const signal = new Signal(source.fs, Math.ceil(source.capacityS * source.fs));
-  const mine = { source, signal, beats: [], events: [], counts: {}, faults: [],
+  const mine = { source, name: source.name, signal, beats: [], events: [], counts: {}, faults: [],
     chosen: null, follow: true, finished: false,
     cameAt: performance.now(), // the last sample
     away: null, // while the server does not answer: what is known of it, and when it is asked again
@@ -59,6 +60,7 @@ function run(source) {
   problem("");
   state("", "Starting");
   $("name").textContent = source.name;
+  if ($("list").contains(document.activeElement)) $("strip").focus();
   $("list").replaceChildren();
   setPaused(false);
   sweep.show(signal, mine.beats);
@@ -132,7 +134,9 @@ function prune({ beats, events, signal }) {
     const at = events.findIndex(({ lasts, end }) =>
       !lasts && (events.length > LISTED || end < oldest));
     if (at < 0) return;
-    events.splice(at, 1)[0].item.remove();
+    const [gone] = events.splice(at, 1);
+    if (gone.button === document.activeElement) $("strip").focus();
+    gone.item.remove();
     listChanged();
   }
 }
@@ -452,23 +456,33 @@ function startPatient() {
 
 function playFile() {
   try {
-    run(new FileSource(recording, Number($("lead").value), $("pace").value === "fast",
-      () => now.signal.end - now.link.sent));
-    $("name").textContent = `${recording.name}, ${recording.leads[$("lead").value]}`;
+    const source = new FileSource(recording, Number($("lead").value), $("pace").value === "fast",
+      () => now.signal.end - now.link.sent);
+    source.name = `${recording.name}, ${recording.leads[$("lead").value]}`;
+    run(source);
   } catch (error) {
+    put("name", now?.name ?? "");
     problem(error.message);
   }
 }
 
 async function openFiles(files) {
   if (!files.length) return;
+  opened = files;
   await connected; // else the patient that starts then would take the file's place
+  put("name", `Reading ${files[0].name}`);
   try {
-    recording = await readRecording(files, Number($("rate").value));
+    const read = await readRecording(files, Number($("rate").value));
+    if (opened !== files) return; // others were chosen in the meantime
+    recording = read;
   } catch (error) {
-    problem(error.message);
+    if (opened === files) {
+      put("name", now?.name ?? "");
+      problem(error.message);
+    }
     return;
   }
+  $("rate").parentElement.classList.toggle("told", recording.timed);
   $("lead").replaceChildren(...recording.leads.map((lead, i) => element("option", { value: i }, lead)));
   $("lead").value = firstLead(recording);
   select("file");
@@ -477,7 +491,12 @@ async function openFiles(files) {
 
 $("source").addEventListener("change", startSource);
 for (const name of ["lead", "pace"]) $(name).addEventListener("change", startSource);
+$("rate").addEventListener("change", () => openFiles(opened));
 $("open").addEventListener("click", () => $("files").click());
+// Nothing was chosen, so what runs goes on.
+$("files").addEventListener("cancel", () => {
+  if (!recording) select(now?.source instanceof FeedSource ? "feed" : "simulated");
+});
 $("files").addEventListener("change", () => {
   const files = [...$("files").files];
   $("files").value = ""; // so that the same file can be opened again
@@ -495,9 +514,10 @@ addEventListener("drop", (drop) => {
   openFiles([...drop.dataTransfer.files]);
 });
 
-$("save-beats").addEventListener("click", () => save("beats.csv", ["time,label,score",
+$("save-beats").addEventListener("click", () => now && save("beats.csv", ["time,label,score",
   ...now.beats.map(({ time, label, score }) => `${time.toFixed(4)},${label},${score.toFixed(4)}`)]));
 $("save-signal").addEventListener("click", () => {
+  if (!now) return;
   const { signal } = now;
   const first = signal.start;
   save("signal.csv", ["time,ECG", ...Array.from(signal.slice(first, signal.end), (value, i) =>
@@ -529,6 +549,11 @@ function problem(text) {
   $("problem").textContent = text;
   $("problem").hidden = !text;
 }
+
+$("problem").addEventListener("click", () => problem(""));
+addEventListener("keydown", (press) => {
+  if (press.key === "Escape") problem("");
+});
 
 let saidAt = -Infinity;
 let waiting = [];
@@ -615,12 +640,20 @@ $("login").addEventListener("submit", (submit) => {
   connect();
 });
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+function refit() {
   for (const paper of [sweep, strip]) {
     paper.fit();
     paper.redraw();
   }
-});
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refit);
+(function watchRatio() { // another screen may have another resolution
+  matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", () => {
+    refit();
+    watchRatio();
+  }, { once: true });
+}());
 
 let before = performance.now();
 requestAnimationFrame(function frame(at) {

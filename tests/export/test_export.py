@@ -164,6 +164,50 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_proven(
     assert said.startswith(f"error: {out} cannot be made or written (Not a directory);")
 
 
+ROLE: dict[str, object] = {"role": "test"}
+
+
+def staged(folder: Path, **files: str) -> tuple[Path, dict[str, dict[str, object]]]:
+    roles = {}
+    for name, content in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        roles[str(path.relative_to(folder))] = ROLE
+    return folder, roles
+
+
+def test_what_another_export_left_goes_and_what_is_the_users_stays(tmp_path: Path) -> None:
+    target = tmp_path / "artifacts"
+    old, roles = staged(tmp_path / "old", a="1", int8="1", package__x__data="1")
+    manifest.publish(old, target, roles)
+    (target / "mine").write_text("kept")
+    new, roles = staged(tmp_path / "new", a="2")
+    manifest.publish(new, target, roles)
+    assert {path.name for path in target.rglob("*")} == {"a", "mine", "manifest.json"}
+    assert (target / "a").read_text() == "2"
+
+
+def test_an_export_that_cannot_be_written_leaves_the_old_one(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "artifacts"
+    old, roles = staged(tmp_path / "old", a="1", b="1")
+    manifest.publish(old, target, roles)
+    before = {path.name: path.read_text() for path in target.iterdir()}
+    copy = manifest.shutil.copyfile
+
+    def full(source: Path, place: Path) -> None:
+        if Path(source).name == "b":
+            raise OSError(28, "No space left on device")
+        copy(source, place)
+
+    monkeypatch.setattr(manifest.shutil, "copyfile", full)
+    new, roles = staged(tmp_path / "new", a="2", b="2")
+    with pytest.raises(OSError, match="No space left"):
+        manifest.publish(new, target, roles)
+    assert {path.name: path.read_text() for path in target.iterdir()} == before
+
+
 def test_the_manifest_lists_bytes_and_hashes(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     manifest.seal(tmp_path, {"x": {"role": "test"}})

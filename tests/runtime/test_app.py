@@ -393,7 +393,7 @@ class TestOperations:
             http.open("/predict", method="PATNAME")
         told = [{"event": r.getMessage(), **r.fields} for r in caplog.records]  # type: ignore[attr-defined]
         assert [line["status"] for line in told] == [400, 404, 405]
-        assert "4711" not in str(told)
+        assert "4711.5" not in str(told)  # four digits may be in an id by chance
         assert "PAT" not in str(told)
 
     def test_a_log_that_cannot_be_written_is_counted_not_raised(

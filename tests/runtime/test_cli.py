@@ -34,6 +34,18 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return status, captured.out, captured.err
 
 
+ROOT = Path(runtime.__file__).parent.parent
+
+
+def command(*arguments: object, stdout: int = subprocess.PIPE,
+            environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """In a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "runtime", "--provider", "cpu", *map(str, arguments)],
+        stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=os.environ | (environment or {}))
+
+
 def test_predict_prints_one_json_object(
         csv_record: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "predict", csv_record, "--fs", 360, "--start", 2, "--seconds", 5)
@@ -82,6 +94,46 @@ def test_a_record_that_fails_is_named_and_keeps_no_other_from_its_turn(
         assert (status, len(out.splitlines())) == (2, 1)
         assert result in out
         assert err == f"error: {slow}: fs is 1 Hz; expected a sampling rate from 100 to 1000 Hz.\n"
+
+
+def test_a_reader_that_has_read_enough_keeps_no_record_from_its_turn(csv_record: Path) -> None:
+    names = [csv_record.with_name(f"r{i}.csv") for i in range(3)]
+    for name in names:
+        name.write_text(csv_record.read_text())
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = command("annotate", *names, "--fs", 360, "--out", csv_record.parent, stdout=write_end)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(name.with_suffix(".ekg").is_file() for name in names)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_is_no_error_of_the_work(csv_record: Path, closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m runtime --provider cpu annotate "$1" --fs 360 --out "$2" {closed}',
+         sys.executable, csv_record, csv_record.parent], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert csv_record.with_suffix(".ekg").is_file()
+
+
+def test_a_name_that_the_output_cannot_spell_ends_no_work(csv_record: Path) -> None:
+    strange = csv_record.with_name("☃.csv")
+    strange.write_text(csv_record.read_text())
+    done = command("annotate", strange, csv_record, "--fs", 360, "--out", csv_record.parent,
+                   environment={"PYTHONIOENCODING": "latin-1"})
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+
+
+def test_a_table_of_beats_replaces_no_recording(csv_record: Path,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    other = csv_record.with_name("sim.ekg.csv")
+    other.write_text(csv_record.read_text())
+    status, _, err = run(capsys, "annotate", csv_record, other, "--fs", 360, "--csv", "--out",
+                         csv_record.parent)
+    assert status == 2
+    assert "sim.ekg.csv is part of a recording and would be replaced" in err
+    assert other.read_text() == csv_record.read_text()
 
 
 def test_marks_of_an_odd_rate_lie_on_its_samples(detector: Detector) -> None:

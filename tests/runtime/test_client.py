@@ -153,6 +153,23 @@ def test_back_off_grows_to_a_bound() -> None:
     assert all(1.0 <= pause <= 2.0 for pause in pauses[7:])
 
 
+@pytest.mark.parametrize("fs", [None, "abc", float("nan"), 5.0])
+def test_what_is_no_rate_is_said_before_anything_is_sent(fs: Any) -> None:
+    with pytest.raises(InputError, match="expected"):
+        Client("http://127.0.0.1:9").predict(np.zeros(360), fs)
+
+
+def test_what_is_no_path_is_not_tried_again() -> None:
+    with pytest.raises(RequestError, match="is no path of a URL"):
+        Client("http://127.0.0.1:9").get("/mo del")
+
+
+@pytest.mark.parametrize("times", [{"timeout": -1.0}, {"timeout": 0.0}, {"patience": -1.0}])
+def test_a_client_waits_for_some_time(times: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="expected a timeout above 0"):
+        Client(**times)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("url", [
     "", "localhost", "ftp://x", "http://", "http://x:y", "http://x:0", "http://exa mple",
     "http://my..host", f"http://{'x' * 64}"])

@@ -275,11 +275,71 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable
     drop(page, table(np.arange(500) / 250, 6, "clock,I").replace(",", ";").replace(";", ",", 1))
     page.get_by_text("row 1: 1 columns; expected 2").wait_for()
     drop(page, "clock,I\n" + "\n".join(f"{i},0" for i in range(500)))
-    page.get_by_text("the column 'clock' rises from each row to the next").wait_for()
+    page.get_by_text("the column 'clock' never falls").wait_for()
     drop(page, "time (min),I\n0,1\n1,2\n")
-    page.get_by_text("is in 'min'; expected s or ms").wait_for()
+    page.get_by_text("is in 'min'; expected s, ms or hh:mm:ss").wait_for()
+    page.keyboard.press("Escape")
+    assert page.locator("#problem").is_hidden()
     drop(page, "time,I\n0,x\n0.004,y\n")
     page.get_by_text("lead I has no sample").wait_for()
+
+
+def test_a_table_in_another_encoding_is_refused_not_misread(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    content = "time,ECG (µV)\n" + "\n".join(f"{i / 250},{i % 97}" for i in range(500))
+    for encoding in ("latin-1", "utf-16"):
+        page.locator("#files").set_input_files([
+            {"name": f"{encoding}.csv", "mimeType": "text/csv",
+             "buffer": content.encode(encoding)}])
+        page.get_by_text(f"{encoding}.csv is no text in UTF-8").wait_for()
+
+
+def test_every_lead_of_a_table_is_looked_at_before_it_is_shown(open_page: Callable[..., Any]
+                                                               ) -> None:
+    page = open_page()
+    drop(page, "time,ECG,count,empty\n" + "\n".join(
+        f"{i / 250:.3f},{i % 97 / 100},{i // 9}," for i in range(500)))
+    page.get_by_text("made, ECG").wait_for()
+    page.locator("#lead").select_option(label="count")
+    page.get_by_text("the column 'count' never falls").wait_for()
+    page.locator("#lead").select_option(label="empty")
+    page.get_by_text("lead empty has no sample").wait_for()
+    assert page.locator("#name").inner_text() == "made, ECG"  # which goes on
+
+
+def test_the_rate_of_a_table_without_times_can_be_corrected(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    drop(page, "\n".join(f"{i % 97 / 100}" for i in range(3600)))
+    state(page, "Finished")
+    assert saved(page, "Save signal")["time"][-1] == pytest.approx(3599 / 360, abs=1e-5)
+    page.locator("#rate").fill("250")
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('state').textContent === 'Finished'"
+                " && document.getElementById('name').textContent.includes('made')")
+    page.wait_for_timeout(500)
+    state(page, "Finished")
+    assert saved(page, "Save signal")["time"][-1] == pytest.approx(3599 / 250, abs=1e-5)
+    drop(page, csv(simulate(5, fs=250, seed=5).signal, 250))
+    until(page, "document.querySelectorAll('#lead option')[0].textContent === 'MLII'")
+    assert page.locator("#rate").is_hidden()  # the file tells it
+
+
+def test_what_follows_the_length_that_a_header_tells_is_not_read(
+        open_page: Callable[..., Any], tmp_path: Path) -> None:
+    signal = np.rint(200 * simulate(20, fs=250, seed=6).signal).astype("<i2")
+    (tmp_path / "x.dat").write_bytes(signal.tobytes())
+    page = open_page()
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    for told, expected in ((4000, 4000), (0, 5000)):
+        (tmp_path / "x.hea").write_text(f"x 1 250 {told}\nx.dat 16 200/mV 16 0 0 0 0 MLII\n")
+        page.locator("#files").set_input_files([tmp_path / "x.hea", tmp_path / "x.dat"])
+        page.wait_for_timeout(300)
+        state(page, "Finished")
+        shown = saved(page, "Save signal")["ECG"]
+        assert len(shown) == expected
+        if told:
+            np.testing.assert_allclose(shown, read(tmp_path / "x").signal, atol=2e-5)
 
 
 @pytest.mark.parametrize("slow_ms", [0, 1500])
@@ -568,6 +628,8 @@ def test_a_token_that_is_not_accepted_is_asked_for_again(open_page: Callable[...
     page.reload()
     state(page, "Token wanted")
     assert page.locator("#login-said").inner_text() == ""  # none was given yet
+    for button in ("Save beats", "Save signal"):
+        page.get_by_role("button", name=button).click()  # of nothing: no error
     for token, said in (("right\u2026", "of ASCII only"), ("wrong", "did not accept"),
                         ("right", "")):
         page.locator("#token").fill(token)

@@ -127,6 +127,11 @@ def test_a_strip_is_to_scale_and_holds_its_event() -> None:
     np.testing.assert_allclose(drawn[:, 1], signal[(drawn[:, 0] * FS).round().astype(int)])
 
 
+def test_a_beat_in_the_last_moment_is_no_high_rate() -> None:
+    beats = [Beat(810.07, "V", 0.9, ALONE)]
+    assert trend(study(810.3, beats)).anomalies.max() <= 12
+
+
 def test_the_trend_holds_every_beat_and_flaw() -> None:
     beats = [Beat(t, "S" if i % 10 == 0 else "N", 0.9, ALONE)
              for i, t in enumerate(np.arange(0.2, 1190, 0.8))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Beat, EkgError, InputError, MissingPackageError, RecordError
-from runtime.records import check_writable, distinct_names, read, write_annotations, write_csv
+from runtime.records import (
+    check_kept,
+    check_writable,
+    distinct_names,
+    read,
+    write_annotations,
+    write_csv,
+)
+from runtime.rhythm import Event
 from runtime.simulate import simulate
 
 SIGNAL = simulate(20, fs=250, seed=1).signal.astype(np.float64)
@@ -319,12 +328,17 @@ def test_gaps_are_held_and_counted(tmp_path: Path) -> None:
     ("x.csv", "'Elapsed time','I'\n'0:00.000',1\n'0:0x',2\n", {}, "does not rise"),
     ("x.csv", "'Elapsed time','P'\n's','mmHg'\n0,1\n1,2\n", {}, "lead P is in 'mmHg'"),
     ("x.csv", "clock,I\n" + "".join(f"{i / 100},0\n" for i in range(100)), {"fs": 100},
-     "column 'clock' rises from each row to the next.*expected ECG"),
+     "column 'clock' never falls.*expected ECG"),
+    ("x.csv", "Zeit,I\n" + "".join(f"{i // 50},0\n" for i in range(200)), {"fs": 100},
+     "column 'Zeit' never falls"),
+    ("x.csv", "I;II\n1;2\n3;4\n", {"fs": 100}, "columns stand between semicolons"),
+    ("x.csv", "0,004;0,1234\n0,008;0,1\n0,012;0,1\n", {"fs": 250}, "semicolons"),
     ("x.csv", "I,II\nnan,2\nx,4\n", {"fs": 100}, "lead I has no sample in the part"),
     ("x.csv", "I,II\n1,2\n3,4\n", {"fs": 100, "lead": "V9"}, "no lead 'V9'; it has I, II"),
     ("x.csv", "1\n2\n3\n", {"fs": 100, "start_s": 9.0}, "nothing is left"),
     ("x.hea", "garbage", {"as": "x"}, "is not a WFDB header|cannot be read"),
     ("x.hea", "x 0 250 5\n", {"as": "x"}, "lists no signals"),
+    ("x.hea", "x 1 250 0\nx.dat 16 200\n", {"as": "x"}, "tells a length of 0 samples"),
     ("x.hea", "x 1 0 5\nx.dat 16 200\n", {"as": "x"}, "is damaged: its rate is 0 Hz"),
     ("x.hea", "x 1 250 5\nx.dat 16 200\n", {"as": "x"}, "x.dat does not exist"),
     ("x.hea", "x 1 250 5\nx.hea 999 200\n", {"as": "x"}, "is damaged: its signal cannot be read"),
@@ -387,6 +401,27 @@ def test_annotations_are_read_back_by_wfdb(tmp_path: Path, scores: bool) -> None
     assert marks.fs == 250
     aux = [note.rstrip("\0") for note in marks.aux_note]
     assert aux == (["0.900", "0.800"] if scores else ["", ""])
+
+
+def test_no_two_marks_stand_at_one_place(tmp_path: Path) -> None:
+    """WFDB's sortann keeps the last of several at one place."""
+    import wfdb
+
+    events = [Event(kind, start, start + 5.0, 0.9, "") for kind, start in (
+        ("pause", 1.25), ("bradycardia", 1.25), ("asystole", 1.25), ("atrial_fibrillation", 0.0),
+        ("couplet", 0.0))]
+    beats = [replace(BEATS[0], time=0.0), *BEATS]
+    write_annotations(tmp_path, "rec", beats, 250, events=events)
+    marks = wfdb.rdann(str(tmp_path / "rec"), "ekg")
+    assert len(set(marks.sample.tolist())) == len(marks.sample) == 9
+    assert [marks.sample[i] for i, s in enumerate(marks.symbol) if s in "NV"] == [0, 125, 312]
+
+
+@pytest.mark.parametrize("target", ["rec.dat", "rec.hea"])
+def test_what_is_read_is_not_written_over(wfdb_record: Path, target: str) -> None:
+    check_kept([wfdb_record], [wfdb_record.with_name("rec.ekg")])
+    with pytest.raises(RecordError, match=f"{target} is part of a recording"):
+        check_kept([wfdb_record], [wfdb_record.with_name(target)])
 
 
 def test_no_beats_make_an_empty_annotation_file(tmp_path: Path) -> None:

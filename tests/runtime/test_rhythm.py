@@ -137,6 +137,24 @@ def test_a_recording_that_ends_early_is_no_silence(silence: float, expected: lis
         assert [e.kind for e in found] == expected
 
 
+def test_two_v_that_make_a_run_are_no_couplet_too() -> None:
+    beats = beats_of("NNNNVVNNNN")
+    for run_beats, expected in ((3, ["couplet"]), (2, ["ventricular_run"])):
+        found = events_of(beats, quiet(11), replace(LABELLED, run_beats=run_beats))
+        assert [e.kind for e in found] == expected
+
+
+@pytest.mark.parametrize("gap", [-1, 0, 3, 1000])
+def test_a_forged_pattern_is_refused(gap: int) -> None:
+    rhythm, signal = Rhythm(LABELLED), quiet(20)
+    rhythm.push(beats_of("NNVNVNVNVN"), signal, 8.0)
+    assert rhythm._pattern.gap == 1
+    Rhythm.restore(rhythm.save(), signal)
+    rhythm._pattern.gap = gap
+    with pytest.raises(ValueError, match="damaged"):
+        Rhythm.restore(rhythm.save(), signal)
+
+
 @pytest.mark.parametrize("hertz", [50.0, 60.0])
 def test_asystole_is_told_through_hum(hertz: float) -> None:
     """Of 50 Hz, sampled down, 10 Hz used to be left, which is what fibrillation looks like."""
@@ -174,6 +192,10 @@ def test_with_asystole_all_that_was_made_of_beats_is_over() -> None:
 def test_a_ventricular_run_that_quickens_becomes_a_tachycardia() -> None:
     slow = beats_of("NNNNVVVVV", rate=80)
     fast = beats_of("V" * 20, rate=160, start=slow[-1].time + 60 / 160)
+    long = [*beats_of("NNNN" + "V" * 15, rate=80)]
+    long += beats_of("V" * 40, rate=160, start=long[-1].time + 60 / 160)
+    told = Rhythm(replace(LABELLED, run_beats=15)).push(long, quiet(40), 30.0)[1]
+    assert "ventricular_tachycardia" in {e.kind for e in told}
     told = Rhythm(LABELLED).push([*slow, *fast], quiet(20), 12.0)[1]
     runs = [e for e in told if e.kind in ("ventricular_run", "ventricular_tachycardia")]
     assert [(e.kind, e.end is None) for e in runs] == [

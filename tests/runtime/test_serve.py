@@ -335,6 +335,19 @@ def test_what_the_short_way_leaves_out_sends_all_the_long_way(tmp_path: Path) ->
     assert sum("POST /" in line for line in accessed.read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("setting", ["--keep-alive 0", "--limit-request-fields 10"])
+def test_a_setting_that_the_short_way_does_not_know_is_kept(tmp_path: Path, setting: str) -> None:
+    with (run(tmp_path, EKG_DRAIN="0", GUNICORN_CMD_ARGS=setting) as server,
+          socket.create_connection(("127.0.0.1", server.port), 10) as link):
+        link.sendall(b"POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nContent-Length: 1440\r\n"
+                     b"Content-Type: application/octet-stream\r\n" + b"X-A: 1\r\n" * 9 + b"\r\n"
+                     + SIGNAL[:360].astype("<f4").tobytes())
+        answer = b"".join(iter(lambda: link.recv(1 << 16), b"")).decode()
+    status = "431" if "limit" in setting else "200"
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert "Connection: close" in answer
+
+
 @linux
 def test_a_model_that_is_altered_later_ends_the_server(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "artifacts", tmp_path / "artifacts")
@@ -352,6 +365,7 @@ def alter(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [
+    ("EKG_WORKERS", "two"), ("EKG_WORKERS", "-3"),
     ("EKG_DRAIN", "abc"), ("EKG_DRAIN", "nan"), ("EKG_DRAIN", "-1"), ("EKG_LOG", "loud")])
 def test_gunicorn_itself_names_a_setting_that_is_wrong(
         monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

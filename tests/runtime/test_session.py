@@ -187,6 +187,14 @@ def test_the_static_graph_takes_any_chunk(hops: list[int]) -> None:
     np.testing.assert_allclose(np.concatenate(pieces, axis=1), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("waiting", [-18.0, -3.0, 1.0, 5.5, 378.0, 1e6, -1e9])
+def test_a_forged_count_gives_as_many_frames_as_any(waiting: float) -> None:
+    chunks = FixedChunks(lambda ecg, carry: (ecg.reshape(1, 4, 2), carry), samples=8, carry_size=1)
+    carry = np.zeros((1, chunks.carry_size), np.float32)
+    carry[0, -1] = waiting
+    assert chunks.run(np.ones((1, 6), np.float32), carry)[0].shape == (1, 3, 2)
+
+
 def test_a_fixed_graph_runs_full_chunks_once_and_the_rest_padded() -> None:
     ran = []
 

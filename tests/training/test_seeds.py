@@ -54,6 +54,20 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     assert json.dumps(in_torch["one-second windows"]) == json.dumps(exported["one-second windows"])
 
 
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--out", "x.md"], "expected a file that ends in .json"),
+    (["--records", "mitdb/100", "mitdb/100"], "a record is named twice"),
+    (["{run}"], "a run is named twice"), (["--records", "nstdb/em"], "no record with beats")])
+def test_what_would_be_lost_or_count_twice_is_refused(
+        arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    one = str(checkpoint(tmp_path / "1.pt", 1))
+    with pytest.raises(SystemExit) as left:
+        seeds.main([one, *(text.format(run=one) for text in arguments)])
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_mean_and_sd_over_runs(tmp_path: Path) -> None:
     paths = [checkpoint(tmp_path / f"{seed}.pt", seed) for seed in (1, 2, 3)]
     results = seeds.measure({p.stem: seeds.detector_of(p) for p in paths},

@@ -57,6 +57,49 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(content: bytes | None, tm
     assert checkpoint.exists(), "nothing is lost"
 
 
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(what: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc:672]")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(io.DataError, match=r"model\.pt cannot be written .* still is"):
+        run(tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_line_that_the_log_has_too_many_is_not_told_twice(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, calls = train._write, iter(range(4))
+
+    def broken_off(what: dict[str, object], path: Path) -> None:
+        if next(calls) == 3:  # the second checkpoint
+            raise KeyboardInterrupt
+        write(what, path)
+
+    monkeypatch.setattr(train, "_write", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    monkeypatch.undo()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines(keepends=True)
+    assert [json.loads(line)["step"] for line in lines] == [3, 6]
+    (tmp_path / "log.jsonl").write_text("".join(lines) + '{"step": 6, "lo')
+    run(tmp_path, resume=True)
+    after = (tmp_path / "log.jsonl").read_text().splitlines(keepends=True)
+    assert after[0] == lines[0]
+    assert [json.loads(line)["step"] for line in after] == [3, 6]
+
+
+def test_a_fold_without_a_patient_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(io.DataError, match="fold 59 of 60 holds none of these 6 patients"):
+        run(tmp_path, replace(QUICK, folds=60, fold=59))
+
+
 def test_a_run_that_is_not_there_is_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("kept")
     with pytest.raises(io.DataError, match=r"missing, damaged or no checkpoint"):
@@ -68,7 +111,9 @@ def test_a_run_that_is_not_there_is_not_resumed(tmp_path: Path) -> None:
     ["--steps", "0"], ["--seed", "-1"], *(["--set", *text.split()] for text in (
         "batch=0 window_batch=0", "batch=True", "crop_s=0.0", "crop_s=400.0", "weights=(1.0,2.0)",
         "weights=(1,'a',1,1,1,1)", "rhythms=(1.0,)", "validate_every=0", "folds=1", "retimed=2.0",
-        "average=2.0", "look_ahead=-1", "band_taps=212"))])
+        "average=2.0", "look_ahead=-1", "band_taps=212", "rhythms=(0.5,0.5,0.5)",
+        "band_taps=1", "width=0", "dropout=2.0", "rhythm=((0,16),)", "morphology=(1,2)",
+        "weights=(1,1,1,1,1,1e999)", "look_ahead=100000", "to_dict=5"))])
 def test_a_recipe_that_cannot_be_is_refused_in_a_sentence(
         arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:

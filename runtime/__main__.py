@@ -226,6 +226,8 @@ def stream(args: argparse.Namespace) -> int:
     from runtime.resample import resampler
 
     if args.page is not None:
+        if args.url is not None:
+            raise InputError("--page shows what is found here; it does not go with --url.")
         _check_address("127.0.0.1", args.page)
     chunks: Iterable[ArrayLike]
     if args.source is not None and _is_feed(args.source):
@@ -250,7 +252,7 @@ def stream(args: argparse.Namespace) -> int:
         name = {None: "Simulated patient", "-": "Live feed"}.get(args.source)
         return show(_detector(args), chunks, fs, units=units, port=args.page,
                     name=name or Path(args.source).name)
-    if args.url:
+    if args.url is not None:
         with Client(args.url, bearer=args.token, patience=args.patience) as client:
             for answer in client.stream(chunks, fs, units=units):
                 _print_answer(answer)

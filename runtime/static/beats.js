@@ -82,12 +82,6 @@ export function clock(seconds, digits = 0) {
     + (digits ? `.${String(whole % unit).padStart(digits, "0")}` : "");
 }
 
-/** Beats a minute over the last eight intervals; null where there are too few. */
-export function heartRate(beats) {
-  const times = beats.slice(-9).map((beat) => beat.time);
-  return times.length < 3 ? null : 60 * (times.length - 1) / (times.at(-1) - times[0]);
-}
-
 /** Index of the first beat at or after a time; beats are in order. */
 export function firstFrom(beats, time) {
   let low = 0;

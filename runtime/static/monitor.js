@@ -1,6 +1,6 @@
 // The page: sources feed a signal, a link sends it to the server, what comes back is shown.
 
-import { CLASSES, clock, covers, firstFrom, heartRate, isCalm, isCritical, kindName } from "./beats.js";
+import { CLASSES, clock, covers, firstFrom, isCalm, isCritical, kindName } from "./beats.js";
 import { firstLead, readRecording } from "./files.js";
 import { Link, Refused, request } from "./link.js";
 import { RHYTHMS } from "./patient.js";
@@ -15,7 +15,6 @@ const QUALITY_S = 1; // so long must every answer find the same fault: one chunk
 const RECENT_S = 10; // of beats are summed up beside the rhythm
 const STALE_S = 5; // after so long without an answer or a sample no vital signs are shown
 const WATCH_MS = 500; // whether samples come is looked at so often
-const RATE_STALE_S = 5; // without a beat for so long there is no heart rate to show
 
 const $ = (id) => document.getElementById(id);
 const sweep = new Sweep($("sweep"));
@@ -145,10 +144,8 @@ function prune({ beats, events, signal }) {
 
 function vitals(answer) {
   const { beats, signal } = now;
-  const last = beats.at(-1)?.time ?? 0;
   const decided = now.link.decided;
-  const rate = "heart_rate" in answer ? answer.heart_rate
-    : decided - last < RATE_STALE_S ? heartRate(beats) : null;
+  const rate = answer.heart_rate;
   put("heart-rate", rate === null ? "--" : String(Math.round(rate)));
   // What a rhythm is called is the server's to say; beats are only summed up here.
   const { rhythm } = answer;

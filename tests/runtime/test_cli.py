@@ -331,6 +331,7 @@ def test_doctor_tells_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("arguments", [
     ("predict", "/nowhere/100"),
     ("annotate", "/nowhere/100"),
+    ("stream", "--url", "http://127.0.0.1:9", "--page", "8000"),
     ("annotate", "x.csv", "--fs", "360", "--out", "x.csv"),
     ("annotate", "x.csv", "x.csv", "--fs", "360"),
     ("report", "x.csv", "x.csv", "--fs", "360"),

@@ -91,7 +91,7 @@ class RhythmPolicy:
     vf_doubt : taken off a window's log-odds, for the model was fitted on even odds
     vf_on, vf_off : log-odds of fibrillation, after all windows so far, at which it begins
         and ends
-    vf_least_s : shorter episodes are not reported
+    vf_least_s : shorter episodes are not reported; every second more delays the alarm by one
     hold_s : so long an episode outlives signal that cannot be read
     """
 
@@ -119,7 +119,7 @@ class RhythmPolicy:
     vf_doubt: float = 0.6
     vf_on: float = 0.0
     vf_off: float = 0.0
-    vf_least_s: float = 3.0
+    vf_least_s: float = 1.0
     hold_s: float = 30.0
 
     def __post_init__(self) -> None:

@@ -43,12 +43,20 @@ class Server:
                 [*RUNTIME, "--artifacts", str(artifacts), "--provider", "cpu", "serve", "--port",
                  str(self.port), "--workers", "2"],
                 cwd=ROOT, stderr=log, stdout=log, env=os.environ | environment)
-        with Client(self.url, patience=60) as client:
-            client.get("/health/ready")
-        until = time.monotonic() + 30  # for the other worker
-        while 'ekg_workers{provider="cpu"} 2' not in self.text("/metrics"):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        try:
+            with Client(self.url, patience=60) as client:
+                client.get("/health/ready")
+            until = time.monotonic() + 30  # for the other worker
+            while 'ekg_workers{provider="cpu"} 2' not in self.text("/metrics"):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def text(self, path: str) -> str:
         with urlopen(self.url + path, timeout=10) as answer:
@@ -74,8 +82,7 @@ def run(folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str
     try:
         yield server
     finally:
-        server.process.kill()
-        server.process.wait()
+        server.end()
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from training.evaluate import Score, as_arrays, match, score_record, total_score
 from training.evaluate_rhythm import LONG_RUN, ventricular_runs
 from training.io import CLASSES, Record
 from training.model import EkgNet
-from training.seeds import detector_of
+from training.seeds import detector_of, one_thread
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Coarse: what is finer is fitted to these patients more than to others.
@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.choose", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="one run for each fold")
     args = parser.parse_args(arguments)
+    one_thread()
     try:
         require_every_fold(args.runs)
         io.require_data()  # where it is missing, `training_data` would give simulated patients

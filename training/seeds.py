@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for what, given in (("record", args.records), ("run", [run.resolve() for run in args.runs])):
         if len(set(given)) < len(given):
             parser.exit(2, f"a {what} is named twice and would count twice; expected each once.\n")
+    one_thread()
     try:
         if args.out:
             if args.out.suffix != ".json" or args.out.is_dir():
@@ -73,6 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(as_json(results) + "\n")
         args.out.with_suffix(".md").write_text(table(results) + "\n")
+
+
+def one_thread() -> None:
+    """Keep torch on one: layers this small gain nothing from more, and where another program has
+    a core, threads that wait for each other take five to twenty times as long."""
+    torch.set_num_threads(1)
 
 
 def measure(detectors: Mapping[str, Detector], records: Sequence[Record]) -> dict[str, Any]:

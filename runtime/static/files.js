@@ -29,7 +29,10 @@ export async function readRecording(files, fs) {
   const endsWith = (...ends) => files.find((file) =>
     ends.some((end) => file.name.toLowerCase().endsWith(end)));
   const header = endsWith(".hea");
-  if (header) return readWfdb(await header.text(), header.name, files);
+  if (header) {
+    const text = await decoded(header).catch(() => decoded(header, "latin1")); // as µ often is
+    return readWfdb(text, header.name, files);
+  }
   const table = endsWith(".csv", ".txt");
   if (table) return readCsv(await decoded(table), table.name, fs);
   if (endsWith(".dat")) {
@@ -38,10 +41,10 @@ export async function readRecording(files, fs) {
   throw new Error("Expected a .csv file, or a WFDB record's .hea and .dat files together.");
 }
 
-/** The text of a table: of another encoding a unit's µ, say, would be another sign. */
-async function decoded(file) {
+/** The text of a file: in another encoding a unit's µ, say, would be another sign. */
+async function decoded(file, encoding = "utf-8") {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+    return new TextDecoder(encoding, { fatal: true }).decode(await file.arrayBuffer());
   } catch {
     throw new Error(`${file.name} is no text in UTF-8; expected a table saved as that.`);
   }

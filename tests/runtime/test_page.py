@@ -342,6 +342,23 @@ def test_what_follows_the_length_that_a_header_tells_is_not_read(
             np.testing.assert_allclose(shown, read(tmp_path / "x").signal, atol=2e-5)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_a_header_in_microvolts_is_read_in_either_encoding(
+        open_page: Callable[..., Any], tmp_path: Path, encoding: str) -> None:
+    signal = np.rint(1000 * simulate(5, fs=250, seed=6).signal).astype("<i2")
+    (tmp_path / "x.dat").write_bytes(signal.tobytes())
+    (tmp_path / "x.hea").write_text("x 1 250 1250\nx.dat 16 1(0)/µV 16 0 0 0 0 MLII\n",
+                                    encoding=encoding)
+    page = open_page()
+    page.evaluate("document.getElementById('pace').value = 'fast'")
+    page.locator("#files").set_input_files([tmp_path / "x.hea", tmp_path / "x.dat"])
+    page.get_by_text("x, MLII").wait_for()
+    state(page, "Finished")
+    shown = saved(page, "Save signal")["ECG"]
+    np.testing.assert_allclose(shown, signal / 1000, atol=2e-5)
+    np.testing.assert_allclose(shown, read(tmp_path / "x").signal, atol=2e-5)
+
+
 @pytest.mark.parametrize("slow_ms", [0, 1500])
 def test_a_server_that_is_killed_loses_and_doubles_no_beat(
         open_page: Callable[..., Any], server: Server, detector: Detector, slow_ms: int) -> None:

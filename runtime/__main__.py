@@ -69,11 +69,11 @@ def serve(args: argparse.Namespace) -> int:
     from runtime.session import usable_cores
 
     # What can be told before gunicorn starts is told here, in a sentence.
-    _check_environment(args.log)
+    wanted = _check_environment(args.log)
     port = args.port or _free_port(args.host)
     _check_address(args.host, port)
     detector = _detector(args)
-    workers = args.workers or _count(os.environ.get("EKG_WORKERS") or "0") or usable_cores()
+    workers = args.workers or wanted or usable_cores()
     host = f"[{args.host}]" if ":" in args.host else args.host
     exposed = ("" if args.host in ("127.0.0.1", "::1", "localhost") or os.environ.get("EKG_TOKEN")
                else "; whoever reaches this address may use it, EKG_TOKEN would ask for a token")
@@ -488,19 +488,20 @@ def _live(chunks: Iterator[list[float]]) -> Iterator[list[float]]:
             return
 
 
-def _check_environment(log: str) -> None:
-    """Refuse settings that gunicorn would fail on after it is said to serve."""
+def _check_environment(log: str) -> int:
+    """Refuse settings that gunicorn would fail on after it is said to serve; gives the workers that
+    ``EKG_WORKERS`` wants, 0 where it does not say."""
     bearer_token(os.environ.get("EKG_TOKEN"))
     if log not in LOG_LEVELS:  # so it is the default: argparse checks what is given only
         raise InputError(f"EKG_LOG is {log!r}; expected one of {', '.join(LOG_LEVELS)}.")
     try:
-        _count(os.environ.get("EKG_WORKERS") or "0")
+        workers = _count(os.environ.get("EKG_WORKERS") or "0")
     except argparse.ArgumentTypeError as error:
         raise InputError(f"EKG_WORKERS is {error}") from None
     drain = os.environ.get("EKG_DRAIN", "2")
     with suppress(ValueError):
         if 0 <= float(drain) <= LONGEST_DRAIN_S:
-            return
+            return workers
     raise InputError(f"EKG_DRAIN is {drain!r}; expected seconds, 0 to {LONGEST_DRAIN_S}.")
 
 

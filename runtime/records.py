@@ -394,9 +394,14 @@ def _in_seconds(row: str) -> str:
     return f"{_clock(cell)}{comma}{others}"
 
 
+def _bare(cell: str) -> str:
+    """Without the quotes that PhysioNet's tables put around words and times."""
+    return cell.strip().strip("' ")
+
+
 def _clock(cell: str) -> float | None:
     """The s that a cell such as ``'1:02:03.456'`` tells; None where it is another."""
-    match = CLOCK.fullmatch(cell.strip().strip("' "))
+    match = CLOCK.fullmatch(_bare(cell))
     if not match:
         return None
     hours, minutes, seconds = match.groups(default="0")
@@ -405,7 +410,7 @@ def _clock(cell: str) -> float | None:
 
 def _units(line: str) -> list[str]:
     """The units of the columns, where a row names them; else empty."""
-    cells = [cell.strip().strip("' ") for cell in next(csv.reader([line]), [])]
+    cells = [_bare(cell) for cell in next(csv.reader([line]), [])]
     if any(_is_number(cell) or _clock(cell) is not None for cell in cells):
         return []
     units = ["s" if CLOCK_UNIT.fullmatch(cell.lower()) else cell for cell in cells]
@@ -417,7 +422,7 @@ def _column(cell: str) -> tuple[str, str]:
 
     What stands in brackets and is no unit that is known belongs to a lead's name.
     """
-    name = cell.strip().lstrip("# ").strip("' ")
+    name = _bare(cell.strip().lstrip("# "))
     match = re.fullmatch(r"(.+?)\s*[(\[]\s*(.*?)\s*[)\]]", name)
     if match and (match[2] in MILLIVOLTS or match[1].lower() in TIME):
         return match[1], "s" if CLOCK_UNIT.fullmatch(match[2].lower()) else match[2]

@@ -106,7 +106,7 @@ export function readCsv(text, name, fs) {
 
 /** A column's name, bare of what PhysioNet's and numpy's tables put around it, and its unit. */
 function column(cell) {
-  const name = cell.replace(/^[#\s]+/, "").replace(/^['\s]+|['\s]+$/g, "");
+  const name = bareOf(cell.replace(/^[#\s]+/, ""));
   const [, bare, unit] = /^(.+?)\s*[([]\s*(.*?)\s*[)\]]$/.exec(name) ?? [];
   return bare && (Object.hasOwn(MILLIVOLTS, unit) || TIME.has(bare.toLowerCase()))
     ? [bare, CLOCK_UNIT.test(unit) ? "s" : unit] : [name, TIME.has(name.toLowerCase()) ? "s" : "mV"];
@@ -114,7 +114,7 @@ function column(cell) {
 
 /** The units of the columns, where a row names them; else empty. */
 function unitsIn(line) {
-  const cells = line.replaceAll('"', "").split(",").map((cell) => cell.replace(/^[\s']+|[\s']+$/g, ""));
+  const cells = line.replaceAll('"', "").split(",").map(bareOf);
   if (cells.some((cell) => isNumber(cell) || CLOCK.test(cell))) return [];
   const units = cells.map((cell) => (CLOCK_UNIT.test(cell) ? "s" : cell));
   const known = (unit) => Object.hasOwn(IN_A_SECOND, unit) || Object.hasOwn(MILLIVOLTS, unit);
@@ -123,7 +123,7 @@ function unitsIn(line) {
 
 /** The s that a cell such as '1:02:03.456' tells; NaN where it is another. */
 function clock(cell) {
-  const [whole, hours, minutes, seconds] = CLOCK.exec(cell.replace(/^[\s']+|[\s']+$/g, "")) ?? [];
+  const [whole, hours, minutes, seconds] = CLOCK.exec(bareOf(cell)) ?? [];
   return whole ? Number((3600 * (hours ?? 0) + 60 * minutes + Number(seconds)).toFixed(9)) : NaN;
 }
 
@@ -271,6 +271,7 @@ function checkedRate(fs, name) {
 
 const stem = (name) => name.replace(/\.[^.]*$/, "");
 const unquoted = (cell) => cell.trim().replace(/^"(.*)"$/, "$1").replaceAll('""', '"').trim();
+const bareOf = (cell) => cell.replace(/^[\s']+|[\s']+$/g, ""); // PhysioNet quotes words and times
 const isNumber = (cell) => /^\s*nan\s*$/i.test(cell)
   || (cell.trim() !== "" && !Number.isNaN(Number(cell)));
 const median = (values) => Float64Array.from(values).sort()[values.length >> 1];

@@ -31,7 +31,8 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         f"- Causal dilated CNN with its filter fused in, {parameters:,} parameters; every 50 ms "
         f"frame is labelled {delay:.2f} s after its moment "
         "(filter delay and look-ahead), from up to 10 s of past. Where the rhythm is followed, the "
-        "patient's usual interval joins in deciding between N and S (`runtime/sinus.py`).",
+        "patient's usual QRS complex joins in deciding what is V (`runtime/morphology.py`), and "
+        "the usual interval between N and S (`runtime/sinus.py`).",
         f"- Input: one lead, mV, {described['fs']} Hz (the runtime resamples 100 to 1000 Hz). "
         f"Filter: {described['fir_design']}.",
         f"- Operating point: a beat from a mean probability of {described['threshold']} on; "
@@ -87,7 +88,7 @@ def _held_out(recipe: dict[str, Any], figures: dict[str, float], simulated: bool
     if not figures and simulated:  # the runs before were of real patients
         return "All of it, none held out."
     if not figures:
-        return ("All of them, none held out: recipe, threshold and the usual interval's numbers "
+        return ("All of them, none held out: recipe, threshold and the numbers of what is usual "
                 f"were chosen before, by {recipe['folds']} runs that each left out another share "
                 "of the patients.")
     return (f"One of {recipe['folds']} patient-grouped folds of them (fold {recipe['fold']}) was "

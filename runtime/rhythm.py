@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from runtime import waveform
 from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError
+from runtime.morphology import FIRST, LAST, SIZE, Morphology, MorphologyPolicy
 from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of, without_hum
 from runtime.sinus import Sinus, SinusPolicy
 
 FS = 360  # Hz, of the signal that `Rhythm.push` takes
 MOST_BEATS = 100  # that a mean rate may be taken over
-LARGEST_SAVED = 720  # numbers in a saved state, 2.9 kB: real ones have 390 to 620
+KEPT_S = 2  # of signal, in which beats still to be decided lie: a network is no later than 1.5 s
+LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
 ATRIAL_INTERVALS = 48  # intervals that atrial fibrillation is told from
 ATRIAL_EVERY = 8  # intervals from one verdict on atrial fibrillation to the next
 ONSET_INTERVALS, ONSET_EVERY = 24, 2  # the same, of whether it may just have begun
@@ -84,6 +86,8 @@ class RhythmPolicy:
     af_without_s : while it lasts no beat is labelled S
     af_onset : log-odds of the last `ONSET_INTERVALS` alone from which on it is taken to last,
         as far as labels go: it is told later, and until then its early beats would be S
+    morphology : how the patient's usual QRS complex decides between V and what comes from the
+        atria; None: it does not
     sinus : how the patient's usual interval decides between N and S; None: it does not. Nor
         does it while fibrillation is in doubt, the last log-odds not below ``af_off``
     vf_change : chance in a second that fibrillation begins where it was not, or ends
@@ -113,6 +117,7 @@ class RhythmPolicy:
     af_sure: float = 0.8
     af_without_s: bool = True
     af_onset: float = 2.5
+    morphology: MorphologyPolicy | None = field(default_factory=MorphologyPolicy)
     sinus: SinusPolicy | None = field(default_factory=SinusPolicy)
     vf_change: float = 0.005
     vf_weight: float = 0.2
@@ -146,7 +151,7 @@ class Rhythm:
     Attributes
     ----------
     limit : sample at which the recording ends; later signal and beats are not its own
-    sinus : the patient's usual interval
+    morphology, sinus : the patient's usual QRS complex, and usual interval
     """
 
     def __init__(self, policy: RhythmPolicy | None = None, quality: QualityPolicy | None = None):
@@ -163,6 +168,7 @@ class Rhythm:
         self._intervals: list[int] = []  # the last RR intervals without a gap
         self._rated = 0  # sample up to which a rate was told of, fast or slow
         self._atrial = Atria()
+        self.morphology = Morphology(self.policy.morphology)
         self.sinus = Sinus(self.policy.sinus)
         self._run = _Run()
         self._pattern = _Pattern()
@@ -194,8 +200,10 @@ class Rhythm:
              ) -> tuple[list[Beat], list[Event]]:
         """Take what a stream has decided; give the beats in the light of the rhythm, and events.
 
-        In atrial fibrillation no beat from the atria is premature: there S becomes N. Elsewhere
-        the patient's usual interval joins in deciding between the two (`runtime.sinus`).
+        The patient's usual QRS complex joins in deciding whether a beat is V
+        (`runtime.morphology`). In atrial fibrillation no beat from the atria is premature: there
+        S becomes N. Elsewhere the patient's usual interval joins in deciding between the two
+        (`runtime.sinus`).
 
         Parameters
         ----------
@@ -221,7 +229,9 @@ class Rhythm:
                 read += self._read(coming[first:last])
                 first = last
             self._judge(*self._signal.verdict(self._second))
-        return read + self._read(coming[first:]), self._drain()
+        read += self._read(coming[first:])
+        self._signal.forget()
+        return read, self._drain()
 
     def _read(self, beats: Sequence[Beat]) -> list[Beat]:
         """The next beats, as the rhythm lets them be; they wait for their second's judgement.
@@ -235,13 +245,15 @@ class Rhythm:
             sample = round(beat.time * FS)
             early = self._second >= sample // FS  # the second before the beat's is judged already
             fibrillating, followed = self._atria_then if early else self._atria_now
+            atrial = from_atria(beat, self.policy)  # by the network alone, as its model was fitted
+            if self.policy.morphology:
+                beat = self.morphology.read(beat, self._signal.around(sample))
             if fibrillating and self.policy.af_without_s and beat.label in ("N", "S"):
                 beat = _not_premature(beat)
             if self.policy.sinus:
                 beat = self.sinus.read(beat, followed=followed)
             self._waiting.append(_Beat(sample, CLASSES.index(beat.label),
-                                       float(np.float32(beat.score)),
-                                       from_atria(beat, self.policy)))
+                                       float(np.float32(beat.score)), atrial))
             read.append(beat)
         return read
 
@@ -266,7 +278,7 @@ class Rhythm:
     def save(self) -> NDArray[np.float32]:
         """The whole state but for the signal short of a second, up to `LARGEST_SAVED` numbers."""
         at, signal, run, pattern = self._second * FS, self._signal, self._run, self._pattern
-        last, sinus = self._last, self.sinus
+        last, sinus, usual = self._last, self.sinus, self.morphology
         head = [
             *divmod(self._second, _SPLIT), *_split(signal.taken - at), *_split(self._clear - at),
             *_split(self._seen - at), signal.low if signal.taken >= FS else 0.0,
@@ -277,7 +289,8 @@ class Rhythm:
             self._atrial.since, self._atrial.fresh, self._atrial.odds, self._atrial.onset,
             sinus.usual is not None, sinus.usual or 0.0, sinus.beats, sinus.last is not None,
             *_split((sinus.last or 0) - at), sinus.atrial, *self._atria_then,
-            *_split(self._rated - at)]
+            *_split(self._rated - at), usual.alike, usual.rough,
+            usual.beats]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
@@ -287,7 +300,8 @@ class Rhythm:
             [(interval, mark - at) for interval, mark in self._atrial.intervals],
             self._atrial.waves.tolist(),
             [(KINDS.index(kind), *_split(o.start - at), o.total, o.count, o.told,
-              *_split(o.last - at)) for kind, o in self._open.items()])
+              *_split(o.last - at)) for kind, o in self._open.items()],
+            [[v] for v in ([] if usual.shape is None else usual.shape.tolist())])
         return np.array([*map(len, rows), *chain.from_iterable(chain.from_iterable(rows))],
                         dtype=np.float32)
 
@@ -315,13 +329,15 @@ class Rhythm:
             if last[0][0]:
                 rhythm._last = found.pop()
             rhythm._waiting = found
-            intervals, normal, waves, lasting = rest
+            intervals, normal, waves, lasting, shape = rest
             rhythm._intervals = [max(1, int(v)) for v, in intervals]
             rhythm._atrial.intervals = [(max(1, int(v)), at + int(mark)) for v, mark in normal]
             rhythm._atrial.waves = np.array(waves, dtype=np.float32)
             rhythm._open = {KINDS[int(kind)]: _Open(at + _joined(a, b), total, int(count),
                                                     bool(told), at + _joined(c, d))
                             for kind, a, b, total, count, told, c, d in lasting}
+            if shape:
+                rhythm.morphology.shape = np.array(shape, dtype=np.float32).reshape(-1)
             signal = rhythm._signal
             signal.slow = np.array(slow, dtype=np.float32).reshape(-1)
             signal.base = max(0, rhythm._second - waveform.WINDOW_S // 2)
@@ -334,7 +350,8 @@ class Rhythm:
     def _put_head(self, head: Sequence[float], recent: NDArray[np.float32]) -> None:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
          scores, gap, times, n, o, p, q, total, others, last, since, fresh, atrial_odds, onset,
-         known, usual, remembered, began, r, s, atrial, fibrillating, followed, t, u) = head
+         known, usual, remembered, began, r, s, atrial, fibrillating, followed, t, u, alike, rough,
+         remembered_n) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -353,10 +370,12 @@ class Rhythm:
         self._run = _Run(int(label), int(count), at + _joined(i, j), at + _joined(k, m), scores)
         self._pattern = _Pattern(int(gap), int(times), at + _joined(n, o), at + _joined(p, q),
                                  total, int(others), last)
-        short = signal.taken % FS
-        if signal.taken < 0 or short > len(recent):
+        shape = self.morphology
+        shape.alike, shape.rough, shape.beats = alike, rough, remembered_n
+        if signal.taken < 0 or signal.taken % FS > len(recent):
             raise ValueError("signal is missing")
-        signal.pending = recent[len(recent) - short:].copy()
+        signal.recent = recent[max(0, len(recent) - signal.taken):].copy()
+        signal.forget()
 
     def _check(self) -> None:
         """Refuse a state that `save` cannot have given."""
@@ -373,6 +392,10 @@ class Rhythm:
             and self._atrial.waves.shape == (len(P_BEATS), len(P_WAVE) + 1)
             and min(self._run.count, self._pattern.count, *self._atrial.waves[:, -1].tolist()) >= 0
             and (self._pattern.count > 1) <= self._pattern.gap <= len(_PATTERNS)
+            and ((shape := self.morphology.shape) is None or shape.shape == (SIZE,))
+            and (shape is None) == (self.morphology.beats < 1)
+            and abs(self.morphology.alike) < 4  # Fisher's z of 0.999
+            and abs(self.morphology.rough) < 20
             and self.sinus.beats >= 1
             and abs(self.sinus.usual or 0.0) < 2  # log of 0.1 to 7 s
         ):
@@ -749,7 +772,7 @@ _S, _V = CLASSES.index("S"), CLASSES.index("V")
 _DOUBTFUL, _UNREADABLE = int(DOUBTFUL), int(UNREADABLE)
 _NOISE, _FLAT = int(Flaw.NOISE), int(Flaw.FLAT)
 _SPLIT = 1 << 20  # float32 holds whole numbers to 2**24 only: a position becomes two
-_WIDTHS = (45, 1, 1, 2, 5, 1, 1, 2, 16, 8)  # numbers in a row of each part of the state
+_WIDTHS = (48, 1, 1, 2, 5, 1, 1, 2, 16, 8, 1)  # numbers in a row of each part of the state
 
 
 def _split(position: int) -> tuple[int, int]:
@@ -937,7 +960,7 @@ class _Signal:
     def __init__(self, policy: QualityPolicy):
         self.policy = policy
         self.taken = 0  # samples
-        self.pending = np.zeros(0, dtype=np.float32)  # short of a second
+        self.recent = np.zeros(0, dtype=np.float32)  # the last of it, `KEPT_S` or more
         self.low, self.high = np.inf, -np.inf  # the signal's extremes so far, mV
         # From two seconds before the next to be judged on: the signal at `waveform.RATE`, the
         # flaws of each second, and the log-odds of fibrillation and noise of the window that
@@ -947,6 +970,22 @@ class _Signal:
         self.flaws: list[int] = []
         self.windows: list[tuple[float, float]] = []
         self.newest = (_UNKNOWN, _UNKNOWN)  # window
+
+    @property
+    def pending(self) -> NDArray[np.float32]:
+        """What is short of a second."""
+        return self.recent[len(self.recent) - self.taken % FS:]
+
+    def forget(self) -> None:
+        """What is longer ago than any beat still to be decided."""
+        if len(self.recent) > KEPT_S * FS:
+            self.recent = self.recent[-KEPT_S * FS:].copy()
+
+    def around(self, sample: int) -> NDArray[np.float32] | None:
+        """A beat's QRS complex, from `FIRST` to `LAST`; None where that is not at hand."""
+        at = sample - self.taken + len(self.recent)
+        first, last = at + FIRST, at + LAST
+        return self.recent[first:last] if first >= 0 and last <= len(self.recent) else None
 
     def before(self, sample: int) -> NDArray[np.float32] | None:
         """What precedes a beat of the second that is judged."""
@@ -972,12 +1011,13 @@ class _Signal:
 
     def rest(self, second: int) -> list[tuple[int, bool, float, float]]:
         """The seconds up to the signal's end; the last window speaks of those after it."""
-        if len(self.pending) >= FS // 4:
-            low = min(self.low, float(self.pending.min()))
-            high = max(self.high, float(self.pending.max()))
-            self.flaws += flaws_of(self.pending[None], FS, self.policy, np.array([low]),
+        pending = self.pending
+        if len(pending) >= FS // 4:
+            low = min(self.low, float(pending.min()))
+            high = max(self.high, float(pending.max()))
+            self.flaws += flaws_of(pending[None], FS, self.policy, np.array([low]),
                                    np.array([high])).tolist()
-        elif len(self.pending):
+        elif len(pending):
             self.flaws.append(self.flaws[-1] if self.flaws else 0)
         verdicts, base = [], self.base
         for at in range(second, -(-self.taken // FS)):
@@ -993,13 +1033,14 @@ def _take_together(signals: Sequence[_Signal], chunks: Sequence[NDArray[np.float
     """The signal that follows in each of them, whatever its length."""
     complete: dict[QualityPolicy, list[tuple[_Signal, NDArray[np.float32]]]] = {}
     for signal, chunk in zip(signals, chunks, strict=True):
+        short = signal.taken % FS
+        signal.recent = np.concatenate([signal.recent, chunk])
         signal.taken += len(chunk)
-        ready = np.concatenate([signal.pending, chunk])
-        whole = len(ready) // FS * FS
-        signal.pending = ready[whole:].copy()
+        whole = (short + len(chunk)) // FS * FS
         if whole:
+            first = len(signal.recent) - len(chunk) - short
             seconds = complete.setdefault(signal.policy, [])
-            seconds.append((signal, ready[:whole].reshape(-1, FS)))
+            seconds.append((signal, signal.recent[first : first + whole].reshape(-1, FS)))
     for policy, some in complete.items():
         _look_at(some, policy)
 

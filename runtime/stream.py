@@ -482,7 +482,7 @@ _MAGIC = b"EKGs"
 # magic, format, model, rate ratio (up, down), samples taken, the recording's first one, and the
 # lengths of the six arrays that follow as float32
 _HEAD = struct.Struct("<4sH8sIIQd6I")
-_VERSION = FORMAT + 6  # raised with the layout
+_VERSION = FORMAT + 7  # raised with the layout
 _NOTHING = np.zeros(0, dtype=np.float32)
 
 

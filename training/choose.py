@@ -1,19 +1,19 @@
-"""Choose on all training patients at once when frames make a beat, and what is early.
+"""Choose on all training patients at once when frames make a beat, what is V, and what is early.
 
 ``python -m training.choose runs/fold0 ... runs/fold5`` needs one training run for each fold of
 patients: every patient is judged by the network that never saw it, so a choice rests on all of
 them and not on one fold. It prints how many beats are found at each threshold, of which
 `runtime.beats.BeatPolicy` holds one; what the runtime as it is finds in these patients; how a
-patient's usual interval best decides between N and S, which the defaults of
-`runtime.sinus.SinusPolicy` hold; what that gives, and what cross-validation gives: for each fold
-the setting that is best on the others.
+patient's usual QRS complex best decides what is V, and the usual interval between N and S, which
+the defaults of `runtime.morphology.MorphologyPolicy` and `runtime.sinus.SinusPolicy` hold; what
+that gives, and what cross-validation gives: for each fold the setting that is best on the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.beats import Beat, BeatPolicy
+from runtime.morphology import Morphology, MorphologyPolicy
 from runtime.rhythm import closed
 from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
 from training import io, train
@@ -38,9 +39,12 @@ BIAS = np.arange(-6.0, 2.1, 1.0)
 GAIN = (0.0, 10.0, 20.0, 30.0)
 MOST = (0.45,)
 BEATS = (30.0, 100.0)
-FEW = 10  # patients with fewer S beats have no F1 of their own
-N, S = (CLASSES.index(label) for label in "NS")
-Counts = NDArray[np.int64]  # [S beats rightly told and told, settings], of one patient
+UNLIKE_GAIN = (0.0, 3.0, 4.0, 5.0, 6.0)
+UNLIKE_MARGIN = (0.5, 0.6, 0.7, 0.8, 0.9)
+ROUGHNESS = (0.0, 1.5, 3.0, 4.5)
+FEW = 10  # patients with fewer beats of a class have no F1 of their own
+N, S, V = (CLASSES.index(label) for label in "NSV")
+Counts = NDArray[np.int64]  # [beats of a class rightly told and told, settings], of one patient
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,10 @@ class Patient:
     labels : int64 [beats], index into `CLASSES`
     probabilities : float64 [beats, 5]; that of S is 0 in atrial fibrillation
     followed : bool [beats], False where atrial fibrillation is not ruled out
+    first : float64 [beats, 5], the network's own
+    unlike, rougher : float64 [beats], what `Morphology.compare` gives; NaN where nothing is usual
     truth : int64 [beats], index into `CLASSES` of the reference's beat; -1: there is none
-    there : S beats of the reference
+    there : int64 [5], beats of the reference
     """
 
     database: str
@@ -62,8 +68,11 @@ class Patient:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     followed: NDArray[np.bool_]
+    first: NDArray[np.float64]
+    unlike: NDArray[np.float64]
+    rougher: NDArray[np.float64]
     truth: NDArray[np.int64]
-    there: int
+    there: NDArray[np.int64]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,15 +92,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{error}\n")
     everyone = [patient for fold in folds for patient in fold]
     fold_of = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
-    policies = [SinusPolicy(*map(float, values))
-                for values in itertools.product(BIAS, GAIN, MOST, BEATS)]
-    counted = [counts(patient, policies)
-               for patient in tqdm(everyone, desc="settings", unit="patient")]
-    blind = np.array([policy.gain == 0.0 for policy in policies])
-    nothing = blind & np.array([policy.bias == 0.0 for policy in policies])
-    choose("the network alone", everyone, fold_of, counted, nothing)
-    choose("with a bias", everyone, fold_of, counted, blind)
-    print(policies[choose("with the usual interval", everyone, fold_of, counted, ~blind)])
+    shapes = [MorphologyPolicy(*values)
+              for values in itertools.product(UNLIKE_GAIN, UNLIKE_MARGIN, ROUGHNESS)]
+    intervals = [SinusPolicy(*map(float, values))
+                 for values in itertools.product(BIAS, GAIN, MOST, BEATS)]
+
+    def counted(how: Callable[[Patient], Counts]) -> list[Counts]:
+        return [how(patient) for patient in tqdm(everyone, desc="settings", unit="patient")]
+
+    told = counted(lambda patient: ventricular(patient, shapes))
+    nothing = np.array([policy.gain == policy.roughness == 0.0 for policy in shapes])
+    smooth = np.array([policy.roughness == 0.0 for policy in shapes])
+    choose("V, the network alone", everyone, fold_of, told, nothing, V)
+    choose("V, with the usual shape", everyone, fold_of, told, smooth & ~nothing, V)
+    print(shapes[choose("V, and roughness", everyone, fold_of, told, ~smooth, V)])
+    told = counted(lambda patient: supraventricular(patient, intervals))
+    blind = np.array([policy.gain == 0.0 for policy in intervals])
+    nothing = blind & np.array([policy.bias == 0.0 for policy in intervals])
+    choose("S, the network alone", everyone, fold_of, told, nothing, S)
+    choose("S, with a bias", everyone, fold_of, told, blind, S)
+    print(intervals[choose("S, with the usual interval", everyone, fold_of, told, ~blind, S)])
 
 
 def require_every_fold(runs: Sequence[Path]) -> None:
@@ -164,9 +184,11 @@ def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
                      if length >= LONG_RUN]
     for database, each in scores.items():
         print(f"as shipped, {database}: {total_score(each)}")
-    rich = [one.of("S").f1 for each in scores.values() for one in each
-            if one.confusion[S].sum() >= FEW]
-    print(f"as shipped, SVEB F1, patients with {FEW} or more, mean: {100 * np.nanmean(rich):.1f}")
+    for label in "VS":
+        rich = [one.of(label).f1 for each in scores.values() for one in each
+                if one.confusion[CLASSES.index(label)].sum() >= FEW]
+        print(f"as shipped, {label}EB F1, patients with {FEW} or more, mean: "
+              f"{100 * np.nanmean(rich):.1f}".replace("SEB", "SVEB"))
     print(f"as shipped, runs of {LONG_RUN} or more V found: {sum(hits)} of {len(hits)}")
 
 
@@ -177,17 +199,40 @@ def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
     for record in tqdm(unknown, desc=str(run), unit="record"):
         stream = detector.stream(FS, events=True)
         assert stream.rhythm
+        stream.rhythm.morphology = shape = _Shape()
         stream.rhythm.sinus = listener = _Listener()
         beats = stream.push(record.signal[0]) + stream.finish()
         samples = np.array([round(beat.time * FS) for beat in beats])
         truth = np.full(len(beats), -1)
         there, found = match(record.beats, samples, MATCH_S * FS).T
         truth[found] = record.labels[there]
+        compared = np.array(shape.compared)
         patients.append(Patient(
             record.database, samples, np.array([CLASSES.index(beat.label) for beat in beats]),
-            np.array([beat.probabilities for beat in beats]), np.array(listener.followed), truth,
-            int((record.labels == S).sum())))
+            np.array([beat.probabilities for beat in beats]), np.array(listener.followed),
+            np.array(shape.first), compared[:, 0], compared[:, 1], truth,
+            np.bincount(record.labels, minlength=len(CLASSES))))
     return patients
+
+
+class _Shape(Morphology):
+    """Notes what it is given, and what it finds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: list[tuple[float, ...]] = []
+        self.compared: list[tuple[float, float]] = []
+
+    def read(self, beat: Beat, around: NDArray[np.float32] | None) -> Beat:
+        self.first.append(beat.probabilities)
+        self.compared.append((np.nan, np.nan))
+        return super().read(beat, around)
+
+    def compare(self, beat: Beat, around: NDArray[np.float32]) -> tuple[float, float] | None:
+        compared = super().compare(beat, around)
+        if compared:
+            self.compared[-1] = compared
+        return compared
 
 
 class _Listener(Sinus):
@@ -202,7 +247,26 @@ class _Listener(Sinus):
         return beat
 
 
-def counts(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
+def ventricular(patient: Patient, policies: Sequence[MorphologyPolicy]) -> Counts:
+    """What `runtime.morphology.Morphology` does with each gain, margin and roughness."""
+    gain, margin, roughness = np.array([[policy.gain, policy.margin, policy.roughness]
+                                        for policy in policies]).T
+    push = np.nan_to_num(gain * (patient.unlike[:, None] - margin)
+                         - roughness * patient.rougher[:, None])
+    atria, own = patient.first[:, : S + 1].sum(axis=1), patient.first[:, V]
+    odds = np.log(np.maximum(own, LEAST) / np.maximum(atria, LEAST))[:, None] + push
+    share = (atria + own)[:, None] / (1 + np.exp(-odds))
+    left = (atria + own)[:, None] - share
+    normal = np.maximum(patient.first[:, N], LEAST)
+    normal = (normal / (normal + patient.first[:, S]))[:, None]
+    others = np.where((patient.first.argmax(axis=1) <= V)[:, None],
+                      left * np.maximum(normal, 1 - normal),
+                      patient.first[:, V + 1 :].max(axis=1)[:, None])
+    told = share > others
+    return np.stack([(told & (patient.truth == V)[:, None]).sum(axis=0), told.sum(axis=0)])
+
+
+def supraventricular(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
     """What `runtime.sinus.Sinus` does with each policy, for all of them at once."""
     bias, gain, most, beats = np.array([astuple(policy) for policy in policies]).T
     intervals = np.log(np.clip(np.diff(patient.samples) / FS, SHORTEST_S, LONGEST_S))
@@ -228,35 +292,36 @@ def counts(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
 
 
 def choose(what: str, patients: Sequence[Patient], fold_of: NDArray[np.int64],
-           counted: Sequence[Counts], among: NDArray[np.bool_]) -> int:
-    """The best of the settings named; prints what it gives."""
+           counted: Sequence[Counts], among: NDArray[np.bool_], label: int) -> int:
+    """The best of the settings named, for F1 of this class; prints what it gives."""
     def best(which: NDArray[np.bool_]) -> int:
         chosen = np.flatnonzero(which).tolist()
         values = np.mean(list(figures([patients[i] for i in chosen],
-                                      [counted[i] for i in chosen]).values()), axis=0)
+                                      [counted[i] for i in chosen], label).values()), axis=0)
         return int(np.where(among, values, -1.0).argmax())
 
     others = {fold: best(fold_of != fold) for fold in set(fold_of.tolist())}
     everywhere = best(np.ones(len(patients), dtype=bool))
     for way, setting in (("best on all", [everywhere] * len(patients)),
                          ("cross-validated", [others[fold] for fold in fold_of.tolist()])):
-        found = figures(patients, [one[:, [i]] for one, i in zip(counted, setting, strict=True)])
+        found = figures(patients, [one[:, [i]] for one, i in zip(counted, setting, strict=True)],
+                        label)
         told = ", ".join(f"{name} {100 * f1[0]:.1f}" for name, f1 in found.items())
-        print(f"{what}, {way}: SVEB F1 of {told}")
+        print(f"{what}, {way}: F1 of {told}")
     return everywhere
 
 
-def figures(patients: Sequence[Patient], counted: Sequence[Counts]
+def figures(patients: Sequence[Patient], counted: Sequence[Counts], label: int
             ) -> dict[str, NDArray[np.float64]]:
-    """F1 of S, float64 [settings]: of each database, and the mean over patients."""
+    """F1 of a class, float64 [settings]: of each database, and the mean over patients."""
     def f1(which: Sequence[int]) -> NDArray[np.float64]:
         right, told = np.sum([counted[i] for i in which], axis=0)
-        there = sum(patients[i].there for i in which)
+        there = sum(int(patients[i].there[label]) for i in which)
         return np.asarray(2 * right / np.maximum(told + there, 1))
 
     found = {database: f1([i for i, p in enumerate(patients) if p.database == database])
              for database in sorted({patient.database for patient in patients})}
-    rich = [f1([i]) for i, patient in enumerate(patients) if patient.there >= FEW]
+    rich = [f1([i]) for i, patient in enumerate(patients) if patient.there[label] >= FEW]
     return found | {f"patients with {FEW} or more, mean": np.mean(rich, axis=0)}
 
 

@@ -42,7 +42,8 @@ def beats_of(pattern: str, *, rate: float = 75.0, start: float = 0.4, score: flo
             for i, label in enumerate(pattern) if label != "."]
 
 
-LABELLED = RhythmPolicy(sinus=None)  # these tests give each beat the label that it is to have
+# These tests give each beat the label that it is to have.
+LABELLED = RhythmPolicy(morphology=None, sinus=None)
 
 
 def quiet(seconds: float) -> np.ndarray:
@@ -392,10 +393,10 @@ def test_while_fibrillation_is_in_doubt_the_usual_interval_decides_nothing() -> 
     shares = (0.95, 0.05, 0.0, 0.0, 0.0)
     beats = [Beat(float(t), "N", 0.95, shares) for t in np.cumsum(intervals)]
     signal = quiet(float(intervals.sum()) + 2)
-    never = RhythmPolicy(af_on=99.0, af_onset=99.0, af_off=99.0)  # nor is it ever in doubt
+    never = RhythmPolicy(morphology=None, af_on=99.0, af_onset=99.0, af_off=99.0)  # nor in doubt
     followed, _ = Rhythm(never).push(beats, signal, len(signal) / FS - 1.6)
     assert {beat.label for beat in followed[-50:]} == {"N", "S"}
-    doubted = RhythmPolicy(af_on=99.0, af_onset=99.0)
+    doubted = RhythmPolicy(morphology=None, af_on=99.0, af_onset=99.0)
     read, _ = Rhythm(doubted).push(beats, signal, len(signal) / FS - 1.6)
     assert read[-50:] == beats[:len(read)][-50:]
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from runtime.beats import CLASSES, Beat, BeatPolicy
+from runtime.morphology import Morphology, MorphologyPolicy
 from runtime.sinus import FS, Sinus, SinusPolicy
 from training import choose as command
 from training import io, train
-from training.choose import Patient, choose, counts, figures
+from training.choose import Patient, S, V, choose, figures, supraventricular, ventricular
 from training.evaluate import Score
 from training.model import Design, EkgNet
 
@@ -24,9 +25,11 @@ def patient(seed: int, beats: int = 400) -> Patient:
     probabilities[200:220, 1] = 0.0  # atrial fibrillation
     followed = (np.arange(beats) < 180) | (np.arange(beats) >= 230)
     truth = rng.integers(-1, 3, beats)
+    compared = rng.normal((0.5, 0.0), (0.6, 0.4), (beats, 2))
+    compared[:10] = np.nan  # no beat is usual yet
     return Patient("mitdb", np.rint(np.cumsum(intervals) * FS).astype(np.int64),
-                   probabilities.argmax(axis=1), probabilities, followed, truth,
-                   int((truth == 1).sum()))
+                   probabilities.argmax(axis=1), probabilities, followed, probabilities,
+                   *compared.T, truth, np.bincount(truth[truth >= 0], minlength=5))
 
 
 @pytest.mark.parametrize("policy", [SinusPolicy(), SinusPolicy(-1.0, 12.0, 0.2, 100.0)])
@@ -38,21 +41,44 @@ def test_what_is_counted_is_what_the_runtime_reads(policy: SinusPolicy) -> None:
                 one.samples.tolist(), one.labels.tolist(), one.probabilities.tolist(),
                 one.followed.tolist(), strict=True)]
     told = np.array(read) == "S"
-    counted = counts(one, [SinusPolicy(gain=0.0), policy])
+    counted = supraventricular(one, [SinusPolicy(gain=0.0), policy])
     assert counted[:, 1].tolist() == [(told & (one.truth == 1)).sum(), told.sum()]
     assert counted[1, 0] != counted[1, 1]
 
 
+@pytest.mark.parametrize("policy", [MorphologyPolicy(), MorphologyPolicy(3.0, 0.2, 1.0)])
+def test_what_is_counted_of_v_is_what_the_runtime_reads(
+        policy: MorphologyPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = patient(2)
+    found = iter(zip(one.unlike.tolist(), one.rougher.tolist(), strict=True))
+
+    def compare(*_: object) -> tuple[float, float] | None:
+        unlike, rougher = next(found)
+        return None if np.isnan(unlike) else (unlike, rougher)
+
+    monkeypatch.setattr(Morphology, "compare", compare)
+    usual, around = Morphology(policy), np.zeros(0, dtype=np.float32)
+    told = np.array([usual.read(Beat(0.0, CLASSES[label], shares[label], tuple(shares)),
+                                around).label == "V"
+                     for label, shares in zip(one.labels.tolist(), one.first.tolist(),
+                                              strict=True)])
+    counted = ventricular(one, [MorphologyPolicy(gain=0.0, roughness=0.0), policy])
+    assert counted[:, 1].tolist() == [(told & (one.truth == V)).sum(), told.sum()]
+    assert counted[1].tolist() != [(one.labels == V).sum()] * 2
+    assert counted[1, 0] == (one.labels == V).sum()
+
+
 def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixture[str]) -> None:
     # Setting 0 is right for one fold and setting 1 for the other: each is judged by the wrong one.
-    patients = [replace(patient(seed), there=50) for seed in (3, 4)]
+    patients = [replace(patient(seed), there=np.full(5, 50)) for seed in (3, 4)]
     right, wrong = [50, 50], [0, 50]
     counted = [np.array([right, wrong]).T, np.array([wrong, right]).T]
-    assert choose("either", patients, np.array([0, 1]), counted, np.array([True, True])) in (0, 1)
-    assert figures(patients[:1], counted[:1])["mitdb"].tolist() == [1.0, 0.0]
+    assert choose("either", patients, np.array([0, 1]), counted, np.array([True, True]), S
+                  ) in (0, 1)
+    assert figures(patients[:1], counted[:1], S)["mitdb"].tolist() == [1.0, 0.0]
     told = capsys.readouterr().out.splitlines()
-    assert "best on all: SVEB F1 of mitdb 50.0" in told[0]
-    assert "cross-validated: SVEB F1 of mitdb 0.0" in told[1]
+    assert "best on all: F1 of mitdb 50.0" in told[0]
+    assert "cross-validated: F1 of mitdb 0.0" in told[1]
 
 
 def run(folder: Path, fold: int, folds: int) -> str:

@@ -151,8 +151,9 @@ class Detector:
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:
         """A new live stream at this sampling rate, Hz.
 
-        With ``events`` it follows the rhythm: it tells events, and decides between N and S by the
-        patient's usual interval, but labels no beat S in atrial fibrillation, where none is early.
+        With ``events`` it follows the rhythm: it tells events, and decides what is V by the
+        patient's usual QRS complex, and between N and S by the usual interval, but labels no beat
+        S in atrial fibrillation, where none is early.
         """
         return Stream(self.contract, self.digest, self.session.run, fs,
                       Rhythm(self.rhythm) if events else None)

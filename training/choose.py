@@ -105,12 +105,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     smooth = np.array([policy.roughness == 0.0 for policy in shapes])
     choose("V, the network alone", everyone, fold_of, told, nothing, V)
     choose("V, with the usual shape", everyone, fold_of, told, smooth & ~nothing, V)
+    shipped = np.array([policy == MorphologyPolicy() for policy in shapes])
+    choose("V, as shipped", everyone, fold_of, told, shipped, V)
     print(shapes[choose("V, and roughness", everyone, fold_of, told, ~smooth, V)])
     told = counted(lambda patient: supraventricular(patient, intervals))
     blind = np.array([policy.gain == 0.0 for policy in intervals])
     nothing = blind & np.array([policy.bias == 0.0 for policy in intervals])
     choose("S, the network alone", everyone, fold_of, told, nothing, S)
     choose("S, with a bias", everyone, fold_of, told, blind, S)
+    shipped = np.array([policy == SinusPolicy() for policy in intervals])
+    choose("S, as shipped", everyone, fold_of, told, shipped, S)
     print(intervals[choose("S, with the usual interval", everyone, fold_of, told, ~blind, S)])
 
 

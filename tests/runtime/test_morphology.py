@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError
+from runtime.inference import Detector
 from runtime.morphology import FIRST, LAST, Morphology, MorphologyPolicy, moved
+from runtime.simulate import simulate
 
 SURE_N = (0.97, 0.01, 0.01, 0.005, 0.005)
 RATHER_N = (0.7, 0.0, 0.3, 0.0, 0.0)
@@ -120,3 +122,34 @@ def test_probabilities_stay_probabilities_and_those_of_f_and_q_their_own(
 def test_numbers_that_no_stream_could_use_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"of the usual shape is .*; expected"):
         MorphologyPolicy(**limits)
+
+
+@pytest.mark.parametrize(("rate", "piece"), [(360.0, 18), (360.0, 700), (128.0, 20), (250.0, 31)])
+def test_however_the_signal_is_cut_and_saved_the_same_complexes_are_looked_at(
+        detector: Detector, rate: float, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, NDArray[np.float32] | None]] = []
+    read = Morphology.read
+
+    def note(self: Morphology, one: Beat, around: NDArray[np.float32] | None) -> Beat:
+        seen.append((one.time, around))
+        return read(self, one, around)
+
+    monkeypatch.setattr(Morphology, "read", note)
+    signal = simulate(30, fs=rate, seed=5, ectopic=0.3).signal
+    whole = detector.stream(rate, events=True)
+    beats = whole.push(signal) + whole.finish()
+    expected = list(seen)
+    seen.clear()
+    stream, found = detector.stream(rate, events=True), []
+    for at in range(0, len(signal), piece):
+        found += stream.push(signal[at : at + piece])
+        stream = detector.resume(stream.save())
+    found += stream.finish()
+    assert [(b.time, b.label) for b in found] == [(b.time, b.label) for b in beats]
+    assert [time for time, _ in seen] == [time for time, _ in expected]
+    for (_, one), (_, other) in zip(seen, expected, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or other is None or np.allclose(one, other, atol=1e-6)
+    # Only at the recording's ends is something missing.
+    assert all(around is not None for time, around in expected if 0.2 < time < 29.5)
+    assert len([around for _, around in expected if around is not None]) > 25

@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 
 from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError
+from runtime.sinus import LEAST, require_bounds, single
 
-FS = 360  # Hz, of the signal
 STEP = 3  # samples of which a mean is one of the shape's: 120 Hz hold a QRS complex
 BEFORE, AFTER = 12, 18  # of these, on either side of the R peak: 100 and 150 ms
 SHIFT = 4  # R peaks are placed on the largest deflection, which differs: 33 ms to either side
 FIRST = -(BEFORE + SHIFT) * STEP - STEP // 2  # samples from the R peak, of what is looked at
 LAST = FIRST + (BEFORE + AFTER + 2 * SHIFT + 1) * STEP
 SIZE = BEFORE + AFTER + 1
-LEAST = 1e-4  # probability; the network's are no more certain than that
 ORDINARY = 2.0  # Fisher's z of a correlation of 0.96: how alike N beats are in most patients
 FIRST_FEW = 5  # N beats, that say little of how alike they are
 STILL_MV = 0.002  # a signal rougher than this is rough; a recording without any noise is not
@@ -41,7 +40,7 @@ class MorphologyPolicy:
     """How the usual shape decides between V and what comes from the atria, in log-odds of V.
 
     Likeness is the correlation with the usual shape at the best shift, as Fisher's z
-    (``arctanh``), in which 0.99 and 0.9 differ as much as 0.9 and 0.37.
+    (``arctanh``), in which 0.99 and 0.9 differ as much as 0.9 and 0.29.
 
     Attributes
     ----------
@@ -62,19 +61,14 @@ class MorphologyPolicy:
     sure: float = 0.8
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                raise InputError(f"{name} of the usual shape is {value:g}; expected {low} to "
-                                 f"{high}.")
+        require_bounds(self, "the usual shape", _BOUNDS)
         if not self.least < self.most:
             raise InputError(f"least of the usual shape is {self.least:g} and most "
                              f"{self.most:g}; expected least below most.")
 
 
-_BOUNDS = {"gain": (0, 1000), "margin": (-10, 10), "roughness": (0, 1000),
-           "least": (-0.999, 0.999),
-           "most": (-0.999, 0.999),
-           "beats": (1, 1_000_000), "sure": (0, 1)}
+_BOUNDS = {"gain": (0, 1000), "margin": (-10, 10), "roughness": (0, 1000), "least": (-0.999, 0.999),
+           "most": (-0.999, 0.999), "beats": (1, 1_000_000), "sure": (0, 1)}
 
 
 class Morphology:
@@ -93,7 +87,7 @@ class Morphology:
         self.shape: NDArray[np.float32] | None = None
         self.alike, self.rough = ORDINARY, 0.0
         self.beats = 0.0
-        self._most = _single(self.policy.beats)
+        self._most = single(self.policy.beats)
 
     def read(self, beat: Beat, around: NDArray[np.float32] | None) -> Beat:
         """The next beat in the light of those before: N or S may become V, and V either.
@@ -147,11 +141,11 @@ class Morphology:
         """One more N beat, its mean 0. In float32, as a state is saved."""
         beats = self.beats = min(self.beats + 1.0, self._most)
         if self.shape is None:
-            self.shape, self.rough = piece, _single(rough)
+            self.shape, self.rough = piece, single(rough)
         else:
             self.shape = self.shape + (piece - self.shape) * np.float32(1 / beats)
-            self.rough = _single(self.rough + (rough - self.rough) / beats)
-        self.alike = _single(self.alike + (alike - self.alike) / max(beats, FIRST_FEW))
+            self.rough = single(self.rough + (rough - self.rough) / beats)
+        self.alike = single(self.alike + (alike - self.alike) / max(beats, FIRST_FEW))
 
 
 def moved(beat: Beat, push: float) -> Beat:
@@ -175,10 +169,6 @@ def moved(beat: Beat, push: float) -> Beat:
     else:
         label = "S" if shares[_S] > shares[_N] else "N"
     return Beat(beat.time, label, shares[CLASSES.index(label)], tuple(shares))
-
-
-def _single(value: float) -> float:
-    return float(np.float32(value))
 
 
 _ONES, _THIRD = np.ones(SIZE, dtype=np.float32), np.float32(1 / STEP)

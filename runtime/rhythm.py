@@ -289,8 +289,7 @@ class Rhythm:
             self._atrial.since, self._atrial.fresh, self._atrial.odds, self._atrial.onset,
             sinus.usual is not None, sinus.usual or 0.0, sinus.beats, sinus.last is not None,
             *_split((sinus.last or 0) - at), sinus.atrial, *self._atria_then,
-            *_split(self._rated - at), usual.alike, usual.rough,
-            usual.beats]
+            *_split(self._rated - at), usual.alike, usual.rough, usual.beats]
         rows: tuple[Sequence[Sequence[float]], ...] = (
             [head], [[v] for v in signal.slow.tolist()], [[v] for v in signal.flaws],
             signal.windows,
@@ -351,7 +350,7 @@ class Rhythm:
         (a, b, c, d, e, f, g, h, low, high, odds, noise, flaw, sustained, label, count, i, j, k, m,
          scores, gap, times, n, o, p, q, total, others, last, since, fresh, atrial_odds, onset,
          known, usual, remembered, began, r, s, atrial, fibrillating, followed, t, u, alike, rough,
-         remembered_n) = head
+         normal_beats) = head
         self._second = at = _joined(a, b)
         at *= FS
         signal = self._signal
@@ -370,8 +369,8 @@ class Rhythm:
         self._run = _Run(int(label), int(count), at + _joined(i, j), at + _joined(k, m), scores)
         self._pattern = _Pattern(int(gap), int(times), at + _joined(n, o), at + _joined(p, q),
                                  total, int(others), last)
-        shape = self.morphology
-        shape.alike, shape.rough, shape.beats = alike, rough, remembered_n
+        usual_shape = self.morphology
+        usual_shape.alike, usual_shape.rough, usual_shape.beats = alike, rough, normal_beats
         if signal.taken < 0 or signal.taken % FS > len(recent):
             raise ValueError("signal is missing")
         signal.recent = recent[max(0, len(recent) - signal.taken):].copy()

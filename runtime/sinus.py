@@ -10,6 +10,7 @@ numbers, on patients that the network had not seen.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +42,7 @@ class SinusPolicy:
     beats: float = 100.0
 
     def __post_init__(self) -> None:
-        for name, (least, largest) in _BOUNDS.items():
-            if not least <= (value := getattr(self, name)) <= largest:
-                raise InputError(f"{name} of the usual interval is {value:g}; expected {least} to "
-                                 f"{largest}.")
+        require_bounds(self, "the usual interval", _BOUNDS)
 
 
 _BOUNDS = {"bias": (-100, 100), "gain": (0, 1000), "most": (0, 10), "beats": (1, 1_000_000)}
@@ -84,7 +82,7 @@ class Sinus:
             return beat
         interval = math.log(min(max((sample - last) / FS, SHORTEST_S), LONGEST_S))
         if self.usual is None:
-            self.usual = _single(interval)
+            self.usual = single(interval)
         if not self.atrial or not followed:
             return beat
         policy, late = self.policy, interval - self.usual
@@ -95,12 +93,26 @@ class Sinus:
         share, atria = 1 / (1 + math.exp(-odds)), normal + premature
         if after_atria:
             # In float32, as a state is saved.
-            self.usual = _single(self.usual + (1 - share) / min(self.beats, policy.beats) * late)
-            self.beats = _single(min(self.beats + 1 - share, policy.beats))
+            self.usual = single(self.usual + (1 - share) / min(self.beats, policy.beats) * late)
+            self.beats = single(min(self.beats + 1 - share, policy.beats))
         normal, premature = atria * (1 - share), atria * share
         label, score = ("S", premature) if premature > normal else ("N", normal)
         return Beat(beat.time, label, score, (normal, premature, *others))
 
 
-def _single(value: float) -> float:
+def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse a policy whose numbers no stream could use.
+
+    Raises
+    ------
+    InputError
+        Names the first that lies outside.
+    """
+    for name, (least, largest) in bounds.items():
+        if not least <= (value := getattr(policy, name)) <= largest:
+            raise InputError(f"{name} of {what} is {value:g}; expected {least} to {largest}.")
+
+
+def single(value: float) -> float:
+    """In float32, as a state is saved."""
     return float(np.float32(value))

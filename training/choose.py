@@ -188,11 +188,11 @@ def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
                      if length >= LONG_RUN]
     for database, each in scores.items():
         print(f"as shipped, {database}: {total_score(each)}")
-    for label in "VS":
+    for label, name in (("V", "VEB"), ("S", "SVEB")):
         rich = [one.of(label).f1 for each in scores.values() for one in each
                 if one.confusion[CLASSES.index(label)].sum() >= FEW]
-        print(f"as shipped, {label}EB F1, patients with {FEW} or more, mean: "
-              f"{100 * np.nanmean(rich):.1f}".replace("SEB", "SVEB"))
+        print(f"as shipped, {name} F1, patients with {FEW} or more, mean: "
+              f"{100 * np.nanmean(rich):.1f}")
     print(f"as shipped, runs of {LONG_RUN} or more V found: {sum(hits)} of {len(hits)}")
 
 

@@ -1,9 +1,10 @@
 """CUDA kernels for many ECG streams at once, loaded through CuPy.
 
-Importing this package needs NumPy only; building a `CupyFir` or `CupyStft` needs CuPy.
+Importing this package needs NumPy only; building a `CupyFir`, `CupyNet` or `CupyStft` needs CuPy.
 """
 
 from .cupy_fir import CupyFir
+from .cupy_net import CupyNet, Network
 from .stft_kernel import CupyStft
 
-__all__ = ["CupyFir", "CupyStft"]
+__all__ = ["CupyFir", "CupyNet", "CupyStft", "Network"]

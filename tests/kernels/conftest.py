@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import numpy as np
 import pytest
 
-from kernels import CupyFir, CupyStft
+from kernels import CupyFir, CupyNet, CupyStft, Network
 
 SHIM = Path(__file__).with_name("cuda_shim.h")
 FAULTS = {
@@ -25,6 +25,15 @@ FAULTS = {
     3: "the launch asks for more threads or shared memory than a block may have",
 }
 GUARD = 1024  # floats before and after every array; NaN, so that reading them shows as well
+
+
+class CpuDevice(str):
+    """`cupy.cuda.Device` with an H100's numbers, equal to what NumPy calls its device."""
+
+    attributes: ClassVar = {"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 227 * 1024}
+
+    def __new__(cls) -> "CpuDevice":
+        return super().__new__(cls, "cpu")
 
 
 class CpuCuda:
@@ -40,7 +49,8 @@ class CpuCuda:
             "concatenate": np.concatenate,
             "asarray": np.asarray,
             "may_share_memory": np.may_share_memory,
-            "cuda": SimpleNamespace(Device=lambda: "cpu"),
+            "empty_like": lambda array: self.guarded(array.shape),
+            "cuda": SimpleNamespace(Device=CpuDevice),
             "RawModule": self.raw_module,
         }
         self.cupy.__dict__.update(members)
@@ -60,6 +70,11 @@ class CpuCuda:
         """A filter that runs on the CPU."""
         with self.installed():
             return CupyFir(taps)
+
+    def net(self, network: Network) -> CupyNet:
+        """A network that runs on the CPU."""
+        with self.installed():
+            return CupyNet(network)
 
     def stft(self, n_fft: int, hop: int = 64, fs: float = 360.0) -> CupyStft:
         """Spectra that run on the CPU."""
@@ -86,6 +101,7 @@ class CpuCuda:
         launch = getattr(ctypes.CDLL(str(self._compile(code, name))), f"launch_{name}")
 
         def run(grid: Any, block: Any, arguments: tuple[Any, ...], shared_mem: int) -> None:
+            assert shared_mem <= run.max_dynamic_shared_size_bytes, "shared memory not asked for"
             values = [_c_value(argument) for argument in arguments]
             pointers = [ctypes.cast(ctypes.byref(value), ctypes.c_void_p) for value in values]
             packed = (ctypes.c_void_p * len(pointers))(*pointers)
@@ -97,6 +113,7 @@ class CpuCuda:
             assert answers[0] == answers[1], "the order of threads matters: a barrier is missing"
             assert all(map(_guards_are_whole, arguments)), "a block wrote outside its arrays"
 
+        run.max_dynamic_shared_size_bytes = 48 * 1024  # type: ignore[attr-defined]
         return run
 
     def _compile(self, code: str, name: str) -> Path:

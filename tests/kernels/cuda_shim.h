@@ -14,6 +14,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,6 +37,11 @@ struct alignas(16) float4 {
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 using std::min;
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<uint64_t>(a) * b >> 32; }
+template <class T>
+inline T __ldg(const T *from) {
+    return *from;
+}
 
 struct Index {
     unsigned x;
@@ -49,7 +55,7 @@ namespace cuda_shim {
 enum Fault { NONE = 0, UNEQUAL_BARRIERS = 1, SHARED_OVERRUN = 2, TOO_LARGE = 3 };
 
 constexpr unsigned MAX_BLOCK = 1024;
-constexpr unsigned MAX_SHARED = 48 * 1024;  // what a block may have without asking for more
+constexpr unsigned MAX_SHARED = 227 * 1024;  // Hopper's; more than 48 KiB has to be asked for
 constexpr unsigned GUARD = 4 * 1024;
 constexpr size_t STACK = 64 * 1024;
 constexpr uint32_t POISON = 0x7fc0dead;  // a NaN that no arithmetic makes

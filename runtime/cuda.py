@@ -1,11 +1,12 @@
 """Many streams on one NVIDIA GPU: signal goes in, frames come out, history never leaves the GPU.
 
-Two ways lead to the same answer: the fused graph, or our CuPy kernel for the filter and then the
-graph without it. ``python -m bench.cuda`` measures which is the faster at which batch.
+Three ways lead to the same answer: the fused graph; our CUDA kernel for the filter and then the
+graph without it; or our kernels for both. ``python -m bench.cuda`` measures which is the fastest.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,21 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifacts import Artifacts, Contract
-from runtime.errors import InputError, MissingPackageError
+from runtime.errors import InputError, MissingPackageError, ModelError
 from runtime.inference import DEFAULT_ARTIFACTS, check_golden
 from runtime.session import Session
 
 CupyArray: TypeAlias = Any  # cupy.ndarray; CuPy is optional and ships no types
 Carry: TypeAlias = tuple[CupyArray, ...]  # what a way carries, on the GPU
 
-GRAPHS = {"fused": "ekg_fused.onnx", "cupy": "ekg_cnn.onnx"}
-# Batch from which 'cupy' is the faster way; None for never, as long as no GPU has been measured.
-CUPY_FROM_BATCH: int | None = None
+# Each way's model file.
+GRAPHS = {"fused": "ekg_fused.onnx", "cupy": "ekg_cnn.onnx", "kernels": "ekg_cnn.onnx"}
+CUPY_FROM_BATCH = 256  # from here on 'cupy' is faster than 'fused' (H100)
 
 
-def choose_way(batch: int) -> str:
-    """The faster way for so many streams at once, by what was measured: fused or cupy."""
-    return "cupy" if CUPY_FROM_BATCH is not None and batch >= CUPY_FROM_BATCH else "fused"
+def choose_way(batch: int, *, cuda_graph: bool = False) -> str:
+    """The fastest way for so many streams that this installation has, by what was measured.
+
+    Kernels were the fastest at every batch (docs/providers.md). They need the folder kernels/ and
+    the package onnx, and are nothing that ONNX Runtime could record as a CUDA graph.
+    """
+    def at_hand(*names: str) -> bool:
+        return all(importlib.util.find_spec(name) for name in names)
+
+    if at_hand("kernels", "onnx") and not cuda_graph:
+        return "kernels"
+    return "cupy" if at_hand("kernels") and batch >= CUPY_FROM_BATCH else "fused"
 
 
 class CudaNet:
@@ -42,31 +52,36 @@ class CudaNet:
 
     Attributes
     ----------
-    way : fused or cupy
+    way : fused, cupy or kernels
     provider : cuda, as of a `Session`
     contract : what the model file says of itself; its carry_size is that of `ekg_fused.onnx`
     cupy : the module
     stream : the CuPy stream that everything runs on
+    fir_taps : of the filter, newest sample first
     """
 
     provider = "cuda"
 
     def __init__(self, path: Path, way: str, *, cuda_graph: bool = False):
+        # The first attribute is the first to be released: a session after its stream would crash.
+        self._session: Any = None
         self.way = way
         self.cupy = _import_cupy()
         self.stream = self.cupy.cuda.Stream(non_blocking=True)
-        extra = {"user_compute_stream": str(self.stream.ptr)}
-        if cuda_graph:
-            extra["enable_cuda_graph"] = "1"
-        session = Session(path, "cuda", extra=extra)
-        self.placement = session.placement
-        self._session = session.inference_session
-        taps = json.loads(session.metadata["fir_taps"])
-        self._fir = _fir(taps) if way == "cupy" else None
-        own = int(session.metadata["carry_size"])
-        self._sizes = [len(taps) - 1, own] if way == "cupy" else [own]
-        metadata = session.metadata | {"carry_size": str(sum(self._sizes))}
-        self.contract = Contract.read(metadata, path.name)
+        self._net = None
+        if way == "kernels":
+            metadata, self._net = _net(path)
+        else:
+            extra = {"user_compute_stream": str(self.stream.ptr)}
+            if cuda_graph:
+                extra["enable_cuda_graph"] = "1"
+            session = Session(path, "cuda", extra=extra)
+            metadata, self._session = session.metadata, session.inference_session
+        taps = self.fir_taps = json.loads(metadata["fir_taps"])
+        self._fir = None if way == "fused" else _fir(taps)
+        own = int(metadata["carry_size"])
+        self._sizes = [own] if way == "fused" else [len(taps) - 1, own]
+        self.contract = Contract.read(metadata | {"carry_size": str(sum(self._sizes))}, path.name)
         self._fixed: _Buffers | None = None
         self._cuda_graph = cuda_graph
 
@@ -77,23 +92,29 @@ class CudaNet:
 
         Parameters
         ----------
-        batch : how many streams it is meant for, from which ``auto`` chooses the way
-        way : fused, cupy or auto
-        cuda_graph : record the launches once and replay them; for one shape only, the first one
-            used, which the golden answer would be: it is checked without
+        batch : how many streams it is meant for; any number is taken
+        way : fused, cupy, kernels, or auto for what `choose_way` says
+        cuda_graph : record ONNX Runtime's launches once and replay them; for one shape only, the
+            first one used, which the golden answer would be: it is checked without. Not for
+            kernels, which are two launches.
 
         Raises
         ------
+        InputError
+            An unknown way, or a CUDA graph of kernels.
         ModelFileError, ModelError
             A file is missing, altered, or gives another answer than it did when exported.
         ProviderError
             CUDA does not start here or does not run every node.
         MissingPackageError
-            CuPy is not installed.
+            CuPy is not installed, or what a way needs beside it.
         """
-        way = choose_way(batch) if way == "auto" else way
+        way = choose_way(batch, cuda_graph=cuda_graph) if way == "auto" else way
         if way not in GRAPHS:
-            raise InputError(f"way {way!r} is unknown; expected auto, {' or '.join(GRAPHS)}.")
+            raise InputError(f"way {way!r} is unknown; expected auto, {', '.join(GRAPHS)}.")
+        if way == "kernels" and cuda_graph:
+            raise InputError("way 'kernels' is two launches, not ONNX Runtime's, and takes no CUDA "
+                             "graph; use it without, or another way.")
         files = Artifacts(artifacts)
         path = files.path(GRAPHS[way])
         net = cls(path, way)
@@ -139,7 +160,9 @@ class CudaNet:
             if self._fir:
                 ecg, carried = self._fir(ecg, carry[0], stream=self.stream)
                 past = (carried,)
-            if self._cuda_graph:
+            if self._net:
+                probabilities, history = self._net(ecg, carry[-1], stream=self.stream)
+            elif self._cuda_graph:
                 probabilities, history = self._replay(ecg, carry[-1])
             else:
                 buffers = _Buffers(self.cupy, ecg, carry[-1], self.contract)
@@ -228,8 +251,31 @@ def _import_cupy() -> Any:
 
 def _fir(taps: list[float]) -> Any:
     try:
-        from kernels import CupyFir  # the one place where the runtime needs that folder
+        from kernels import CupyFir
     except ImportError as error:
-        raise MissingPackageError("way 'cupy' needs the folder kernels/ beside runtime/; copy it "
-                                  "there, or use the way 'fused'.") from error
+        raise MissingPackageError(_NO_KERNELS) from error
     return CupyFir(taps)
+
+
+def _net(path: Path) -> tuple[dict[str, str], Any]:
+    """What the model file says of itself, and our kernel with its numbers."""
+    try:
+        from kernels import CupyNet, Network
+    except ImportError as error:
+        raise MissingPackageError(_NO_KERNELS) from error
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingPackageError("way 'kernels' reads the model by the package onnx: run `pip "
+                                  "install -r requirements-runtime-cuda.txt`, or use the way "
+                                  "'fused'.") from error
+    model = onnx.load(path)
+    try:
+        net = CupyNet(Network.of(model))
+    except ValueError as error:  # another architecture, or a GPU too small for it
+        raise ModelError(f"{path.name}: {error} Use the way 'cupy' or 'fused'.") from error
+    return {entry.key: entry.value for entry in model.metadata_props}, net
+
+
+_NO_KERNELS = ("ways 'cupy' and 'kernels' need the folder kernels/ beside runtime/; copy it there, "
+               "or use the way 'fused'.")

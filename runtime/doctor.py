@@ -20,7 +20,7 @@ from runtime.errors import EkgError
 from runtime.inference import Detector
 from runtime.session import thread_plan, usable_cores
 
-SHOWN = re.compile(r"numpy|flask|gunicorn|orjson|wfdb|edfio|coremltools|onnxruntime.*|cupy.*|"
+SHOWN = re.compile(r"numpy|flask|gunicorn|orjson|wfdb|edfio|coremltools|onnx|onnxruntime.*|cupy.*|"
                    r"nvidia-(cudnn|cublas|cuda-runtime).*")
 
 
@@ -135,7 +135,7 @@ def _providers(artifacts: Path) -> bool:
 
 
 def _ways(artifacts: Path) -> None:
-    """Try both ways that keep signal and carry on the GPU."""
+    """Try all ways that keep signal and carry on the GPU."""
     from runtime.cuda import GRAPHS, CudaNet  # for a GPU only
 
     for way in GRAPHS:

@@ -1,4 +1,4 @@
-"""Signal and carry that stay on the GPU, by both ways.
+"""Signal and carry that stay on the GPU, by all three ways.
 
 Without a GPU, NumPy stands in for CuPy and the CPU for CUDA: every address, shape and carry is
 the real path's, only the device is not. With one, run ``python -m pytest tests/runtime/test_cuda.py
@@ -8,6 +8,7 @@ tests/kernels`` in an environment with requirements-runtime-cuda.txt, then ``pyt
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +20,14 @@ import onnxruntime
 import pytest
 
 import kernels
-from kernels import cupy_fir
-from runtime import Detector, InputError, MissingPackageError, cuda, providers
+from kernels import Network, cupy_fir, cupy_net
+from runtime import Detector, InputError, MissingPackageError, ModelError, cuda, providers
 from runtime.cuda import CudaNet
 from runtime.simulate import simulate
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 WAYS = tuple(cuda.GRAPHS)
+GRAPH_WAYS = ("fused", "cupy")  # through ONNX Runtime
 
 
 class HostFir:
@@ -37,6 +39,17 @@ class HostFir:
     def __call__(self, ecg: np.ndarray, carry: np.ndarray, *, stream: object
                  ) -> tuple[np.ndarray, np.ndarray]:
         return cupy_fir.reference(ecg, carry, self.taps)  # type: ignore[no-any-return]
+
+
+class HostNet:
+    """`kernels.CupyNet` by its reference."""
+
+    def __init__(self, network: Network):
+        self.network = network
+
+    def __call__(self, filtered: np.ndarray, carry: np.ndarray, *, stream: object
+                 ) -> tuple[np.ndarray, np.ndarray]:
+        return cupy_net.reference(filtered, carry, self.network)
 
 
 class HostStream(contextlib.nullcontext[None]):
@@ -75,6 +88,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
                          cuda=SimpleNamespace(Stream=HostStream))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(kernels, "CupyFir", HostFir)
+    monkeypatch.setattr(kernels, "CupyNet", HostNet)
     monkeypatch.setattr(cuda, "_DEVICE", "cpu")
     monkeypatch.setattr(cuda, "_address", lambda array: array.ctypes.data)
 
@@ -105,12 +119,12 @@ def expected(ecg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize("way", WAYS)
-def test_both_ways_answer_as_the_cpu_chunk_by_chunk(
+def test_every_way_answers_as_the_cpu_chunk_by_chunk(
         way: str, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
     check_steps(CudaNet.load(ARTIFACTS, way=way), ecg, expected)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", GRAPH_WAYS)
 def test_a_cuda_graph_keeps_its_addresses_and_its_shape(
         host: dict[str, str], way: str, ecg: np.ndarray,
         expected: tuple[np.ndarray, np.ndarray]) -> None:
@@ -132,7 +146,7 @@ def test_a_cuda_graph_keeps_its_addresses_and_its_shape(
 
 
 def test_onnx_runtime_gets_the_stream_of_cupy(host: dict[str, str]) -> None:
-    net = CudaNet.load(ARTIFACTS)
+    net = CudaNet.load(ARTIFACTS, way="fused")
     assert host == {"user_compute_stream": str(net.stream.ptr)}
 
 
@@ -140,22 +154,41 @@ def test_onnx_runtime_gets_the_stream_of_cupy(host: dict[str, str]) -> None:
 def test_a_carry_goes_from_way_to_way(
         ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
     """And to any other provider: on the host it is the carry of `ekg_fused.onnx`."""
-    fused, cupy = (CudaNet.load(ARTIFACTS, way=way) for way in WAYS)
-    assert fused.contract == cupy.contract
-    carry = np.zeros((len(ecg), fused.contract.carry_size), dtype=np.float32)
-    first, carry = cupy.run(ecg[:, :900], carry)
-    second, carry = fused.run(ecg[:, 900:], carry)
-    np.testing.assert_allclose(np.concatenate([first, second], axis=1), expected[0], atol=1e-5)
+    nets = [CudaNet.load(ARTIFACTS, way=way) for way in WAYS]
+    carry = np.zeros((len(ecg), nets[0].contract.carry_size), dtype=np.float32)
+    frames = []
+    for net, part in zip(nets, np.split(ecg, (540, 900), axis=1), strict=True):
+        assert net.contract == nets[0].contract
+        answer, carry = net.run(part, carry)
+        frames.append(answer)
+    np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
     np.testing.assert_allclose(carry, expected[1], atol=1e-5 * float(np.abs(carry).max()))
 
 
 @pytest.mark.usefixtures("host")
-@pytest.mark.parametrize(("threshold", "batch", "way"), [
-    (None, 1, "fused"), (None, 10**6, "fused"), (64, 63, "fused"), (64, 64, "cupy")])
-def test_the_way_is_chosen_by_batch(monkeypatch: pytest.MonkeyPatch, threshold: int | None,
-                                    batch: int, way: str) -> None:
-    monkeypatch.setattr(cuda, "CUPY_FROM_BATCH", threshold)
-    assert CudaNet.load(ARTIFACTS, batch=batch).way == way
+@pytest.mark.parametrize(("batch", "missing", "cuda_graph", "way"), [
+    (1, "", False, "kernels"), (4096, "", False, "kernels"), (1, "", True, "fused"),
+    (256, "", True, "cupy"), (255, "onnx", False, "fused"), (256, "onnx", False, "cupy"),
+    (4096, "kernels", False, "fused")])
+def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
+        monkeypatch: pytest.MonkeyPatch, batch: int, missing: str, cuda_graph: bool, way: str
+        ) -> None:
+    if missing:
+        monkeypatch.setitem(sys.modules, missing, None)
+    assert CudaNet.load(ARTIFACTS, batch=batch, cuda_graph=cuda_graph).way == way
+
+
+@pytest.mark.usefixtures("host")
+def test_a_network_that_the_kernel_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cuda.GRAPHS, "kernels", "ekg_fused.onnx")
+    with pytest.raises(ModelError, match=r"ekg_fused.onnx: .* another network .* way 'cupy'"):
+        CudaNet.load(ARTIFACTS, way="kernels")
+
+
+@pytest.mark.usefixtures("host")
+def test_a_cuda_graph_of_kernels_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'kernels' is two launches, .* takes no CUDA graph"):
+        CudaNet.load(ARTIFACTS, way="kernels", cuda_graph=True)
 
 
 @pytest.mark.usefixtures("host")
@@ -183,7 +216,7 @@ def test_a_carry_that_cannot_be_read_where_it_lies_is_refused(
 
 @pytest.mark.usefixtures("host")
 def test_a_way_that_is_unknown_is_said() -> None:
-    with pytest.raises(InputError, match="'slow' is unknown; expected auto, fused or cupy"):
+    with pytest.raises(InputError, match="'slow' is unknown; expected auto, fused, cupy, kernels"):
         CudaNet.load(ARTIFACTS, way="slow")
 
 
@@ -194,11 +227,15 @@ def test_a_missing_cupy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("host")
-def test_missing_kernels_are_said_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kernels", None)
-    assert CudaNet.load(ARTIFACTS, way="fused").way == "fused"
-    with pytest.raises(MissingPackageError, match="needs the folder kernels/"):
-        CudaNet.load(ARTIFACTS, way="cupy")
+@pytest.mark.parametrize(("way", "missing", "said"), [
+    ("cupy", "kernels", "need the folder kernels/"),
+    ("kernels", "kernels", "need the folder kernels/"),
+    ("kernels", "onnx", "by the package onnx: run `pip install -r requirements-runtime-cuda.txt`")])
+def test_what_a_way_lacks_is_said(
+        monkeypatch: pytest.MonkeyPatch, way: str, missing: str, said: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingPackageError, match=said):
+        CudaNet.load(ARTIFACTS, way=way)
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +260,8 @@ def test_gpu_detector_runs_every_node_on_cuda(
     np.testing.assert_allclose(detector.session.run(ecg, start)[0], expected[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("cuda_graph", [False, True])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("way", "cuda_graph"), [
+    *((way, False) for way in WAYS), *((way, True) for way in GRAPH_WAYS)])
 def test_gpu_ways_answer_as_the_cpu(
         gpu: Any, way: str, cuda_graph: bool, ecg: np.ndarray,
         expected: tuple[np.ndarray, np.ndarray]) -> None:
@@ -249,6 +286,17 @@ def test_gpu_large_batch(way: str) -> None:
     start = np.zeros((4096, int(session.metadata["carry_size"])), dtype=np.float32)
     answer, _ = CudaNet.load(ARTIFACTS, way=way).run(ecg, start)
     np.testing.assert_allclose(answer, session.run(ecg, start)[0], atol=1e-5)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("way", WAYS)
+def test_gpu_process_ends_well(way: str) -> None:
+    """With a net still alive at its end, which lets go of session and stream in some order."""
+    program = (f"from runtime.cuda import CudaNet; net = CudaNet.load(way={way!r}); "
+               "net.step(net.cupy.zeros((2, 360), 'f4'), net.start(2))")
+    run = subprocess.run([sys.executable, "-c", program], cwd=ARTIFACTS.parent, text=True,
+                         capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def check_steps(net: CudaNet, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:

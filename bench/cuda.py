@@ -3,9 +3,10 @@
 For every batch of one-second chunks the candidates take turns, each checked against the CPU
 first: the CPU with all cores (one session for all of them, or one for each), CUDA with arrays on
 the host, and, with signal and carry on the GPU, the fused graph and the CuPy filter before the
-CNN, each with and without a CUDA graph, and our kernels for both. Then the filter alone: our
-kernel, the fused graph's convolution, and a copy of as many bytes, which nothing that reads and
-writes them can beat. What is written: bench/results/<machine>/cuda.json and cuda.png.
+CNN, each with and without a CUDA graph, and our kernels for both, also with arrays on the host.
+Then the filter alone: our kernel, the fused graph's convolution, and a copy of as many bytes, which
+nothing that reads and writes them can beat. What is written: bench/results/<machine>/cuda.json and
+cuda.png.
 """
 
 from __future__ import annotations
@@ -151,6 +152,7 @@ def candidates(artifacts: Path, ecg: np.ndarray) -> tuple[Calls, dict[str, np.nd
                 else load(artifacts, way)
             calls[name] = on_gpu(net, ecg)
             answers[name] = net.run(ecg, start)[0]
+    calls["kernels, host arrays"] = lambda: load(artifacts, "kernels").run(ecg, start)
     return calls, answers
 
 
@@ -304,7 +306,7 @@ def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for row in rows}
     cpu, gpu = fastest(on_cpu), fastest(on_gpu)
     cpu_best, gpu_best = best(on_cpu), best(on_gpu)
-    graph_best = best(lambda name: on_gpu(name) and name != "kernels")
+    graph_best = best(lambda name: on_gpu(name) and not name.startswith("kernels"))
     return {
         "windows/s, CPU with all cores": round(cpu_best),
         "windows/s, CUDA": round(gpu_best),
@@ -332,6 +334,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         "fused, CUDA graph": ("the same as a CUDA graph", "tab:orange", "-"),
         "cupy": ("CuPy filter, ONNX Runtime", "tab:green", "--"),
         "cupy, CUDA graph": ("the same as a CUDA graph", "tab:green", "-"),
+        "kernels, host arrays": ("our kernels, arrays on the host", "tab:blue", ":"),
         "kernels": ("our kernels", "tab:blue", "-"),
     }
     figure = Figure(figsize=(8, 4.8), layout="constrained")
@@ -339,8 +342,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
     for name, (label, color, style) in looks.items():
         points = [(row["batch"], row["windows_per_s"]) for row in report["rows"]
                   if row["candidate"] == name]
-        axes.loglog(*zip(*points, strict=True), style, color=color, marker=".", label=label,
-                    linewidth=2.5 if name == "kernels" else 1.2)
+        if points:
+            axes.loglog(*zip(*points, strict=True), style, color=color, marker=".", label=label,
+                        linewidth=2.5 if name == "kernels" else 1.2)
     axes.set_xlabel("streams in a batch, one second of each")
     axes.set_ylabel("seconds of ECG labelled in a second")
     axes.set_title(f"{report['machine']['gpu']} against {report['machine']['cores']} CPU cores",

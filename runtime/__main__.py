@@ -228,6 +228,9 @@ def stream(args: argparse.Namespace) -> int:
     if args.page is not None:
         if args.url is not None:
             raise InputError("--page shows what is found here; it does not go with --url.")
+        if args.pace == "fast":
+            raise InputError("--page shows the signal at real pace; it does not go with --pace "
+                             "fast.")
         _check_address("127.0.0.1", args.page)
     chunks: Iterable[ArrayLike]
     if args.source is not None and _is_feed(args.source):
@@ -241,8 +244,8 @@ def stream(args: argparse.Namespace) -> int:
                              "file behind a lead's name: ECG (uV)).")
         recording = recording_or_simulated(args.source, lead=args.lead, fs=args.fs)
         fs, units = recording.fs, "mV"
-        chunks = _paced(recording.signal, fs, "real" if args.page is not None else args.pace,
-                        chunk_s=0.25)
+        pace = args.pace or ("fast" if args.page is None else "real")
+        chunks = _paced(recording.signal, fs, pace, chunk_s=0.25)
         if args.source is None:
             print("this is a simulated patient; give a record, or - for standard input, to see "
                   "another", file=sys.stderr)
@@ -333,7 +336,8 @@ def _parser() -> argparse.ArgumentParser:
                            "the simulated patient by default")
     signal_options(live, record=False)
     live.add_argument("--units", default="mV", help="of a feed's numbers: mV, uV or V")
-    live.add_argument("--pace", choices=("real", "fast"), default="fast")
+    live.add_argument("--pace", choices=("real", "fast"),
+                      help="of a recording; fast by default, and real where --page shows it")
     live.add_argument("--url", help="of a server that is to do the work")
     live.add_argument("--page", type=int, metavar="PORT",
                       help="show the signal on the monitor page, at real pace, on this machine")

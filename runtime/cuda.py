@@ -53,7 +53,7 @@ class CudaNet:
     Attributes
     ----------
     way : fused, cupy or kernels
-    provider : cuda, as of a `Session`
+    provider, placement : as of a `Session`; no graph's nodes are placed where there is none
     contract : what the model file says of itself; its carry_size is that of `ekg_fused.onnx`
     cupy : the module
     stream : the CuPy stream that everything runs on
@@ -68,7 +68,7 @@ class CudaNet:
         self.way = way
         self.cupy = _import_cupy()
         self.stream = self.cupy.cuda.Stream(non_blocking=True)
-        self._net = None
+        self._net, self.placement = None, dict[str, int]()
         if way == "kernels":
             metadata, self._net = _net(path)
         else:
@@ -76,7 +76,8 @@ class CudaNet:
             if cuda_graph:
                 extra["enable_cuda_graph"] = "1"
             session = Session(path, "cuda", extra=extra)
-            metadata, self._session = session.metadata, session.inference_session
+            metadata, self.placement = session.metadata, session.placement
+            self._session = session.inference_session
         taps = self.fir_taps = json.loads(metadata["fir_taps"])
         self._fir = None if way == "fused" else _fir(taps)
         own = int(metadata["carry_size"])

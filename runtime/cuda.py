@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifacts import Artifacts, Contract
-from runtime.errors import InputError, MissingPackageError, ModelError
+from runtime.errors import InputError, MissingPackageError, ModelError, ProviderError
 from runtime.inference import DEFAULT_ARTIFACTS, check_golden
 from runtime.session import Session
 
@@ -247,6 +247,9 @@ def _import_cupy() -> Any:
         raise MissingPackageError("this needs CuPy: run `pip install -r "
                                   "requirements-runtime-cuda.txt` in an environment of its own."
                                   ) from error
+    if not cupy.cuda.is_available():
+        raise ProviderError("CuPy finds no NVIDIA GPU that it can use here; `python -m runtime "
+                            "doctor` says what is missing.")
     return cupy
 
 

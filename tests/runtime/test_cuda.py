@@ -21,7 +21,15 @@ import pytest
 
 import kernels
 from kernels import Network, cupy_fir, cupy_net
-from runtime import Detector, InputError, MissingPackageError, ModelError, cuda, providers
+from runtime import (
+    Detector,
+    InputError,
+    MissingPackageError,
+    ModelError,
+    ProviderError,
+    cuda,
+    providers,
+)
 from runtime.cuda import CudaNet
 from runtime.simulate import simulate
 
@@ -85,7 +93,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     cupy = ModuleType("cupy")
     cupy.__dict__.update(zeros=on_stream(np.zeros), empty=on_stream(np.empty),
                          asarray=np.asarray, asnumpy=np.asarray,
-                         cuda=SimpleNamespace(Stream=HostStream))
+                         cuda=SimpleNamespace(Stream=HostStream, is_available=lambda: True))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(kernels, "CupyFir", HostFir)
     monkeypatch.setattr(kernels, "CupyNet", HostNet)
@@ -218,6 +226,13 @@ def test_a_carry_that_cannot_be_read_where_it_lies_is_refused(
 def test_a_way_that_is_unknown_is_said() -> None:
     with pytest.raises(InputError, match="'slow' is unknown; expected auto, fused, cupy, kernels"):
         CudaNet.load(ARTIFACTS, way="slow")
+
+
+@pytest.mark.usefixtures("host")
+def test_a_missing_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["cupy"].cuda, "is_available", lambda: False)
+    with pytest.raises(ProviderError, match=r"finds no NVIDIA GPU .* `python -m runtime doctor`"):
+        CudaNet.load(ARTIFACTS)
 
 
 def test_a_missing_cupy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

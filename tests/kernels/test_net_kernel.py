@@ -128,6 +128,14 @@ def test_nan_stays_in_its_own_stream(cpu_cuda: Any) -> None:
     assert answer[[0, 2]].tobytes() == clean[[0, 2]].tobytes()
 
 
+def test_large_logits_do_not_overflow(cpu_cuda: Any) -> None:
+    network = small()
+    network = replace(network, head=replace(network.head, weight=500 * network.head.weight))
+    signal, carry = map(cpu_cuda.place, chunk(network, 3, 20))
+    probabilities, _ = cpu_cuda.net(network)(signal, carry)
+    np.testing.assert_allclose(probabilities.sum(axis=2), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize(("batch", "frames"), [(0, 4), (3, 0)])
 def test_nothing_in_is_nothing_out(cpu_cuda: Any, batch: int, frames: int) -> None:
     net = cpu_cuda.net(small())

@@ -1,4 +1,4 @@
-"""What both kernels share: finding CuPy, writing constants into CUDA source, checking arrays."""
+"""What the kernels share: finding CuPy, writing constants into CUDA source, checking arrays."""
 
 import importlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The network after the filter on the GPU, many streams at once, as one kernel."""
+"""The network after the filter on the GPU, all layers in one kernel, many streams at once."""
 
 from __future__ import annotations
 

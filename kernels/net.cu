@@ -1,6 +1,6 @@
 // The network after the filter, whole, for a batch of ECG streams: one kernel, `net`, at the end.
 //
-// A graph runs each of some 140 operations as a launch of its own and sends every intermediate
+// A graph runs most of its 135 operations as launches of their own and sends every intermediate
 // value through the GPU's memory. Here a block takes some streams, `frames` frames of each, and
 // keeps everything between signal and probabilities in shared memory; beside them it reads and
 // writes only what the streams carry from chunk to chunk, and reads the weights.

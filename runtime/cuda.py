@@ -24,13 +24,14 @@ Carry: TypeAlias = tuple[CupyArray, ...]  # what a way carries, on the GPU
 
 # Each way's model file.
 GRAPHS = {"fused": "ekg_fused.onnx", "cupy": "ekg_cnn.onnx", "kernels": "ekg_cnn.onnx"}
-CUPY_FROM_BATCH = 256  # from here on 'cupy' is faster than 'fused' (H100)
+# Streams from which 'cupy' is faster than 'fused' on an H100, by whether a CUDA graph is recorded.
+CUPY_FROM_BATCH = {False: 4, True: 256}
 
 
 def choose_way(batch: int, *, cuda_graph: bool = False) -> str:
     """The fastest way for so many streams that this installation has, by what was measured.
 
-    Kernels were the fastest at every batch (docs/providers.md). They need the folder kernels/ and
+    Kernels are the fastest for any number (docs/providers.md). They need the folder kernels/ and
     the package onnx, and are nothing that ONNX Runtime could record as a CUDA graph.
     """
     def at_hand(*names: str) -> bool:
@@ -38,7 +39,7 @@ def choose_way(batch: int, *, cuda_graph: bool = False) -> str:
 
     if at_hand("kernels", "onnx") and not cuda_graph:
         return "kernels"
-    return "cupy" if at_hand("kernels") and batch >= CUPY_FROM_BATCH else "fused"
+    return "cupy" if at_hand("kernels") and batch >= CUPY_FROM_BATCH[cuda_graph] else "fused"
 
 
 class CudaNet:
@@ -95,9 +96,9 @@ class CudaNet:
         ----------
         batch : how many streams it is meant for; any number is taken
         way : fused, cupy, kernels, or auto for what `choose_way` says
-        cuda_graph : record ONNX Runtime's launches once and replay them; for one shape only, the
-            first one used, which the golden answer would be: it is checked without. Not for
-            kernels, which are two launches.
+        cuda_graph : record ONNX Runtime's launches once and replay them, for one shape only: that
+            of the first call. So the golden answer is checked on a net without. Not for kernels,
+            which need none.
 
         Raises
         ------
@@ -114,8 +115,8 @@ class CudaNet:
         if way not in GRAPHS:
             raise InputError(f"way {way!r} is unknown; expected auto, {', '.join(GRAPHS)}.")
         if way == "kernels" and cuda_graph:
-            raise InputError("way 'kernels' is two launches, not ONNX Runtime's, and takes no CUDA "
-                             "graph; use it without, or another way.")
+            raise InputError("way 'kernels' launches nothing of ONNX Runtime's that a CUDA graph "
+                             "could record; use it without, or another way.")
         files = Artifacts(artifacts)
         path = files.path(GRAPHS[way])
         net = cls(path, way)
@@ -149,6 +150,11 @@ class CudaNet:
             shape.
         """
         hop = self.contract.hop
+        for array in (ecg, *carry):
+            if not isinstance(array, self.cupy.ndarray):
+                raise InputError(f"chunk and carry must be CuPy arrays, one is a "
+                                 f"{type(array).__name__} of {type(array).__module__}; use `run` "
+                                 "for NumPy's.")
         if not _plain(ecg) or ecg.ndim != 2 or ecg.shape[1] % hop:
             raise InputError(f"the chunk is {_shown(ecg)}; expected C-contiguous float32 [batch, "
                              f"samples], samples a multiple of {hop}.")
@@ -180,13 +186,13 @@ class CudaNet:
             return self.cupy.asnumpy(probabilities), self.to_host(carried)
 
     def to_gpu(self, carry: NDArray[np.float32]) -> Carry:
-        """A carry of `ekg_fused.onnx`, float32 [batch, carry_size], from any provider."""
+        """A carry of `ekg_fused.onnx`, float32 [batch, carry_size], from the CPU or any way."""
         parts = np.split(carry, np.cumsum(self._sizes)[:-1], axis=1)
         with self.stream:
             return tuple(self.cupy.asarray(np.ascontiguousarray(part)) for part in parts)
 
     def to_host(self, carry: Carry) -> NDArray[np.float32]:
-        """The same carry for any provider, float32 [batch, carry_size]."""
+        """The carry of `ekg_fused.onnx`, float32 [batch, carry_size], for the CPU or any way."""
         with self.stream:
             return np.concatenate([self.cupy.asnumpy(part) for part in carry], axis=1)
 

@@ -2,7 +2,7 @@
 
 Without a GPU, NumPy stands in for CuPy and the CPU for CUDA: every address, shape and carry is
 the real path's, only the device is not. With one, run ``python -m pytest tests/runtime/test_cuda.py
-tests/kernels`` in an environment with requirements-runtime-cuda.txt, then ``python -m bench.cuda``.
+tests/kernels`` in an environment as docs/providers.md has it, then ``python -m bench.cuda``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     told: dict[str, str] = {}
     cupy = ModuleType("cupy")
     cupy.__dict__.update(zeros=on_stream(np.zeros), empty=on_stream(np.empty),
-                         asarray=np.asarray, asnumpy=np.asarray,
+                         asarray=np.asarray, asnumpy=np.asarray, ndarray=np.ndarray,
                          cuda=SimpleNamespace(Stream=HostStream, is_available=lambda: True))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(kernels, "CupyFir", HostFir)
@@ -176,8 +176,8 @@ def test_a_carry_goes_from_way_to_way(
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize(("batch", "missing", "cuda_graph", "way"), [
     (1, "", False, "kernels"), (4096, "", False, "kernels"), (1, "", True, "fused"),
-    (256, "", True, "cupy"), (255, "onnx", False, "fused"), (256, "onnx", False, "cupy"),
-    (4096, "kernels", False, "fused")])
+    (255, "", True, "fused"), (256, "", True, "cupy"), (3, "onnx", False, "fused"),
+    (4, "onnx", False, "cupy"), (4096, "kernels", False, "fused")])
 def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
         monkeypatch: pytest.MonkeyPatch, batch: int, missing: str, cuda_graph: bool, way: str
         ) -> None:
@@ -195,7 +195,7 @@ def test_a_network_that_the_kernel_cannot_run_is_said(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("host")
 def test_a_cuda_graph_of_kernels_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'kernels' is two launches, .* takes no CUDA graph"):
+    with pytest.raises(InputError, match="'kernels' launches nothing of ONNX Runtime's"):
         CudaNet.load(ARTIFACTS, way="kernels", cuda_graph=True)
 
 
@@ -207,6 +207,14 @@ def test_a_chunk_that_cannot_be_read_where_it_lies_is_refused(chunk: np.ndarray)
     net = CudaNet.load(ARTIFACTS)
     with pytest.raises(InputError, match=r"expected C-contiguous float32 \[batch, samples\]"):
         net.step(chunk, net.start(2))
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_not_of_cupy_is_refused(way: str) -> None:
+    net = CudaNet.load(ARTIFACTS, way=way)
+    with pytest.raises(InputError, match="must be CuPy arrays, one is a list of builtins"):
+        net.step([[0.0] * 360] * 2, net.start(2))
 
 
 @pytest.mark.usefixtures("host")

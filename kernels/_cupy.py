@@ -26,9 +26,11 @@ def import_cupy() -> Any:
 
 
 def read_source(name: str, definitions: dict[str, str]) -> str:
-    """The CUDA file `name` of this folder with `#define` lines above its text."""
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return "".join(f"#define {key} {value}\n" for key, value in definitions.items()) + text
+    """The CUDA file `name` of this folder, below `#define` lines and what all kernels may use."""
+    folder = Path(__file__).parent
+    defined = "".join(f"#define {key} {value}\n" for key, value in definitions.items())
+    texts = [(folder / part).read_text(encoding="utf-8") for part in ("copies.cuh", name)]
+    return defined + "".join(texts)
 
 
 def c_floats(values: npt.ArrayLike) -> str:
@@ -76,11 +78,13 @@ def check_array(cupy: Any, name: str, array: CupyArray, shape: Sequence[int | No
         )
 
 
-def checked_size(ecg: CupyArray) -> tuple[int, int]:
+def checked_size(ecg: CupyArray, name: str = "ecg") -> tuple[int, int]:
     """The batch and samples of `ecg`, or a ValueError where a stream is too long."""
     batch, samples = ecg.shape
     if samples > MAX_SAMPLES:
-        raise ValueError(f"ecg has {samples} samples a stream, at most {MAX_SAMPLES} are allowed.")
+        raise ValueError(
+            f"{name} has {samples} samples a stream, at most {MAX_SAMPLES} are allowed."
+        )
     return batch, samples
 
 

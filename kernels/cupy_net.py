@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -46,14 +46,18 @@ class CupyNet:
     def __init__(self, network: Network) -> None:
         self.network = network
         self._cupy = import_cupy()
-        device = self._cupy.cuda.Device()
-        self._multiprocessors = int(device.attributes["MultiProcessorCount"])
-        self._shared_bytes = int(device.attributes["MaxSharedMemoryPerBlockOptin"])
+        limits = self._cupy.cuda.Device().attributes
+        self._gpu = Gpu(
+            int(limits["MultiProcessorCount"]), int(limits["MaxSharedMemoryPerBlockOptin"])
+        )
         numbers = [piece for layer in network.pieces for piece in layer]
         self._weights = self._cupy.asarray(np.concatenate(numbers))
+        # The upload is on this stream, the first launch may be on another.
+        self._cupy.cuda.get_current_stream().synchronize()
         # Compiled now, in a few seconds, and from CuPy's cache after that: no call waits for it.
         self._kernels = {tile: self._compile(tile) for tile in self._tiles()}
-        self._launches = lru_cache(maxsize=256)(self._choose)
+        plan = partial(Launch.choose, network, list(self._kernels), self._gpu)
+        self._launches = lru_cache(maxsize=256)(plan)
 
     def start(self, batch: int) -> CupyArray:
         """The carry where recordings begin: zeros, shape (batch, network.carry_size)."""
@@ -77,7 +81,8 @@ class CupyNet:
         stream
             The cupy.cuda.Stream to run on; the current one unless given. The call does not wait
             for the GPU: whatever wrote the inputs or reads the result must use the same stream, or
-            the caller synchronises between them.
+            the caller synchronises between them. Inputs that were allocated on another stream are
+            kept until this one has passed the call.
 
         Returns
         -------
@@ -93,7 +98,12 @@ class CupyNet:
         """
         network = self.network
         check_array(self._cupy, "filtered", filtered, (None, None))
-        batch, samples = checked_size(filtered)
+        if self._weights.device != self._cupy.cuda.Device():
+            raise ValueError(
+                f"the network is on {self._weights.device}, the current device is "
+                f"{self._cupy.cuda.Device()}: build a CupyNet for each."
+            )
+        batch, samples = checked_size(filtered, "filtered")
         if samples % network.frame:
             raise ValueError(
                 f"filtered has {samples} samples a stream, expected a multiple of {network.frame}."
@@ -104,36 +114,33 @@ class CupyNet:
             probabilities = self._cupy.empty((batch, frames, network.classes), np.float32)
             if not probabilities.size:
                 return probabilities, carry.copy()
-            for launch in self._launches(batch, frames):
-                carry_out = self._cupy.empty_like(carry)
-                self._kernels[launch.tile](
-                    (launch.blocks,),
-                    (LANES * launch.tile.warps,),
-                    (
-                        filtered,
-                        carry,
-                        self._weights,
-                        probabilities,
-                        carry_out,
-                        *map(np.int32, (batch, frames, launch.first, launch.frames)),
-                        *map(np.int32, (launch.rows, launch.high_at)),
-                    ),
-                    shared_mem=launch.shared_bytes,
-                )
-                carry = carry_out
+            first = 0
+            for launch, times in self._launches(batch, frames):
+                for _ in range(times):
+                    carry_out = self._cupy.empty_like(carry)
+                    self._kernels[launch.tile](
+                        (launch.blocks,),
+                        (LANES * launch.tile.warps,),
+                        (
+                            filtered,
+                            carry,
+                            self._weights,
+                            probabilities,
+                            carry_out,
+                            *map(np.int32, (batch, frames, first, launch.frames)),
+                            *map(np.int32, (launch.rows, launch.high_at)),
+                        ),
+                        shared_mem=launch.shared_bytes,
+                    )
+                    carry, first = carry_out, first + launch.frames
         return probabilities, carry
 
-    def _choose(self, batch: int, frames: int) -> list[Launch]:
-        return Launch.choose(
-            self.network, self._kernels, batch, frames, self._multiprocessors, self._shared_bytes
-        )
-
     def _tiles(self) -> list[Tile]:
-        fitting = [tile for tile in TILES if tile.needs(self.network) <= self._shared_bytes]
+        fitting = [tile for tile in TILES if tile.needs(self.network) <= self._gpu.shared_bytes]
         if not fitting:
             least = min(tile.needs(self.network) for tile in TILES)
             raise ValueError(
-                f"a block may have {self._shared_bytes} bytes of shared memory on this GPU, the "
+                f"a block may have {self._gpu.shared_bytes} bytes of shared memory here, the "
                 f"network needs {least}."
             )
         return fitting
@@ -142,8 +149,16 @@ class CupyNet:
         module = self._cupy.RawModule(code=source(self.network, tile))
         kernel = module.get_function("net")
         # More than the 48 KiB of any block has to be asked for.
-        kernel.max_dynamic_shared_size_bytes = self._shared_bytes
+        kernel.max_dynamic_shared_size_bytes = self._gpu.shared_bytes
         return kernel
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What a plan must know of a GPU: multiprocessors, and shared memory of a block at most."""
+
+    multiprocessors: int
+    shared_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +242,7 @@ class Network:
                 for down, middle, up in self.blocks
             )
             and self.head.taps == 1
+            and all(_exact(layer, 1) for layer in self.carried)
         )
         if not fits:
             raise _another()
@@ -244,17 +260,17 @@ class Network:
         """
         from onnx import helper, numpy_helper
 
-        numbers = {
-            tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
-        }
+        numbers = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         layers = []
         for node in model.graph.node:
             if node.op_type == "Conv":
                 if len(node.input) != 3 or not numbers.keys() >= set(node.input[1:]):
                     raise _another()  # no bias: the fused graph's filter; no weights: INT8
                 weight, bias = (numbers[name] for name in node.input[1:])
+                if weight.ndim != 4 or weight.shape[2] != 1:
+                    raise _another()
                 options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-                step, dilation = options["strides"][1], options["dilations"][1]
+                step, dilation = (options.get(n, (1, 1))[1] for n in ("strides", "dilations"))
                 layers.append(Convolution(weight[:, :, 0], bias, step, dilation))
         first = next((i for i, layer in enumerate(layers) if layer.taps == 1), len(layers))
         if len(layers[first:]) % 3 != 1:
@@ -305,6 +321,11 @@ class Network:
         ]
 
 
+def _exact(layer: Convolution, rows: int) -> bool:
+    """Whether the kernel finds its way in the history of so many streams (`take_history`)."""
+    return rows * layer.channels * layer.history**2 < 2**32
+
+
 def _another() -> ValueError:
     return ValueError(
         "this is another network than the kernel computes: strided convolutions with more taps "
@@ -318,7 +339,8 @@ def _pieces(
     """Biases and weights, shape (rows, taps, out), in the fewest pieces."""
     rows, taps, out = weights.shape
     count = next(
-        n for n in range(1, rows + 1)
+        n
+        for n in range(1, rows + 1)
         if rows % n == 0 and (n == rows or rows // n * taps * out + out <= PIECE)
     )
     first, *others = np.split(weights, count)
@@ -353,7 +375,7 @@ class Tile:
 
     def needs(self, network: Network) -> int:
         """Shared memory of a block with one stream and one frame, bytes."""
-        return Launch.of(network, self, 1, 0, 1, 1).shared_bytes
+        return Launch.of(network, self, 1, 1, 1).shared_bytes
 
 
 # One stream and many. Larger tiles leave a multiprocessor too few warps to hide what they wait for.
@@ -362,42 +384,35 @@ TILES = (Tile(1, 8, alone_us=30, more_us=41), Tile(2, 4, alone_us=44, more_us=53
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: `frames` frames from `first` on, `rows` streams in a block."""
+    """One launch: so many frames of every stream, `rows` streams in a block."""
 
     tile: Tile
     blocks: int
     rows: int
-    first: int
     frames: int
     high_at: int
     shared_bytes: int
 
     @classmethod
     def choose(
-        cls,
-        network: Network,
-        tiles: Iterable[Tile],
-        batch: int,
-        frames: int,
-        multiprocessors: int,
-        shared_bytes: int,
-    ) -> list[Launch]:
+        cls, network: Network, tiles: Iterable[Tile], gpu: Gpu, batch: int, frames: int
+    ) -> Plan:
         """The launches that together do all frames of all streams, in the tiles soonest done."""
 
-        def time(launches: list[Launch]) -> float:
+        def time(plan: Plan) -> float:
             return sum(
-                launch.tile.alone_us
-                + launch.tile.more_us * -(-launch.blocks // multiprocessors)
-                for launch in launches
+                times
+                * (
+                    launch.tile.alone_us
+                    + launch.tile.more_us * -(-launch.blocks // gpu.multiprocessors)
+                )
+                for launch, times in plan
             )
 
-        plans = (cls.plan(network, tile, batch, frames, shared_bytes) for tile in tiles)
-        return min(plans, key=time)
+        return min((cls.plan(network, tile, gpu, batch, frames) for tile in tiles), key=time)
 
     @classmethod
-    def plan(
-        cls, network: Network, tile: Tile, batch: int, frames: int, shared_bytes: int
-    ) -> list[Launch]:
+    def plan(cls, network: Network, tile: Tile, gpu: Gpu, batch: int, frames: int) -> Plan:
         """The same in one kind of tile, which a block must have enough shared memory for.
 
         Raises
@@ -407,25 +422,30 @@ class Launch:
         """
 
         def fitting(rows: int, each: int) -> bool:
-            needs = cls.of(network, tile, batch, 0, each, rows).shared_bytes
-            return rows * each <= tile.columns and needs <= shared_bytes
+            needs = cls.of(network, tile, batch, each, rows).shared_bytes
+            return (
+                rows * each <= tile.columns
+                and needs <= gpu.shared_bytes
+                and all(_exact(layer, rows) for layer in network.carried)
+            )
 
         if not batch or not frames:
             return []
         each = next(n for n in range(min(frames, tile.columns), 0, -1) if fitting(1, n))
-        rows = next(n for n in range(max(1, tile.columns // each), 0, -1) if fitting(n, each))
-        launches = [
-            cls.of(network, tile, batch, first, min(each, frames - first), rows)
-            for first in range(0, frames, each)
-        ]
-        if launches[0].blocks > GRID_LIMIT:
+        # No multiprocessor has more streams than its share, while others have none.
+        most = min(max(1, tile.columns // each), -(-batch // gpu.multiprocessors))
+        rows = next(n for n in range(most, 0, -1) if fitting(n, each))
+        whole = cls.of(network, tile, batch, each, rows)
+        if whole.blocks > GRID_LIMIT:
             raise ValueError(f"{batch} streams are more than one launch takes: split the batch.")
-        return launches
+        count, rest = divmod(frames, each)
+        plan = [(whole, count)]
+        if rest:
+            plan.append((cls.of(network, tile, batch, rest, rows), 1))
+        return plan
 
     @classmethod
-    def of(
-        cls, network: Network, tile: Tile, batch: int, first: int, frames: int, rows: int
-    ) -> Launch:
+    def of(cls, network: Network, tile: Tile, batch: int, frames: int, rows: int) -> Launch:
         """The launch, with the place of its buffers."""
         # Inputs of the front's layers lie in two buffers in turn, so that its output lies in low.
         lengths = _front_lengths(network)
@@ -437,7 +457,10 @@ class Launch:
         behind = max(network.classes, *(3 * middle.out for _, middle, _ in network.blocks))
         floats = max(high_at + max(lines[::-2]), (network.width + behind) * tile.columns)
         floats += 2 * _largest_piece(network)
-        return cls(tile, -(-batch // rows), rows, first, frames, high_at, 4 * floats)
+        return cls(tile, -(-batch // rows), rows, frames, high_at, 4 * floats)
+
+
+Plan = list[tuple[Launch, int]]  # launches, one after another, and how often each
 
 
 def source(network: Network, tile: Tile) -> str:

@@ -47,23 +47,6 @@ __device__ __forceinline__ void for_each_cell(int rows, int columns, Body body) 
     }
 }
 
-// From compute capability 8.0 on, a copy into shared memory needs no register and does not wait:
-// all of a thread's loads are in flight together, which short chunks need to reach the bandwidth.
-__device__ __forceinline__ void copy_to_shared(float *to, const float *from) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(address), "l"(from) : "memory");
-#else
-    *to = *from;
-#endif
-}
-
-__device__ __forceinline__ void wait_for_copies() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
-}
-
 __device__ __forceinline__ void load4(const float *from, float *to) {
     const float4 four = *reinterpret_cast<const float4 *>(from);
     to[0] = four.x;
@@ -118,9 +101,9 @@ fir(const float *ecg, const float *carry, float *filtered, float *carry_out, int
         const long long stream = first_row + row;
         const int n = start - HALO + column;
         if (n >= 0 && n < samples) {
-            copy_to_shared(cell, ecg + stream * samples + n);
+            copy_4_bytes(cell, ecg + stream * samples + n);
         } else if (n < 0 && n >= -CARRY) {
-            copy_to_shared(cell, carry + stream * CARRY + CARRY + n);
+            copy_4_bytes(cell, carry + stream * CARRY + CARRY + n);
         }  // other cells reach no output that is written
     });
     wait_for_copies();

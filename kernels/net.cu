@@ -47,22 +47,6 @@ struct Residual {
 __constant__ Residual RESIDUALS[] = {BLOCKS};
 #define RESIDUAL_COUNT static_cast<int>(sizeof(RESIDUALS) / sizeof(Residual))
 
-// From compute capability 8.0 on, a copy into shared memory needs no register and does not wait.
-__device__ __forceinline__ void copy_16_bytes(float *to, const float *from) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
-#else
-    *reinterpret_cast<float4 *>(to) = *reinterpret_cast<const float4 *>(from);
-#endif
-}
-
-__device__ __forceinline__ void wait_for_copies() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
-}
-
 struct Weights {
     const float *all;
     float *buffers;  // two, of PIECE floats

@@ -8,6 +8,9 @@
 // __syncthreads, so barriers are real. Between two barriers the threads run in order, or in
 // reverse order with `backwards`: an answer that depends on it lacks a barrier. Shared memory
 // starts each block as NaN, and what lies past the block's share must still be NaN at its end.
+//
+// In place of kernels/copies.cuh there are copies here that come as late as they may: when their
+// thread waits for them, so that what is read before is NaN.
 
 #pragma once
 
@@ -20,6 +23,7 @@
 #include <memory>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #define __global__
 #define __device__
@@ -52,7 +56,7 @@ void __syncthreads();
 
 namespace cuda_shim {
 
-enum Fault { NONE = 0, UNEQUAL_BARRIERS = 1, SHARED_OVERRUN = 2, TOO_LARGE = 3 };
+enum Fault { NONE = 0, UNEQUAL_BARRIERS = 1, SHARED_OVERRUN = 2, TOO_LARGE = 3, NOT_AWAITED = 4 };
 
 constexpr unsigned MAX_BLOCK = 1024;
 constexpr unsigned MAX_SHARED = 227 * 1024;  // Hopper's; more than 48 KiB has to be asked for
@@ -66,6 +70,13 @@ struct Fibre {
     char stack[STACK];
 };
 
+struct Copy {
+    float *to;
+    const float *from;
+    int count;
+};
+static std::vector<Copy> queued[MAX_BLOCK];  // of each thread
+
 static std::unique_ptr<Fibre[]> fibres;
 static unsigned fibre_count = 0;
 static ucontext_t scheduler;
@@ -77,6 +88,7 @@ static void fibre_main() {
 }
 
 static void start_block(unsigned block) {
+    for (auto &copies : queued) copies.clear();
     if (fibre_count < block) {
         fibres.reset(new Fibre[block]);
         fibre_count = block;
@@ -111,6 +123,19 @@ inline void __syncthreads() {
     swapcontext(&cuda_shim::fibres[self].context, &cuda_shim::scheduler);
 }
 
+inline void copy_4_bytes(float *to, const float *from) {
+    cuda_shim::queued[threadIdx.x].push_back({to, from, 1});
+}
+inline void copy_16_bytes(float *to, const float *from) {
+    cuda_shim::queued[threadIdx.x].push_back({to, from, 4});
+}
+inline void wait_for_copies() {
+    for (const cuda_shim::Copy &copy : cuda_shim::queued[threadIdx.x]) {
+        std::copy(copy.from, copy.from + copy.count, copy.to);
+    }
+    cuda_shim::queued[threadIdx.x].clear();
+}
+
 // The kernels name their dynamic shared memory `shared`.
 alignas(16) float4 shared[(cuda_shim::MAX_SHARED + cuda_shim::GUARD) / sizeof(float4)];
 
@@ -133,6 +158,9 @@ int launch(void (*kernel)(Parameters...), std::index_sequence<I...>, unsigned gr
         while (run_to_barrier(block, backwards, &fault)) {
         }
         if (fault) return fault;
+        for (const auto &copies : queued) {
+            if (!copies.empty()) return NOT_AWAITED;
+        }
         if (std::any_of(share_end, end, [](uint32_t word) { return word != POISON; })) {
             return SHARED_OVERRUN;
         }

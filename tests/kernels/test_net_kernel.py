@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels import CupyNet, Network, cupy_net
-from kernels.cupy_net import TILES, Convolution, Launch, Tile, reference
+from kernels.cupy_net import TILES, Convolution, Gpu, Launch, Tile, reference
 from runtime.simulate import simulate
 
 MODEL = Path(__file__).parents[2] / "artifacts" / "ekg_cnn.onnx"
-SHARED_BYTES = 227 * 1024
+H100 = Gpu(132, 227 * 1024)
+HERE = "__syncthreads();\n        const float *here"  # where a piece of the weights begins
 
 
 def small() -> Network:
@@ -81,7 +85,7 @@ def test_equals_the_definition(
 ) -> None:
     monkeypatch.setattr(
         net, "_launches",
-        lambda *size: Launch.plan(net.network, tile, *size, SHARED_BYTES),
+        lambda *size: Launch.plan(net.network, tile, Gpu(1, H100.shared_bytes), *size),
     )
     signal, carry = map(cpu_cuda.place, chunk(net.network, batch, frames))
     assert_is_reference(net.network, net(signal, carry), signal, carry)
@@ -190,6 +194,9 @@ def test_another_graph_is_refused(name: str) -> None:
         lambda net: replace(net, front=(replace(net.front[0], step=5), net.front[1])),
         lambda net: replace(net, blocks=(net.blocks[1][::-1],)),
         lambda net: replace(net, blocks=()),
+        lambda net: replace(net, front=(replace(net.front[0], dilation=2), net.front[1])),
+        lambda net: replace(net, blocks=((replace(net.blocks[0][0], step=2), *net.blocks[0][1:]),)),
+        lambda net: replace(net, blocks=((*net.blocks[0][:2], net.front[0]),)),
         lambda net: replace(net, head=net.blocks[0][1]),
     ],
 )
@@ -200,26 +207,84 @@ def test_other_layers_are_refused(change: Callable[[Network], Network]) -> None:
 
 @given(
     batch=st.integers(1, 10**5), frames=st.integers(1, 2000), tile=st.sampled_from(TILES),
-    shared_kib=st.integers(70, 227),
+    multiprocessors=st.integers(1, 200), shared_kib=st.integers(70, 227),
 )
 def test_launches_cover_every_frame_once(
-    batch: int, frames: int, tile: Tile, shared_kib: int
+    batch: int, frames: int, tile: Tile, multiprocessors: int, shared_kib: int
 ) -> None:
     network, done = small(), 0
-    for launch in Launch.plan(network, tile, batch, frames, shared_kib * 1024):
-        assert launch.first == done
+    gpu = Gpu(multiprocessors, shared_kib * 1024)
+    for launch, times in Launch.plan(network, tile, gpu, batch, frames):
         assert launch.rows * launch.frames <= tile.columns
-        assert launch.shared_bytes <= shared_kib * 1024
+        assert launch.shared_bytes <= gpu.shared_bytes
         assert (launch.blocks - 1) * launch.rows < batch <= launch.blocks * launch.rows
-        done += launch.frames
+        assert (launch.rows - 1) * multiprocessors < batch  # none has more than its share
+        done += times * launch.frames
     assert done == frames
 
 
 def test_one_stream_and_many_take_the_tiles_meant_for_them() -> None:
     def chosen(batch: int, frames: int) -> Tile:
-        return Launch.choose(real(), TILES, batch, frames, 132, SHARED_BYTES)[0].tile
+        return Launch.choose(real(), TILES, H100, batch, frames)[0][0].tile
 
     assert [chosen(1, 20), chosen(10_000, 20), chosen(1, 600)] == [TILES[0], TILES[1], TILES[1]]
+
+
+def test_a_day_in_one_chunk_is_planned_at_once() -> None:
+    (launch, times), *rest = Launch.choose(real(), TILES, H100, 1, 24 * 3600 * 20)
+    assert launch.frames * times + sum(last.frames for last, _ in rest) == 24 * 3600 * 20
+    assert len(rest) <= 1
+
+
+def test_a_batch_too_large_for_a_launch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cupy_net, "GRID_LIMIT", 9)
+    with pytest.raises(ValueError, match="1000 streams are more than one launch takes"):
+        Launch.plan(small(), TILES[0], H100, 1000, 30)
+
+
+def test_a_history_too_long_to_find_the_way_in() -> None:
+    """`take_history` divides by a multiplication, which is exact below 2^32 only."""
+    def far(dilation: int) -> Network:
+        down, middle, up = small().blocks[0]
+        return replace(small(), blocks=((down, replace(middle, dilation=dilation), up),))
+
+    assert Launch.plan(far(4000), TILES[1], Gpu(1, H100.shared_bytes), 99, 1)[0][0].rows == 8
+    with pytest.raises(ValueError, match="another network"):
+        far(12_000)
+
+
+def test_a_net_is_let_go_of_at_once(cpu_cuda: Any) -> None:
+    """Its memory on the GPU is not kept until Python looks for cycles."""
+    net = cpu_cuda.net(small())
+    net(*map(cpu_cuda.place, chunk(net.network, 2, 4)))
+    gone = weakref.ref(net)
+    gc.disable()
+    try:
+        del net
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_another_device_is_refused(cpu_cuda: Any) -> None:
+    net = cpu_cuda.net(small())
+    net._weights = SimpleNamespace(device="another")
+    with pytest.raises(ValueError, match="the network is on another, the current device is cpu"):
+        net(*map(cpu_cuda.place, chunk(net.network, 2, 4)))
+
+
+@pytest.mark.parametrize("late", ["wait_for_copies();", HERE])
+def test_the_cpu_run_notices_weights_that_are_not_here_yet(cpu_cuda: Any, late: str) -> None:
+    net = cpu_cuda.net(small())
+    for tile in net._kernels:
+        code = cupy_net.source(net.network, tile)
+        assert late in code
+        code = code.replace(late, HERE.removeprefix("__syncthreads();") if late == HERE else "")
+        net._kernels[tile] = cpu_cuda.raw_module(code).get_function("net")
+        net._kernels[tile].max_dynamic_shared_size_bytes = H100.shared_bytes
+    signal, carry = map(cpu_cuda.place, chunk(net.network, 4, 8))
+    with pytest.raises(AssertionError):
+        assert_is_reference(net.network, net(signal, carry), signal, carry)
 
 
 @pytest.mark.parametrize("barrier", ["__syncthreads();  // its output", "    __syncthreads();\n"])
@@ -230,7 +295,7 @@ def test_the_cpu_run_notices_a_missing_barrier(cpu_cuda: Any, barrier: str) -> N
         assert barrier in code
         code = code.replace(barrier, barrier.replace("__syncthreads();", "                "))
         net._kernels[tile] = cpu_cuda.raw_module(code).get_function("net")
-        net._kernels[tile].max_dynamic_shared_size_bytes = SHARED_BYTES
+        net._kernels[tile].max_dynamic_shared_size_bytes = H100.shared_bytes
     signal, carry = map(cpu_cuda.place, chunk(net.network, 4, 8))
     with pytest.raises(AssertionError):
         assert_is_reference(net.network, net(signal, carry), signal, carry)

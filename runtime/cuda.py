@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +20,8 @@ from runtime.errors import InputError, MissingPackageError, ModelError, Provider
 from runtime.inference import DEFAULT_ARTIFACTS, check_golden
 from runtime.session import Session
 
+log = logging.getLogger(__name__)
+
 CupyArray: TypeAlias = Any  # cupy.ndarray; CuPy is optional and ships no types
 Carry: TypeAlias = tuple[CupyArray, ...]  # what a way carries, on the GPU
 
@@ -28,18 +31,17 @@ GRAPHS = {"fused": "ekg_fused.onnx", "cupy": "ekg_cnn.onnx", "kernels": "ekg_cnn
 CUPY_FROM_BATCH = {False: 4, True: 256}
 
 
-def choose_way(batch: int, *, cuda_graph: bool = False) -> str:
-    """The fastest way for so many streams that this installation has, by what was measured.
+def choose_ways(batch: int, *, cuda_graph: bool = False) -> list[str]:
+    """The ways for so many streams that this installation has, by what was measured: fastest first.
 
-    Kernels are the fastest for any number (docs/providers.md). They need the folder kernels/ and
-    the package onnx, and are nothing that ONNX Runtime could record as a CUDA graph.
+    Kernels are the fastest for any number of streams, in chunks of about a second
+    (docs/providers.md). They need the folder kernels/ and the package onnx, and are nothing that
+    ONNX Runtime could record as a CUDA graph.
     """
-    def at_hand(*names: str) -> bool:
-        return all(importlib.util.find_spec(name) for name in names)
-
-    if at_hand("kernels", "onnx") and not cuda_graph:
-        return "kernels"
-    return "cupy" if at_hand("kernels") and batch >= CUPY_FROM_BATCH[cuda_graph] else "fused"
+    if not _at_hand("kernels.cupy_net"):
+        return ["fused"]
+    ways = ["cupy", "fused"] if batch >= CUPY_FROM_BATCH[cuda_graph] else ["fused", "cupy"]
+    return ways if cuda_graph or not _at_hand("onnx") else ["kernels", *ways]
 
 
 class CudaNet:
@@ -95,7 +97,7 @@ class CudaNet:
         Parameters
         ----------
         batch : how many streams it is meant for; any number is taken
-        way : fused, cupy, kernels, or auto for what `choose_way` says
+        way : fused, cupy, kernels, or auto for the first of `choose_ways` that runs here
         cuda_graph : record ONNX Runtime's launches once and replay them, for one shape only: that
             of the first call. So the golden answer is checked on a net without. Not for kernels,
             which need none.
@@ -111,13 +113,23 @@ class CudaNet:
         MissingPackageError
             CuPy is not installed, or what a way needs beside it.
         """
-        way = choose_way(batch, cuda_graph=cuda_graph) if way == "auto" else way
-        if way not in GRAPHS:
+        if way not in ("auto", *GRAPHS):
             raise InputError(f"way {way!r} is unknown; expected auto, {', '.join(GRAPHS)}.")
         if way == "kernels" and cuda_graph:
             raise InputError("way 'kernels' launches nothing of ONNX Runtime's that a CUDA graph "
                              "could record; use it without, or another way.")
         files = Artifacts(artifacts)
+        ways = choose_ways(batch, cuda_graph=cuda_graph) if way == "auto" else [way]
+        *others, last = ways
+        for candidate in others:
+            try:
+                return cls._checked(files, candidate, cuda_graph)
+            except (ProviderError, ModelError, MissingPackageError) as error:
+                log.warning("%s Using another way instead of '%s'.", error, candidate)
+        return cls._checked(files, last, cuda_graph)
+
+    @classmethod
+    def _checked(cls, files: Artifacts, way: str, cuda_graph: bool) -> CudaNet:
         path = files.path(GRAPHS[way])
         net = cls(path, way)
         check_golden(net.run, f"cuda ({way})", net.contract, files.golden(path.name))
@@ -134,7 +146,8 @@ class CudaNet:
         Parameters
         ----------
         ecg : float32 cupy.ndarray [batch, samples], C-contiguous, mV at the model's rate, samples
-            a multiple of the hop. Whatever writes it runs on `stream`, or has finished.
+            a multiple of the hop. Whatever writes it runs on `stream`, or has finished; one that
+            was not allocated under `stream` is kept until the answer is there.
         carry : of `start`, of the step before, or of `to_gpu`
 
         Returns
@@ -162,20 +175,25 @@ class CudaNet:
         if [part.shape for part in carry] != expected or not all(map(_plain, carry)):
             raise InputError(f"the carry is {', '.join(map(_shown, carry))}; expected C-contiguous "
                              f"float32 {', '.join(map(str, expected))}.")
-        with self.stream:
-            past: Carry = ()
-            if self._fir:
-                ecg, carried = self._fir(ecg, carry[0], stream=self.stream)
-                past = (carried,)
-            if self._net:
-                probabilities, history = self._net(ecg, carry[-1], stream=self.stream)
-            elif self._cuda_graph:
-                probabilities, history = self._replay(ecg, carry[-1])
-            else:
-                buffers = _Buffers(self.cupy, ecg, carry[-1], self.contract)
-                buffers.run(self._session)
-                probabilities, history = buffers.probabilities, buffers.carry_out
+        try:
+            with self.stream:
+                past: Carry = ()
+                if self._fir:
+                    ecg, carried = self._fir(ecg, carry[0], stream=self.stream)
+                    past = (carried,)
+                probabilities, history = self._label(ecg, carry[-1])
+        except ValueError as error:  # of a kernel: too much for one launch, or on another GPU
+            raise InputError(str(error)) from error
         return probabilities, (*past, history)
+
+    def _label(self, ecg: CupyArray, carry: CupyArray) -> tuple[CupyArray, CupyArray]:
+        if self._net:
+            return self._net(ecg, carry, stream=self.stream)  # type: ignore[no-any-return]
+        if self._cuda_graph:
+            return self._replay(ecg, carry)
+        buffers = _Buffers(self.cupy, ecg, carry, self.contract)
+        buffers.run(self._session)
+        return buffers.probabilities, buffers.carry_out
 
     def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -246,6 +264,13 @@ def _address(array: CupyArray) -> int:
     return int(array.data.ptr)
 
 
+def _at_hand(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what it lies in
+        return False
+
+
 def _import_cupy() -> Any:
     try:
         import cupy
@@ -283,7 +308,8 @@ def _net(path: Path) -> tuple[dict[str, str], Any]:
     try:
         net = CupyNet(Network.of(model))
     except ValueError as error:  # another architecture, or a GPU too small for it
-        raise ModelError(f"{path.name}: {error} Use the way 'cupy' or 'fused'.") from error
+        raise ProviderError(f"way 'kernels' does not run {path.name}: {str(error).rstrip('.')}; "
+                            "use the way 'cupy' or 'fused'.") from error
     return {entry.key: entry.value for entry in model.metadata_props}, net
 
 

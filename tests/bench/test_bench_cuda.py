@@ -84,6 +84,27 @@ def test_the_baseline_on_every_core_is_the_cpu(
     session = Detector.load(ARTIFACTS, provider="cpu").session
     ecg = np.random.default_rng(0).normal(size=(batch, 360)).astype(np.float32)
     carry = np.zeros((batch, int(session.metadata["carry_size"])), np.float32)
-    for got, expected in zip(cuda.on_every_core(ARTIFACTS, ecg, carry)(), session.run(ecg, carry),
-                             strict=True):
-        np.testing.assert_allclose(got, expected, atol=1e-5)
+    parts = cuda.on_every_core(ARTIFACTS, ecg, carry)()
+    assert len(parts) == min(3, batch)
+    for got, expected in zip(zip(*parts, strict=True), session.run(ecg, carry), strict=True):
+        np.testing.assert_allclose(np.concatenate(got), expected, atol=1e-5)
+
+
+def test_what_was_measured_outlasts_a_gpu_too_small_for_more(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    def measure(artifacts: Path, batch: int, seconds: float) -> list[dict[str, Any]]:
+        if batch > 16:
+            raise RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer")
+        return [row("cpu", batch, 1.0), row("fused", batch, 0.5), row("kernels", batch, 0.1)]
+
+    monkeypatch.setattr(cuda, "describe", lambda _: {"gpu": "Small GPU", "cores": 2})
+    monkeypatch.setattr(cuda, "measure", measure)
+    monkeypatch.setattr(cuda, "measure_filter", measure)
+    monkeypatch.setattr(cuda, "RESULTS", tmp_path)
+    assert cuda.main(["--largest", "64"]) == 0
+    assert "batch 64 is left out" in capsys.readouterr().err
+    report = json.loads((tmp_path / "small-gpu" / "cuda.json").read_text())
+    assert [line["batch"] for line in report["rows"]] == [1, 1, 1, 4, 4, 4, 16, 16, 16]
+    assert report["conclusions"]["CUDA over CPU"] == 10
+    assert (tmp_path / "small-gpu" / "cuda.png").stat().st_size > 1000

@@ -8,6 +8,7 @@ tests/kernels`` in an environment as docs/providers.md has it, then ``python -m 
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ class HostFir:
 
     def __call__(self, ecg: np.ndarray, carry: np.ndarray, *, stream: object
                  ) -> tuple[np.ndarray, np.ndarray]:
+        assert isinstance(stream, HostStream)
         return cupy_fir.reference(ecg, carry, self.taps)  # type: ignore[no-any-return]
 
 
@@ -57,6 +59,9 @@ class HostNet:
 
     def __call__(self, filtered: np.ndarray, carry: np.ndarray, *, stream: object
                  ) -> tuple[np.ndarray, np.ndarray]:
+        assert isinstance(stream, HostStream)
+        if len(filtered) > 99:
+            raise ValueError("100 streams are more than one launch takes: split the batch.")
         return cupy_net.reference(filtered, carry, self.network)
 
 
@@ -92,7 +97,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     told: dict[str, str] = {}
     cupy = ModuleType("cupy")
     cupy.__dict__.update(zeros=on_stream(np.zeros), empty=on_stream(np.empty),
-                         asarray=np.asarray, asnumpy=np.asarray, ndarray=np.ndarray,
+                         asarray=on_stream(np.asarray), asnumpy=on_stream(np.asarray),
+                         ndarray=np.ndarray,
                          cuda=SimpleNamespace(Stream=HostStream, is_available=lambda: True))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(kernels, "CupyFir", HostFir)
@@ -177,7 +183,7 @@ def test_a_carry_goes_from_way_to_way(
 @pytest.mark.parametrize(("batch", "missing", "cuda_graph", "way"), [
     (1, "", False, "kernels"), (4096, "", False, "kernels"), (1, "", True, "fused"),
     (255, "", True, "fused"), (256, "", True, "cupy"), (3, "onnx", False, "fused"),
-    (4, "onnx", False, "cupy"), (4096, "kernels", False, "fused")])
+    (4, "onnx", False, "cupy"), (4096, "kernels.cupy_net", False, "fused")])
 def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
         monkeypatch: pytest.MonkeyPatch, batch: int, missing: str, cuda_graph: bool, way: str
         ) -> None:
@@ -187,10 +193,31 @@ def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
 
 
 @pytest.mark.usefixtures("host")
-def test_a_network_that_the_kernel_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_the_kernel_cannot_run_is_said(
+        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the way was asked for; else the next one is taken."""
     monkeypatch.setitem(cuda.GRAPHS, "kernels", "ekg_fused.onnx")
-    with pytest.raises(ModelError, match=r"ekg_fused.onnx: .* another network .* way 'cupy'"):
+    said = r"'kernels' does not run ekg_fused.onnx: .* another network .*; use the way 'cupy'"
+    with pytest.raises(ProviderError, match=said):
         CudaNet.load(ARTIFACTS, way="kernels")
+    assert CudaNet.load(ARTIFACTS).way == "fused"
+    assert re.search(said, caplog.text)
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_that_answers_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    right = CudaNet.run
+    monkeypatch.setattr(CudaNet, "run", lambda *given: (1 - right(*given)[0], right(*given)[1]))
+    with pytest.raises(ModelError):
+        CudaNet.load(ARTIFACTS, way=way)
+
+
+@pytest.mark.usefixtures("host")
+def test_a_kernel_that_refuses_is_bad_input() -> None:
+    net = CudaNet.load(ARTIFACTS, way="kernels")
+    with pytest.raises(InputError, match="more than one launch takes"):
+        net.step(np.zeros((100, 18), np.float32), net.start(100))
 
 
 @pytest.mark.usefixtures("host")

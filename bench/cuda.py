@@ -64,35 +64,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--draw: there is no {path}; name its folder by --machine.")
         draw(json.loads(path.read_text()), path.with_suffix(".png"))
         return 0
-    report: dict[str, Any] = {"rows": [], "filters": []}
     batches = [batch for batch in BATCHES if batch <= args.largest]
     try:
-        report = {"machine": describe(args.artifacts), "conclusions": {}} | report
-        folder = re.sub(r"[^a-z0-9]+", "-", report["machine"]["gpu"].lower()).strip("-")
+        machine = describe(args.artifacts)
+        folder = re.sub(r"[^a-z0-9]+", "-", machine["gpu"].lower()).strip("-")
         path = RESULTS / (args.machine or folder) / "cuda.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        for rows, batch in [("filters", batch) for batch in batches] + [
-                ("rows", batch) for batch in batches]:
-            measured = measure if rows == "rows" else measure_filter
-            try:
-                report[rows] += measured(args.artifacts, batch, args.seconds)
-            except (MemoryError, RuntimeError) as error:  # of CuPy, of ONNX Runtime
-                if isinstance(error, EkgError) or not re.search("memory|allocat", str(error)):
-                    raise
-                print(f"batch {batch} is left out, it needs more memory than this GPU has: "
-                      f"{str(error).splitlines()[0]}", file=sys.stderr)
-                continue
-            # After every batch: what a larger one, or its end, breaks off is not lost.
-            report["conclusions"] = conclusions(report["rows"]) if report["rows"] else {}
-            path.write_text(json.dumps(report, indent=1) + "\n")
+        report: dict[str, Any] = {"machine": machine, "conclusions": {}, "rows": [], "filters": []}
+        for kind, measured in (("filters", measure_filter), ("rows", measure)):
+            for batch in batches:
+                try:
+                    report[kind] += measured(args.artifacts, batch, args.seconds)
+                except (MemoryError, RuntimeError) as error:  # of CuPy, of ONNX Runtime
+                    if isinstance(error, EkgError) or not re.search("memory|allocat", str(error)):
+                        raise
+                    print(f"a batch of {batch} needs more memory than this GPU has: "
+                          f"{str(error).splitlines()[0]}", file=sys.stderr)
+                    break
+                _save(report, path)  # what a larger batch, or its end, breaks off is not lost
     except EkgError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    report["conclusions"] = conclusions(report["rows"])
+    _save(report, path)
     for name, value in report["conclusions"].items():
         print(f"{name}: {value}")
     print(f"wrote {path}")
     draw(report, path.with_suffix(".png"))
     return 0
+
+
+def _save(report: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def measure(artifacts: Path, batch: int, seconds: float) -> list[dict[str, Any]]:
@@ -154,7 +157,7 @@ def candidates(artifacts: Path, ecg: np.ndarray) -> tuple[Calls, dict[str, np.nd
     shared_out = calls["cpu, a session a core"] = on_every_core(artifacts, ecg, start)
     answers["cpu, a session a core"] = np.concatenate([answer for answer, _ in shared_out()])
     for way in GRAPHS:
-        for recorded in (False, True)[: 1 if way == "kernels" else 2]:
+        for recorded in (False,) if way == "kernels" else (False, True):
             name = f"{way}, CUDA graph" if recorded else way
             net = CudaNet.load(artifacts, way=way, cuda_graph=True) if recorded \
                 else load(artifacts, way)
@@ -285,44 +288,41 @@ def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     def best(names: Callable[[str], bool]) -> float:
         return max(row["windows_per_s"] for row in rows if names(row["candidate"]))
 
-    def fastest(names: Callable[[str], bool]) -> dict[int, float]:
-        times: dict[int, float] = {}
+    def fastest(names: Callable[[str], bool]) -> dict[int, tuple[float, str]]:
+        """At each batch, the least time in ms and whose it is."""
+        found: dict[int, tuple[float, str]] = {}
         for row in rows:
             if names(row["candidate"]):
-                times[row["batch"]] = min(times.get(row["batch"], np.inf), row["ms"])
-        return times
+                time_and_name = row["ms"], row["candidate"]
+                found[row["batch"]] = min(found.get(row["batch"], time_and_name), time_and_name)
+        return found
 
-    def overtakes(new: dict[int, float], old: dict[int, float]) -> int | None:
+    def overtakes(new: dict[int, tuple[float, str]], old: dict[int, tuple[float, str]]
+                  ) -> int | None:
         """The batch from which `new` stays the faster one."""
         ahead = None
         for batch in sorted(new.keys() & old.keys(), reverse=True):
-            if new[batch] >= old[batch]:
+            if new[batch][0] >= old[batch][0]:
                 break
             ahead = batch
         return ahead
 
-    def on_cpu(name: str) -> bool:
+    def cpus(name: str) -> bool:
         return name.startswith("cpu")
 
-    def on_gpu(name: str) -> bool:
-        return not on_cpu(name)
-
-    ways = {row["batch"]: min((other["ms"], other["candidate"]) for other in rows
-                              if other["batch"] == row["batch"] and on_gpu(other["candidate"]))[1]
-            for row in rows}
-    cpu, gpu = fastest(on_cpu), fastest(on_gpu)
-    cpu_best, gpu_best = best(on_cpu), best(on_gpu)
-    graph_best = best(lambda name: on_gpu(name) and not name.startswith("kernels"))
+    cpu, gpu = fastest(cpus), fastest(lambda name: not cpus(name))
+    cpu_best, gpu_best = best(cpus), best(lambda name: not cpus(name))
+    graph_best = best(lambda name: not name.startswith(("cpu", "kernels")))
     return {
         "windows/s, CPU with all cores": round(cpu_best),
         "windows/s, CUDA": round(gpu_best),
         "CUDA over CPU": round(gpu_best / cpu_best, 2),
         "windows/s, CUDA by ONNX Runtime": round(graph_best),
         "CUDA by ONNX Runtime over CPU": round(graph_best / cpu_best, 2),
-        "fastest way by batch": ways,
+        "fastest way by batch": {batch: name for batch, (_, name) in gpu.items()},
         "CUDA is faster from batch": overtakes(gpu, cpu),
-        "one window, CUDA, ms": round(gpu[min(gpu)], 4),
-        "one window, CPU, ms": round(cpu[min(cpu)], 4),
+        "one window, CUDA, ms": round(gpu[min(gpu)][0], 4),
+        "one window, CPU, ms": round(cpu[min(cpu)][0], 4),
         "CuPy filter is faster from batch": overtakes(fastest(lambda name: "cupy" in name),
                                                       fastest(lambda name: "fused" in name)),
     }

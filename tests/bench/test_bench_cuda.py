@@ -103,7 +103,7 @@ def test_what_was_measured_outlasts_a_gpu_too_small_for_more(
     monkeypatch.setattr(cuda, "measure_filter", measure)
     monkeypatch.setattr(cuda, "RESULTS", tmp_path)
     assert cuda.main(["--largest", "64"]) == 0
-    assert "batch 64 is left out" in capsys.readouterr().err
+    assert "a batch of 64 needs more memory" in capsys.readouterr().err
     report = json.loads((tmp_path / "small-gpu" / "cuda.json").read_text())
     assert [line["batch"] for line in report["rows"]] == [1, 1, 1, 4, 4, 4, 16, 16, 16]
     assert report["conclusions"]["CUDA over CPU"] == 10

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from runtime import Detector, Stream
-from runtime.artifacts import Artifacts
 from runtime.errors import EkgError
-from runtime.providers import ONNX_NAMES, choose
-from runtime.rhythm import Rhythm
-from runtime.session import Session
+from runtime.model.artifacts import Artifacts
+from runtime.model.providers import ONNX_NAMES, choose
+from runtime.model.session import Session
+from runtime.rhythm.follow import Rhythm
 from training import dsp_cpu
 from training.io import FS
 from training.model import HOP, EkgNet, deployed

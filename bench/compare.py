@@ -99,8 +99,8 @@ def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
 def _check(artifacts: Path, out: Path) -> None:
     """Stop with one sentence where there is nothing to measure or nowhere to write."""
     from bench.candidates import GRAPHS
-    from runtime.artifacts import Artifacts
     from runtime.errors import EkgError
+    from runtime.model.artifacts import Artifacts
 
     try:
         Artifacts(artifacts).path(GRAPHS["fused"])

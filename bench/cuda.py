@@ -32,11 +32,11 @@ from onnx.utils import Extractor
 
 from bench.measure import cpu_name
 from kernels import CupyFir, cupy_fir
-from runtime.artifacts import Artifacts
-from runtime.cuda import GRAPHS, CudaNet
+from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
-from runtime.inference import DEFAULT_ARTIFACTS, Detector
-from runtime.session import Session, usable_cores
+from runtime.model.artifacts import Artifacts
+from runtime.model.cuda import GRAPHS, CudaNet
+from runtime.model.session import Session, usable_cores
 
 RESULTS = Path(__file__).resolve().parent / "results"
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096, 16384)  # four times more fill 80 GB with all ways

@@ -30,7 +30,7 @@ from bench.candidates import (
 from bench.measure import Timing, sgemms, take_turns
 from runtime import Detector
 from runtime.errors import EkgError
-from runtime.providers import ONNX_NAMES
+from runtime.model.providers import ONNX_NAMES
 from runtime.simulate import simulate
 from training.io import FS
 from training.model import EkgNet

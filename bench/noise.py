@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from bench.detectors import Find, candidates
 from runtime import Detector
+from runtime.detector import DEFAULT_ARTIFACTS
 from runtime.errors import EkgError
-from runtime.inference import DEFAULT_ARTIFACTS
 from training import io
 from training.evaluate import Score, as_json, find, from_json, score_record, total_score
 from training.io import Record

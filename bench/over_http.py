@@ -31,8 +31,8 @@ from bench.load import Connection, Failed, Request, latencies, throughput
 from bench.measure import Timing, first_core, last_core, processor_s, resident_mb
 from runtime import Detector
 from runtime.client import Client
+from runtime.server.wire import result_fields
 from runtime.simulate import simulate
-from runtime.wire import result_fields
 
 CONNECTIONS = 8  # at once, for the throughput
 START_WITHIN_S = 60.0
@@ -298,7 +298,7 @@ def _nodes(port: int) -> dict[str, int]:
 
 
 def _onnx_name(provider: str | None) -> str:
-    from runtime.providers import ONNX_NAMES
+    from runtime.model.providers import ONNX_NAMES
 
     return ONNX_NAMES.get(provider or "", str(provider))
 

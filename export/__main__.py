@@ -20,9 +20,9 @@ from export import onnx as graphs
 from export.card import card
 from export.half import Half
 from runtime.beats import BeatPolicy
+from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
-from runtime.inference import DEFAULT_ARTIFACTS, Detector
-from runtime.session import Session
+from runtime.model.session import Session
 from runtime.simulate import simulate
 from training import evaluate, io, strips, train
 from training.model import HOP, EkgNet, deployed, parameter_count

@@ -27,9 +27,9 @@ import torch
 from numpy.typing import NDArray
 
 from export.onnx import CHUNK, TOLERANCE, ExportError
-from runtime.artifacts import Artifacts
+from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
-from runtime.inference import DEFAULT_ARTIFACTS, Detector
+from runtime.model.artifacts import Artifacts
 from runtime.simulate import simulate
 from training.model import EkgNet
 

@@ -9,7 +9,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.artifacts import FORMAT
+from runtime.model.artifacts import FORMAT
 
 
 def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> None:

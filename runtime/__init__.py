@@ -5,8 +5,9 @@
 'V'
 """
 
-from runtime.beats import Beat, BeatPolicy
-from runtime.errors import (
+from .beats import BeatPolicy
+from .detector import Detector, predict
+from .errors import (
     EkgError,
     InputError,
     MissingPackageError,
@@ -16,10 +17,9 @@ from runtime.errors import (
     RecordError,
     TokenError,
 )
-from runtime.inference import Detector, Result, predict
-from runtime.quality import Quality
-from runtime.rhythm import Event, RhythmPolicy
-from runtime.stream import Stream
+from .findings import Beat, Event, Quality, Result
+from .rhythm.follow import RhythmPolicy
+from .stream import Stream
 
 __all__ = [
     "Beat", "BeatPolicy", "Detector", "EkgError", "Event", "InputError", "MissingPackageError",

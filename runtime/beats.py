@@ -8,35 +8,13 @@ anywhere gives the beats of the whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES = ("N", "S", "V", "F", "Q")
-
-
-@dataclass(frozen=True)
-class Beat:
-    """One heart beat.
-
-    Attributes
-    ----------
-    time : s from the recording's start, at the R peak
-    label : AAMI class: N, S (supraventricular), V (ventricular), F (fusion), Q (paced, unknown)
-    score : the network's probability for this label, 0 to 1
-    probabilities : of N, S, V, F and Q, given that there is a beat; sum 1
-    """
-
-    time: float
-    label: str
-    score: float
-    probabilities: tuple[float, ...] = field(repr=False)
-
-    @property
-    def anomaly(self) -> bool:
-        return self.label != "N"
+from .findings import CLASSES
 
 
 @dataclass(frozen=True)

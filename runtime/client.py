@@ -21,12 +21,13 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 from numpy.typing import ArrayLike
 
-from runtime.errors import EkgError, InputError
-from runtime.records import Recording, read
-from runtime.resample import resampler
-from runtime.simulate import simulate
-from runtime.stream import check_signal
-from runtime.wire import RAW, bearer_token, decode_token
+from .errors import EkgError, InputError
+from .findings import Record
+from .records.files import read
+from .server.wire import RAW, bearer_token, decode_token
+from .signal.resample import resampler
+from .signal.units import check_signal
+from .simulate import simulate
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_FS = 360  # Hz, of the simulated patient
@@ -193,7 +194,7 @@ def _raw(samples: ArrayLike, units: str) -> bytes:
     return np.asarray(samples, dtype="<f4").tobytes()
 
 
-def send_windows(client: Client, recording: Recording, number: int) -> int:
+def send_windows(client: Client, recording: Record, number: int) -> int:
     """Send one-second windows one after another, print what came back; gives the failures.
 
     Raises
@@ -231,7 +232,7 @@ def send_windows(client: Client, recording: Recording, number: int) -> int:
 
 
 def recording_or_simulated(path: str | None, *, lead: str | None = None,
-                           fs: float | None = None, seconds: float = 300.0) -> Recording:
+                           fs: float | None = None, seconds: float = 300.0) -> Record:
     """The recording at this path, or where there is none, the simulated patient.
 
     Raises
@@ -243,7 +244,7 @@ def recording_or_simulated(path: str | None, *, lead: str | None = None,
     # Refused where no stream could take the rate: of some there is nothing to simulate.
     rate = resampler(DEFAULT_FS if fs is None else fs, DEFAULT_FS).fs
     made = simulate(seconds, fs=rate)
-    return Recording("simulated patient", "simulated", made.fs,
+    return Record("simulated patient", "simulated", made.fs,
                      made.signal.astype(np.float64), 0.0)
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from runtime import providers
-from runtime.artifacts import Artifacts
-from runtime.errors import EkgError
-from runtime.inference import Detector
-from runtime.session import thread_plan, usable_cores
+from .detector import Detector
+from .errors import EkgError
+from .model import providers
+from .model.artifacts import Artifacts
+from .model.session import thread_plan, usable_cores
 
 SHOWN = re.compile(r"numpy|flask|gunicorn|orjson|wfdb|edfio|coremltools|onnx|onnxruntime.*|cupy.*|"
                    r"nvidia-(cudnn|cublas|cuda-runtime).*")
@@ -136,7 +136,7 @@ def _providers(artifacts: Path) -> bool:
 
 def _ways(artifacts: Path) -> None:
     """Try all ways that keep signal and carry on the GPU."""
-    from runtime.cuda import GRAPHS, CudaNet  # for a GPU only
+    from .model.cuda import GRAPHS, CudaNet  # for a GPU only
 
     for way in GRAPHS:
         try:

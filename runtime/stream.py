@@ -17,25 +17,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.artifacts import FORMAT, Contract
-from runtime.beats import (
+from .beats import (
     BASELINE_S,
-    CLASSES,
     SEARCH_S,
     SMOOTH_SAMPLES,
-    Beat,
     find_beats,
     find_beats_of_all,
     place_at_r_peak,
     r_peak,
 )
-from runtime.errors import InputError, StaleTokenError, TokenError
-from runtime.resample import Resampler, resampler
-from runtime.rhythm import LARGEST_SAVED, Event, Rhythm, RhythmPolicy, take_together
+from .errors import InputError, StaleTokenError, TokenError
+from .findings import CLASSES, Beat, Event
+from .model.artifacts import FORMAT, Contract
+from .rhythm.follow import LARGEST_SAVED, Rhythm, RhythmPolicy, take_together
+from .signal.resample import Resampler, resampler
+from .signal.units import LARGEST_MV, as_numbers, check_signal, is_plausible, to_millivolts
 
-MILLIVOLTS = {"mV": 1.0, "V": 1000.0, "uV": 0.001, "µV": 0.001}
 LONGEST = 1 << 40  # samples in a stream: 34 years at 1000 Hz; times any ratio below 2**63
-LARGEST_MV = 1000.0  # beyond any amplifier; keeps float32 exact enough
 # Samples in one run of the network, over the batch: about 90 patients' second, whose values
 # between the layers still fit the caches; more in a run take longer each.
 RUN_SAMPLES = 1 << 15
@@ -204,27 +202,6 @@ def push_whole(streams: Sequence[Stream], ecg: NDArray[np.float64]) -> list[list
                                   ecg[at : at + size], end=True)]
 
 
-def check_signal(samples: ArrayLike, *, units: str, dimensions: tuple[int, ...]
-                 ) -> NDArray[np.float64]:
-    """Signal as float64 in mV.
-
-    Raises
-    ------
-    InputError
-        Says what is wrong: type, dimensions, units, or the first value that is no number.
-    """
-    array = _numbers(samples, dimensions)
-    ecg = _millivolts(array, units)
-    if not _plausible(ecg):
-        place = int(np.flatnonzero(~(np.abs(ecg) <= LARGEST_MV))[0])
-        value = array.ravel()[place]
-        what = "is not a finite number" if not np.isfinite(value) else (
-            f"is beyond ±{LARGEST_MV:g} mV (are the units right?)")
-        raise InputError(f"sample {place} of the signal ({value}) {what}; "
-                         f"expected ECG in {units}.")
-    return ecg
-
-
 class _State(NamedTuple):
     """What streams of one rate, equally far, keep between chunks: a row of each array for each.
 
@@ -290,7 +267,7 @@ def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
     float64 [streams, samples], mV."""
     for stream in streams:
         _refuse_finished(stream)
-    arrays = [_numbers(chunk, (1,)) for chunk in chunks]
+    arrays = [as_numbers(chunk, (1,)) for chunk in chunks]
     places: dict[int, tuple[object, ...]] = {}  # of states, which many streams may share
     groups: dict[tuple[int, bytes, tuple[object, ...]], list[int]] = {}
     for i, (stream, array) in enumerate(zip(streams, arrays, strict=True)):
@@ -303,8 +280,8 @@ def _accept(streams: Sequence[Stream], chunks: Sequence[ArrayLike], units: str
         size = _runnable(streams[members[0]], samples)
         for at in range(0, len(members), size):
             some = members[at : at + size]
-            ecg = _millivolts(_rows([arrays[i] for i in some]), units)
-            if not _plausible(ecg):
+            ecg = to_millivolts(_rows([arrays[i] for i in some]), units)
+            if not is_plausible(ecg):
                 for chunk in chunks:
                     check_signal(chunk, units=units, dimensions=(1,))  # says which sample
             accepted.append((some, _stacked([streams[i] for i in some]), ecg))
@@ -319,45 +296,6 @@ def _runnable(stream: Stream, samples: int) -> int:
 def _refuse_finished(stream: Stream) -> None:
     if stream._end is not None:
         raise InputError("the stream is finished; start a new one for more signal.")
-
-
-def _numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
-    try:
-        array = np.asarray(samples)
-    except ValueError:
-        array = np.asarray(None)
-    rows = samples if array.ndim > 1 and isinstance(samples, list | tuple) else [samples]
-    if any(map(np.ma.is_masked, rows)):
-        raise InputError("the signal has masked samples; expected numbers, with what is missing "
-                         "filled in.")
-    if array.dtype.kind not in "iuf" and array.size:
-        raise InputError("the signal is not made of numbers only, or its rows differ in length; "
-                         "expected real numbers, [samples] or [batch, samples].")
-    if array.ndim not in dimensions:
-        expected = " or ".join({1: "[samples]", 2: "[batch, samples]"}[n] for n in dimensions)
-        raise InputError(f"the signal has {array.ndim} dimensions {array.shape}; "
-                         f"expected {expected}.")
-    return array
-
-
-def _millivolts(array: NDArray[Any], units: str) -> NDArray[np.float64]:
-    scale = MILLIVOLTS.get(units) if isinstance(units, str) else None
-    if scale is None:
-        raise InputError(f"units {units!r} are unknown; expected one of "
-                         f"{', '.join(MILLIVOLTS)} (for raw converter counts, divide by the "
-                         "gain first).")
-    with np.errstate(all="ignore"):  # what becomes infinite is refused, with its place
-        ecg = array.astype(np.float64)
-        return ecg if scale == 1.0 else ecg * scale
-
-
-def _plausible(ecg: NDArray[np.float64]) -> bool:
-    """Whether all are numbers of a size that an amplifier gives."""
-    flat = ecg.ravel()
-    # None is larger than the root of their squares' sum, which is quicker had than the largest;
-    # NaN is not below any limit.
-    with np.errstate(all="ignore"):
-        return bool(flat.dot(flat) <= LARGEST_MV**2 or np.abs(flat).max() <= LARGEST_MV)
 
 
 def _rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -5,7 +5,7 @@ patients: every patient is judged by the network that never saw it, so a choice 
 them and not on one fold. It prints how many beats are found at each threshold, of which
 `runtime.beats.BeatPolicy` holds one; what the runtime as it is finds in these patients; how a
 patient's usual QRS complex best decides what is V, and the usual interval between N and S, which
-the defaults of `runtime.morphology.MorphologyPolicy` and `runtime.sinus.SinusPolicy` hold; what
+the defaults of `MorphologyPolicy` and `SinusPolicy` hold; what
 that gives, and what cross-validation gives: for each fold the setting that is best on the others.
 """
 
@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.beats import Beat, BeatPolicy
-from runtime.morphology import Morphology, MorphologyPolicy
-from runtime.rhythm import closed
-from runtime.sinus import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
+from runtime.beats import BeatPolicy
+from runtime.findings import Beat
+from runtime.rhythm.baseline import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
+from runtime.rhythm.follow import closed
+from runtime.rhythm.template import Morphology, MorphologyPolicy
 from training import io, train
 from training.ec57 import MATCH_S
 from training.evaluate import Score, as_arrays, match, score_record, total_score
@@ -252,7 +253,7 @@ class _Listener(Sinus):
 
 
 def ventricular(patient: Patient, policies: Sequence[MorphologyPolicy]) -> Counts:
-    """What `runtime.morphology.Morphology` does with each gain, margin and roughness."""
+    """What `runtime.rhythm.template.Morphology` does with each gain, margin and roughness."""
     gain, margin, roughness = np.array([[policy.gain, policy.margin, policy.roughness]
                                         for policy in policies]).T
     push = np.nan_to_num(gain * (patient.unlike[:, None] - margin)
@@ -271,7 +272,7 @@ def ventricular(patient: Patient, policies: Sequence[MorphologyPolicy]) -> Count
 
 
 def supraventricular(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
-    """What `runtime.sinus.Sinus` does with each policy, for all of them at once."""
+    """What `runtime.rhythm.baseline.Sinus` does with each policy, for all of them at once."""
     bias, gain, most, beats = np.array([astuple(policy) for policy in policies]).T
     intervals = np.log(np.clip(np.diff(patient.samples) / FS, SHORTEST_S, LONGEST_S))
     shares = np.maximum(patient.probabilities, LEAST)

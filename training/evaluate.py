@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
-from runtime.inference import DEFAULT_ARTIFACTS, Detector
 from training import ec57, io
 from training.ec57 import LEARNING_S, MATCH_S
 from training.io import CLASSES, FS, Record
 
 if TYPE_CHECKING:
-    from runtime.beats import Beat
+    from runtime.findings import Beat
 
 NONE = len(CLASSES)  # row of false beats, column of missed ones
 _CELLS = (("QRS Se", "QRS +P"), ("VEB Se", "VEB +P", "VEB F1"),
           ("SVEB Se", "SVEB +P", "SVEB F1"), ("F F1",), ("accuracy",))  # of a row of `table`
 _HEADING = "QRS Se/+P | VEB Se/+P/F1 | SVEB Se/+P/F1 | F F1 | accuracy"
 _PACED_CELLS = (("QRS Se", "QRS +P"), ("Q Se", "Q +P", "Q F1"), ("accuracy",))
-WINDOW_LABELS = ("none", *CLASSES)  # as `runtime.inference.Result.label`
+WINDOW_LABELS = ("none", *CLASSES)  # as `runtime.detector.Result.label`
 PACED_TEST = ("104", "217")  # of `io.PACED`; 102 and 107 may be trained on
 RICHEST = "232"  # holds 1,382 of DS2's 1,837 S beats, so SVEB is also given without it
 

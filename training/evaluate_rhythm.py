@@ -1,6 +1,6 @@
 """Measure rhythm events and signal quality, and draw what was missed.
 
-``python -m training.evaluate_rhythm`` runs the exported model and `runtime.rhythm` over
+``python -m training.evaluate_rhythm`` runs the exported model and `runtime.rhythm.follow` over
 recordings that neither was designed on: DS2, and the second half of nstdb's noises mixed into DS2;
 ``--design`` takes DS1 and the first half instead. Fibrillation is looked for in all patients of
 cudb, each judged by a model that saw nothing of them.
@@ -17,10 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import Beat, Detector, quality, rhythm, waveform
+from runtime import Beat, Detector
+from runtime.detector import DEFAULT_ARTIFACTS
 from runtime.errors import EkgError
-from runtime.inference import DEFAULT_ARTIFACTS
-from runtime.rhythm import AF, VF, VT, Event, Rhythm
+from runtime.findings import DOUBTFUL, Event, Flaw
+from runtime.rhythm import follow as rhythm
+from runtime.rhythm.follow import AF, VF, VT, Rhythm
+from runtime.signal import features as waveform
+from runtime.signal import quality
 from training import fit_rhythm, io
 from training.evaluate import Rates, as_json
 from training.io import CLASSES, FS
@@ -113,7 +117,7 @@ def evaluate(detector: Detector, folder: Path, *, design: bool = False
 
 def hear(detector: Detector, name: str, signal: NDArray[np.floating], fs: float) -> Heard:
     """Run the detector; the signal is resampled as a stream would."""
-    from runtime.resample import resampler
+    from runtime.signal.resample import resampler
 
     stream = detector.stream(fs)
     beats = stream.push(signal) + stream.finish()
@@ -142,7 +146,7 @@ def measure_fibrillation(detector: Detector, folder: Path) -> tuple[dict[str, An
     """
     from tqdm import tqdm
 
-    from runtime import records
+    from runtime.records import files as records
 
     doubt = rhythm.RhythmPolicy().vf_doubt
     rows, misses = {}, []
@@ -291,12 +295,12 @@ def measure_kinds(records: Sequence[io.Record], heard: Sequence[Heard],
 
 def measure_clean(heard: Sequence[Heard]) -> dict[str, Any]:
     """Share of the seconds of unmixed records that carry each flaw."""
-    sums = {flaw.name: 0 for flaw in quality.Flaw if flaw.name}
+    sums = {flaw.name: 0 for flaw in Flaw if flaw.name}
     doubtful, seconds, rows = 0, 0, {}
     for h in heard:
         flaws = np.array([int(f) for f in quality.assess(h.signal, FS).seconds])
-        bad = (flaws & int(quality.DOUBTFUL)) != 0
-        for flaw in quality.Flaw:
+        bad = (flaws & int(DOUBTFUL)) != 0
+        for flaw in Flaw:
             if flaw.name:
                 sums[flaw.name] += int(((flaws & int(flaw)) != 0).sum())
         doubtful, seconds = doubtful + int(bad.sum()), seconds + len(bad)

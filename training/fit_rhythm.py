@@ -1,4 +1,4 @@
-"""Fit the models of `runtime.waveform` and `runtime.rhythm` on design patients.
+"""Fit the models of `runtime.signal.features` and `runtime.rhythm.follow` on design patients.
 
 ``python -m training.fit_rhythm`` uses cudb, DS1 of mitdb, svdb, and the first half of nstdb's
 noises mixed into DS1. DS2 and the second halves are for `training.evaluate_rhythm`, which judges
@@ -22,9 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from runtime import Detector, quality, records, rhythm, waveform
+from runtime import Detector
 from runtime.errors import EkgError
-from runtime.resample import resampler
+from runtime.findings import UNREADABLE
+from runtime.records import files as records
+from runtime.rhythm import follow as rhythm
+from runtime.signal import features as waveform
+from runtime.signal import quality
+from runtime.signal.resample import resampler
 from training import io
 from training.io import FS
 from training.seeds import detector_of
@@ -222,7 +227,7 @@ def readable(signal: NDArray[np.floating]) -> NDArray[np.bool_]:
     flaws = quality.flaws_of(rows, FS, quality.QualityPolicy(),
                              np.minimum.accumulate(rows.min(axis=1)),
                              np.maximum.accumulate(rows.max(axis=1)))
-    bad = np.cumsum(np.pad(flaws & int(quality.UNREADABLE) != 0, (1, 0)))
+    bad = np.cumsum(np.pad(flaws & int(UNREADABLE) != 0, (1, 0)))
     return np.asarray(bad[waveform.WINDOW_S:] == bad[:-waveform.WINDOW_S])
 
 

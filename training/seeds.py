@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from runtime.artifacts import Contract
 from runtime.beats import BeatPolicy
-from runtime.inference import Detector
-from runtime.session import Session
+from runtime.detector import Detector
+from runtime.model.artifacts import Contract
+from runtime.model.session import Session
 from training import io, train
 from training.evaluate import as_json, evaluate
 from training.io import FS, Record
@@ -137,7 +137,7 @@ def detector_of(run: Path) -> Detector:
 
 
 class TorchSession:
-    """Runs a network as `runtime.session.Session` runs its graph."""
+    """Runs a network as `runtime.model.session.Session` runs its graph."""
 
     provider = "torch"
 

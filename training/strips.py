@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.inference import Detector
+from runtime.detector import Detector
 from training.evaluate import align, find
 from training.io import CLASSES, FS, Record
 

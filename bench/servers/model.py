@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from runtime import Detector
-from runtime.inference import DEFAULT_ARTIFACTS
-from runtime.wire import result_fields
+from runtime.detector import DEFAULT_ARTIFACTS
+from runtime.server.wire import result_fields
 
 Fields = dict[str, Any]
 

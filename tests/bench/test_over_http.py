@@ -17,9 +17,9 @@ from bench import over_http
 from bench.load import Failed, Request
 from bench.servers import model
 from runtime import Detector
-from runtime.inference import DEFAULT_ARTIFACTS
+from runtime.detector import DEFAULT_ARTIFACTS
+from runtime.server.wire import result_fields
 from runtime.simulate import simulate
-from runtime.wire import result_fields
 
 REQUEST = Request("/predict", "application/json", b"{}")
 WINDOW = np.zeros(360)

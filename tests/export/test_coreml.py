@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export import __main__ as exporting
 from export.onnx import ExportError
-from runtime.artifacts import Contract
+from runtime.model.artifacts import Contract
 from tests.export.conftest import Exported
 from training import io
 

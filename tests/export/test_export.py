@@ -15,7 +15,7 @@ from export import __main__ as command
 from export import manifest
 from export import onnx as graphs
 from runtime import Detector
-from runtime.artifacts import Contract
+from runtime.model.artifacts import Contract
 from training import train
 from training.evaluate import Score
 from training.io import DS2

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from runtime import Detector
-from runtime.artifacts import Artifacts
-from runtime.session import Session
+from runtime.model.artifacts import Artifacts
+from runtime.model.session import Session
 from runtime.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 import numpy as np, onnxruntime
 from runtime import Detector
-from runtime.session import Session
+from runtime.model.session import Session
 
 folder, given, answers = sys.argv[1:4]
 ecg = np.load(given)

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from export import onnx as graphs
-from runtime.artifacts import Artifacts
-from runtime.session import Session
+from runtime.model.artifacts import Artifacts
+from runtime.model.session import Session
 from tests.export.conftest import Exported
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"

@@ -19,12 +19,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from runtime import Detector, metrics
-from runtime.admission import LONGEST, SHORTEST, UNDER_OVERLOAD, Admission, OverloadError
-from runtime.app import create_app
-from runtime.open_inference import HEADER
+from runtime import Detector
+from runtime.server import metrics
+from runtime.server.admission import LONGEST, SHORTEST, UNDER_OVERLOAD, Admission, OverloadError
+from runtime.server.app import create_app
+from runtime.server.open_inference import HEADER
+from runtime.server.wire import MAX_BATCH, MAX_SAMPLES, RAW, result_fields
 from runtime.simulate import simulate
-from runtime.wire import MAX_BATCH, MAX_SAMPLES, RAW, result_fields
 
 FS = 360
 SIGNAL = simulate(12, seed=2).signal
@@ -289,7 +290,7 @@ class TestRefusals:
     def test_an_error_of_ours_tells_nothing(
             self, detector: Detector, monkeypatch: pytest.MonkeyPatch,
             caplog: pytest.LogCaptureFixture) -> None:
-        from runtime.gunicorn_conf import JsonLines
+        from runtime.server.gunicorn_conf import JsonLines
 
         def fail(*_: object, **__: object) -> None:
             raise RuntimeError("patient 4711 has 12.5 mV")
@@ -398,7 +399,7 @@ class TestOperations:
 
     def test_a_log_that_cannot_be_written_is_counted_not_raised(
             self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from runtime.gunicorn_conf import JsonLines
+        from runtime.server.gunicorn_conf import JsonLines
 
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
@@ -652,5 +653,5 @@ class TestOpenApi:
     def test_the_committed_file_is_what_is_served(self, app: Flask) -> None:
         import runtime
 
-        file = Path(runtime.__file__).with_name("openapi.json")
+        file = Path(runtime.__file__).parent / "server" / "openapi.json"
         assert app.test_client().get("/openapi.json").get_data() == file.read_bytes()

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 import runtime
-from runtime import Detector, providers
-from runtime.__main__ import _follow, main
-from runtime.records import Recording, read
+from runtime import Detector
+from runtime.cli.main import _follow, main
+from runtime.findings import Record
+from runtime.model import providers
+from runtime.records.files import read
+from runtime.server.wire import result_fields
 from runtime.simulate import simulate
-from runtime.wire import result_fields
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def test_marks_of_an_odd_rate_lie_on_its_samples(detector: Detector) -> None:
     """A stream takes the nearest ratio; over a day that is 0.4 s at this rate."""
     signal, fs = simulate(60, fs=100, seed=1, heart_rate=40).signal.astype(float), 100.00049
     assert detector.stream(fs).fs == 100
-    at, odd = (_follow(detector, Recording("x", "I", rate, signal, 0.0)) for rate in (100.0, fs))
+    at, odd = (_follow(detector, Record("x", "I", rate, signal, 0.0)) for rate in (100.0, fs))
     assert [beat.time * fs for beat in odd[0]] == pytest.approx(
         [beat.time * 100 for beat in at[0]], abs=1e-6)
     assert [event.start * fs for event in odd[1]] == pytest.approx(
@@ -243,7 +245,7 @@ def test_stream_holds_samples_that_are_missing_and_says_so_once(
 def test_simulated_signal_says_so(
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     shown: dict[str, object] = {}
-    monkeypatch.setattr("runtime.feed.show", lambda *_, **given: shown.update(given))
+    monkeypatch.setattr("runtime.server.feed.show", lambda *_, **given: shown.update(given))
     monkeypatch.setattr("runtime.client.simulate", lambda _, fs: simulate(10, fs=fs))
     for arguments in ((), ("--page", 0)):
         status, _, err = run(capsys, "stream", *arguments)
@@ -254,7 +256,7 @@ def test_simulated_signal_says_so(
 
 @pytest.fixture
 def nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    for way in ("os.execve", "subprocess.Popen", "runtime.feed.make_server"):
+    for way in ("os.execve", "subprocess.Popen", "runtime.server.feed.make_server"):
         monkeypatch.setattr(way, lambda *_, **__: pytest.fail("it was served"))
 
 

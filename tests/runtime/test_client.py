@@ -18,10 +18,10 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from runtime import Detector, InputError, TokenError
-from runtime.__main__ import main as command
-from runtime.app import create_app
+from runtime.cli.main import main as command
 from runtime.client import Client, RequestError, _pause
 from runtime.client import main as send_record
+from runtime.server.app import create_app
 from runtime.simulate import simulate
 
 FS = 360

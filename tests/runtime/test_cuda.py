@@ -28,10 +28,9 @@ from runtime import (
     MissingPackageError,
     ModelError,
     ProviderError,
-    cuda,
-    providers,
 )
-from runtime.cuda import CudaNet
+from runtime.model import cuda, providers
+from runtime.model.cuda import CudaNet
 from runtime.simulate import simulate
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
@@ -342,7 +341,7 @@ def test_gpu_large_batch(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_gpu_process_ends_well(way: str) -> None:
     """With a net still alive at its end, which lets go of session and stream in some order."""
-    program = (f"from runtime.cuda import CudaNet; net = CudaNet.load(way={way!r}); "
+    program = (f"from runtime.model.cuda import CudaNet; net = CudaNet.load(way={way!r}); "
                "net.step(net.cupy.zeros((2, 360), 'f4'), net.start(2))")
     run = subprocess.run([sys.executable, "-c", program], cwd=ARTIFACTS.parent, text=True,
                          capture_output=True, check=False)

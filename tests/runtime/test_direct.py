@@ -10,11 +10,11 @@ import pytest
 from flask import Flask
 
 from runtime import Detector
-from runtime.admission import LONGEST, SHORTEST
-from runtime.app import create_app
-from runtime.direct import LISTS, MAX_BODY, MAX_HEAD, SHORT, Asked, Direct
+from runtime.server.admission import LONGEST, SHORTEST
+from runtime.server.app import create_app
+from runtime.server.direct import LISTS, MAX_BODY, MAX_HEAD, SHORT, Asked, Direct
+from runtime.server.wire import JSON, RAW
 from runtime.simulate import simulate
-from runtime.wire import JSON, RAW
 
 FS = 360
 SIGNAL = simulate(12, seed=2).signal

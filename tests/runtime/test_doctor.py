@@ -10,8 +10,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from runtime import doctor, providers
-from runtime.__main__ import main
+from runtime import doctor
+from runtime.cli.main import main
+from runtime.model import providers
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 IDLE = "AzureExecutionProvider"  # of the plain Linux wheel; runs no node of ours

@@ -19,10 +19,10 @@ from runtime import (
     ModelFileError,
     ProviderError,
     Result,
-    inference,
     predict,
 )
-from runtime.artifacts import Contract
+from runtime import detector as detector_module
+from runtime.model.artifacts import Contract
 from runtime.simulate import simulate
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
@@ -150,7 +150,7 @@ def test_ten_million_samples_are_no_trouble(detector: Detector) -> None:
 
 
 def test_one_line_form_loads_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    inference._default_detector.cache_clear()
+    detector_module._default_detector.cache_clear()
     window = simulate(2, seed=4).signal
     first = predict(window, backend="cpu")
     monkeypatch.setattr(Detector, "load", None)
@@ -256,7 +256,7 @@ def windows_around(data: Path, name: str, symbol: str, count: int) -> tuple[np.n
     """Seconds of a record with a beat of this symbol in the middle, [count, samples]."""
     import wfdb
 
-    from runtime.records import read
+    from runtime.records.files import read
 
     recording, marks = read(data / "mitdb" / name), wfdb.rdann(str(data / "mitdb" / name), "atr")
     half = round(recording.fs / 2)

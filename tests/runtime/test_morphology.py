@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from runtime.beats import CLASSES, Beat
+from runtime.detector import Detector
 from runtime.errors import InputError
-from runtime.inference import Detector
-from runtime.morphology import FIRST, LAST, Morphology, MorphologyPolicy, moved
+from runtime.findings import CLASSES, Beat
+from runtime.rhythm.template import FIRST, LAST, Morphology, MorphologyPolicy, moved
 from runtime.simulate import simulate
 
 SURE_N = (0.97, 0.01, 0.01, 0.005, 0.005)

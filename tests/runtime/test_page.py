@@ -24,8 +24,8 @@ import numpy as np
 import pytest
 
 from runtime import Beat, Detector
-from runtime.feed import Feed, sane
-from runtime.records import read
+from runtime.records.files import read
+from runtime.server.feed import Feed, sane
 from runtime.simulate import simulate
 
 playwright = pytest.importorskip("playwright.sync_api",

@@ -8,7 +8,8 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from runtime import ProviderError, providers
+from runtime import ProviderError
+from runtime.model import providers
 
 LINUX = ["AzureExecutionProvider", "CPUExecutionProvider"]
 MAC = ["CoreMLExecutionProvider", "AzureExecutionProvider", "CPUExecutionProvider"]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.quality import DOUBTFUL, Flaw, QualityPolicy, assess, assess_rows, without_hum
+from runtime.findings import DOUBTFUL, Flaw
+from runtime.signal.quality import QualityPolicy, assess, assess_rows, without_hum
 from runtime.simulate import simulate
 
 
@@ -39,7 +40,7 @@ def test_short_signal_is_judged_too() -> None:
 
 
 def test_real_records_are_fit(data: Path) -> None:
-    from runtime.records import read
+    from runtime.records.files import read
 
     for name in ("100", "119", "208"):
         recording = read(data / "mitdb" / name, seconds=300)

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import Beat, Detector, RecordError, report
-from runtime.__main__ import main
-from runtime.quality import Flaw
-from runtime.records import Recording, read
-from runtime.report import Study, excerpts, trend, write
-from runtime.rhythm import Event, closed
+from runtime import Beat, Detector, RecordError
+from runtime.cli.main import main
+from runtime.findings import Event, Flaw, Record
+from runtime.records.files import read
+from runtime.report import pages as report
+from runtime.report.pages import Study, excerpts, trend, write
+from runtime.rhythm.follow import closed
 from runtime.simulate import simulate
 
 plt = pytest.importorskip("matplotlib", reason="no matplotlib (pip install matplotlib)")
@@ -64,7 +65,7 @@ class Page(HTMLParser):
 def study(seconds: float, beats: list[Beat], events: list[Event] | None = None, *, fs: float = FS,
           signal: np.ndarray | None = None, name: str = "made") -> Study:
     made = np.zeros(round(seconds * fs)) if signal is None else signal
-    return Study(Recording(name, "MLII", fs, made, 0.0), beats, events or [], "a test")
+    return Study(Record(name, "MLII", fs, made, 0.0), beats, events or [], "a test")
 
 
 def test_a_report_says_what_was_found(tmp_path: Path, detector: Detector,
@@ -98,7 +99,7 @@ def test_a_report_says_what_was_found(tmp_path: Path, detector: Detector,
 
 
 def test_a_name_is_drawn_as_it_is_even_where_it_looks_like_a_formula(tmp_path: Path) -> None:
-    from runtime import plots
+    from runtime.report import plots
 
     made = study(20, [Beat(t, "N", 0.9, ALONE) for t in np.arange(0.5, 20)],
                  [Event("pause", 8.0, 10.5, 0.9, "$x_1$")], signal=simulate(20, seed=5).signal)
@@ -107,7 +108,7 @@ def test_a_name_is_drawn_as_it_is_even_where_it_looks_like_a_formula(tmp_path: P
 
 
 def test_a_strip_is_to_scale_and_holds_its_event() -> None:
-    from runtime import plots
+    from runtime.report import plots
 
     signal = simulate(60, seed=5).signal
     beats = [Beat(t, "V" if t == 20.5 else "N", 0.9, ALONE) for t in np.arange(0.5, 60)]

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Beat, EkgError, InputError, MissingPackageError, RecordError
-from runtime.records import (
+from runtime.findings import Event
+from runtime.records.files import (
     check_kept,
     check_writable,
     distinct_names,
@@ -22,7 +23,6 @@ from runtime.records import (
     write_annotations,
     write_csv,
 )
-from runtime.rhythm import Event
 from runtime.simulate import simulate
 
 SIGNAL = simulate(20, fs=250, seed=1).signal.astype(np.float64)

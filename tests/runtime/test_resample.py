@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import resample as resampling
-from runtime.resample import Resampler, resampler
+from runtime.signal import resample as resampling
+from runtime.signal.resample import Resampler, resampler
 
 RATES = st.one_of(st.integers(100, 1000), st.floats(100, 1000))
 

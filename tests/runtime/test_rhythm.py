@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import Detector, waveform
-from runtime.beats import CLASSES, Beat
+from runtime import Detector
 from runtime.errors import InputError
-from runtime.rhythm import (
+from runtime.findings import CLASSES, Beat, Event
+from runtime.rhythm.follow import (
     ATRIAL_INTERVALS,
     FS,
     KINDS,
@@ -24,13 +24,13 @@ from runtime.rhythm import (
     RESTING,
     VF,
     Atria,
-    Event,
     Rhythm,
     RhythmPolicy,
     atrial_odds,
     closed,
     sustained,
 )
+from runtime.signal import features as waveform
 from runtime.simulate import simulate
 
 
@@ -605,7 +605,7 @@ def test_events_are_followed_only_where_asked_for(detector: Detector) -> None:
 
 def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
     wfdb = pytest.importorskip("wfdb")
-    from runtime.records import write_annotations
+    from runtime.records.files import write_annotations
 
     beats = beats_of("NNNVVVNNNNNN", rate=110)
     events = [Event("ventricular_tachycardia", beats[3].time, beats[5].time, 0.9, ""),
@@ -619,7 +619,7 @@ def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
 
 
 def test_real_fibrillation_and_a_normal_record(data: Path, detector: Detector) -> None:
-    from runtime.records import read
+    from runtime.records.files import read
 
     if not (data / "cudb").is_dir():
         pytest.skip("cudb is not among the recordings at hand")

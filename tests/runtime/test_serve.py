@@ -378,7 +378,7 @@ def test_gunicorn_itself_names_a_setting_that_is_wrong(
         monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match=f"{name} is '{value}'; expected "):
-        runpy.run_path(str(ROOT / "runtime" / "gunicorn_conf.py"))
+        runpy.run_path(str(ROOT / "runtime" / "server" / "gunicorn_conf.py"))
 
 
 class TestRefusesToStart:

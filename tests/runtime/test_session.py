@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import Detector, ModelError, ProviderError, providers, session
-from runtime.session import FixedChunks, Session, missing_libraries, thread_plan, usable_cores
+from runtime import Detector, ModelError, ProviderError
+from runtime.model import providers, session
+from runtime.model.session import FixedChunks, Session, missing_libraries, thread_plan, usable_cores
 from runtime.simulate import simulate
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"

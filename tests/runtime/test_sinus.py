@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.beats import CLASSES, Beat
 from runtime.errors import InputError
-from runtime.rhythm import FS, Rhythm, RhythmPolicy
+from runtime.findings import CLASSES, Beat
+from runtime.rhythm.baseline import Sinus, SinusPolicy
+from runtime.rhythm.follow import FS, Rhythm, RhythmPolicy
 from runtime.simulate import simulate
-from runtime.sinus import Sinus, SinusPolicy
 
 UNSURE = (0.6, 0.4, 0.0, 0.0, 0.0)
 SURE = {"N": (0.999, 0.001, 0.0, 0.0, 0.0), "S": (0.001, 0.999, 0.0, 0.0, 0.0),

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Beat, Detector, InputError, TokenError
+from runtime.signal.units import MILLIVOLTS
 from runtime.simulate import simulate
-from runtime.stream import MILLIVOLTS
 
 # The network's answer may differ by 1e-5 with the cut; a beat's score by no more than this.
 SCORE_TOLERANCE = 1e-4

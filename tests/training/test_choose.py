@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.beats import CLASSES, Beat, BeatPolicy
-from runtime.morphology import Morphology, MorphologyPolicy
-from runtime.sinus import FS, Sinus, SinusPolicy
+from runtime.beats import BeatPolicy
+from runtime.findings import CLASSES, Beat
+from runtime.rhythm.baseline import FS, Sinus, SinusPolicy
+from runtime.rhythm.template import Morphology, MorphologyPolicy
 from training import choose as command
 from training import io, train
 from training.choose import Patient, S, V, choose, figures, supraventricular, ventricular

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.rhythm import Event
+from runtime.findings import Event
 from training.evaluate_rhythm import ventricular_runs
 from training.io import CLASSES, FS, Record
 

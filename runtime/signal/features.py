@@ -66,7 +66,7 @@ class Model:
 @cache
 def models() -> dict[str, Model]:
     """The fitted models: ``fibrillation`` and ``noise`` of `FEATURES`, ``atrial`` and ``onset`` of
-    `runtime.rhythm.ATRIAL_FEATURES`."""
+    `runtime.rhythm.follow.ATRIAL_FEATURES`."""
     stored = json.loads(Path(__file__).with_name("rhythm.json").read_text())
     return {name: Model(np.array(fit["mean"]), np.array(fit["scale"]), np.array(fit["weights"]),
                         fit["bias"], np.array(fit["hidden"]) if fit["hidden"] else None)

@@ -2,7 +2,7 @@
 
 `Rhythm` is fed what a stream decides and gives events as they begin and end. It works second by
 second on a fixed clock, so a stream cut anywhere gives the events of the whole. Where the signal
-is bad (`runtime.quality`) beats and their absence count for nothing. Limits are in
+is bad (`runtime.signal.quality`) beats and their absence count for nothing. Limits are in
 `RhythmPolicy`; `docs/rhythm.md` says how they were chosen and what they find.
 """
 
@@ -17,12 +17,12 @@ from itertools import accumulate, chain, islice, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import waveform
-from runtime.beats import CLASSES, Beat
-from runtime.errors import InputError
-from runtime.morphology import FIRST, LAST, SIZE, Morphology, MorphologyPolicy
-from runtime.quality import DOUBTFUL, UNREADABLE, Flaw, QualityPolicy, flaws_of, without_hum
-from runtime.sinus import Sinus, SinusPolicy
+from ..errors import InputError
+from ..findings import CLASSES, DOUBTFUL, UNREADABLE, Beat, Event, Flaw
+from ..signal import features as waveform
+from ..signal.quality import QualityPolicy, flaws_of, without_hum
+from .baseline import Sinus, SinusPolicy
+from .template import FIRST, LAST, SIZE, Morphology, MorphologyPolicy
 
 FS = 360  # Hz, of the signal that `Rhythm.push` takes
 MOST_BEATS = 100  # that a mean rate may be taken over
@@ -40,26 +40,6 @@ KINDS = (VF, "asystole", VT, "ventricular_run", "pause", AF, "supraventricular_r
          "tachycardia", "bradycardia", "couplet", "bigeminy", "trigeminy")
 _RUNS = (VT, "ventricular_run", "supraventricular_run")
 _PATTERNS = ("bigeminy", "trigeminy")  # one and two other beats between
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something in the rhythm that is worth knowing.
-
-    Attributes
-    ----------
-    kind : one of `KINDS`
-    start : s from the recording's start
-    end : s; None while it lasts. The same event comes again, with its end, when it is over.
-    confidence : 0 to 1: mean score of its beats, or the model's probability
-    rule : what was found, in words
-    """
-
-    kind: str
-    start: float
-    end: float | None
-    confidence: float
-    rule: str
 
 
 @dataclass(frozen=True)
@@ -200,10 +180,9 @@ class Rhythm:
              ) -> tuple[list[Beat], list[Event]]:
         """Take what a stream has decided; give the beats in the light of the rhythm, and events.
 
-        The patient's usual QRS complex joins in deciding whether a beat is V
-        (`runtime.morphology`). In atrial fibrillation no beat from the atria is premature: there
-        S becomes N. Elsewhere the patient's usual interval joins in deciding between the two
-        (`runtime.sinus`).
+        The patient's usual QRS complex joins in deciding whether a beat is V (`.template`). In
+        atrial fibrillation no beat from the atria is premature: there S becomes N. Elsewhere the
+        patient's usual interval joins in deciding between the two (`.baseline`).
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from runtime.errors import ProviderError
+from ..errors import ProviderError
 
 ONNX_NAMES = {
     "cpu": "CPUExecutionProvider",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
+from ..errors import InputError
 
 SLOWEST, FASTEST = 100.0, 1000.0  # Hz
 LOBES = 8  # zero crossings of the sinc to either side; 80 ms at 100 Hz, less at higher rates

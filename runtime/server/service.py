@@ -1,6 +1,6 @@
 """What ``/predict`` and ``/stream`` answer, whoever carried the request.
 
-`runtime.app` carries requests through Flask, `runtime.direct` past it; both ask here.
+`.app` carries requests through Flask, `.direct` past it; both ask here.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from runtime.errors import InputError, StaleTokenError
-from runtime.inference import Detector, Result
-from runtime.metrics import Metrics
-from runtime.quality import assess
-from runtime.stream import Stream, check_signal
-from runtime.wire import (
+from ..detector import Detector
+from ..errors import InputError, StaleTokenError
+from ..findings import Result
+from ..signal.quality import assess
+from ..signal.units import check_signal
+from ..stream import Stream
+from .metrics import Metrics
+from .wire import (
     Chunk,
     Window,
     at_row,

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import IntFlag
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import waveform
+from ..findings import Flaw, Quality
+from . import features as waveform
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
-HUGE_MV = 20.0  # no surface ECG swings so far: a loose electrode, or the wrong units
-
-
-class Flaw(IntFlag):
-    """What can be wrong with a second of signal; several may be."""
-
-    NONE = 0
-    FLAT = 1
-    CLIPPED = 2
-    BASELINE = 4
-    NOISE = 8
-    POWERLINE = 16
-    RAILED = 32
-
-
-# Nothing is read from such a second: no beat of it counts, and no absence of beats.
-UNREADABLE = Flaw.FLAT | Flaw.RAILED
-# Beats may be false here; fibrillation, which looks like noise, is still told from it.
-DOUBTFUL = UNREADABLE | Flaw.BASELINE | Flaw.NOISE
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,7 @@ class QualityPolicy:
     jump_mv_s : a slope that no heart makes, of a step that stays: it jumps there or back
     baseline_mv : largest swing within a second of the level that the ECG rides on
     powerline_mv : amplitude of a lasting 50 or 60 Hz oscillation
-    noise : log-odds of the noise model (`runtime.waveform`), for muscle and electrode motion
+    noise : log-odds of the noise model (`runtime.signal.features`), for muscle and electrode motion
     """
 
     flat_mv: float = 0.03
@@ -58,40 +39,6 @@ class QualityPolicy:
     baseline_mv: float = 5.0
     powerline_mv: float = 0.2
     noise: float = 2.0
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Is this signal fit to be read?
-
-    Attributes
-    ----------
-    flat : share of the seconds in which the signal hardly moves (lead off)
-    clipped : share of the seconds whose peaks are cut off, or that are at the amplifier's end
-    range_mv : largest less smallest value of the signal, mV
-    baseline, noise, powerline : share of the seconds with a baseline storm, with muscle or
-        motion noise (told from 5 s on), with mains hum
-    seconds : the flaws of each second
-    """
-
-    flat: float
-    clipped: float
-    range_mv: float
-    baseline: float = 0.0
-    noise: float = 0.0
-    powerline: float = 0.0
-    seconds: tuple[Flaw, ...] = field(default=(), repr=False)
-
-    @property
-    def ok(self) -> bool:
-        """Nothing was found that makes beats doubtful; hum is filtered out and does not."""
-        return (self.flat == self.clipped == self.baseline == self.noise == 0
-                and self.range_mv <= HUGE_MV)
-
-    def to_dict(self) -> dict[str, object]:
-        shares = {name: round(getattr(self, name), 4)
-                  for name in ("flat", "clipped", "baseline", "noise", "powerline")}
-        return {"ok": self.ok, **shares, "range_mv": round(self.range_mv, 4)}
 
 
 def assess(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | None = None) -> Quality:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.beats import Beat
-from runtime.errors import InputError
+from ..errors import InputError
+from ..findings import Beat
 
 FS = 360  # Hz, of what positions are counted in
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these

@@ -2,9 +2,9 @@
 
 Most requests to ``/predict`` and ``/stream`` are a few kilobytes of valid signal, and what a
 general HTTP framework does around them costs as much as the network. The worker's event loop
-(`runtime.gunicorn_conf`) offers its requests here first. What is not plain in every respect, and
+(`.gunicorn_conf`) offers its requests here first. What is not plain in every respect, and
 whatever does not get a 200 or a 503, goes the long way through gunicorn's parser and Flask, which
-has the say on every error. Both ways share `runtime.service`, so they answer alike.
+has the say on every error. Both ways share `.service`, so they answer alike.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from runtime.admission import RETRY_AFTER_S, WAIT_S, Admission, OverloadError
-from runtime.errors import EkgError
-from runtime.metrics import Metrics
-from runtime.service import HEADERS, REQUEST_ID, Fields, Service
-from runtime.wire import JSON, RAW, dump, read_chunks, read_window
+from ..errors import EkgError
+from .admission import RETRY_AFTER_S, WAIT_S, Admission, OverloadError
+from .metrics import Metrics
+from .service import HEADERS, REQUEST_ID, Fields, Service
+from .wire import JSON, RAW, dump, read_chunks, read_window
 
 MAX_HEAD = 8 << 10  # bytes
 MAX_BODY = 64 << 10  # bytes that are gathered without a thread

@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import stream
-from runtime.beats import Beat
-from runtime.errors import EkgError, InputError, MissingPackageError, RecordError
-from runtime.rhythm import AF, KINDS, VF, VT, Event
+from ..errors import EkgError, InputError, MissingPackageError, RecordError
+from ..findings import Beat, Event, Record
+from ..rhythm.follow import AF, KINDS, VF, VT
+from ..signal import units
 
 # Header, signal, reference annotations, recordings of other formats, reports: never overwritten.
 TAKEN = ("hea", "dat", "atr", "csv", "txt", "edf", "html")
 PREFERRED_LEAD = "MLII"  # what the model was trained on most
-MILLIVOLTS = stream.MILLIVOLTS | {"\u03bcV": 1e-3}  # with the Greek letter, as some files have it
+MILLIVOLTS = units.MILLIVOLTS | {"\u03bcV": 1e-3}  # with the Greek letter, as some files have it
 TIME = ("time", "t", "seconds", "elapsed time")  # what a CSV file's column of times is called
 IN_A_SECOND = {"s": 1, "sec": 1, "seconds": 1, "ms": 1000}  # of its unit
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")  # a time as [hours:]minutes:seconds
@@ -45,27 +45,8 @@ RHYTHMS = {VF: "(VF", VT: "(VT", "ventricular_run": "(IVR", AF: "(AFIB",
            "supraventricular_run": "(SVTA", "bigeminy": "(B", "trigeminy": "(T"}
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One lead of one recording.
-
-    Attributes
-    ----------
-    name : of the record; lead : of the signal
-    fs : Hz
-    signal : float64 [samples], mV, gaps filled with the value before
-    gaps : share of the samples that were missing
-    """
-
-    name: str
-    lead: str
-    fs: float
-    signal: NDArray[np.float64]
-    gaps: float
-
-
 def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
-         start_s: float = 0.0, seconds: float | None = None) -> Recording:
+         start_s: float = 0.0, seconds: float | None = None) -> Record:
     """Read one lead.
 
     Parameters
@@ -113,7 +94,7 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
     if missing.all():
         raise RecordError(f"{path}: lead {chosen.name} has no sample in the part that was asked "
                           "for; expected numbers.")
-    return Recording(name_of(path), chosen.name, rate, _hold(part, missing), float(missing.mean()))
+    return Record(name_of(path), chosen.name, rate, _hold(part, missing), float(missing.mean()))
 
 
 def distinct_names(paths: Sequence[str | Path]) -> None:

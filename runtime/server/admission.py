@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from runtime.errors import EkgError
+from ..errors import EkgError
 
 WAIT_S = 0.05  # a queue may cost this long
 SHORTEST, LONGEST = 4, 32  # but holds so many requests at least, and at most

@@ -7,52 +7,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from runtime import providers
-from runtime.artifacts import Artifacts, Contract, Golden
-from runtime.beats import CLASSES, Beat
-from runtime.errors import InputError, ModelError, ProviderError
-from runtime.quality import Quality, assess_rows
-from runtime.rhythm import Event, Rhythm, RhythmPolicy, closed
-from runtime.session import Run, Session
-from runtime.stream import Stream, check_signal, push_together, push_whole
+from .errors import InputError, ModelError, ProviderError
+from .findings import CLASSES, Beat, Event, Quality, Result
+from .model import providers
+from .model.artifacts import Artifacts, Contract, Golden
+from .model.session import Run, Session
+from .rhythm.follow import Rhythm, RhythmPolicy, closed
+from .signal.quality import assess_rows
+from .signal.units import check_signal
+from .stream import Stream, push_together, push_whole
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
 DEFAULT_ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
 log = logging.getLogger("ekg")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was found in a signal.
-
-    Attributes
-    ----------
-    label : class of the most anomalous beat: S, V, F or Q; N where all beats are normal;
-        none where there is no beat
-    anomaly : whether any beat is not N, or there is a rhythm event
-    score : how anomalous, 0 to 1: the largest probability, over the beats, of not being N, or
-        the largest confidence of an event
-    probabilities : none, N, S, V, F, Q -> probability, for the beat that gave the label
-    beats : all beats, in order of time
-    quality : whether the signal was fit to be read
-    events : what was found in the rhythm, where that was asked for; in order of start
-    """
-
-    label: str
-    anomaly: bool
-    score: float
-    probabilities: dict[str, float]
-    beats: list[Beat]
-    quality: Quality
-    events: list[Event] = field(default_factory=list)
 
 
 class Detector:

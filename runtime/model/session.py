@@ -17,9 +17,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from runtime import providers
-from runtime.errors import ModelError, ProviderError
-from runtime.providers import ONNX_NAMES, REMEDIES
+from ..errors import ModelError, ProviderError
+from . import providers
+from .providers import ONNX_NAMES, REMEDIES
 
 Run = Callable[[NDArray[np.float32], NDArray[np.float32]],
                tuple[NDArray[np.float32], NDArray[np.float32]]]

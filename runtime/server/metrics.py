@@ -1,7 +1,7 @@
 """Prometheus metrics, counted over all worker processes.
 
 Every worker counts in a row of its own in memory that gunicorn's master shares out
-(`runtime.gunicorn_conf`); whichever worker is asked sums the rows. A worker that dies leaves its
+(`.gunicorn_conf`); whichever worker is asked sums the rows. A worker that dies leaves its
 row to its successor, so no count is lost or doubled and nothing grows; no disk is involved that
 could be full. Outside gunicorn a process counts for itself.
 """
@@ -12,8 +12,8 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
-from runtime.beats import CLASSES
-from runtime.providers import ONNX_NAMES
+from ..findings import CLASSES
+from ..model.providers import ONNX_NAMES
 
 ROW_BYTES = 8192
 ROUTES = ("/", "/predict", "/stream", "/model", "/metrics", "/openapi.json", "/health/live",

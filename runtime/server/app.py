@@ -20,14 +20,14 @@ import numpy as np
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from runtime import open_inference
-from runtime.admission import RETRY_AFTER_S, Admission, OverloadError
-from runtime.direct import Direct, request_id, told
-from runtime.errors import EkgError, InputError, StaleTokenError
-from runtime.inference import DEFAULT_ARTIFACTS, Detector
-from runtime.metrics import Metrics
-from runtime.service import HEADERS, Fields, Service
-from runtime.wire import (
+from ..detector import DEFAULT_ARTIFACTS, Detector
+from ..errors import EkgError, InputError, StaleTokenError
+from . import open_inference
+from .admission import RETRY_AFTER_S, Admission, OverloadError
+from .direct import Direct, request_id, told
+from .metrics import Metrics
+from .service import HEADERS, Fields, Service
+from .wire import (
     JSON,
     MAX_BODY,
     MediaTypeError,
@@ -58,7 +58,7 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None) -
         With status 4 and a sentence, where the model cannot be loaded or no header can carry the
         token: nothing is served then.
     """
-    app = Flask("runtime", root_path=str(Path(__file__).parent))
+    app = Flask(__name__, root_path=str(Path(__file__).parent))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False  # a redirect would be no problem+json
     app.config["DRAINING"] = False  # gunicorn_conf.Worker sets it on SIGTERM
@@ -229,7 +229,7 @@ def _discard_body() -> None:
 
 
 def query_fields() -> dict[str, str]:
-    """The query's fields; `runtime.direct` leaves every query that repeats one to this."""
+    """The query's fields; `.direct` leaves every query that repeats one to this."""
     for name, values in request.args.lists():
         if len(set(values)) > 1:  # who meant the other would get a wrong answer
             raise InputError(f"{name[:40]!r} is in the query {len(values)} times with different "

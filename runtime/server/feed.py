@@ -18,11 +18,11 @@ from flask import Flask, Response, jsonify
 from numpy.typing import ArrayLike, NDArray
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from runtime.app import create_app, problem, query_fields
-from runtime.errors import InputError
-from runtime.inference import Detector
-from runtime.resample import resampler
-from runtime.stream import LARGEST_MV, MILLIVOLTS
+from ..detector import Detector
+from ..errors import InputError
+from ..signal.resample import resampler
+from ..signal.units import LARGEST_MV, MILLIVOLTS
+from .app import create_app, problem, query_fields
 
 HOLD_S = 3600.0  # as long as the page holds
 WAIT_S = 1.0  # for the next sample, before an empty answer

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.beats import CLASSES, Beat
-from runtime.errors import InputError
-from runtime.sinus import LEAST, require_bounds, single
+from ..errors import InputError
+from ..findings import CLASSES, Beat
+from .baseline import LEAST, require_bounds, single
 
 STEP = 3  # samples of which a mean is one of the shape's: 120 Hz hold a QRS complex
 BEFORE, AFTER = 12, 18  # of these, on either side of the R peak: 100 and 150 ms

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.beats import CLASSES, BeatPolicy
-from runtime.errors import ModelError, ModelFileError
+from ..beats import BeatPolicy
+from ..errors import ModelError, ModelFileError
+from ..findings import CLASSES
 
 FORMAT = 1  # of metadata, manifest and tokens; raised when an old runtime must refuse the new
 # What the runtime is made for: the rate (Hz) that it follows the rhythm at, 50 ms frames, and what

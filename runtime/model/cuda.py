@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifacts import Artifacts, Contract
-from runtime.errors import InputError, MissingPackageError, ModelError, ProviderError
-from runtime.inference import DEFAULT_ARTIFACTS, check_golden
-from runtime.session import Session
+from ..detector import DEFAULT_ARTIFACTS, check_golden
+from ..errors import InputError, MissingPackageError, ModelError, ProviderError
+from .artifacts import Artifacts, Contract
+from .session import Session
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from runtime.beats import CLASSES, Beat
-from runtime.quality import DOUBTFUL, Flaw, assess
-from runtime.records import Recording, writing
-from runtime.rhythm import KINDS, VF, Event
+from ..findings import CLASSES, DOUBTFUL, Beat, Event, Flaw, Record
+from ..records.files import writing
+from ..rhythm.follow import KINDS, VF
+from ..signal.quality import assess
 
 STRIP_S = 10.0  # 250 mm of paper
 LEAD_IN_S = 1.0  # of signal before an event that is longer than its strip
@@ -51,7 +51,7 @@ class Study:
     made_by : the model, in words
     """
 
-    recording: Recording
+    recording: Record
     beats: Sequence[Beat]
     events: Sequence[Event]
     made_by: str
@@ -232,7 +232,7 @@ def write(folder: Path, study: Study, *, each: int,
     RecordError
         What the file system refuses, with the path.
     """
-    from runtime import plots
+    from . import plots
 
     name = study.recording.name
     pictures = folder / f"{name}-report"

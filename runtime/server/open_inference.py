@@ -16,11 +16,11 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, request
 from numpy.typing import NDArray
 
-from runtime.admission import Admission
-from runtime.artifacts import FORMAT
-from runtime.errors import EkgError, InputError
-from runtime.inference import Detector
-from runtime.wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
+from ..detector import Detector
+from ..errors import EkgError, InputError
+from ..model.artifacts import FORMAT
+from .admission import Admission
+from .wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
 
 NAME = "ekg"
 HEADER = "Inference-Header-Content-Length"

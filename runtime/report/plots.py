@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.beats import CLASSES
-from runtime.quality import DOUBTFUL
-from runtime.report import CLASS_NAMES, FLAW_NAMES, STRIP_S, Excerpt, Study, Trend, clock, title
-from runtime.rhythm import KINDS
+from ..findings import CLASSES, DOUBTFUL
+from ..rhythm.follow import KINDS
+from .pages import CLASS_NAMES, FLAW_NAMES, STRIP_S, Excerpt, Study, Trend, clock, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,6 +7,7 @@ when it tears down threads it never had.
 
 import contextlib
 import errno
+import importlib
 import json
 import logging
 import mmap
@@ -28,6 +29,7 @@ from typing import Any
 from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+PACKAGE = Path(__file__).resolve().parent.parent.name  # runtime in a checkout, ekg elsewhere
 # Of gunicorn's settings; where they are others than its own, its parser has to read every request.
 LIMITS = ("limit_request_line", "limit_request_fields", "limit_request_field_size")
 REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
@@ -39,14 +41,14 @@ except ValueError:  # `serve` says it before; this is for who runs gunicorn with
     sys.exit(f"EKG_DRAIN is {os.environ['EKG_DRAIN']!r}; expected seconds, 0 to 3600.")
 # A process for each core, because the network runs on one thread (`serve` counts them, in the
 # cgroup too); the threads of each are for what its event loop does not answer itself, and mostly
-# wait for clients; runtime.admission says how many compute.
+# wait for clients; ekg.server.admission says how many compute.
 try:
     workers = int(os.environ.get("EKG_WORKERS") or os.cpu_count() or 1)
     if workers < 1:
         raise ValueError
 except ValueError:
     sys.exit(f"EKG_WORKERS is {os.environ['EKG_WORKERS']!r}; expected a whole number from 1 on.")
-# Of runtime.metrics, one for each worker: at a reload the old ones live beside the new.
+# Of ekg.server.metrics, one for each worker: at a reload the old ones live beside the new.
 ROWS, ROW_BYTES = 2 * workers + 64, 8192
 LINGER_S = 1.0  # for a request that is already on its way when the worker stops
 GAUGE_BYTES = 64  # the part of a row that ends with its worker
@@ -59,7 +61,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's threaded worker, with an operator's manners and a short way for short requests.
 
     Its event loop reads requests itself, of any kind until their head is there. What
-    `runtime.direct` takes it answers, the short ones in the loop, those that came together as one
+    `.direct` takes it answers, the short ones in the loop, those that came together as one
     batch, and longer ones in a thread for them; so refusing costs next to nothing while others
     compute. Everything else goes to gunicorn's threads and parser, with what was read so far.
 
@@ -70,7 +72,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     alive: bool
     row = 0
     draining = False
-    direct: Any = None  # a runtime.direct.Direct, where nothing is wanted that it leaves out
+    direct: Any = None  # a ekg.server.direct.Direct, where nothing is wanted that it leaves out
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -472,8 +474,7 @@ def pre_fork(server: Any, worker: Worker) -> None:
 
 def post_fork(server: Any, worker: Worker) -> None:
     """In the worker, before it loads the application."""
-    from runtime import metrics
-
+    metrics = importlib.import_module(f"{PACKAGE}.server.metrics")
     metrics.attach(memoryview(counters), worker.row)
     JsonLines.lost = staticmethod(metrics.Metrics().log_line_lost)
     # A thread that comes back from the network or the disk waits this long for Python's lock,
@@ -487,7 +488,7 @@ def child_exit(server: Any, worker: Worker) -> None:
     counters[start : start + GAUGE_BYTES] = bytes(GAUGE_BYTES)
 
 
-wsgi_app = "runtime.app:create_app()"
+wsgi_app = f"{PACKAGE}.server.app:create_app()"
 bind = os.environ.get("EKG_BIND", "127.0.0.1:8000")
 worker_class = Worker
 threads = 64

@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.beats import Beat
-from runtime.errors import EkgError, InputError, TokenError
-from runtime.inference import Result
-from runtime.quality import Quality
-from runtime.rhythm import Event, Rhythm
+from ..errors import EkgError, InputError, TokenError
+from ..findings import Beat, Event, Quality, Result
+from ..rhythm.follow import Rhythm
 
 try:
     import orjson

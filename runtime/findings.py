@@ -1,0 +1,154 @@
+"""What is found in a signal, as plain values: records, beats, events, quality, results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES = ("N", "S", "V", "F", "Q")  # AAMI EC57's
+IMPOSSIBLE_RANGE_MV = 20.0  # no surface ECG swings so far: a loose electrode, or wrong units
+
+
+@dataclass(frozen=True)
+class Record:
+    """One lead of one recording.
+
+    Attributes
+    ----------
+    name : of the record
+    lead : name of the lead
+    fs : Hz
+    signal : float64 [samples], mV, gaps filled with the value before
+    gaps : share of the samples that were missing
+    """
+
+    name: str
+    lead: str
+    fs: float
+    signal: NDArray[np.float64]
+    gaps: float
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One heart beat.
+
+    Attributes
+    ----------
+    time : s from the recording's start, at the R peak
+    label : AAMI class: N, S (supraventricular), V (ventricular), F (fusion), Q (paced, unknown)
+    score : the probability of this label, 0 to 1
+    probabilities : of N, S, V, F and Q, given that there is a beat; sum 1
+    """
+
+    time: float
+    label: str
+    score: float
+    probabilities: tuple[float, ...] = field(repr=False)
+
+    @property
+    def anomaly(self) -> bool:
+        """True for every class but N."""
+        return self.label != "N"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something in the rhythm that is worth knowing.
+
+    Attributes
+    ----------
+    kind : one of `ekg.rhythm.kinds`
+    start : s from the recording's start
+    end : s; None while it lasts. The same event comes again, with its end, when it is over.
+    confidence : 0 to 1: mean score of its beats, or the model's probability
+    rule : the rule that was met, in words
+    """
+
+    kind: str
+    start: float
+    end: float | None
+    confidence: float
+    rule: str
+
+
+class Flaw(IntFlag):
+    """What can be wrong with a second of signal; several may be."""
+
+    NONE = 0
+    FLAT = 1
+    CLIPPED = 2
+    BASELINE = 4
+    NOISE = 8
+    POWERLINE = 16
+    RAILED = 32
+
+
+# Nothing is read from such a second: no beat of it counts, and no absence of beats.
+UNREADABLE = Flaw.FLAT | Flaw.RAILED
+# Beats may be false here; fibrillation, which looks like noise, is still looked for.
+DOUBTFUL = UNREADABLE | Flaw.BASELINE | Flaw.NOISE
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Is this signal fit to be read?
+
+    Attributes
+    ----------
+    flat : share of the seconds in which the signal hardly moves (lead off)
+    clipped : share of the seconds whose peaks are cut off, or that are at the amplifier's end
+    range_mv : largest less smallest value of the signal, mV
+    baseline, noise, powerline : share of the seconds with baseline wander, with muscle or motion
+        noise (judged from 5 s of signal on), with mains hum
+    seconds : the flaws of each second
+    """
+
+    flat: float
+    clipped: float
+    range_mv: float
+    baseline: float = 0.0
+    noise: float = 0.0
+    powerline: float = 0.0
+    seconds: tuple[Flaw, ...] = field(default=(), repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing makes beats doubtful; hum is filtered out and does not."""
+        return (self.flat == self.clipped == self.baseline == self.noise == 0
+                and self.range_mv <= IMPOSSIBLE_RANGE_MV)
+
+    def to_dict(self) -> dict[str, object]:
+        """The quality as JSON has it, without the single seconds."""
+        shares = {name: round(getattr(self, name), 4)
+                  for name in ("flat", "clipped", "baseline", "noise", "powerline")}
+        return {"ok": self.ok, **shares, "range_mv": round(self.range_mv, 4)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything found in a signal.
+
+    Attributes
+    ----------
+    label : class of the most anomalous beat: S, V, F or Q; N if all beats are normal; none if
+        there is no beat
+    anomaly : True if any beat is not N, or there is a rhythm event
+    score : how anomalous, 0 to 1: the largest probability, over the beats, of not being N, or
+        the largest confidence of an event
+    probabilities : none, N, S, V, F, Q -> probability, for the beat that gave the label
+    beats : all beats, in order of time
+    quality : whether the signal was fit to be read
+    events : rhythm events, if they were asked for; in order of start
+    """
+
+    label: str
+    anomaly: bool
+    score: float
+    probabilities: dict[str, float]
+    beats: list[Beat]
+    quality: Quality
+    events: list[Event] = field(default_factory=list)

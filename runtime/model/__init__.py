@@ -1,0 +1,1 @@
+"""The exported network: artifacts, contract, execution providers, sessions."""

@@ -1,0 +1,1 @@
+"""Recordings in, annotations out, one file a format."""

@@ -1,0 +1,1 @@
+"""Signal before any network sees it: units, resampling, quality, features."""

@@ -81,7 +81,7 @@ def main() -> int:
 
 def recordings(count: int, samples: int) -> tuple[str, list[NDArray[np.float32]]]:
     """Signals for the streams: mitdb's records, or simulated ones where there is no data."""
-    from runtime.records.files import read
+    from runtime.records import read
     from training import io
 
     folder = io.data_folder()

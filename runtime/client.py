@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 
 from .errors import EkgError, InputError
 from .findings import Record
-from .records.files import read
+from .records import read
 from .server.wire import RAW, bearer_token, decode_token
 from .signal.resample import resampler
 from .signal.units import check_signal

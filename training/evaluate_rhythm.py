@@ -146,7 +146,7 @@ def measure_fibrillation(detector: Detector, folder: Path) -> tuple[dict[str, An
     """
     from tqdm import tqdm
 
-    from runtime.records import files as records
+    from runtime import records
 
     doubt = rhythm.RhythmPolicy().vf_doubt
     rows, misses = {}, []

@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from runtime import Detector
+from runtime import Detector, records
 from runtime.errors import EkgError
 from runtime.findings import UNREADABLE
-from runtime.records import files as records
 from runtime.rhythm import follow as rhythm
 from runtime.signal import features as waveform
 from runtime.signal import quality

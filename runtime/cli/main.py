@@ -143,7 +143,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Label a part of a record, print the answer as JSON."""
-    from ..records.files import read
+    from ..records import read
     from ..server.wire import result_fields
 
     recording = read(args.record, lead=args.lead, fs=args.fs, start_s=args.start,
@@ -159,7 +159,7 @@ def predict(args: argparse.Namespace) -> int:
 
 def annotate(args: argparse.Namespace) -> int:
     """Write the beats and rhythms of whole records as WFDB annotations (and CSV)."""
-    from ..records.files import (
+    from ..records import (
         check_kept,
         check_writable,
         distinct_names,
@@ -198,7 +198,7 @@ def report(args: argparse.Namespace) -> int:
     """Write whole records as pages for people: trend, counts, events and their strips."""
     from tqdm import tqdm
 
-    from ..records.files import check_writable, distinct_names, need, read
+    from ..records import check_writable, distinct_names, need, read
     from ..report.pages import Study, write
 
     need("matplotlib", "to draw a report")

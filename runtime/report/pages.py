@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..findings import CLASSES, DOUBTFUL, Beat, Event, Flaw, Record
-from ..records.files import writing
+from ..records import writing
 from ..rhythm.follow import KINDS, VF
 from ..signal.quality import assess
 

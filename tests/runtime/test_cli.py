@@ -18,7 +18,7 @@ from runtime import Detector
 from runtime.cli.main import _follow, main
 from runtime.findings import Record
 from runtime.model import providers
-from runtime.records.files import read
+from runtime.records import read
 from runtime.server.wire import result_fields
 from runtime.simulate import simulate
 

@@ -256,7 +256,7 @@ def windows_around(data: Path, name: str, symbol: str, count: int) -> tuple[np.n
     """Seconds of a record with a beat of this symbol in the middle, [count, samples]."""
     import wfdb
 
-    from runtime.records.files import read
+    from runtime.records import read
 
     recording, marks = read(data / "mitdb" / name), wfdb.rdann(str(data / "mitdb" / name), "atr")
     half = round(recording.fs / 2)

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from runtime import Beat, Detector
-from runtime.records.files import read
+from runtime.records import read
 from runtime.server.feed import Feed, sane
 from runtime.simulate import simulate
 

@@ -40,7 +40,7 @@ def test_short_signal_is_judged_too() -> None:
 
 
 def test_real_records_are_fit(data: Path) -> None:
-    from runtime.records.files import read
+    from runtime.records import read
 
     for name in ("100", "119", "208"):
         recording = read(data / "mitdb" / name, seconds=300)

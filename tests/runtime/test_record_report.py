@@ -14,7 +14,7 @@ import pytest
 from runtime import Beat, Detector, RecordError
 from runtime.cli.main import main
 from runtime.findings import Event, Flaw, Record
-from runtime.records.files import read
+from runtime.records import read
 from runtime.report import pages as report
 from runtime.report.pages import Study, excerpts, trend, write
 from runtime.rhythm.follow import closed

@@ -605,7 +605,7 @@ def test_events_are_followed_only_where_asked_for(detector: Detector) -> None:
 
 def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
     wfdb = pytest.importorskip("wfdb")
-    from runtime.records.files import write_annotations
+    from runtime.records import write_annotations
 
     beats = beats_of("NNNVVVNNNNNN", rate=110)
     events = [Event("ventricular_tachycardia", beats[3].time, beats[5].time, 0.9, ""),
@@ -619,7 +619,7 @@ def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
 
 
 def test_real_fibrillation_and_a_normal_record(data: Path, detector: Detector) -> None:
-    from runtime.records.files import read
+    from runtime.records import read
 
     if not (data / "cudb").is_dir():
         pytest.skip("cudb is not among the recordings at hand")

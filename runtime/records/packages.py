@@ -1,0 +1,40 @@
+"""Packages that the minimal runtime leaves out, and errors that they raise."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from ..errors import EkgError, MissingPackageError, RecordError
+
+
+def need(package: str, purpose: str) -> ModuleType:
+    """Import a package that the minimal runtime leaves out.
+
+    Raises
+    ------
+    MissingPackageError
+        Says what it is needed for and how to install it.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingPackageError(f"the package {package!r} is needed {purpose}; install it with "
+                                  f"`pip install {package}`.") from error
+
+
+@contextmanager
+def explained(path: Path, trouble: str) -> Iterator[None]:
+    """Turn any error that a package raises about a file into a `RecordError` of one sentence."""
+    try:
+        yield
+    except EkgError:
+        raise
+    except FileNotFoundError as error:
+        raise RecordError(f"{error.filename or path} does not exist.") from error
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise RecordError(f"{path} {trouble} ({reason}).") from error

@@ -1,0 +1,91 @@
+"""Records in WFDB's formats, of one segment or several; needs the package ``wfdb``."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RecordError
+from .leads import MILLIVOLTS, Lead
+from .packages import explained, need
+from .reader import Reader
+
+
+class WfdbReader(Reader):
+    """Reads WFDB records, which are named without an extension."""
+
+    name = "WFDB"
+
+    def matches(self, path: Path) -> bool:
+        """Return True if there is a header of this record."""
+        return os.path.isfile(f"{path}.hea")
+
+    def leads(self, path: Path, fs: float | None) -> list[Lead]:
+        """List a record's signals; those of several segments as one."""
+        wfdb = need("wfdb", "to read WFDB records")
+        header = _header(path)
+        segments = [(path.name, header.sig_len)]
+        if isinstance(header, wfdb.MultiRecord):
+            segments = list(zip(header.seg_name, header.seg_len, strict=True))
+            # The first segment describes all signals; if it has no length, it is their layout.
+            header = next((_header(path.parent / name) for name, _ in segments if name != "~"),
+                          header)
+        elif header.sig_len == 0:  # in WFDB an unknown length; the package reads nothing then
+            raise RecordError(f"{path}.hea gives a length of 0 samples; expected the true one, or "
+                              "none if it is not known.")
+        if not header.n_sig or not header.sig_name:
+            raise RecordError(f"{path}.hea lists no signals.")
+
+        def load(channel: int) -> NDArray[np.float64]:
+            return np.concatenate([_segment(path.parent / name, length, header, channel)
+                                   for name, length in segments if length != 0])
+
+        return [Lead(name or str(i), header.fs * header.samps_per_frame[i], header.units[i],
+                     partial(load, i)) for i, name in enumerate(header.sig_name)]
+
+    def files(self, path: Path) -> list[Path]:
+        """List the header and signal files of a record of one segment."""
+        names = [path.name, f"{path.name}.hea"]
+        with suppress(Exception):  # `leads` reports what is wrong with the header
+            names += need("wfdb", "to read WFDB records").rdheader(str(path)).file_name
+        return [path.parent / name for name in names if name]
+
+
+def _segment(path: Path, length: int | None, whole: Any, channel: int) -> NDArray[np.float64]:
+    """Read the part of a channel that is in one segment, in mV; NaN if the segment lacks it.
+
+    Parameters
+    ----------
+    whole : header of the record
+    channel : index into the record's signals
+    """
+    header = None if path.name == "~" else _header(path)
+    name = whole.sig_name[channel]
+    if header is None or name not in header.sig_name:
+        return np.full((length or 0) * whole.samps_per_frame[channel], np.nan)
+    if header.sig_name != whole.sig_name:  # the layout varies between segments
+        channel = header.sig_name.index(name)
+    record = need("wfdb", "to read WFDB records").rdrecord(
+        str(path), sampto=length, channels=[channel], smooth_frames=False)
+    return record.e_p_signal[0] * MILLIVOLTS[header.units[channel]]
+
+
+def _header(path: Path) -> Any:
+    wfdb = need("wfdb", "to read WFDB records")
+    with explained(Path(f"{path}.hea"), "is not a WFDB header"):
+        header = wfdb.rdheader(str(path))
+        written = Path(f"{path}.hea").read_bytes()
+        if not isinstance(header, wfdb.MultiRecord) and header.n_sig and not written.isascii():
+            # wfdb drops what is not ASCII, and so reads V for µV.
+            lines = [line for line in written.splitlines() if line.strip() and line[:1] != b"#"]
+            header.units = [
+                "uV" if re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V", line) else unit
+                for unit, line in zip(header.units, lines[1:], strict=False)]
+    return header

@@ -199,7 +199,8 @@ def report(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..records import check_writable, distinct_names, need, read
-    from ..report.pages import Study, write
+    from ..report import Study, flaws_of_seconds, write
+    from ..signal.quality import assess
 
     need("matplotlib", "to draw a report")
     distinct_names(args.records)
@@ -210,7 +211,8 @@ def report(args: argparse.Namespace) -> int:
 
     def one(path: str) -> None:
         recording = read(path, lead=args.lead, fs=args.fs)
-        study = Study(recording, *_follow(detector, recording), made_by)
+        study = Study(recording, *_follow(detector, recording),
+                      flaws_of_seconds(recording, assess), made_by)
         written = write(args.out, study, each=args.strips, progress=lambda chosen: tqdm(
             chosen, unit="strip", leave=False, desc="drawing", disable=None))
         print(f"{written}: lead {recording.lead}, {len(study.beats)} beats, "

@@ -1,4 +1,4 @@
-"""The report's pictures: a recording's overview, and strips on ECG paper. Needs ``matplotlib``."""
+"""Pictures of a report: a record's overview, and strips on ECG paper. Needs ``matplotlib``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..findings import CLASSES, DOUBTFUL
-from ..rhythm.follow import KINDS
-from .pages import CLASS_NAMES, FLAW_NAMES, STRIP_S, Excerpt, Study, Trend, clock, title
+from ..findings import CLASSES
+from .excerpts import STRIP_S, Excerpt
+from .study import Study, Trend
+from .words import CLASS_NAMES, FLAW_NAMES, KINDS, clock, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ PAPER, FINE, BOLD = "#fffafa", "#fbe4e3", "#f2bdba"
 DPI = 127.0  # five pixels to the millimetre, so that every line of the grid is crisp
 INCH_MM = 25.4
 MM_S, MM_MV = 25.0, 10.0
-LEAST_MV, MOST_MV = 2.0, 6.0  # height of a strip's paper
+MIN_PAPER_MV, MAX_PAPER_MV = 2.0, 6.0  # height of a strip's paper
 MARGIN_MM, LINE_MM, LANE_MM, FOOT_MM = 6.0, 5.0, 6.0, 5.0
 COLOURS_KEPT = 96  # of a picture
 CELLS = 1200  # across the overview's lanes: about one a pixel
@@ -46,9 +47,9 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
     """Ten seconds of signal at 25 mm/s and 10 mm/mV, beats and event marked."""
     from matplotlib.figure import Figure
 
-    recording, begin = study.recording, excerpt.begin
-    first, last = (round(t * recording.fs) for t in (begin, begin + STRIP_S))
-    ecg = recording.signal[first:last]
+    record, begin = study.record, excerpt.strip_start
+    first, last = (round(t * record.fs) for t in (begin, begin + STRIP_S))
+    ecg = record.signal[first:last]
     low, high = _paper(ecg)
     width, height = STRIP_S * MM_S, (high - low) * MM_MV + LANE_MM
     head_mm = LINE_MM * (2 if excerpt.rule else 1) + 1
@@ -58,10 +59,10 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
     top = high + LANE_MM / MM_MV
     axes.set(xlim=(begin, begin + STRIP_S), ylim=(low, top), facecolor=PAPER)
     _grid(axes, begin, low, top)
-    axes.plot((first + np.arange(len(ecg))) / recording.fs, ecg, color=INK, linewidth=0.8,
+    axes.plot((first + np.arange(len(ecg))) / record.fs, ecg, color=INK, linewidth=0.8,
               solid_joinstyle="round", clip_box=axes.bbox)
     for second in range(int(begin), int(np.ceil(begin + STRIP_S))):
-        if second < len(study.flaws) and study.flaws[second] & int(DOUBTFUL):
+        if second < len(study.doubtful) and study.doubtful[second]:
             axes.axvspan(second, second + 1, color=QUIET, alpha=0.16, linewidth=0)
     for i in range(*np.searchsorted(study.times, (begin, begin + STRIP_S))):
         beat, colour = study.beats[i], COLOURS[study.beats[i].label]
@@ -81,8 +82,8 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
     axes.tick_params(length=0, pad=2)
     for spine in axes.spines.values():
         spine.set_color(BOLD)
-    lines = [(0, f"{clock(excerpt.start, 1)}  {excerpt.words}", 9, "bold", INK),
-             (1, f"{recording.name}, {recording.lead}, 25 mm/s, 10 mm/mV", 8, "normal", QUIET)]
+    lines = [(0, f"{clock(excerpt.start, 1)}  {excerpt.caption}", 9, "bold", INK),
+             (1, f"{record.name}, {record.lead}, 25 mm/s, 10 mm/mV", 8, "normal", QUIET)]
     if excerpt.rule:
         lines.append((0, excerpt.rule, 8, "normal", QUIET))
     for i, (side, words, size, weight, colour) in enumerate(lines):
@@ -94,13 +95,13 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
 
 
 def _paper(ecg: np.ndarray) -> tuple[float, float]:
-    """The lowest and highest mV on a strip's paper, both whole centimetre halves."""
+    """The lowest and highest mV on a strip's paper, multiples of 0.5 mV."""
     low, high = np.floor((ecg.min() - 0.1) * 2) / 2, np.ceil((ecg.max() + 0.1) * 2) / 2
-    if high - low > MOST_MV:  # around the level; what swings further is cut off
+    if high - low > MAX_PAPER_MV:  # around the level; what swings further is cut off
         level = np.round(np.median(ecg) * 2) / 2
-        low, high = level - MOST_MV / 2, level + MOST_MV / 2
-    while high - low < LEAST_MV:
-        low, high = low - 0.5, high + (0.5 if high - low < LEAST_MV - 0.5 else 0.0)
+        low, high = level - MAX_PAPER_MV / 2, level + MAX_PAPER_MV / 2
+    while high - low < MIN_PAPER_MV:
+        low, high = low - 0.5, high + (0.5 if high - low < MIN_PAPER_MV - 0.5 else 0.0)
     return float(low), float(high)
 
 
@@ -114,7 +115,7 @@ def _grid(axes: Axes, begin: float, low: float, top: float) -> None:
 
 
 def overview(study: Study, trend: Trend) -> Figure:
-    """Heart rate, anomalies, rhythm events and quality over the whole recording."""
+    """Heart rate, anomalies, rhythm events and quality over the whole record."""
     from matplotlib.figure import Figure
 
     kinds = [kind for kind in KINDS if any(event.kind == kind for event in study.events)]
@@ -197,7 +198,7 @@ def _lanes(axes: Axes, edges: np.ndarray, shares: np.ndarray, names: list[str], 
 
 
 def _cells(spans: list[tuple[float, float]], seconds: float) -> np.ndarray:
-    """Which parts of the recording spans touch, 0 or 1 [CELLS]; three cells at least are seen."""
+    """Mark the cells that spans touch, 0 or 1 [CELLS]; each span at least three, to be seen."""
     cells = np.zeros(CELLS)
     for start, end in spans:
         first, last = int(start / seconds * CELLS), int(end / seconds * CELLS)

@@ -111,7 +111,7 @@ def _facts(study: Study) -> str:
                       f"{clock(moments[slow])} to {rates[fast]:.0f} at {clock(moments[fast])}"))
     doubtful = float(study.doubtful.mean()) if len(study.flaws) else 0.0
     facts += [("Rhythm events", f"{len(study.events):,}"),
-              ("Signal", f"{1 - doubtful:.1%} fit to be read"
+              ("Signal", f"{1 - doubtful:.1%} reliable"
                + (f"; {record.gaps:.2%} missing" if record.gaps else ""))]
     return "<dl>" + "".join(f"<div><dt>{key}</dt><dd>{html.escape(value)}</dd></div>"
                             for key, value in facts) + "</dl>"
@@ -169,8 +169,8 @@ def _reading(study: Study) -> str:
         "<section><h2>How to read it</h2><p>Strips are 25 mm/s and 10 mm/mV: a small square is "
         "0.04 s and 0.1 mV; printed at full size it is a millimetre. The signal is as recorded, "
         "unfiltered. Each beat is marked with its letter over its R peak, those that are not "
-        "normal have a band; a red bar on the paper's lower edge is the event, grey are seconds "
-        "that are not fit to be read. Heart rate is the median of "
+        "normal have a band; a red bar on the paper's lower edge is the event; in grey seconds "
+        "beats are doubtful. Heart rate is the median of "
         f"{RATE_INTERVALS} intervals; the trend shows its median and, pale, its 10th to 90th "
         "percentile. Confidence is the mean score of the event's beats, or its model's "
         f"probability.</p><p>Made by {html.escape(study.made_by)}.</p></section>")

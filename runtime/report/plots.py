@@ -157,7 +157,7 @@ def _rate(axes: Axes, trend: Trend) -> None:
     axes.grid(axis="y", color="#e4e9ec", linewidth=0.7)
     if np.isnan(median).all():
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "no heart rate can be told", transform=axes.transAxes, ha="center",
+        axes.text(0.5, 0.5, "no heart rate", transform=axes.transAxes, ha="center",
                   va="center", color=QUIET, fontsize=9)
     else:
         axes.set_ylim(max(0.0, np.nanmin(low) - 10), np.nanmax(high) + 10)

@@ -25,12 +25,11 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from runtime import Detector, Stream
+from runtime import Detector
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
 from runtime.model.providers import ONNX_NAMES, choose
 from runtime.model.session import Session
-from runtime.rhythm.follow import Rhythm
 from training import dsp_cpu
 from training.io import FS
 from training.model import HOP, EkgNet, deployed
@@ -216,9 +215,9 @@ def differing_beats(detector: Detector, net: EkgNet, ecg: Array, *, events: bool
     run = reference(net)
     ours = detector.stream(FS, events=events)
     # The reference's own carry: the graph's may be laid out otherwise.
-    theirs = Stream(replace(detector.contract, carry_size=net.carry_size), detector.digest,
-                    lambda chunk, carry: _as_float32(*run(chunk, carry)), FS,
-                    Rhythm(detector.rhythm) if events else None)
+    theirs = detector.with_network(
+        lambda chunk, carry: _as_float32(*run(chunk, carry)),
+        replace(detector.contract, carry_size=net.carry_size)).stream(FS, events=events)
     found = [[(beat.time, beat.label) for beat in stream.push(ecg) + stream.finish()]
              for stream in (ours, theirs)]
     return len(set(found[0]) ^ set(found[1])), len(found[1])

@@ -9,7 +9,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.model.artifacts import FORMAT
+from runtime.model.contract import FORMAT
 
 
 def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> None:
@@ -57,7 +57,19 @@ def _listed(folder: Path) -> set[str]:
 
 def seal(folder: Path, roles: dict[str, dict[str, object]]) -> None:
     """Write ``manifest.json`` for the files of a folder."""
-    files = [{"name": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+    files = [{"name": name, "sha256": sha256(folder / name),
               "bytes": (folder / name).stat().st_size} | role for name, role in roles.items()]
     (folder / "manifest.json").write_text(
         json.dumps({"format": FORMAT, "files": files}, indent=1) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """A file's SHA-256 in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def roles(folder: Path) -> dict[str, dict[str, object]]:
+    """File name -> role and tolerance, as the folder's manifest lists them."""
+    listed = json.loads((folder / "manifest.json").read_text())["files"]
+    return {entry["name"]: {key: value for key, value in entry.items()
+                            if key not in ("name", "sha256", "bytes")} for entry in listed}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from runtime.model.artifacts import FORMAT
+from runtime.model.contract import FORMAT
 from training import dsp_cpu
 from training.io import FS
 from training.model import FRAME_CLASSES, HOP, Cnn, EkgNet

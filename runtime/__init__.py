@@ -5,7 +5,6 @@
 'V'
 """
 
-from .beats import BeatPolicy
 from .detector import Detector, predict
 from .errors import (
     EkgError,
@@ -18,7 +17,8 @@ from .errors import (
     TokenError,
 )
 from .findings import Beat, Event, Quality, Result
-from .rhythm.follow import RhythmPolicy
+from .model.contract import BeatPolicy
+from .rhythm import RhythmPolicy
 from .stream import Stream
 
 __all__ = [

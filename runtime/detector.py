@@ -7,25 +7,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from . import engine, token
+from .beats import from_beats, to_beats
+from .deprecation import renamed_attribute
+from .engine import Engine, Run
 from .errors import InputError, ModelError, ProviderError
 from .findings import CLASSES, Beat, Event, Quality, Result
 from .model import providers
-from .model.artifacts import Artifacts, Contract, Golden
-from .model.session import Run, Session
-from .rhythm.follow import Rhythm, RhythmPolicy, closed
-from .signal.quality import assess_rows
+from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, Golden, GoldenRhythm
+from .model.contract import Contract
+from .model.session import Session
+from .rhythm import RhythmModel, RhythmPolicy, closed
+from .signal.quality import QualityPolicy, assess, assess_rows
 from .signal.units import check_signal
-from .stream import Stream, push_together, push_whole
+from .stream import Stream
+
+__all__ = ["DEFAULT_ARTIFACTS", "Detector", "check_golden", "load_rhythm", "predict"]
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
-DEFAULT_ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
 log = logging.getLogger("ekg")
 
 
@@ -35,19 +43,16 @@ class Detector:
     Attributes
     ----------
     session : the loaded graph
-    contract : what the model file says of itself
-    digest : the model file's SHA-256, 32 bytes
-    rhythm : what makes a rhythm event; may be replaced
     """
 
-    def __init__(self, session: Session, contract: Contract, digest: bytes):
-        self.session, self.contract, self.digest = session, contract, digest
-        self.rhythm = RhythmPolicy()
+    def __init__(self, session: Session, contract: Contract, digest: bytes, rhythm: RhythmModel):
+        self.session = session
+        self._engine = Engine(contract, digest, session.run, rhythm)
 
     @classmethod
     def load(cls, artifacts: str | Path = DEFAULT_ARTIFACTS, *, provider: str = "auto",
              threads: int = 1, model: str | None = None) -> Detector:
-        """Load the model, checked: its hash, the provider, and the golden answer.
+        """Load the model, checked: its hashes, the provider, and both golden answers.
 
         Parameters
         ----------
@@ -74,18 +79,50 @@ class Detector:
                     raise ModelError(f"{name} takes filtered signal; expected a graph that holds "
                                      "its filter, such as ekg_fused.onnx.")
                 check_golden(session.run, candidate, contract, files.golden(name))
+                detector = cls(session, contract, files.digest(name), load_rhythm(files))
+                detector.check_golden_rhythm(files.golden_rhythm(name))
             except (ProviderError, ModelError) as error:
                 if i + 1 == len(candidates):
                     raise
                 log.warning("%s Using provider '%s' instead.", error, candidates[i + 1])
             else:
-                return cls(session, contract, files.digest(name))
+                return detector
         raise ProviderError("this ONNX Runtime has no provider that can be used.")
+
+    @property
+    def contract(self) -> Contract:
+        """The contents of the model file's metadata."""
+        return self._engine.contract
+
+    @property
+    def digest(self) -> bytes:
+        """The model file's SHA-256, 32 bytes."""
+        return self._engine.digest
 
     @property
     def provider(self) -> str:
         """The execution provider that runs the model: cpu, coreml or cuda."""
         return self.session.provider
+
+    @property
+    def rhythm_policy(self) -> RhythmPolicy:
+        """The limits of rhythm events and of labels in the light of the rhythm; may be replaced."""
+        return self._engine.rhythm.policy
+
+    @rhythm_policy.setter
+    def rhythm_policy(self, policy: RhythmPolicy) -> None:
+        self._replace_rhythm(replace(self._engine.rhythm, policy=policy))
+
+    @property
+    def quality_policy(self) -> QualityPolicy:
+        """The limits of the signal's quality; may be replaced."""
+        return self._engine.rhythm.quality
+
+    @quality_policy.setter
+    def quality_policy(self, policy: QualityPolicy) -> None:
+        self._replace_rhythm(replace(self._engine.rhythm, quality=policy))
+
+    rhythm = renamed_attribute("Detector", "rhythm", "rhythm_policy", settable=True)
 
     def predict(self, window: ArrayLike, fs: float = 360, *, units: str = "mV",
                 events: bool = False) -> Result | list[Result]:
@@ -107,45 +144,102 @@ class Detector:
         rows = np.atleast_2d(ecg)
         if not len(rows):
             raise InputError("the batch has 0 rows; expected [batch, samples] with one at least.")
-        streams = [self.stream(fs) for _ in rows]
-        seconds = rows.shape[1] / streams[0].fs
-        if events and seconds >= RHYTHM_S:
-            for stream in streams:
-                stream.rhythm = Rhythm(self.rhythm)
-        if rows.shape[1] < int(SHORTEST_S * streams[0].fs):
+        patients = [self._engine.start(fs, follow_rhythm=False)]
+        rate = patients[0].rate.fs
+        seconds = rows.shape[1] / rate
+        follow_rhythm = events and seconds >= RHYTHM_S
+        patients = [self._engine.start(fs, follow_rhythm=follow_rhythm) for _ in rows]
+        if rows.shape[1] < int(SHORTEST_S * rate):
             raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
                              f"{seconds:.3g} s at {fs:g} Hz; expected at least "
                              f"{SHORTEST_S:g} s.")
-        found = push_whole(streams, rows)
-        results = [_result(beats, quality, closed(stream.events()))
-                   for beats, quality, stream in zip(
-                       found, assess_rows(rows, streams[0].fs), streams, strict=True)]
+        found = engine.push_whole(patients, rows)
+        rhythm = self._engine.rhythm
+        qualities = assess_rows(rows, rate, rhythm.quality, rhythm.noise)
+        results = [_result(to_beats(beats, self.contract.fs), quality, closed(patient.events))
+                   for beats, quality, patient in zip(found, qualities, patients, strict=True)]
         return results if ecg.ndim == 2 else results[0]
 
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:
         """A new live stream at this sampling rate, Hz.
 
-        With ``events`` it follows the rhythm: it tells events, and decides what is V by the
+        With ``events`` it follows the rhythm: it reports events, and decides what is V by the
         patient's usual QRS complex, and between N and S by the usual interval, but labels no beat
         S in atrial fibrillation, where none is early.
         """
-        return Stream(self.contract, self.digest, self.session.run, fs,
-                      Rhythm(self.rhythm) if events else None)
+        return Stream(self._engine.start(fs, follow_rhythm=events))
 
-    def resume(self, token: bytes) -> Stream:
+    def resume(self, token_bytes: bytes) -> Stream:
         """The stream that `Stream.save` wrote, on this machine or another.
 
         Raises
         ------
         TokenError
-            The token is damaged or another model's.
+            The token is damaged, or was saved by another network, rhythm or policy.
         """
-        return Stream.restore(token, self.contract, self.digest, self.session.run, self.rhythm)
+        return Stream(token.unpack(token_bytes, self._engine))
 
     def push(self, streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
              ) -> list[list[Beat]]:
         """`Stream.push` for the streams of many patients, as one batch."""
-        return push_together(streams, chunks, units=units)
+        return Stream.push_together(streams, chunks, units=units)
+
+    def assess(self, ecg: NDArray[np.floating], fs: float) -> Quality:
+        """The quality of a signal, second by second.
+
+        Parameters
+        ----------
+        ecg : [samples], mV, at least one sample
+        fs : Hz
+        """
+        rhythm = self._engine.rhythm
+        return assess(ecg, fs, rhythm.quality, rhythm.noise)
+
+    def with_network(self, run: Run, contract: Contract, digest: bytes | None = None) -> Detector:
+        """The same rhythm behind another network, for comparisons.
+
+        Parameters
+        ----------
+        run : function from signal and carry to frames and carry, as `Session.run`
+        digest : 32 bytes that name the network; those of this one by default
+        """
+        other = copy(self)
+        other._engine = Engine(contract, digest or self.digest, run, self._engine.rhythm)
+        return other
+
+    def check_golden_rhythm(self, golden: GoldenRhythm) -> None:
+        """Refuse a model that finds other beats or events than it did when it was exported.
+
+        Raises
+        ------
+        ModelError
+            Names the first difference.
+        """
+        stream = self.stream(self.contract.fs, events=True)
+        beats = stream.push(golden.microvolts, units="uV") + stream.finish()
+        block = from_beats(beats, self.contract.fs)
+        found = list(zip(block.samples, block.labels, strict=True))
+        expected = [(sample, label) for sample, label, _ in golden.beats]
+        events = closed(stream.events())
+        near = [abs(beat.score - score) for beat, (_, _, score)
+                in zip(beats, golden.beats, strict=False)]
+        near += [max(abs(event.confidence - confidence), abs(event.start - start),
+                     abs((event.end or 0.0) - end)) for event, (_, start, end, confidence)
+                 in zip(events, golden.events, strict=False)]
+        if found != expected:
+            what = f"{len(found)} beats, not the {len(expected)} that are expected"
+        elif [event.kind for event in events] != [kind for kind, *_ in golden.events]:
+            what = "other rhythm events than expected"
+        elif not max(near, default=0.0) <= golden.tolerance:
+            what = f"a score that is off by {max(near):.2g}, allowed is {golden.tolerance:g}"
+        else:
+            return
+        raise ModelError(f"provider {self.provider!r} finds {what} in the golden recording; it "
+                         "computes wrongly here, use another provider, or copy the artifacts "
+                         "again.")
+
+    def _replace_rhythm(self, rhythm: RhythmModel) -> None:
+        self._engine = replace(self._engine, rhythm=rhythm)
 
 
 def predict(window: ArrayLike, fs: float = 360, *, backend: str = "auto", units: str = "mV"
@@ -157,6 +251,22 @@ def predict(window: ArrayLike, fs: float = 360, *, backend: str = "auto", units:
 @lru_cache(maxsize=4)
 def _default_detector(backend: str) -> Detector:
     return Detector.load(provider=backend)
+
+
+def load_rhythm(files: Artifacts) -> RhythmModel:
+    """The rhythm that ships with a network.
+
+    Raises
+    ------
+    ModelFileError, ModelError
+        The file is missing, altered, or belongs to another network than the folder holds.
+    """
+    rhythm = RhythmModel.read(files.json("rhythm.json"), files.digest("rhythm.json"))
+    name, sha256 = rhythm.network
+    if name not in files.files or files.digest(name).hex() != sha256:
+        raise ModelError(f"rhythm.json belongs to another network than {files.folder / name}; "
+                         "copy the artifacts again or run `make export`.")
+    return rhythm
 
 
 def check_golden(run: Run, provider: str, contract: Contract, golden: Golden) -> None:

@@ -8,6 +8,7 @@ one is early and narrow, with a P wave of another shape.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,22 @@ def simulate(seconds: float, *, fs: float = 360, seed: int = 0, heart_rate: floa
     """
     rng = np.random.default_rng(seed)
     times, labels = _rhythm(rng, seconds, 60.0 / heart_rate, ectopic)
+    signal = draw_ecg(rng, times, labels, seconds, fs=fs, noise_mv=noise_mv)
+    inside = [i for i, at in enumerate(times) if 0 <= at < seconds]
+    return Simulated(signal, float(fs), times[inside], tuple(labels[i] for i in inside))
+
+
+def draw_ecg(rng: np.random.Generator, times: NDArray[np.float64], labels: Sequence[str],
+             seconds: float, *, fs: float = 360, noise_mv: float = 0.01, p_waves: bool = True
+             ) -> NDArray[np.float32]:
+    """The ECG of these beats, float32 [samples], mV.
+
+    Parameters
+    ----------
+    times : s, at the R peaks, ascending
+    labels : N, S or V of each
+    p_waves : False leaves them out, as atrial fibrillation does
+    """
     time = np.arange(round(seconds * fs)) / fs
     signal = noise_mv * rng.standard_normal(len(time))
     for amplitude, frequency in ((6.0, 0.23), (4.0, 0.07)):
@@ -65,12 +82,11 @@ def simulate(seconds: float, *, fs: float = 360, seed: int = 0, heart_rate: floa
     size = np.exp(rng.normal(0.0, 0.03, len(times)))
     for at, label, height in zip(times, labels, size, strict=True):
         low, high = np.searchsorted(time, (at - 0.5, at + 0.7))
-        for centre, millivolts, width in _WAVES[label]:
+        waves = _WAVES[label] if p_waves or label == "V" else _WAVES[label][1:]
+        for centre, millivolts, width in waves:
             distance = (time[low:high] - at - centre) / width
             signal[low:high] += height * millivolts * np.exp(-0.5 * distance**2)
-    inside = [i for i, at in enumerate(times) if 0 <= at < seconds]
-    return Simulated(signal.astype(np.float32), float(fs), times[inside],
-                     tuple(labels[i] for i in inside))
+    return signal.astype(np.float32)
 
 
 def _rhythm(rng: np.random.Generator, seconds: float, usual: float, ectopic: float

@@ -200,7 +200,6 @@ def report(args: argparse.Namespace) -> int:
 
     from ..records import check_writable, distinct_names, need, read
     from ..report import Study, flaws_of_seconds, write
-    from ..signal.quality import assess
 
     need("matplotlib", "to draw a report")
     distinct_names(args.records)
@@ -212,7 +211,7 @@ def report(args: argparse.Namespace) -> int:
     def one(path: str) -> None:
         recording = read(path, lead=args.lead, fs=args.fs)
         study = Study(recording, *_follow(detector, recording),
-                      flaws_of_seconds(recording, assess), made_by)
+                      flaws_of_seconds(recording, detector.assess), made_by)
         written = write(args.out, study, each=args.strips, progress=lambda chosen: tqdm(
             chosen, unit="strip", leave=False, desc="drawing", disable=None))
         print(f"{written}: lead {recording.lead}, {len(study.beats)} beats, "
@@ -374,7 +373,7 @@ def _follow(detector: Detector, recording: Record) -> tuple[list[Beat], list[Eve
     """Beats and rhythm events of a whole recording, with a progress bar."""
     from tqdm import tqdm
 
-    from ..rhythm.follow import closed
+    from ..rhythm import closed
 
     stream, beats = detector.stream(recording.fs, events=True), []
     with tqdm(total=round(len(recording.signal) / recording.fs), unit="s", leave=False,

@@ -1,10 +1,9 @@
-"""What export wrote: read, checked against its hashes, and understood before it is used."""
+"""The files that export wrote, checked against their hashes before they are used."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,85 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..beats import BeatPolicy
 from ..errors import ModelError, ModelFileError
-from ..findings import CLASSES
+from .contract import FORMAT
 
-FORMAT = 1  # of metadata, manifest and tokens; raised when an old runtime must refuse the new
-# What the runtime is made for: the rate (Hz) that it follows the rhythm at, 50 ms frames, and what
-# a frame may be.
-FS, HOP, FRAME_CLASSES = 360, 18, ("none", *CLASSES)
-
-
-@dataclass(frozen=True)
-class Contract:
-    """What a model file says of itself; `read` refuses what this runtime is not made for.
-
-    Attributes
-    ----------
-    fs : Hz; hop : samples a frame; delay : samples from a moment to the middle of the frame
-        that speaks of it
-    classes : of a frame: none, N, S, V, F, Q
-    carry_size : floats of history
-    policy : the operating point chosen with the model
-    trained_on : one line on the training data
-    simulated : trained on simulated ECG only, so no use for real signal
-    """
-
-    fs: int
-    hop: int
-    delay: int
-    classes: tuple[str, ...]
-    carry_size: int
-    policy: BeatPolicy
-    trained_on: str
-    simulated: bool
-
-    @classmethod
-    def read(cls, metadata: dict[str, str], file: str) -> Contract:
-        """Understand a model's metadata.
-
-        Raises
-        ------
-        ModelError
-            Names the first key that is missing or makes no sense, and what is expected of it.
-        """
-        def field(key: str) -> str:
-            if key not in metadata:
-                raise ModelError(f"{file} has no metadata {key!r}; expected a model written by "
-                                 "this project's export.")
-            return metadata[key]
-
-        if field("format") != str(FORMAT):
-            raise ModelError(f"{file} has format {field('format')}, this runtime reads format "
-                             f"{FORMAT}; use the runtime that was shipped with it.")
-        if field("units") != "mV":
-            raise ModelError(f"{file} wants {field('units')}; this runtime feeds mV.")
-        try:
-            policy = BeatPolicy(
-                threshold=float(field("threshold")), apart=int(field("apart")),
-                weights=tuple(json.loads(field("class_weights"))))
-            contract = cls(
-                int(field("fs")), int(field("hop")), int(field("delay_samples")),
-                tuple(field("classes").split(",")), int(field("carry_size")), policy,
-                field("trained_on"), field("simulated") == "true")
-            for key, holds, expected in (
-                ("fs", contract.fs == FS, str(FS)),
-                ("hop", contract.hop == HOP, str(HOP)),
-                ("delay_samples", contract.delay >= 1, "at least 1"),
-                ("classes", contract.classes == FRAME_CLASSES, ",".join(FRAME_CLASSES)),
-                ("carry_size", contract.carry_size >= 1, "at least 1"),
-                ("threshold", 0 <= policy.threshold <= 1, "0 to 1"),
-                ("apart", policy.apart >= 1, "at least 1"),
-                ("class_weights", len(policy.weights) == len(CLASSES)
-                 and all(0 < weight < math.inf for weight in policy.weights),
-                 f"{len(CLASSES)} positive numbers"),
-            ):
-                if not holds:
-                    raise ModelError(f"{file} has {key} {field(key)}; expected {expected}.")
-            return contract
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"{file} has metadata that makes no sense ({error}).") from error
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Installed inside the package; in a checkout or a bundle beside it.
+DEFAULT_ARTIFACTS = _PACKAGE / "artifacts"
+if not DEFAULT_ARTIFACTS.is_dir():
+    DEFAULT_ARTIFACTS = _PACKAGE.parent / "artifacts"
 
 
 class Artifacts:
@@ -146,11 +74,30 @@ class Artifacts:
         """A file's SHA-256, 32 bytes."""
         return bytes.fromhex(self.files[name]["sha256"])
 
+    def json(self, name: str) -> Any:
+        """The contents of a JSON file; raises as `path`, and ModelError if it is not JSON."""
+        path = self.path(name)
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise ModelError(f"{path} is not JSON ({error}); copy it again or run `make export`."
+                             ) from error
+
     def golden(self, model: str) -> Golden:
         """The input and the answer that a model file has to give on every provider."""
         with np.load(self.path("golden.npz"), allow_pickle=False) as arrays:
             tolerance = max(self.files[name]["tolerance"] for name in ("golden.npz", model))
             return Golden(arrays["ecg"], arrays["probabilities"], tolerance)
+
+    def golden_rhythm(self, model: str) -> GoldenRhythm:
+        """A recording, and the beats and events that have to be found in it."""
+        with np.load(self.path("golden_rhythm.npz"), allow_pickle=False) as arrays:
+            tolerance = max(self.files[name]["tolerance"] for name in ("golden_rhythm.npz", model))
+            beats = zip(*(arrays[name].tolist() for name in ("samples", "labels", "scores")),
+                        strict=True)
+            events = zip(*(arrays[name].tolist() for name in
+                           ("kinds", "starts", "ends", "confidences")), strict=True)
+            return GoldenRhythm(arrays["microvolts"], tuple(beats), tuple(events), tolerance)
 
 
 @dataclass(frozen=True)
@@ -166,4 +113,22 @@ class Golden:
 
     ecg: NDArray[np.float32]
     probabilities: NDArray[np.float32]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class GoldenRhythm:
+    """A recording and its answer.
+
+    Attributes
+    ----------
+    microvolts : int16 [samples], the signal at the network's rate
+    beats : of each its R peak (sample), class (index into `CLASSES`) and score
+    events : of each its kind, start and end (s) and confidence
+    tolerance : largest difference of a score or confidence that counts as the same answer
+    """
+
+    microvolts: NDArray[np.int16]
+    beats: tuple[tuple[int, int, float], ...]
+    events: tuple[tuple[str, float, float, float], ...]
     tolerance: float

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..detector import DEFAULT_ARTIFACTS, check_golden
 from ..errors import InputError, MissingPackageError, ModelError, ProviderError
-from .artifacts import Artifacts, Contract
+from .artifacts import Artifacts
+from .contract import Contract
 from .session import Session
 
 log = logging.getLogger(__name__)

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ..findings import Beat, Event
+from ..rhythm import kinds
 from .packages import need
 from .targets import check_writable, writing
 
-# WFDB's codes, from the gravest rhythm to the mildest; other kinds are written as comments.
-RHYTHM_CODES = {
-    "ventricular_fibrillation": "(VF", "ventricular_tachycardia": "(VT",
-    "ventricular_run": "(IVR", "atrial_fibrillation": "(AFIB", "supraventricular_run": "(SVTA",
-    "bigeminy": "(B", "trigeminy": "(T"}
+# From the gravest rhythm to the mildest; kinds without a code are written as comments.
+RHYTHM_CODES = {kind.name: kind.wfdb for kind in kinds() if kind.wfdb}
 NORMAL = "(N"  # while none of them lasts
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ..findings import Flaw
-from ..rhythm.follow import KINDS, VF
+from ..rhythm import kinds
+from ..rhythm.events.ventricular import VF
 
 __all__ = ["CLASS_NAMES", "EXTREMES", "FLAW_NAMES", "KINDS", "VF", "clock", "length", "title"]
 
+KINDS = tuple(kind.name for kind in kinds())
 CLASS_NAMES = {"N": "Normal", "S": "Supraventricular", "V": "Ventricular", "F": "Fusion",
                "Q": "Paced or unknown"}
 FLAW_NAMES = {Flaw.FLAT: "Flat line or electrode off", Flaw.RAILED: "Amplifier saturated",

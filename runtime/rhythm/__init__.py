@@ -1,1 +1,20 @@
 """From beats and seconds to rhythm: labels in the light of the patient, and events."""
+
+from __future__ import annotations
+
+from .baseline import BaselineLimits
+from .events import FAMILIES, kinds
+from .model import RhythmModel
+from .policy import RhythmPolicy, Section
+from .seconds import take_together
+from .template import TemplateLimits
+from .tracker import RhythmTracker, closed, rules, schema
+
+__all__ = ["RhythmModel", "RhythmPolicy", "RhythmTracker", "closed", "kinds", "rules", "schema",
+           "sections", "take_together"]
+
+
+def sections() -> tuple[type[Section], ...]:
+    """The sections of a rhythm policy: those of the families, and of what decides on labels."""
+    return (TemplateLimits, BaselineLimits,
+            *(family.Limits for family in FAMILIES if family.Limits is not None))

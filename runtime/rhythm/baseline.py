@@ -1,118 +1,110 @@
-"""Early or not, measured by the patient's own usual interval.
+"""The patient's usual RR interval, and what it says about the next beat.
 
 The network sees ten seconds. That is enough for one early beat, but within a long run of early
-beats, or at a rate that is fast for some patients and usual for others, ten seconds do not tell
+beats, or at a rate that is fast for some patients and usual for others, ten seconds do not separate
 N from S. Here the interval of each patient's last N beats is kept, however long ago they were, and
-how much shorter an interval is joins the network's opinion. `python -m training.choose` chose the
+how much shorter an interval is joins the network's opinion. ``python -m training.choose`` chose the
 numbers, on patients that the network had not seen.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from ..beats import ATRIAL, PROBABILITY_FLOOR
+from ..model.contract import FS
+from .policy import Section
+from .state import Flag, Maybe, Moment, Number, saved, single
 
-from ..errors import InputError
-from ..findings import Beat
-
-FS = 360  # Hz, of what positions are counted in
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
-LEAST = 1e-4  # probability; the network's are no more certain than that
-_ATRIAL = ("N", "S")
 
 
 @dataclass(frozen=True)
-class SinusPolicy:
+class BaselineLimits(Section):
     """How the usual interval decides between N and S, in log-odds of S.
 
     Attributes
     ----------
-    bias : added to the network's own
-    gain : added for an interval shorter than the usual one, times the log of their ratio
-    most : of that log; what is shorter still says no more
-    beats : how many N beats are remembered
+    baseline_bias : added to the network's own
+    baseline_gain : added for an interval shorter than the usual one, times the log of their ratio
+    max_prematurity : of that log; what is shorter still says no more
+    baseline_beats : how many N beats are remembered
     """
 
-    bias: float = -5.0
-    gain: float = 30.0
-    most: float = 0.45
-    beats: float = 100.0
+    section = "rr_baseline"
+    about = "the usual RR interval"
+    bounds = {"baseline_bias": (-100, 100), "baseline_gain": (0, 1000), "max_prematurity": (0, 10),
+              "baseline_beats": (1, 1_000_000)}
 
-    def __post_init__(self) -> None:
-        require_bounds(self, "the usual interval", _BOUNDS)
+    baseline_bias: float
+    baseline_gain: float
+    max_prematurity: float
+    baseline_beats: float
 
 
-_BOUNDS = {"bias": (-100, 100), "gain": (0, 1000), "most": (0, 10), "beats": (1, 1_000_000)}
-
-
-class Sinus:
-    """The usual interval of one patient, and what it makes of the next beat.
+@dataclass
+class BaselineState:
+    """What is usual in one patient.
 
     Attributes
     ----------
-    usual : log of the usual interval in s; None before the first
+    log_interval : log of the usual interval in s; None before the first
     beats : N beats that it was taken from, as far as they are remembered
-    last : sample of the last beat; None before the first
-    atrial : whether that beat was N or S
+    previous : sample of the last beat; None before the first
+    previous_atrial : True if that beat was N or S
     """
 
-    def __init__(self, policy: SinusPolicy | None = None):
-        self.policy = policy or SinusPolicy()
-        self.usual: float | None = None
-        self.beats = 1.0
-        self.last: int | None = None
-        self.atrial = False
+    log_interval: float | None = saved(Maybe(Number(-2.0, 2.0)))  # 0.1 to 7 s
+    beats: float = saved(Number(1.0), 1.0)
+    previous: int | None = saved(Maybe(Moment()))
+    previous_atrial: bool = saved(Flag(), False)
 
-    def read(self, beat: Beat, *, followed: bool = True) -> Beat:
-        """The next beat in the light of those before: N may become S, and S N.
 
-        An interval after a beat of the ventricles says nothing of the atria's rhythm.
+class RrBaseline:
+    """The usual RR interval of one patient.
+
+    Attributes
+    ----------
+    state : what is usual so far
+    """
+
+    def __init__(self, limits: BaselineLimits):
+        self.limits, self.state = limits, BaselineState()
+
+    def read(self, sample: int, label: int, probabilities: Sequence[float], *,
+             sinus_certain: bool = True) -> Sequence[float]:
+        """The probabilities of the next beat in the light of those before.
+
+        N and S share theirs anew; of a beat of another class nothing changes. An interval after a
+        beat of the ventricles says nothing about the rhythm of the atria.
 
         Parameters
         ----------
-        followed : False where the atria may have no rhythm: the beat stays as it is, and its
+        sinus_certain : False if the atria may have no rhythm: the beat stays as it is, and its
             interval is not remembered
         """
-        sample, last, after_atria = round(beat.time * FS), self.last, self.atrial
-        self.last, self.atrial = sample, beat.label in _ATRIAL
-        if last is None:
-            return beat
-        interval = math.log(min(max((sample - last) / FS, SHORTEST_S), LONGEST_S))
-        if self.usual is None:
-            self.usual = single(interval)
-        if not self.atrial or not followed:
-            return beat
-        policy, late = self.policy, interval - self.usual
-        normal, premature, *others = beat.probabilities
-        odds = math.log(max(premature, LEAST) / max(normal, LEAST)) + policy.bias
-        if after_atria:
-            odds += policy.gain * min(max(-late, 0.0), policy.most)
-        share, atria = 1 / (1 + math.exp(-odds)), normal + premature
-        if after_atria:
+        limits, state = self.limits, self.state
+        previous, after_atrial = state.previous, state.previous_atrial
+        state.previous, state.previous_atrial = sample, label in ATRIAL
+        if previous is None:
+            return probabilities
+        log_interval = math.log(min(max((sample - previous) / FS, SHORTEST_S), LONGEST_S))
+        if state.log_interval is None:
+            state.log_interval = single(log_interval)
+        if not state.previous_atrial or not sinus_certain:
+            return probabilities
+        late = log_interval - state.log_interval
+        n, s, *others = probabilities
+        log_odds = (math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR))
+                    + limits.baseline_bias)
+        if after_atrial:
+            log_odds += limits.baseline_gain * min(max(-late, 0.0), limits.max_prematurity)
+        premature, atrial = 1 / (1 + math.exp(-log_odds)), n + s
+        if after_atrial:
             # In float32, as a state is saved.
-            self.usual = single(self.usual + (1 - share) / min(self.beats, policy.beats) * late)
-            self.beats = single(min(self.beats + 1 - share, policy.beats))
-        normal, premature = atria * (1 - share), atria * share
-        label, score = ("S", premature) if premature > normal else ("N", normal)
-        return Beat(beat.time, label, score, (normal, premature, *others))
-
-
-def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse a policy whose numbers no stream could use.
-
-    Raises
-    ------
-    InputError
-        Names the first that lies outside.
-    """
-    for name, (least, largest) in bounds.items():
-        if not least <= (value := getattr(policy, name)) <= largest:
-            raise InputError(f"{name} of {what} is {value:g}; expected {least} to {largest}.")
-
-
-def single(value: float) -> float:
-    """In float32, as a state is saved."""
-    return float(np.float32(value))
+            remembered = min(state.beats, limits.baseline_beats)
+            state.log_interval = single(state.log_interval + (1 - premature) / remembered * late)
+            state.beats = single(min(state.beats + 1 - premature, limits.baseline_beats))
+        return [atrial * (1 - premature), atrial * premature, *others]

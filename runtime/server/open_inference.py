@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..detector import Detector
 from ..errors import EkgError, InputError
-from ..model.artifacts import FORMAT
+from ..model.contract import FORMAT
 from .admission import Admission
 from .wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
 

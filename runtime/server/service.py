@@ -14,7 +14,6 @@ import numpy as np
 from ..detector import Detector
 from ..errors import InputError, StaleTokenError
 from ..findings import Result
-from ..signal.quality import assess
 from ..signal.units import check_signal
 from ..stream import Stream
 from .metrics import Metrics
@@ -101,8 +100,9 @@ class Service:
                 "beats": [beat_fields(beat) for beat in beats + last],
                 "carry": None if chunk.end else encode_token(live.save()),
                 "decided": round(live.decided, 4), "seconds": round(live.seconds, 4),
-                "quality": quality_fields(assess(signal, live.fs) if len(signal) else None),
-                **rhythm_fields(live.rhythm, live.events()),
+                "quality": quality_fields(self.model.assess(signal, live.fs)
+                                          if len(signal) else None),
+                **rhythm_fields(live.tracker, live.events()),
             })
         self._metrics.beats([beat["label"] for answer in answers for beat in answer["beats"]])
         each = iter(answers)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import EkgError, InputError, TokenError
 from ..findings import Beat, Event, Quality, Result
-from ..rhythm.follow import Rhythm
+from ..rhythm import RhythmTracker
 
 try:
     import orjson
@@ -183,12 +183,12 @@ def event_fields(event: Event) -> dict[str, Any]:
             "confidence": event.confidence, "rule": event.rule}
 
 
-def rhythm_fields(rhythm: Rhythm | None, events: Sequence[Event]) -> dict[str, Any]:
-    """What a stream's answer says of the rhythm; nothing where it is not followed."""
-    if rhythm is None:
+def rhythm_fields(tracker: RhythmTracker | None, events: Sequence[Event]) -> dict[str, Any]:
+    """The rhythm in a stream's answer; nothing if it is not followed."""
+    if tracker is None:
         return {}
-    rate = rhythm.heart_rate
-    return {"events": [event_fields(event) for event in events], "rhythm": rhythm.rhythm,
+    rate = tracker.heart_rate
+    return {"events": [event_fields(event) for event in events], "rhythm": tracker.current,
             "heart_rate": None if rate is None else round(rate, 1)}
 
 

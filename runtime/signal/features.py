@@ -1,16 +1,14 @@
-"""What five seconds of signal look like: fibrillation, noise, or neither.
+"""Features of five seconds of signal, from which fibrillation and noise are recognised.
 
-Two small models share one set of cheap features. No beat is needed, because where these
-speak there is none to be trusted. Coefficients stand in ``rhythm.json`` with the recordings they
-come from; ``python -m training.fit_rhythm`` fits them.
+Two small models share one set of cheap features. No beat is needed: in fibrillation and noise
+there is none to be trusted. The coefficients are in ``artifacts/rhythm.json`` with the recordings
+they come from; ``python -m training.fit_rhythm`` fits them.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -33,44 +31,44 @@ FEATURES = (*(f"power from {low:g} Hz" for low in BANDS[:-1]), "peak", "entropy"
               for which in ("least", "median", "most")))
 
 
-@dataclass(frozen=True)
-class Model:
-    """A logistic model of features, or of what one hidden layer (tanh) makes of them.
+@dataclass(frozen=True, eq=False)
+class WindowModel:
+    """A small network of features: one hidden layer (tanh), then log-odds.
 
     Attributes
     ----------
-    mean, scale : float64 [features], what makes them comparable
-    weights : float64 [features], or [hidden]
+    mean, scale : float64 [features], make them comparable
+    weights : float64 [hidden]
     bias : log-odds where all else is zero
-    hidden : float64 [features + 1, hidden], the last row its bias; None: logistic
+    hidden : float64 [features + 1, hidden], the last row its bias
     """
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     weights: NDArray[np.float64]
     bias: float
-    hidden: NDArray[np.float64] | None = None
+    hidden: NDArray[np.float64]
+
+    @classmethod
+    def from_dict(cls, fit: Mapping[str, Any]) -> WindowModel:
+        """The model that `to_dict` wrote."""
+        mean, scale, weights, hidden = (np.array(fit[name], dtype=np.float64) for name in
+                                        ("mean", "scale", "weights", "hidden"))
+        return cls(mean, scale, weights, float(fit["bias"]), hidden)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The model as JSON has it, with six decimals."""
+        return {field.name: np.round(getattr(self, field.name), 6).tolist()
+                for field in fields(self)}
 
     def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [windows]; above 0: more likely than not, at equal odds before."""
-        values = self.comparable(features)
-        if self.hidden is not None:
-            values = np.tanh(values @ self.hidden[:-1] + self.hidden[-1])
+        values = np.tanh(self.comparable(features) @ self.hidden[:-1] + self.hidden[-1])
         return np.asarray(values @ self.weights + self.bias)
 
     def comparable(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Features at mean 0 and deviation 1, float64 [windows, features]."""
         return np.minimum(np.maximum((features - self.mean) / self.scale, -LARGEST), LARGEST)
-
-
-@cache
-def models() -> dict[str, Model]:
-    """The fitted models: ``fibrillation`` and ``noise`` of `FEATURES`, ``atrial`` and ``onset`` of
-    `runtime.rhythm.follow.ATRIAL_FEATURES`."""
-    stored = json.loads(Path(__file__).with_name("rhythm.json").read_text())
-    return {name: Model(np.array(fit["mean"]), np.array(fit["scale"]), np.array(fit["weights"]),
-                        fit["bias"], np.array(fit["hidden"]) if fit["hidden"] else None)
-            for name, fit in stored["models"].items()}
 
 
 def at_rate(ecg: NDArray[np.floating], fs: float) -> NDArray[np.float64]:
@@ -81,13 +79,13 @@ def at_rate(ecg: NDArray[np.floating], fs: float) -> NDArray[np.float64]:
     return np.diff(edges) * (RATE / fs)
 
 
-def windows(slow: NDArray[np.float64]) -> NDArray[np.float64]:
+def windows(ecg_60hz: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every window that starts at a whole second, [windows, 300], of signal at `RATE`."""
     size = WINDOW_S * RATE
-    if len(slow) < size:
+    if len(ecg_60hz) < size:
         return np.zeros((0, size))
-    starts = np.arange(0, len(slow) - size + 1, RATE)
-    return slow.take(starts[:, None] + _WINDOW)
+    starts = np.arange(0, len(ecg_60hz) - size + 1, RATE)
+    return ecg_60hz.take(starts[:, None] + _WINDOW)
 
 
 def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:

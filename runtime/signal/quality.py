@@ -1,58 +1,88 @@
-"""What is wrong with a signal, second by second: said as a quality, never as a diagnosis."""
+"""Flaws of a signal, second by second: reported as a quality, never as a diagnosis."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..deprecation import renamed_fields
+from ..errors import InputError
 from ..findings import Flaw, Quality
-from . import features as waveform
+from .features import WINDOW_S, WindowModel, at_rate, features, windows
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 
 
+@renamed_fields(noise="noise_log_odds")
 @dataclass(frozen=True)
 class QualityPolicy:
-    """From where on something is a flaw; `docs/rhythm.md` tells how the values were chosen.
+    """Limits from which on something is a flaw.
+
+    The values ship in ``artifacts/rhythm.json``; ``docs/rhythm.md`` gives the source of each.
 
     Attributes
     ----------
-    flat_mv : least movement within a second; a QRS of any lead is larger, a loose lead less
+    flat_mv : smallest movement within a second; a QRS of any lead is larger, a loose lead less
     clipped_s : so long at the signal's extreme without a break: peaks are cut off
     railed_s : so long within ``rail_mv`` of it: nothing but the amplifier's end is seen; or
+    rail_mv : how near to the extreme counts as the amplifier's end
     jump_mv_s : a slope that no heart makes, of a step that stays: it jumps there or back
     baseline_mv : largest swing within a second of the level that the ECG rides on
     powerline_mv : amplitude of a lasting 50 or 60 Hz oscillation
-    noise : log-odds of the noise model (`runtime.signal.features`), for muscle and electrode motion
+    noise_log_odds : of the noise model (`.features`), for muscle and electrode motion
     """
 
-    flat_mv: float = 0.03
-    clipped_s: float = 0.014
-    railed_s: float = 0.06
-    rail_mv: float = 0.01
-    jump_mv_s: float = 900.0
-    baseline_mv: float = 5.0
-    powerline_mv: float = 0.2
-    noise: float = 2.0
+    flat_mv: float
+    clipped_s: float
+    railed_s: float
+    rail_mv: float
+    jump_mv_s: float
+    baseline_mv: float
+    powerline_mv: float
+    noise_log_odds: float
+
+    def __post_init__(self) -> None:
+        require_bounds(self, "the signal's quality", {
+            "flat_mv": (0, 1000), "clipped_s": (0, 60), "railed_s": (0, 60), "rail_mv": (0, 1000),
+            "jump_mv_s": (0, 1e9), "baseline_mv": (0, 1000), "powerline_mv": (0, 1000),
+            "noise_log_odds": (-100, 100)})
 
 
-def assess(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | None = None) -> Quality:
+def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse a policy whose numbers no stream could use.
+
+    Raises
+    ------
+    InputError
+        Names the first that lies outside.
+    """
+    for name, (lowest, highest) in bounds.items():
+        value = getattr(policy, name)
+        if not lowest <= value <= highest:  # which NaN is not
+            raise InputError(f"{name} of {what} is {value:g}; expected {lowest:g} to "
+                             f"{highest:g}.")
+
+
+def assess(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
+           ) -> Quality:
     """Judge a signal second by second; what follows the last counts as one from a quarter on.
 
     Parameters
     ----------
     ecg : [samples], mV, at least one sample
     fs : Hz
+    noise : recognises muscle and motion noise in five seconds of signal
     """
-    return assess_rows(ecg[None], fs, policy)[0]
+    return assess_rows(ecg[None], fs, policy, noise)[0]
 
 
-def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | None = None
+def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
                 ) -> list[Quality]:
     """`assess` for the signals of many patients at once.
 
@@ -61,7 +91,6 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | No
     ecg : [batch, samples], mV, at least one sample
     fs : Hz
     """
-    policy = policy or QualityPolicy()
     batch, samples = ecg.shape
     second = min(max(round(fs), 1), samples)
     if batch == 1 and samples == second:
@@ -88,15 +117,14 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy | No
         begun = _flaws(rest, fs, policy, np.stack((lows, highs)),
                        (rest.max(axis=1) - rest.min(axis=1)).astype(np.float64))
         flaws, count = np.column_stack((flaws, begun)), count + 1
-    if samples >= waveform.WINDOW_S * fs:
-        model = waveform.models()["noise"]
+    if samples >= WINDOW_S * fs:
         for row, signal in enumerate(ecg):
-            pieces = waveform.windows(waveform.at_rate(signal, fs))
+            pieces = windows(at_rate(signal, fs))
             odds = np.concatenate([
-                model.log_odds(waveform.features(pieces[at : at + AT_ONCE]))
+                noise.log_odds(features(pieces[at : at + AT_ONCE]))
                 for at in range(0, len(pieces), AT_ONCE)])
-            noise = (odds >= policy.noise)[centred(np.arange(count), len(odds))]
-            flaws[row] |= np.where(noise, int(Flaw.NOISE), 0)
+            noisy = (odds >= policy.noise_log_odds)[centred(np.arange(count), len(odds))]
+            flaws[row] |= np.where(noisy, int(Flaw.NOISE), 0)
     return [_quality(row, range_) for row, range_ in zip(flaws.tolist(), (highs - lows).tolist(),
                                                          strict=True)]
 
@@ -117,7 +145,7 @@ _CLEAN = (0.0,) * len(_SHARED)
 
 def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Which of ``count`` windows, one starting each second, speaks of each second."""
-    return np.clip(seconds - waveform.WINDOW_S // 2, 0, count - 1)
+    return np.clip(seconds - WINDOW_S // 2, 0, count - 1)
 
 
 def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,

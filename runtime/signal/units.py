@@ -61,9 +61,10 @@ def to_millivolts(array: NDArray[Any], units: str) -> NDArray[np.float64]:
         raise InputError(f"units {units!r} are unknown; expected one of "
                          f"{', '.join(MILLIVOLTS)} (for raw converter counts, divide by the "
                          "gain first).")
+    if scale == 1.0 and array.dtype.itemsize <= 8:
+        return array.astype(np.float64)
     with np.errstate(all="ignore"):  # what becomes infinite is refused, with its place
-        ecg = array.astype(np.float64)
-        return ecg if scale == 1.0 else ecg * scale
+        return array.astype(np.float64) * scale
 
 
 def is_plausible(ecg: NDArray[np.float64]) -> bool:
@@ -71,5 +72,7 @@ def is_plausible(ecg: NDArray[np.float64]) -> bool:
     flat = ecg.ravel()
     # None is larger than the root of their squares' sum, which is quicker had than the largest;
     # NaN is not below any limit.
+    if flat.dot(flat) <= LARGEST_MV**2:
+        return True
     with np.errstate(all="ignore"):
-        return bool(flat.dot(flat) <= LARGEST_MV**2 or np.abs(flat).max() <= LARGEST_MV)
+        return bool(np.abs(flat).max() <= LARGEST_MV)

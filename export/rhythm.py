@@ -1,0 +1,128 @@
+"""Put what follows the rhythm into ``artifacts/``, with the network that it belongs to named in it.
+
+``python -m export.rhythm runs/rhythm.json`` takes the file that ``python -m training.fit_rhythm``
+wrote; ``python -m export`` carries the present one over to a new network. Either way the golden
+recording is annotated anew, and the manifest is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export import manifest
+from runtime.beats import from_beats
+from runtime.detector import DEFAULT_ARTIFACTS, Detector
+from runtime.errors import EkgError
+from runtime.model.contract import FS, Contract
+from runtime.model.session import Session
+from runtime.rhythm import RhythmModel, closed
+from runtime.simulate import draw_ecg
+
+NAME, GOLDEN, NETWORK = "rhythm.json", "golden_rhythm.npz", "ekg_fused.onnx"
+# Of scores and confidences, on every provider: 1e-3 of a frame's probability is its tolerance.
+GOLDEN_TOLERANCE = 0.02
+ROLES: dict[str, dict[str, object]] = {
+    NAME: {"role": "policies and models that follow the rhythm"},
+    GOLDEN: {"role": "a recording, its beats and its rhythm events",
+             "tolerance": GOLDEN_TOLERANCE},
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; exit status 1 if the rhythm cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m export.rhythm", description=__doc__)
+    parser.add_argument("rhythm", type=Path, help="written by python -m training.fit_rhythm")
+    parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
+    args = parser.parse_args(arguments)
+    try:
+        stored = json.loads(args.rhythm.read_text())
+        roles = manifest.roles(args.artifacts)
+        with tempfile.TemporaryDirectory() as folder:
+            staged = Path(folder) / "artifacts"
+            shutil.copytree(args.artifacts, staged)
+            write(staged, stored)
+            manifest.publish(staged, args.artifacts, roles | ROLES)
+    except (EkgError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.artifacts}: {NAME}, {GOLDEN}, manifest.json")
+    return 0
+
+
+def write(staged: Path, stored: Mapping[str, Any]) -> None:
+    """Write the rhythm and its golden recording beside the network in a folder.
+
+    Parameters
+    ----------
+    stored : contents of a ``rhythm.json``; the network that it names is replaced
+    """
+    network = staged / NETWORK
+    named = {**stored, "network": {"file": NETWORK, "sha256": manifest.sha256(network)}}
+    (staged / NAME).write_text(json.dumps(named) + "\n")
+    rhythm = RhythmModel.read(named, bytes.fromhex(manifest.sha256(staged / NAME)))
+    session = Session(network, "cpu")
+    detector = Detector(session, Contract.read(session.metadata, NETWORK),
+                        bytes.fromhex(manifest.sha256(network)), rhythm)
+    np.savez_compressed(staged / GOLDEN, **annotated(detector, golden_recording()))
+
+
+def annotated(detector: Detector, ecg: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """A recording in µV, and the beats and events that are found in it, as arrays."""
+    microvolts = np.rint(ecg * 1000).astype(np.int16)
+    stream = detector.stream(FS, events=True)
+    beats = stream.push(microvolts, units="uV") + stream.finish()
+    events = closed(stream.events())
+    block = from_beats(beats, FS)
+    return {
+        "microvolts": microvolts, "samples": np.array(block.samples, dtype=np.int64),
+        "labels": np.array(block.labels, dtype=np.int8),
+        "scores": np.array([beat.score for beat in beats]),
+        "kinds": np.array([event.kind for event in events]),
+        "starts": np.array([event.start for event in events]),
+        "ends": np.array([event.end for event in events]),
+        "confidences": np.array([event.confidence for event in events])}
+
+
+def golden_recording() -> NDArray[np.float32]:
+    """Three minutes in which nearly every rule is met, simulated, float32 [samples], mV at 360 Hz.
+
+    Sinus rhythm with early beats, bigeminy, a couplet, ventricular tachycardia, a run of S beats,
+    a pause and a tachycardia; atrial fibrillation; ventricular fibrillation; sinus rhythm.
+    """
+    rng = np.random.default_rng(11)
+    sinus = [("N", 0.8)] * 12
+    beats = [
+        *sinus, ("V", 0.5), ("N", 1.1), *[("V", 0.5), ("N", 1.1)] * 4, *sinus[:6],
+        ("V", 0.5), ("V", 0.45), ("N", 1.0), *sinus[:6], *[("V", 0.38)] * 8, ("N", 0.9),
+        *sinus[:8], *[("S", 0.48)] * 6, ("N", 0.9), *sinus[:6], ("N", 2.6), *sinus[:6],
+        *[("N", 0.44)] * 16, *sinus]
+    first = _drawn(rng, beats)
+    fibrillating = [("N", float(interval)) for interval in rng.uniform(0.42, 0.98, 110)]
+    atrial = _drawn(rng, fibrillating, p_waves=False)
+    time = np.arange(14 * FS) / FS
+    wobble = np.interp(time, np.arange(15), rng.standard_normal(15))
+    phase = np.cumsum(4.5 + 0.4 * wobble) / FS
+    ventricular = (0.45 + 0.1 * wobble) * np.sin(2 * np.pi * phase)
+    return np.concatenate([first, atrial, ventricular.astype(np.float32), _drawn(rng, sinus)])
+
+
+def _drawn(rng: np.random.Generator, beats: Sequence[tuple[str, float]], *, p_waves: bool = True
+           ) -> NDArray[np.float32]:
+    """The ECG of labels and intervals in s."""
+    times = np.cumsum([interval for _, interval in beats])
+    return draw_ecg(rng, times, [label for label, _ in beats], float(times[-1]) + 0.4,
+                    p_waves=p_waves)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

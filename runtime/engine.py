@@ -1,0 +1,371 @@
+"""Rows of many patients: what the network and the rhythm do with the next chunk of each.
+
+Patients that are equally far share arrays, a row for each, and everything here works on all rows
+at once. One patient is a block of one row: the same code. Nothing about a patient is kept in the
+model's session, so one session serves any number of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .beats import NO_BEATS, Beats, as_block, choose_label
+from .errors import InputError
+from .findings import Event
+from .model.contract import Contract
+from .model.frames import find_beats
+from .rhythm import RhythmModel, RhythmTracker, schema, take_together
+from .signal.r_peak import LEVEL_S, SMOOTH_SAMPLES, r_peaks
+from .signal.resample import Resampler, resampler
+from .signal.units import as_numbers, check_signal, is_plausible, to_millivolts
+
+# Samples in one run of the network, over the batch: about 90 patients' second, whose values
+# between the layers still fit the caches; more in a run take longer each.
+RUN_SAMPLES = 1 << 15
+RUN_SECONDS = 60  # and the longest piece
+R_PEAK_MARGIN_S = 0.1  # an R peak may lie so much before the frame that found it
+
+Run = Callable[[NDArray[np.float32], NDArray[np.float32]],
+               tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A network, and the rhythm that follows it.
+
+    Attributes
+    ----------
+    contract, digest, run : of the network: its contract, its file's SHA-256 (32 bytes), and the
+        function from signal and carry to frames and carry
+    rhythm : policies and models
+    """
+
+    contract: Contract
+    digest: bytes
+    run: Run
+    rhythm: RhythmModel
+
+    @cached_property
+    def rhythm_name(self) -> bytes:
+        """Eight bytes that name everything that decides after the network."""
+        return self.rhythm.fingerprint(self.contract.policy, schema().fingerprint)
+
+    @cached_property
+    def reach(self) -> int:
+        """Samples of the past in which the R peak of a beat still to be decided may lie."""
+        contract = self.contract
+        return (contract.delay + (contract.policy.context_after + 2) * contract.hop
+                + round(LEVEL_S * contract.fs) + SMOOTH_SAMPLES)
+
+    def start(self, fs: float, *, follow_rhythm: bool) -> Patient:
+        """A patient before the first sample, at this rate, Hz."""
+        rate = resampler(fs, self.contract.fs)
+        tracker = (RhythmTracker(self.rhythm, self.contract.policy.class_weights)
+                   if follow_rhythm else None)
+        return Patient(self, rate, _nothing(self.contract, self.reach, rate), tracker=tracker)
+
+
+class Rows(NamedTuple):
+    """State of patients of one rate, equally far: a row of each array for each.
+
+    It is never changed, only followed by another: a push that fails leaves it as it was, and
+    patients that are pushed together again are together already.
+
+    Attributes
+    ----------
+    tail : float32 [patients, kept], of the resampler
+    past : float32 [patients, samples], at the model's rate: the last that the network has seen,
+        where R peaks are sought, then those that wait for a hop to be whole
+    carry : float32 [patients, carry_size], of the network
+    recent_frames : float32 [patients, frames, 6], the last frames, which decide on the next beat
+    offset : float64 [patients, 1], each recording's first sample, mV
+    taken : samples taken since each one's start
+    waiting : samples at the end of `past` that the network has not seen
+    """
+
+    tail: NDArray[np.float32]
+    past: NDArray[np.float32]
+    carry: NDArray[np.float32]
+    recent_frames: NDArray[np.float32]
+    offset: NDArray[np.float64]
+    taken: tuple[int, ...]
+    waiting: int
+
+
+@dataclass(eq=False)
+class Patient:
+    """One patient: a row, and what is not in arrays.
+
+    Attributes
+    ----------
+    rate : the resampler from the patient's rate to the network's
+    rows, row : the state, and which of its rows this patient is
+    tracker : follows the rhythm and the signal's quality; None if that was not asked for
+    events : not handed out yet
+    end : samples in all, once the recording is finished
+    """
+
+    engine: Engine
+    rate: Resampler
+    rows: Rows
+    row: int = 0
+    tracker: RhythmTracker | None = None
+    events: list[Event] = field(default_factory=list)
+    end: int | None = None
+
+    @property
+    def taken(self) -> int:
+        """Samples taken so far."""
+        return self.rows.taken[self.row]
+
+    @property
+    def seconds(self) -> float:
+        """Signal taken so far, s."""
+        return (self.taken if self.end is None else self.end) / self.rate.fs
+
+    @property
+    def decided(self) -> float:
+        """Everything before this moment is decided, s."""
+        if self.end is not None:
+            return self.seconds
+        contract = self.engine.contract
+        frames = (self.rate.complete(self.taken) // contract.hop
+                  - contract.policy.context_after)
+        moment = (frames * contract.hop - contract.delay) / contract.fs - R_PEAK_MARGIN_S
+        return min(max(0.0, moment), self.seconds)
+
+
+def push(patients: Sequence[Patient], chunks: Sequence[ArrayLike], *, units: str) -> list[Beats]:
+    """The beats that the next chunk of each patient decides, in as few runs as possible.
+
+    Either every chunk is taken, or, if one of them cannot be used, none.
+
+    Raises
+    ------
+    InputError
+        A chunk cannot be used, a patient comes twice, or a recording is finished already.
+    """
+    if len(patients) != len(chunks) or len(set(patients)) != len(patients):
+        raise InputError(f"got {len(set(patients))} streams and {len(chunks)} chunks; "
+                         "expected one chunk for each stream.")
+    for patient in patients:
+        _refuse_finished(patient)
+    beats = [NO_BEATS] * len(patients)
+    for members, rows, ecg in _grouped(patients, chunks, units):
+        found = _advance([patients[i] for i in members], rows, ecg)
+        for i, decided in zip(members, found, strict=True):
+            beats[i] = decided
+    return beats
+
+
+def push_one(patient: Patient, samples: ArrayLike, *, units: str = "mV", end: bool = False
+             ) -> Beats:
+    """`push` for one patient, who has nobody to be grouped with; ``end`` finishes too."""
+    _refuse_finished(patient)
+    ecg = check_signal(samples, units=units, dimensions=(1,))
+    return _advance([patient], _stacked([patient]), ecg[None], end=end)[0]
+
+
+def push_whole(patients: Sequence[Patient], ecg: NDArray[np.float64]) -> list[Beats]:
+    """All beats of whole recordings, of new patients of one rate.
+
+    Parameters
+    ----------
+    ecg : [patients, samples], mV, checked
+    """
+    size = _together(patients[0], ecg.shape[1])
+    return [beats for at in range(0, len(patients), size)
+            for beats in _advance(patients[at : at + size], _stacked(patients[at : at + size]),
+                                  ecg[at : at + size], end=True)]
+
+
+@lru_cache(maxsize=64)
+def _nothing(contract: Contract, reach: int, _: Resampler) -> Rows:
+    """Before a recording at this rate: nothing seen, no beat. Other rates share none with it."""
+    frames = contract.policy.context_before + contract.policy.context_after
+    recent = np.zeros((1, frames, len(contract.classes)), dtype=np.float32)
+    recent[:, :, 0] = 1.0
+    tail, past, carry = (np.zeros((1, size), dtype=np.float32)
+                         for size in (0, reach, contract.carry_size))
+    return Rows(tail, past, carry, recent, np.zeros((1, 1)), (0,), 0)
+
+
+def _stacked(patients: Sequence[Patient]) -> Rows:
+    """The state of patients that are equally far, in this order."""
+    first = patients[0].rows
+    if len(first.taken) == len(patients) and (len(patients) == 1 or all(
+            one.rows is first and one.row == row for row, one in enumerate(patients))):
+        return first
+
+    def rows(name: str) -> Any:
+        return np.concatenate([getattr(one.rows, name)[one.row : one.row + 1]
+                               for one in patients])
+
+    return Rows(rows("tail"), rows("past"), rows("carry"), rows("recent_frames"), rows("offset"),
+                tuple(one.taken for one in patients), first.waiting)
+
+
+def _place(patient: Patient) -> tuple[object, ...]:
+    """Equal for patients whose arrays can be stacked: those as far from the next output and hop."""
+    rows, rate, taken = patient.rows, patient.rate, patient.taken
+    return rate, taken > 0, taken % rate.down, rows.tail.shape[1], rows.waiting
+
+
+def _grouped(patients: Sequence[Patient], chunks: Sequence[ArrayLike], units: str
+             ) -> list[tuple[list[int], Rows, NDArray[np.float64]]]:
+    """The groups that can run together, all of it checked: whose each is, their state, and their
+    samples, float64 [patients, samples], mV."""
+    arrays = [as_numbers(chunk, (1,)) for chunk in chunks]
+    places: dict[int, tuple[object, ...]] = {}  # of states, which many patients may share
+    groups: dict[tuple[int, Engine, tuple[object, ...]], list[int]] = {}
+    for i, (patient, array) in enumerate(zip(patients, arrays, strict=True)):
+        place = places.get(id(patient.rows))
+        if place is None:
+            place = places[id(patient.rows)] = _place(patient)
+        groups.setdefault((len(array), patient.engine, place), []).append(i)
+    accepted = []
+    for (samples, _, _), members in groups.items():
+        size = _together(patients[members[0]], samples)
+        for at in range(0, len(members), size):
+            some = members[at : at + size]
+            ecg = to_millivolts(_as_rows([arrays[i] for i in some]), units)
+            if not is_plausible(ecg):
+                for chunk in chunks:
+                    check_signal(chunk, units=units, dimensions=(1,))  # says which sample
+            accepted.append((some, _stacked([patients[i] for i in some]), ecg))
+    return accepted
+
+
+def _together(patient: Patient, samples: int) -> int:
+    """How many chunks like this one are run together."""
+    return max(1, int(RUN_SAMPLES * patient.rate.fs
+                      / (patient.engine.contract.fs * max(1, samples))))
+
+
+def _refuse_finished(patient: Patient) -> None:
+    if patient.end is not None:
+        raise InputError("the stream is finished; start a new one for more signal.")
+
+
+def _as_rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Equally long arrays as the rows of one, without a copy if there is one: a quick stack."""
+    together = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return together.reshape(len(arrays), -1)
+
+
+def _advance(patients: Sequence[Patient], rows: Rows, ecg: NDArray[np.float64], *,
+             end: bool = False) -> list[Beats]:
+    """Feed patients that are equally far their next samples, checked, [patients, samples], mV."""
+    engine, rate = patients[0].engine, patients[0].rate
+    before, samples = rows.taken, ecg.shape[1]
+    if samples and not before[0]:
+        rows = rows._replace(offset=ecg[:, :1].copy())
+    # From one row a number is subtracted faster than an array.
+    offset = rows.offset if len(patients) > 1 else rows.offset.item()
+    chunk = (ecg - offset).astype(np.float32)
+    if end:
+        chunk = _held(chunk, rows, engine.contract, rate)
+        for patient, taken in zip(patients, before, strict=True):
+            if patient.tracker:
+                patient.tracker.seconds.limit = int((taken + samples) * rate.step)
+    beats: list[list[Beats]] = [[] for _ in patients]
+    piece = max(1, int(RUN_SECONDS * rate.fs))
+    for start in range(0, chunk.shape[1], piece):
+        rows, hops, found = _step(engine, rate, rows, chunk[:, start : start + piece])
+        for row, patient in enumerate(patients):
+            patient.rows, patient.row = rows, row
+        followed = [(row, patient, patient.tracker) for row, patient in enumerate(patients)
+                    if patient.tracker]
+        if followed and hops.shape[1]:
+            take_together([tracker.seconds for _, _, tracker in followed],
+                          [hops[row] for row, _, _ in followed])
+            for row, patient, tracker in followed:
+                found[row], events = tracker.follow(found[row], patient.decided)
+                patient.events += events
+        for row, decided in enumerate(found):
+            beats[row].append(decided)
+    if end:
+        for patient, taken in zip(patients, before, strict=True):
+            patient.end = taken + samples
+            if patient.tracker:
+                patient.events += patient.tracker.finish()
+    return [_joined(parts, patient, engine.contract) for parts, patient
+            in zip(beats, patients, strict=True)]
+
+
+def _joined(parts: Sequence[Beats], patient: Patient, contract: Contract) -> Beats:
+    """The pieces' beats as one block; what was found after a recording's end is none."""
+    if len(parts) == 1 and patient.end is None:
+        return parts[0]
+    rows = [row for part in parts for row in zip(*part, strict=True)
+            if patient.end is None or row[0] / contract.fs < patient.seconds]
+    return as_block(rows)
+
+
+def _held(chunk: NDArray[np.float32], rows: Rows, contract: Contract, rate: Resampler
+          ) -> NDArray[np.float32]:
+    """The last samples, and the last value for as long as the network looks ahead."""
+    if not (chunk.shape[1] or rows.taken[0]):  # a recording without a sample
+        return chunk
+    last = next(array[:, -1:] for array in (chunk, rows.tail, rows.past) if array.shape[1])
+    ahead = contract.delay + (contract.policy.context_after + 3) * contract.hop
+    held = -(-ahead * rate.down // rate.up) + rate.half + 1
+    return np.concatenate([chunk, last.repeat(held, axis=1)], axis=1)
+
+
+def _step(engine: Engine, rate: Resampler, rows: Rows, chunk: NDArray[np.float32]
+          ) -> tuple[Rows, NDArray[np.float32], list[Beats]]:
+    """One run of the network, at most: the state after it, the signal it saw, each one's beats."""
+    hop = engine.contract.hop
+    fresh, tail = rate.push(rows.tail, chunk, rows.taken[0])
+    new = chunk.shape[1]
+    taken = tuple([before + new for before in rows.taken])
+    line = np.concatenate([rows.past, fresh], axis=1)
+    ready, samples = rows.waiting + fresh.shape[1], line.shape[1]
+    waiting = ready % hop
+    hops = np.ascontiguousarray(line[:, samples - ready : samples - waiting])
+    if ready < hop:
+        return (rows._replace(tail=tail, past=line, taken=taken, waiting=waiting), hops,
+                [NO_BEATS] * len(line))
+    probabilities, carry = engine.run(hops, rows.carry)
+    frames = np.concatenate([rows.recent_frames, probabilities], axis=1)
+    found = _decide(engine.contract, rate, frames, line, waiting, taken)
+    after = Rows(tail, line[:, ready - waiting :], carry, frames[:, ready // hop :],
+                 rows.offset, taken, waiting)
+    return after, hops, found
+
+
+def _decide(contract: Contract, rate: Resampler, frames: NDArray[np.float32],
+            line: NDArray[np.float32], waiting: int, taken: Sequence[int]) -> list[Beats]:
+    """Each patient's beats among the last frames.
+
+    Parameters
+    ----------
+    frames : float32 [patients, frames, 6], the last of each
+    line : float32 [patients, samples], the last of each
+    waiting : samples at the end of `line` that are in no frame
+    taken : samples taken since each one's start
+    """
+    owners, found, shares = find_beats(frames, contract.policy)
+    if not found:
+        return [NO_BEATS] * len(line)
+    fs, hop, samples = contract.fs, contract.hop, line.shape[1]
+    # A frame speaks of the same place in every row, and what is around it lies in the row.
+    first = samples - waiting - frames.shape[1] * hop + hop // 2 - contract.delay
+    near = [owner * samples + first + frame * hop
+            for owner, frame in zip(owners, found, strict=True)]
+    # From a position in the row to one in the recording.
+    shifts = [rate.complete(one) - (row + 1) * samples for row, one in enumerate(taken)]
+    weights = contract.policy.class_weights
+    blocks: list[list[tuple[int, list[float], int]]] = [[] for _ in line]
+    for owner, place, peak, row in zip(owners, near, r_peaks(line.ravel(), near, fs), shares,
+                                       strict=True):
+        if place + shifts[owner] > -hop:  # a beat before the recording's start is none
+            blocks[owner].append((max(peak + shifts[owner], 0), row, choose_label(row, weights)))
+    return [as_block(block) for block in blocks]

@@ -1,0 +1,48 @@
+"""From frames to beats: when frames make a beat.
+
+The network gives probabilities for every 50 ms frame. Only a few frames around a moment decide on
+it, so that a stream cut anywhere gives the beats of the whole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .contract import BeatPolicy
+
+
+def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
+               ) -> tuple[list[int], list[int], list[list[float]]]:
+    """Find the beats among the frames of one patient or many.
+
+    Parameters
+    ----------
+    probabilities : float32 [patients, frames, 6]: none, N, S, V, F, Q. The first
+        ``policy.context_before`` and the last ``policy.context_after`` frames of each only give
+        context: they were, or will be, decided elsewhere.
+
+    Returns
+    -------
+    patients, frames : of each beat, ascending
+    shares : [beats, 5], probabilities of the classes given that there is a beat; each sums to 1
+    """
+    # Plain numbers: between two runs of the network the code of array functions is cold, and each
+    # takes microseconds; and of a day's frames few are strong enough to be looked at twice.
+    gap, weakest = policy.min_frames_between, 3.0 * (1.0 - policy.threshold)
+    patients, frames, shares = [], [], []
+    for patient, none in enumerate(probabilities[:, :, 0].tolist()):
+        # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
+        no_beat_sum = [a + b + c for a, b, c in zip(none, none[1:], none[2:], strict=False)]
+        end = len(none) - gap
+        for frame, weak in enumerate(no_beat_sum, 1):
+            if weak <= weakest and gap < frame < end:
+                around = no_beat_sum[frame - 1 - gap : frame - 1 + gap]
+                if around.index(min(around)) == gap:  # of equal neighbours the first is the beat
+                    three = probabilities[patient, frame - 1 : frame + 2].tolist()
+                    _, n, s, v, f, q = [a + b + c for a, b, c in zip(*three, strict=True)]
+                    total = n + s + v + f + q
+                    patients.append(patient)
+                    frames.append(frame)
+                    shares.append([n / total, s / total, v / total, f / total, q / total])
+    return patients, frames, shares

@@ -1,0 +1,24 @@
+"""The rules that make events, one file a family; `FAMILIES` is their registry."""
+
+from __future__ import annotations
+
+from .atrial import Atrial
+from .family import Family, Kind
+from .ledger import Ledger
+from .patterns import Patterns
+from .rates import Rates
+from .runs import Runs
+from .silence import Silence
+from .ventricular import Ventricular
+
+__all__ = ["FAMILIES", "Family", "Kind", "Ledger", "kinds"]
+
+# A new family of rules is one file here and one name in this list. Beats go through it in this
+# order: what comes later may ask the ledger about what came before.
+FAMILIES: list[type[Family]] = [Ventricular, Silence, Rates, Atrial, Runs, Patterns]
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Every kind of event, from the gravest to the mildest."""
+    return tuple(sorted((kind for family in FAMILIES for kind in family.kinds),
+                        key=lambda kind: -kind.gravity))

@@ -1,0 +1,325 @@
+"""Atrial fibrillation: RR intervals that follow no order, and no P wave before the beats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...model.contract import FS
+from ...signal.features import LARGEST, RATE
+from ..policy import RhythmPolicy, Section
+from ..state import Flag, Matrix, Near, Number, Row, Rows, Whole, saved, single
+from .family import Family, History, Kind, Signal, TrackedBeat
+from .ledger import Ledger
+from .ventricular import RESTING, VentricularLimits, expit
+
+AF = "atrial_fibrillation"
+INTERVALS = {"atrial": 48, "onset": 24}  # that a verdict of each model is made from
+EVERY = {"atrial": 8, "onset": 2}  # intervals from one verdict to the next
+FEATURES = ("conditional entropy", "scatter", "P wave")
+# The extremes that the first two can have; see `irregularity`.
+_IRREGULARITY_RANGE = ((-math.inf, math.inf), (0.0, 1.0))
+P_WAVE = range(-18, -3)  # samples at 60 Hz before an R peak: 300 to 50 ms
+# Beats that the mean P waves remember, half of those that the intervals see.
+P_WAVE_BEATS = {"atrial": 24, "onset": 12}
+LONGEST_GAP = 120 * FS  # samples; intervals further apart belong to no one window
+
+
+@dataclass(frozen=True)
+class AtrialLimits(Section):
+    """Limits of atrial fibrillation.
+
+    Attributes
+    ----------
+    af_on, af_off : log-odds at which it begins and ends
+    af_min_s : shorter episodes are not reported; it is known to last up to the middle of the
+        intervals that show it
+    af_min_atrial : smallest probability, N and S together, of a beat that it is judged by: beside
+        a V beat taken for N any order is lost
+    af_suppresses_s : while it lasts no beat is labelled S
+    af_onset : log-odds of the last 24 intervals alone from which on it is taken to last, as far as
+        labels go: it is reported later, and until then its early beats would be S
+    """
+
+    section = "atrial"
+    about = "atrial fibrillation"
+    bounds = {"af_min_s": (0, 86400), "af_min_atrial": (0, 1), "af_suppresses_s": (0, 1)}
+
+    af_on: float
+    af_off: float
+    af_min_s: float
+    af_min_atrial: float
+    af_suppresses_s: bool
+    af_onset: float
+
+
+class LinearModel(NamedTuple):
+    """A logistic model of a few features.
+
+    Attributes
+    ----------
+    bias : log-odds where every feature has its mean
+    columns : mean, scale and weight of each feature
+    most : the largest log-odds that any intervals could give, without the P wave
+    """
+
+    bias: float
+    columns: tuple[tuple[float, float, float], ...]
+    most: float
+
+    @classmethod
+    def from_dict(cls, fit: Any) -> LinearModel:
+        """The model as ``artifacts/rhythm.json`` has it."""
+        columns = tuple(zip(*(map(float, fit[name]) for name in ("mean", "scale", "weights")),
+                            strict=True))
+        # Added up in the order of `log_odds`, so that with the P wave it is never less.
+        most = float(fit["bias"])
+        for column, ends in zip(columns, _IRREGULARITY_RANGE, strict=False):
+            most += max(contribution(end, *column) for end in ends)
+        return cls(float(fit["bias"]), columns, most)
+
+    def log_odds(self, features: Sequence[float]) -> float:
+        """Above 0: more likely than not, at equal odds before."""
+        log_odds = self.bias
+        for value, column in zip(features, self.columns, strict=True):
+            log_odds += contribution(value, *column)
+        return log_odds
+
+
+def contribution(value: float, mean: float, scale: float, weight: float) -> float:
+    """The part of one feature in the log-odds; beyond `LARGEST` deviations it says no more."""
+    return weight * min(max((value - mean) / scale, -LARGEST), LARGEST)
+
+
+class Interval(NamedTuple):
+    """An RR interval between two atrial beats, and the sample at which it ends."""
+
+    length: int
+    end: int
+
+
+def _no_p_waves() -> NDArray[np.float32]:
+    return np.zeros((len(P_WAVE_BEATS), len(P_WAVE) + 1), dtype=np.float32)
+
+
+@dataclass
+class AfFeatures:
+    """The last intervals between N or S beats, and the signal that precedes these beats.
+
+    Sinus beats have the same P wave before each; in atrial fibrillation nothing before the QRS
+    complex is the same, so little of its power is left in the mean over beats.
+
+    Attributes
+    ----------
+    intervals : the last 48 at most
+    intervals_since_verdict : of the model "atrial"
+    first_window : True if no earlier verdict spoke of any of the intervals
+    p_wave_means : float32 [2, 16], for each model the mean over beats, mV, and last the mean power
+        of single ones, mV²
+    log_odds, onset_log_odds : of fibrillation at the last verdict of each model
+    was_fibrillating, was_ruled_out : as they were before the last second was closed
+    """
+
+    intervals: list[Interval] = saved(
+        Rows(Row(Interval, (Whole(1, 1 << 24), Near())), INTERVALS["atrial"]), make=list)
+    intervals_since_verdict: int = saved(Whole(0, 1 << 24), 0)
+    first_window: bool = saved(Flag(), True)
+    p_wave_means: NDArray[np.float32] = saved(
+        Matrix((len(P_WAVE_BEATS), len(P_WAVE) + 1)), make=_no_p_waves)
+    log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
+    onset_log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
+    was_fibrillating: bool = saved(Flag(), False)
+    was_ruled_out: bool = saved(Flag(), False)
+
+    @property
+    def middle(self) -> int:
+        """Sample that the intervals speak of."""
+        return self.intervals[len(self.intervals) // 2].end
+
+    @property
+    def start(self) -> int:
+        """Sample at which fibrillation that they show begins: the first of all, else the middle."""
+        first = self.intervals[0]
+        return max(0, first.end - first.length) if self.first_window else self.middle
+
+    def restart(self) -> None:
+        """Forget the intervals: after a gap only beats after it count."""
+        self.intervals, self.first_window, self.onset_log_odds = [], True, RESTING
+
+    def add(self, length: int, end: int, before: NDArray[np.float32] | None) -> tuple[bool, bool]:
+        """Take an interval and the samples before its beat (None if there are none).
+
+        Returns
+        -------
+        whether a verdict is due of the model "atrial", and of "onset"
+        """
+        if self.intervals and end - self.intervals[-1].end > LONGEST_GAP:
+            self.restart()
+        self.intervals.append(Interval(length, end))
+        del self.intervals[:-INTERVALS["atrial"]]
+        if before is not None:
+            wave = _DETREND.dot(before)
+            latest = np.empty(len(wave) + 1)
+            latest[:-1], latest[-1] = wave, wave.dot(wave) / len(wave)
+            self.p_wave_means += (latest - self.p_wave_means) / _P_WAVE_BEATS
+        self.intervals_since_verdict += 1
+        known = len(self.intervals)
+        onset = (known >= INTERVALS["onset"]
+                 and self.intervals_since_verdict % EVERY["onset"] == 0)
+        atrial = (known == INTERVALS["atrial"]
+                  and self.intervals_since_verdict >= EVERY["atrial"])
+        if atrial:
+            self.intervals_since_verdict = 0
+        return atrial, onset
+
+    def features(self, model: str) -> tuple[float, ...]:
+        """`FEATURES` for the model of this name."""
+        lengths = [interval.length for interval in self.intervals[-INTERVALS[model]:]]
+        return *irregularity(lengths), self.p_wave(model)
+
+    def p_wave(self, model: str) -> float:
+        """The share of the power before the beats that is left in its mean, its logarithm."""
+        *wave, power = self.p_wave_means[_ROWS[model]].tolist()
+        kept = sum([value * value for value in wave]) / len(wave) / (power + 1e-5)
+        return math.log(kept + 0.01)
+
+    def log_odds_of(self, name: str, model: LinearModel, *, least: float = -math.inf) -> float:
+        """Log-odds of atrial fibrillation, in float32, as they are saved.
+
+        If beside the P wave no intervals could reach ``least``, they are not looked at: then it is
+        the most that they could be.
+        """
+        log_odds = model.most + contribution(self.p_wave(name), *model.columns[-1])
+        if log_odds >= least:
+            log_odds = model.log_odds(self.features(name))
+        return single(log_odds)
+
+
+class Atrial(Family):
+    """Atrial fibrillation, and what it means for labels: in it no atrial beat is premature."""
+
+    name = "atrial"
+    kinds = (Kind(AF, 70, "(AFIB"),)
+    Limits = AtrialLimits
+    State = AfFeatures
+    limits: AtrialLimits
+    state: AfFeatures
+
+    def __init__(self, policy: RhythmPolicy, ledger: Ledger, models: Mapping[str, Any]):
+        super().__init__(policy, ledger, models)
+        self._hold_s = policy.of(VentricularLimits).hold_s
+        self.remember()
+
+    @classmethod
+    def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
+        limits = policy.of(AtrialLimits)
+        return {AF: f"{INTERVALS['atrial']} intervals without order or P wave, log-odds at least "
+                    f"{limits.af_on:g}, for {limits.af_min_s:g} s"}
+
+    @classmethod
+    def min_s(cls, policy: RhythmPolicy) -> dict[str, float]:
+        return {AF: policy.of(AtrialLimits).af_min_s}
+
+    @property
+    def fibrillating(self) -> bool:
+        """True if atrial fibrillation lasts or has just begun."""
+        return AF in self.ledger.open or self.state.onset_log_odds >= self.limits.af_onset
+
+    @property
+    def ruled_out(self) -> bool:
+        """True if there is none, without doubt."""
+        return not self.fibrillating and self.state.log_odds < self.limits.af_off
+
+    def remember(self) -> None:
+        """Keep both as they are now, before the next second is closed."""
+        state = self.state
+        state.was_fibrillating, state.was_ruled_out = self.fibrillating, self.ruled_out
+
+    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+                ) -> None:
+        previous = history.previous
+        if interval is None or previous is None or not (previous.atrial and beat.atrial):
+            return
+        limits, state, ledger = self.limits, self.state, self.ledger
+        atrial, onset = state.add(interval, beat.sample, signal.before(beat.sample))
+        if onset:
+            state.onset_log_odds = state.log_odds_of("onset", self.models["onset"],
+                                                     least=limits.af_onset)
+        if not atrial:
+            return
+        log_odds = state.log_odds = state.log_odds_of("atrial", self.models["atrial"])
+        start, state.first_window = state.start, False
+        if AF in ledger.open:
+            ledger.confirm(AF, expit(log_odds))
+            if log_odds < limits.af_off:
+                self._end(state.middle)
+        elif log_odds >= limits.af_on:
+            ledger.begin(AF, start, expit(log_odds))
+        if AF in ledger.open:
+            ledger.lasted(AF, state.middle)
+
+    def on_gap(self, start: int, end: int, history: History) -> None:
+        if end - history.seen > self._hold_s * FS:
+            if AF in self.ledger.open:
+                self._end(history.seen)
+            self.state.restart()
+
+    def check(self) -> None:
+        if self.state.p_wave_means[:, -1].min() < 0:
+            raise ValueError("a mean power is negative")
+
+    def _end(self, end: int) -> None:
+        self.ledger.close(AF, max(end, self.ledger.open[AF].start))
+
+
+def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
+    """Two features that say how far RR intervals are from any order.
+
+    The conditional entropy of Lake and Moorman (Am J Physiol 300, 2011), near 0 for any order: how
+    much rarer two successive intervals both find a match (within 8 % of the median) than one does.
+    And, after Lian et al. (Am J Cardiol 107, 2011), how many cells of 4 % the pairs of successive
+    differences fill, as a share of the pairs.
+
+    Parameters
+    ----------
+    intervals : RR intervals between beats that are not V, in any unit
+    """
+    ordered, size = sorted(intervals), len(intervals)
+    median = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2  # of few, numpy's takes longer
+    values = np.array(intervals, dtype=np.float64) / max(median, 1e-9)
+    match = np.abs(values[:, None] - values) < 0.08
+    one = (np.count_nonzero(match) - size) / (size * (size - 1))
+    two = ((np.count_nonzero(match[1:, 1:] & match[:-1, :-1]) - (size - 1))
+           / ((size - 1) * (size - 2)))
+    cells = np.floor((values[1:] - values[:-1]) / 0.04).tolist()
+    return math.log((two + 0.005) / (one + 0.005)), len(set(pairwise(cells))) / (size - 2)
+
+
+def samples_before(ecg_60hz: NDArray[np.float32], sample: int) -> NDArray[np.float32] | None:
+    """The samples before a beat, where its P wave lies; None if they are not at hand.
+
+    Parameters
+    ----------
+    ecg_60hz : float32 [samples], mV
+    sample : of the beat, at 360 Hz
+    """
+    at = sample * RATE // FS
+    first, last = at + P_WAVE.start, at + P_WAVE.stop
+    return ecg_60hz[first:last] if first >= 0 and last <= len(ecg_60hz) else None
+
+
+def _detrend() -> NDArray[np.float64]:
+    """A matrix that takes mean and slope off a P wave's samples."""
+    basis = np.stack([np.ones(len(P_WAVE)), np.arange(len(P_WAVE)) - (len(P_WAVE) - 1) / 2])
+    return np.eye(len(P_WAVE)) - basis.T @ np.linalg.inv(basis @ basis.T) @ basis
+
+
+_DETREND = _detrend()
+_P_WAVE_BEATS = np.array(list(P_WAVE_BEATS.values()), dtype=np.float64)[:, None]
+_ROWS = {name: row for row, name in enumerate(P_WAVE_BEATS)}

@@ -1,0 +1,98 @@
+"""Bradycardia and tachycardia: a mean rate over so many intervals, with hysteresis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...model.contract import FS
+from ..policy import RhythmPolicy, Section
+from ..state import Moment, saved
+from .family import MOST_BEATS, Family, History, Kind, Signal, TrackedBeat
+
+BRADYCARDIA, TACHYCARDIA = "bradycardia", "tachycardia"
+
+
+@dataclass(frozen=True)
+class RateLimits(Section):
+    """Limits of the heart rate.
+
+    Attributes
+    ----------
+    bradycardia_bpm, bradycardia_beats : bradycardia is a mean rate below so many beats a minute
+        over so many intervals
+    tachycardia_bpm, tachycardia_beats : tachycardia is one above
+    hysteresis_bpm : beats a minute back inside the limit before either ends
+    """
+
+    section = "rates"
+    about = "the heart rate"
+    bounds = {"bradycardia_bpm": (0, 1000), "bradycardia_beats": (1, MOST_BEATS),
+              "tachycardia_bpm": (0, 1000), "tachycardia_beats": (1, MOST_BEATS),
+              "hysteresis_bpm": (0, 1000)}
+
+    bradycardia_bpm: float
+    bradycardia_beats: int
+    tachycardia_bpm: float
+    tachycardia_beats: int
+    hysteresis_bpm: float
+
+
+@dataclass
+class RateState:
+    """``rated_until`` : sample up to which a rate was reported, fast or slow."""
+
+    rated_until: int = saved(Moment(), 0)
+
+
+class Rates(Family):
+    """A heart rate that stays below or above its limit."""
+
+    name = "rates"
+    kinds = (Kind(TACHYCARDIA, 50), Kind(BRADYCARDIA, 40))
+    Limits = RateLimits
+    State = RateState
+    limits: RateLimits
+    state: RateState
+
+    @classmethod
+    def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
+        limits = policy.of(RateLimits)
+        return {
+            TACHYCARDIA: f"mean of {limits.tachycardia_beats} intervals above "
+                         f"{limits.tachycardia_bpm:g}/min",
+            BRADYCARDIA: f"mean of {limits.bradycardia_beats} intervals below "
+                         f"{limits.bradycardia_bpm:g}/min"}
+
+    @classmethod
+    def intervals_needed(cls, policy: RhythmPolicy) -> int:
+        limits = policy.of(RateLimits)
+        return max(limits.bradycardia_beats, limits.tachycardia_beats)
+
+    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+                ) -> None:
+        self.confirm(beat.score)
+        if interval is None:
+            return
+        limits, now = self.limits, beat.sample
+        for kind, count, limit, sign in (
+                (BRADYCARDIA, limits.bradycardia_beats, limits.bradycardia_bpm, -1),
+                (TACHYCARDIA, limits.tachycardia_beats, limits.tachycardia_bpm, 1)):
+            intervals = history.intervals[-count:]
+            if len(intervals) < count:
+                continue
+            rate = 60.0 * FS * count / sum(intervals)
+            if kind not in self.ledger.open and sign * (rate - limit) > 0:
+                self.ledger.begin(kind, max(now - sum(intervals), self.state.rated_until),
+                                  beat.score)
+            elif kind in self.ledger.open and sign * (rate - limit) < -limits.hysteresis_bpm:
+                self.ledger.close(kind, now)
+                # The intervals that one was made of do not make the next; two still give the
+                # heart rate.
+                del history.intervals[:-2]
+                self.state.rated_until = now
+
+    def on_standstill(self, history: History) -> None:
+        self.close(history.seen)
+
+    def on_gap(self, start: int, end: int, history: History) -> None:
+        self.close(history.seen)

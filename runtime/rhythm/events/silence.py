@@ -1,0 +1,82 @@
+"""Pause and asystole: no beat for so long, in signal that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...model.contract import FS
+from ..policy import RhythmPolicy, Section
+from .family import Family, History, Kind, Second, Signal, TrackedBeat
+from .ledger import Ledger
+from .ventricular import VentricularLimits
+
+ASYSTOLE, PAUSE = "asystole", "pause"
+
+
+@dataclass(frozen=True)
+class SilenceLimits(Section):
+    """Limits of silence.
+
+    Attributes
+    ----------
+    pause_s : between two beats
+    asystole_s : without any beat
+    asystole_vf_s : without any beat in signal that looks like fibrillation, which is given so
+        much time to be recognised
+    """
+
+    section = "silence"
+    about = "silence"
+    bounds = {"pause_s": (0, 3600), "asystole_s": (0, 3600), "asystole_vf_s": (0, 3600)}
+
+    pause_s: float
+    asystole_s: float
+    asystole_vf_s: float
+
+
+class Silence(Family):
+    """Pauses, reported when they are over, and asystole, reported while it lasts.
+
+    Where whole seconds begin makes no difference. With asystole ends whatever was made of the
+    beats before, and there is no heart rate.
+    """
+
+    name = "silence"
+    kinds = (Kind(ASYSTOLE, 110), Kind(PAUSE, 80))
+    Limits = SilenceLimits
+    limits: SilenceLimits
+
+    def __init__(self, policy: RhythmPolicy, ledger: Ledger, models: Mapping[str, Any]):
+        super().__init__(policy, ledger, models)
+        self._vf_prior = policy.of(VentricularLimits).vf_prior
+
+    @classmethod
+    def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
+        limits = policy.of(SilenceLimits)
+        return {
+            ASYSTOLE: f"no beat for {limits.asystole_s:g} s in readable signal, "
+                      f"{limits.asystole_vf_s:g} s where it looks like fibrillation",
+            PAUSE: f"{limits.pause_s:g} s or more between two beats"}
+
+    def is_standstill(self, now: int, second: Second, history: History) -> bool:
+        # Signal that looks like fibrillation soon is VF, or it is hum, which only looks like it.
+        doubtful = second.readable and second.fibrillation > self._vf_prior
+        longest = self.limits.asystole_vf_s if doubtful else self.limits.asystole_s
+        return now - history.clear >= longest * FS and ASYSTOLE not in self.ledger.open
+
+    def on_standstill(self, history: History) -> None:
+        self.ledger.begin(ASYSTOLE, history.clear, 1.0)
+
+    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+                ) -> None:
+        if ASYSTOLE in self.ledger.open:
+            self.ledger.close(ASYSTOLE, beat.sample)
+        previous = history.previous
+        if (previous is not None and interval is not None
+                and interval >= self.limits.pause_s * FS):
+            self.ledger.note(PAUSE, previous.sample, beat.sample, min(previous.score, beat.score))
+
+    def on_gap(self, start: int, end: int, history: History) -> None:
+        self.close(start)

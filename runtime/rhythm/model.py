@@ -1,0 +1,79 @@
+"""The rhythm as it ships: the policies and the fitted models of ``artifacts/rhythm.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import ModelError
+from ..signal.features import FEATURES, WindowModel
+from ..signal.quality import QualityPolicy
+from .events.atrial import FEATURES as ATRIAL_FEATURES
+from .events.atrial import LinearModel
+from .policy import RhythmPolicy
+
+FORMAT = 1  # of rhythm.json
+
+
+@dataclass(frozen=True, eq=False)
+class RhythmModel:
+    """Everything learned or chosen that follows the rhythm.
+
+    Attributes
+    ----------
+    policy, quality : limits of the rules, and of the signal's quality
+    fibrillation, noise : of the features of five seconds of signal
+    atrial : name -> model of atrial fibrillation, and of its onset
+    network : file name and SHA-256 of the network that all of it was chosen with
+    digest : of the file, 32 bytes
+    """
+
+    policy: RhythmPolicy
+    quality: QualityPolicy
+    fibrillation: WindowModel
+    noise: WindowModel
+    atrial: Mapping[str, LinearModel]
+    network: tuple[str, str]
+    digest: bytes
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any], digest: bytes) -> RhythmModel:
+        """Understand the contents of ``rhythm.json``.
+
+        Raises
+        ------
+        ModelError
+            Something is missing, or is not what this runtime is made for.
+        """
+        try:
+            if stored["format"] != FORMAT:
+                raise ModelError(f"rhythm.json has format {stored['format']}, this runtime reads "
+                                 f"{FORMAT}; use the runtime that was shipped with it.")
+            for key, expected in (("features", FEATURES), ("atrial_features", ATRIAL_FEATURES)):
+                if tuple(stored[key]) != expected:
+                    raise ModelError(f"rhythm.json has {key} that this runtime does not compute; "
+                                     "use the runtime that was shipped with it.")
+            models = stored["models"]
+            return cls(
+                RhythmPolicy.from_dict(stored["policy"]), QualityPolicy(**stored["quality"]),
+                WindowModel.from_dict(models["fibrillation"]),
+                WindowModel.from_dict(models["noise"]),
+                {name: LinearModel.from_dict(models[name]) for name in ("atrial", "onset")},
+                (str(stored["network"]["file"]), str(stored["network"]["sha256"])), digest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"rhythm.json is not what export wrote ({type(error).__name__}: "
+                             f"{error}); copy it again or run `make export`.") from error
+
+    def fingerprint(self, *more: object) -> bytes:
+        """Eight bytes that name the rhythm: another one if anything that decides differs.
+
+        Parameters
+        ----------
+        more : what decides beside it
+        """
+        decides = json.dumps([self.policy.to_dict(), asdict(self.quality), repr(more)],
+                             sort_keys=True)
+        return hashlib.sha256(self.digest + decides.encode()).digest()[:8]

@@ -1,0 +1,295 @@
+"""A patient's rhythm: beats in the light of the patient, and events, second by second.
+
+`RhythmTracker` is given what a stream decides and gives it back relabelled, with the events that
+begin and end. It works on a fixed clock, so a stream cut anywhere gives the answers of the whole.
+In bad signal beats and their absence count for nothing. ``docs/rhythm.md`` says how the limits
+were chosen and what they find.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..beats import ATRIAL, Beats, N, S, choose_label
+from ..findings import DOUBTFUL, Event, Flaw
+from ..model.contract import FS
+from .baseline import BaselineLimits, BaselineState, RrBaseline
+from .events import FAMILIES, Ledger, kinds
+from .events.atrial import Atrial, AtrialLimits
+from .events.family import BEAT, Family, History, Second, TrackedBeat
+from .events.ledger import LedgerState
+from .events.silence import SilenceLimits
+from .model import RhythmModel
+from .policy import RhythmPolicy
+from .seconds import ALL_FLAWS, MOST_SECONDS, Seconds, SecondsState
+from .state import Rows, Schema, Whole, saved, single
+from .template import QrsTemplate, TemplateLimits, TemplateState
+
+LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
+RATE_INTERVALS = 8  # a heart rate is the median over so many at most
+MOST_WAITING = 16 * MOST_SECONDS  # beats of seconds that are not closed yet
+_DOUBTFUL = int(DOUBTFUL)
+
+
+@dataclass
+class TrackerState:
+    """What the tracker itself keeps.
+
+    Attributes
+    ----------
+    flaws : of the last second that was closed, bits of `Flaw`
+    waiting : beats of seconds that are not closed yet
+    """
+
+    flaws: int = saved(Whole(0, ALL_FLAWS), 0)
+    waiting: list[TrackedBeat] = saved(Rows(BEAT, MOST_WAITING), make=list)
+
+
+class RhythmTracker:
+    """The rhythm of one patient. Positions inside are samples at 360 Hz.
+
+    Parameters
+    ----------
+    model : policies and models
+    weights : factor for each class before the largest wins, of the network's contract
+
+    Attributes
+    ----------
+    seconds : the signal, judged second by second
+    template : the patient's usual QRS complex; None if the policy leaves it out
+    rr_baseline : the patient's usual RR interval; None if the policy leaves it out
+    """
+
+    def __init__(self, model: RhythmModel, weights: Sequence[float]):
+        self.model, policy = model, model.policy
+        self.seconds = Seconds(model)
+        self.template = (QrsTemplate(policy.of(TemplateLimits), weights)
+                         if policy.has(TemplateLimits) else None)
+        self.rr_baseline = (RrBaseline(policy.of(BaselineLimits))
+                            if policy.has(BaselineLimits) else None)
+        self._weights = weights
+        self._atrial_limits = policy.of(AtrialLimits)
+        self._standstill = policy.of(SilenceLimits).asystole_s * FS
+        self._state, self._history = TrackerState(), History()
+        self._ledger = Ledger(rules(policy), {
+            kind: seconds for family in FAMILIES for kind, seconds in family.min_s(policy).items()})
+        self._families = [family(policy, self._ledger, model.atrial) for family in FAMILIES]
+        # Most families need few of the hooks; the others are not called, a thousand times an hour.
+        self._on_second, self._on_beat, self._on_gap, self._on_standstill, self._is_standstill = (
+            [getattr(one, hook) for one in self._families
+             if getattr(type(one), hook) is not getattr(Family, hook)]
+            for hook in ("on_second", "on_beat", "on_gap", "on_standstill", "is_standstill"))
+        self._atrial = next(one for one in self._families if isinstance(one, Atrial))
+        self._most_intervals = max(RATE_INTERVALS, *(family.intervals_needed(policy)
+                                                     for family in FAMILIES))
+
+    @property
+    def heart_rate(self) -> float | None:
+        """Beats a minute over the last few beats; None if they cannot be trusted, or are so long
+        ago that the next one is overdue."""
+        if self.seconds.next * FS - self._history.seen > self._standstill:
+            return None
+        recent = self._history.intervals[-RATE_INTERVALS:]
+        return 60.0 * FS / float(np.median(recent)) if len(recent) >= 2 else None
+
+    @property
+    def current(self) -> str:
+        """The gravest event that lasts; else ``unreadable`` or ``regular``."""
+        gravest = self._ledger.gravest
+        if gravest is not None:
+            return gravest
+        return "unreadable" if self._state.flaws & _DOUBTFUL else "regular"
+
+    @property
+    def flaws(self) -> Flaw:
+        """Flaws of the newest second that was closed."""
+        return Flaw(self._state.flaws)
+
+    def follow(self, beats: Beats, decided: float) -> tuple[Beats, list[Event]]:
+        """Take the beats that a stream has decided; its signal was taken by `take_together`.
+
+        The patient's usual QRS complex joins in deciding whether a beat is V (`.template`). In
+        atrial fibrillation no beat from the atria is premature: there S becomes N. Elsewhere the
+        patient's usual interval joins in deciding between the two (`.baseline`).
+
+        Parameters
+        ----------
+        beats : in order of time, all before ``decided``, as the network labels them
+        decided : s; no beat will come before this moment
+
+        Returns
+        -------
+        the beats in the light of the rhythm, and the events that began or ended
+        """
+        smallest, seconds = self._atrial_limits.af_min_atrial, self.seconds
+        # Judged by the network alone, as the model of atrial fibrillation was fitted.
+        certain = [label in ATRIAL and row[N] + row[S] >= smallest
+                   for row, label in zip(beats.probabilities, beats.labels, strict=True)]
+        if self.template is not None and certain:
+            beats = self.template.relabel(beats, seconds.around)
+        coming = deque(zip(*beats, certain, strict=True))
+        rows, labels = [], []
+
+        def relabel() -> None:
+            row, label = self._relabel(*coming.popleft())
+            rows.append(row)
+            labels.append(label)
+
+        while seconds.ready and seconds.next + 1 <= decided + 1e-9:
+            end = (seconds.next + 2) * FS
+            while coming and coming[0][0] < end:
+                relabel()
+            self._atrial.remember()
+            self._close(seconds.close())
+        while coming:
+            relabel()
+        seconds.forget()
+        return Beats(beats.samples, rows, labels), self._ledger.drain()
+
+    def finish(self) -> list[Event]:
+        """The last events; what lasts ends with the signal."""
+        end = self.seconds.state.taken
+        waiting = self._state.waiting
+        self._state.waiting = [beat for beat in waiting if beat.sample < end]
+        for second in self.seconds.rest():
+            self._atrial.remember()
+            self._close(second)
+        for family in self._families:
+            family.on_end(end)
+        return self._ledger.drain()
+
+    def save(self) -> NDArray[np.float32]:
+        """The whole state but for the signal short of a second, up to `LARGEST_SAVED` numbers."""
+        return schema().pack(self.seconds.next, {
+            "tracker": self._state, "seconds": self.seconds.state, "history": self._history,
+            "template": self.template.state if self.template else TemplateState(),
+            "rr_baseline": self.rr_baseline.state if self.rr_baseline else BaselineState(),
+            "ledger": self._ledger.save()} | {one.name: one.state for one in self._families})
+
+    @classmethod
+    def restore(cls, packed: NDArray[np.float32], recent: NDArray[np.float32],
+                model: RhythmModel, weights: Sequence[float]) -> RhythmTracker:
+        """The tracker that `save` wrote.
+
+        Parameters
+        ----------
+        recent : float32 [samples], the last signal taken, at least what is short of a second
+
+        Raises
+        ------
+        ValueError
+            The state is damaged.
+        """
+        second, states = schema().unpack(packed)
+        tracker = cls(model, weights)
+        tracker.seconds.restore(second, states["seconds"], recent)
+        tracker._state, tracker._history = states["tracker"], states["history"]
+        tracker._ledger.restore(states["ledger"])
+        states["template"].check()
+        if tracker.template is not None:
+            tracker.template.state = states["template"]
+        if tracker.rr_baseline is not None:
+            tracker.rr_baseline.state = states["rr_baseline"]
+        for family in tracker._families:
+            family.state = states[family.name]
+            family.check()
+        return tracker
+
+    def _relabel(self, sample: int, row: list[float], label: int, certain: bool
+                 ) -> tuple[list[float], int]:
+        """The next beat as the rhythm lets it be; it waits for its second to be closed.
+
+        However the signal is cut, a beat is read in the light of the seconds up to two before its
+        own: these are closed when it is decided, later ones may be or not.
+        """
+        atrial = self._atrial
+        if self.seconds.next >= sample // FS:  # the second before the beat's is closed already
+            fibrillating = atrial.state.was_fibrillating
+            sinus_certain = atrial.state.was_ruled_out
+        else:
+            fibrillating, sinus_certain = atrial.fibrillating, atrial.ruled_out
+        probabilities: Sequence[float] = row
+        if fibrillating and self._atrial_limits.af_suppresses_s and label in ATRIAL:
+            n, s, *others = row
+            probabilities = [n + s, 0.0, *others]
+        if self.rr_baseline is not None:
+            probabilities = self.rr_baseline.read(sample, label, probabilities,
+                                                  sinus_certain=sinus_certain)
+        if probabilities is not row:
+            row = list(probabilities)
+            label = choose_label(row, self._weights, ATRIAL)
+        self._state.waiting.append(TrackedBeat(sample, label, single(row[label]), certain))
+        return row, label
+
+    def _close(self, second: Second) -> None:
+        """Go through one second: its signal, then its beats."""
+        state, history = self._state, self._history
+        state.flaws = second.flaws
+        for on_second in self._on_second:
+            on_second(second)
+        beats: list[TrackedBeat] = []
+        if state.waiting and state.waiting[0].sample < second.end:
+            beats = [beat for beat in state.waiting if beat.sample < second.end]
+            state.waiting = state.waiting[len(beats):]
+        if second.flaws & _DOUBTFUL or self._beats_hidden():
+            for on_gap in self._on_gap:
+                on_gap(second.start, second.end, history)
+            history.previous, history.clear, history.intervals = None, second.end, []
+            return
+        for beat in beats:
+            self._silent_until(beat.sample, second)
+            self._take(beat)
+        self._silent_until(second.end, second)
+
+    def _beats_hidden(self) -> bool:
+        return bool(self._ledger.open) and any(family.hides_beats for family in self._families)
+
+    def _silent_until(self, now: int, second: Second) -> None:
+        """Nothing has beaten up to this sample."""
+        for is_standstill in self._is_standstill:
+            if is_standstill(now, second, self._history):
+                for on_standstill in self._on_standstill:
+                    on_standstill(self._history)
+                self._history.previous, self._history.intervals = None, []
+
+    def _take(self, beat: TrackedBeat) -> None:
+        """Hand a beat to every family, then make it the last one."""
+        history, interval = self._history, None
+        if history.previous is not None:
+            interval = max(1, beat.sample - history.previous.sample)
+            history.intervals.append(interval)
+            del history.intervals[:-self._most_intervals]
+        for on_beat in self._on_beat:
+            on_beat(beat, interval, history, self.seconds)
+        history.previous, history.clear, history.seen = beat, beat.sample, beat.sample
+
+
+def rules(policy: RhythmPolicy) -> dict[str, str]:
+    """Kind -> its rule in words, with the limits of a policy; from the gravest to the mildest."""
+    words = {kind: rule for family in FAMILIES for kind, rule in family.rules(policy).items()}
+    return {kind.name: words[kind.name] for kind in kinds()}
+
+
+def closed(events: Iterable[Event]) -> list[Event]:
+    """Only the events that have ended, in order of their start, the gravest first."""
+    order = [kind.name for kind in kinds()]
+    return sorted((event for event in events if event.end is not None),
+                  key=lambda event: (event.start, order.index(event.kind)))
+
+
+def schema() -> Schema:
+    """The schema of a tracker's saved state."""
+    return _schema(tuple(FAMILIES))
+
+
+@lru_cache(maxsize=4)
+def _schema(families: tuple[type[Family], ...]) -> Schema:
+    return Schema({"tracker": TrackerState, "seconds": SecondsState, "history": History,
+                   "template": TemplateState, "rr_baseline": BaselineState,
+                   "ledger": LedgerState} | {one.name: one.State for one in families})

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training import io, train
-from training.io import FS
+from training import checkpoint
+from training.errors import DataError
 from training.model import HOP, Design, parameter_count
+from training.recordings import FS
+from training.results import require_writable
 
 OUT = Path(__file__).resolve().parent / "results" / "ablation"
 FIGURES = ("QRS F1", "VEB F1", "SVEB F1", "accuracy")
@@ -27,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
-        io.require_writable(args.out)
+        require_writable(args.out)
         rows = sorted((read(run) for run in args.runs), key=lambda row: row["delay, s"])
-    except io.DataError as error:
+    except DataError as error:
         parser.exit(2, f"{error}\n")
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "ablation.json").write_text(json.dumps(rows, indent=1) + "\n")
@@ -40,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def read(run: Path) -> dict[str, Any]:
     """One run: what it was and what it reached on the held-out patients."""
-    net, saved = train.load(run / "model.pt")
+    net, saved = checkpoint.load(run / "model.pt")
     recipe: dict[str, Any] = saved["recipe"]  # type: ignore[assignment]
     held_out: dict[str, float] = saved["held_out"]  # type: ignore[assignment]
     if not held_out:
-        raise io.DataError(f"{run} held no patient out; expected runs of `make ablation`.")
+        raise DataError(f"{run} held no patient out; expected runs of `make ablation`.")
     return {"look-ahead, s": net.design.look_ahead * HOP / FS, "band taps": net.design.band_taps,
             "delay, s": net.design.delay_samples / FS, "parameters": parameter_count(net),
             "carry": net.carry_size, "steps": recipe["steps"], "seed": recipe["seed"],

@@ -31,8 +31,8 @@ from runtime.model.artifacts import Artifacts
 from runtime.model.providers import ONNX_NAMES, choose
 from runtime.model.session import Session
 from training import dsp_cpu
-from training.io import FS
 from training.model import HOP, EkgNet, deployed
+from training.recordings import FS
 
 Array = NDArray[np.float32]
 Pair = tuple[Array, Array]

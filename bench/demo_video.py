@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.measure import unwind_on_sigterm
 from bench.page import ROOT, Server, chromium, served
-from training.io import data_folder
+from training.download import data_folder
 
 PORT = 8000  # as a reader who repeats the commands has it
 SIZE = {"width": 1280, "height": 800}

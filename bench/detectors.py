@@ -19,9 +19,13 @@ from tqdm import tqdm
 from bench.measure import machine_folder
 from runtime import Detector
 from runtime.errors import EkgError
-from training import io
-from training.evaluate import Score, as_arrays, as_json, score_record, total_score
-from training.io import FS, Record
+from training.databases import DS2
+from training.detect import as_arrays
+from training.download import require_data
+from training.errors import DataError
+from training.recordings import FS, Record, load_all
+from training.results import as_json, require_writable
+from training.scores import Score, score_record, total_score
 
 Find = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
@@ -32,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/results") / machine_folder())
     args = parser.parse_args(arguments)
     try:
-        io.require_writable(args.out)
+        require_writable(args.out)
         finders = candidates()
-        records = io.load_all("mitdb", io.DS2, io.require_data(["mitdb"]))
-    except (io.DataError, EkgError) as error:
+        records = load_all("mitdb", DS2, require_data(["mitdb"]))
+    except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
     scores, seconds = compare(finders, records)
     hours = sum(record.seconds for record in records) / 3600

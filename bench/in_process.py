@@ -32,8 +32,8 @@ from runtime import Detector
 from runtime.errors import EkgError
 from runtime.model.providers import ONNX_NAMES
 from runtime.simulate import simulate
-from training.io import FS
 from training.model import EkgNet
+from training.recordings import FS
 
 PUSH = "ekg Stream.push, to beats"
 FOLLOWED = "ekg Stream.push, rhythm followed"

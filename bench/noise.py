@@ -21,10 +21,14 @@ from bench.detectors import Find, candidates
 from runtime import Detector
 from runtime.detector import DEFAULT_ARTIFACTS
 from runtime.errors import EkgError
-from training import io
-from training.evaluate import Score, as_json, find, from_json, score_record, total_score
-from training.io import Record
+from training.databases import DS2, NOISES
+from training.detect import find
+from training.download import require_data
+from training.errors import DataError
 from training.noise import DECIBELS, kept_noise, mix, noisy_blocks
+from training.recordings import Record, load_all
+from training.results import as_json, from_json, require_writable
+from training.scores import Score, score_record, total_score
 
 OUT = Path("bench/results/noise")
 CLEAN = "clean"
@@ -43,15 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
-        io.require_writable(args.out)
+        require_writable(args.out)
         detector = Detector.load(args.artifacts, provider="cpu")
-        folder = io.require_data(["mitdb", "nstdb"])
-        records = io.load_all("mitdb", io.DS2, folder)
-    except (io.DataError, EkgError) as error:
+        folder = require_data(["mitdb", "nstdb"])
+        records = load_all("mitdb", DS2, folder)
+    except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "noise.json"
-    noises = {name: kept_noise(name, folder) for name in io.NOISES}
+    noises = {name: kept_noise(name, folder) for name in NOISES}
     others = from_json(kept.read_text()).get("detectors", {}) if kept.is_file() else {}
     results: dict[str, Any] = {
         "model": detector.digest.hex(), "records": "DS2 of mitdb, first lead, noisy blocks alone",

@@ -20,7 +20,7 @@ from bench.in_process import live, patients
 from bench.measure import Timing, cores, first_core, take_turns
 from runtime import Detector
 from runtime.simulate import simulate
-from training.io import FS
+from training.recordings import FS
 
 BATCH = 64  # patients a call where cores are compared
 

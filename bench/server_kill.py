@@ -82,9 +82,9 @@ def main() -> int:
 def recordings(count: int, samples: int) -> tuple[str, list[NDArray[np.float32]]]:
     """Signals for the streams: mitdb's records, or simulated ones where there is no data."""
     from runtime.records import read
-    from training import io
+    from training.download import data_folder
 
-    folder = io.data_folder()
+    folder = data_folder()
     names = sorted(path.with_suffix("") for path in (folder / "mitdb").glob("*.hea")
                    ) if folder else []
     if not names:

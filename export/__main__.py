@@ -24,9 +24,18 @@ from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
 from runtime.model.session import Session
 from runtime.simulate import simulate
-from training import evaluate, io, strips, train
+from training.checkpoint import load as load_checkpoint
+from training.confusion import draw_confusion
+from training.databases import DS1, DS2, PACED_TEST
+from training.download import data_folder, require_data
+from training.errors import DataError
+from training.evaluate import evaluate
 from training.model import HOP, EkgNet, deployed, parameter_count
-from training.seeds import TorchSession
+from training.recordings import FS, Record, load_all
+from training.results import as_json, from_json, require_writable
+from training.strips import draw_hardest
+from training.tables import tables
+from training.torch_detector import TorchSession
 
 # Every provider has to give the golden answer this closely. GPUs sum in another order and may
 # use TF32 or Winograd; a wrong kernel is off by far more than this.
@@ -45,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         export(args.checkpoint, args.out, beside=_beside(args.beside))
-    except (io.DataError, graphs.ExportError, EkgError, OSError) as error:
+    except (DataError, graphs.ExportError, EkgError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -56,13 +65,13 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
 
     ``beside``: what was measured of other runs, by what they are, for the model card.
     """
-    io.require_writable(out)  # before what takes long
-    net, saved = train.load(checkpoint)
+    require_writable(out)  # before what takes long
+    net, saved = load_checkpoint(checkpoint)
     decided_s = (net.design.delay_samples
-                 + (BeatPolicy(**saved["policy"]).after + 1) * HOP) / io.FS  # type: ignore[arg-type]
+                 + (BeatPolicy(**saved["policy"]).after + 1) * HOP) / FS  # type: ignore[arg-type]
     if decided_s > LATEST_S:
-        raise io.DataError(f"{checkpoint} decides a beat {decided_s:.2f} s after its R peak; "
-                           f"expected at most {LATEST_S:g} s: less look-ahead, or fewer taps.")
+        raise DataError(f"{checkpoint} decides a beat {decided_s:.2f} s after its R peak; "
+                        f"expected at most {LATEST_S:g} s: less look-ahead, or fewer taps.")
     parameters = parameter_count(net)
     net = deployed(net)
     described = graphs.describe(net, policy=saved["policy"], data=saved["data"],  # type: ignore[arg-type]
@@ -86,20 +95,20 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
         detector = Detector.load(staged, provider="cpu")  # as a device will
         metrics: dict[str, Any] | None = None
         if records:
-            metrics = evaluate.evaluate(detector, records, paced=_test_records(evaluate.PACED_TEST))
-            print(evaluate.tables(metrics))
+            metrics = evaluate(detector, records, paced=_test_records(PACED_TEST))
+            print(tables(metrics))
             metrics["beside"] = beside or {}
             metrics["int8"] = _quantized(built[0], staged, roles, records)
             metrics["fp16"] = _halved(net, detector, records)
-            evaluate.draw_confusion(metrics, staged / "confusion.png")
+            draw_confusion(metrics, staged / "confusion.png")
             roles["confusion.png"] = {"role": "the confusion matrix, drawn"}
-            strips.draw_hardest(detector, records, staged / "hardest.png")
+            draw_hardest(detector, records, staged / "hardest.png")
             roles["hardest.png"] = {"role": "the records with most S and V beats wrong, drawn"}
         if (log := checkpoint.with_name("log.jsonl")).is_file():
             shutil.copy(log, staged / "training_log.jsonl")
             roles["training_log.jsonl"] = {"role": "loss, and figures of whom the run held out"}
         (staged / "metrics.json").write_text(
-            evaluate.as_json(metrics or {"none": "no recordings were at hand"}) + "\n")
+            as_json(metrics or {"none": "no recordings were at hand"}) + "\n")
         (staged / "MODEL_CARD.md").write_text(card(
             metrics, parameters=parameters, described=described, recipe=saved["recipe"],  # type: ignore[arg-type]
             held_out=saved["held_out"], worst=worst))  # type: ignore[arg-type]
@@ -115,18 +124,18 @@ def _beside(named: Sequence[str]) -> dict[str, Any]:
     for entry in named:
         what, _, path = entry.rpartition("=")
         try:
-            found = evaluate.from_json(Path(path).read_text())
+            found = from_json(Path(path).read_text())
             measured[what] = {"runs": len(found["runs"]), "figures": {
                 name: {key: figure[key] for key in ("mean", "sd")}
                 for name, figure in found["figures"].items()}}
-            same = found["records"] == f"mitdb: {' '.join(io.DS2)}"
+            same = found["records"] == f"mitdb: {' '.join(DS2)}"
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise io.DataError(f"--beside {entry}: {path} cannot be read ({error!r}); expected "
-                               "WHAT=FILE, the file by `python -m training.seeds --out`.") from None
+            raise DataError(f"--beside {entry}: {path} cannot be read ({error!r}); expected "
+                            "WHAT=FILE, the file by `python -m training.seeds --out`.") from None
         if not (what and same):
-            raise io.DataError(f"--beside {entry}: expected WHAT=FILE, and what was measured of "
-                               f"{what or 'other runs'} to be of DS2, as the model's own figures "
-                               f"are; it is of {found['records']}.")
+            raise DataError(f"--beside {entry}: expected WHAT=FILE, and what was measured of "
+                            f"{what or 'other runs'} to be of DS2, as the model's own figures "
+                            f"are; it is of {found['records']}.")
     return measured
 
 
@@ -149,23 +158,23 @@ def _core_ml(net: EkgNet, described: dict[str, str], staged: Path,
 
 
 def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, object]],
-               records: Sequence[io.Record]) -> dict[str, Any]:
+               records: Sequence[Record]) -> dict[str, Any]:
     """Write the quantized graph and measure it as the main one was: its part of the metrics."""
     onnx.save(int8.quantize(fused, _calibration()), staged / int8.NAME)
     roles[int8.NAME] = {"role": "quantized; its accuracy stands in metrics.json",
                         "tolerance": int8.TOLERANCE}
     manifest.seal(staged, roles)
     detector = Detector.load(staged, provider="cpu", model=int8.NAME)
-    measured = evaluate.evaluate(detector, records)
-    print(f"{int8.NAME}:\n{evaluate.tables(measured)}")
+    measured = evaluate(detector, records)
+    print(f"{int8.NAME}:\n{tables(measured)}")
     return {"file": int8.NAME} | _apart(measured)
 
 
-def _halved(net: EkgNet, detector: Detector, records: Sequence[io.Record]) -> dict[str, Any]:
+def _halved(net: EkgNet, detector: Detector, records: Sequence[Record]) -> dict[str, Any]:
     """What the network would reach in float16, measured as the main one was."""
     session = cast(Session, TorchSession(Half(net)))
-    measured = evaluate.evaluate(Detector(session, detector.contract, detector.digest), records)
-    print(f"float16:\n{evaluate.tables(measured)}")
+    measured = evaluate(Detector(session, detector.contract, detector.digest), records)
+    print(f"float16:\n{tables(measured)}")
     return _apart(measured)
 
 
@@ -177,25 +186,25 @@ def _apart(measured: dict[str, Any]) -> dict[str, Any]:
 
 def _calibration() -> list[NDArray[np.float32]]:
     """A minute of every patient of DS1, who were trained on; none of DS2 may be among it."""
-    start, end = 300 * io.FS, 360 * io.FS
+    start, end = 300 * FS, 360 * FS
     signals = [record.signal[:1, start:end] for record in
-               io.load_all("mitdb", io.DS1, io.require_data(["mitdb"]))]
+               load_all("mitdb", DS1, require_data(["mitdb"]))]
     return [signal - signal[:, :1] for signal in signals]
 
 
-def _test_records(names: Sequence[str] = io.DS2) -> list[io.Record]:
+def _test_records(names: Sequence[str] = DS2) -> list[Record]:
     """Of mitdb, to measure on; nothing where there is no real data."""
-    if io.data_folder() is None:
+    if data_folder() is None:
         return []
-    return io.load_all("mitdb", names, io.require_data(["mitdb"]))
+    return load_all("mitdb", names, require_data(["mitdb"]))
 
 
-def _signals(records: Sequence[io.Record]) -> NDArray[np.float32]:
+def _signals(records: Sequence[Record]) -> NDArray[np.float32]:
     """Signal to prove the graphs on, float32 [signals, samples], mV: random, simulated, real."""
     samples = 40 * 20 * HOP  # 40 s
     rng = np.random.default_rng(0)
     rows = [rng.normal(0.0, scale, samples).astype(np.float32) for scale in (0.1, 1.0, 5.0)]
-    rows.append(simulate(samples / io.FS, seed=3).signal)
+    rows.append(simulate(samples / FS, seed=3).signal)
     rows += [record.signal[0, :samples] for record in records[::4]]
     return np.stack([row - row[0] for row in rows])
 

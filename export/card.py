@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.evaluate import tables
+from training.tables import tables
 
 
 def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str, str],

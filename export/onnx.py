@@ -20,8 +20,8 @@ from torch import nn
 
 from runtime.model.contract import FORMAT
 from training import dsp_cpu
-from training.io import FS
 from training.model import FRAME_CLASSES, HOP, Cnn, EkgNet
+from training.recordings import FS
 
 CHUNK = FS  # samples of the static graph and of the Core ML package: one second
 # ONNX Runtime 1.16, the last release of onnxruntime-silicon, reads these and nothing newer.

@@ -18,10 +18,10 @@ hypothesis.settings.load_profile("ekg")
 
 
 def pytest_report_header() -> str:
-    from training import io
+    from training.download import data_folder
 
     providers = ", ".join(onnxruntime.get_available_providers())
-    data = "at hand" if io.data_folder() else "absent: tests of real records skip"
+    data = "at hand" if data_folder() else "absent: tests of real records skip"
     return f"onnxruntime {onnxruntime.__version__} ({providers}); recordings {data}"
 
 
@@ -34,9 +34,9 @@ def detector() -> Detector:
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder with mitdb/ and the others; the test is skipped where there is none."""
-    from training import io
+    from training.download import data_folder
 
-    folder = io.data_folder()
+    folder = data_folder()
     if folder is None:
         pytest.skip("no recordings at hand (set EKG_DATA to the folder that holds mitdb/)")
     return folder

@@ -6,18 +6,16 @@ Every crop is a function of the recipe's seed and the step alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.io import CLASSES, FS, Record
+from runtime.findings import CLASSES
 from training.model import HOP, Design
-
-if TYPE_CHECKING:
-    from training.train import Recipe
+from training.recipe import Recipe
+from training.recordings import FS, Record
 
 IGNORE = -1  # frames whose label is not known: no loss
 # A beat is written on the three frames whose middles lie within 75 ms of its R peak.
@@ -121,7 +119,7 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
     if rng.random() < 0.15:
         ecg = -ecg  # electrodes swapped
     ecg = add_noise(rng, ecg, noise)
-    labels = _sample_labels(record.flutter - start, beats, classes, at, edges=alone is not None)
+    labels = sample_labels(record.flutter - start, beats, classes, at, edges=alone is not None)
     if alone is not None:
         ecg = np.pad(ecg, (0, samples - alone), mode="edge")
         labels = np.pad(labels, (0, samples - alone))
@@ -233,7 +231,7 @@ def fibrillating(rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDAr
     return np.asarray(ecg + size * np.sin(2 * np.pi * np.cumsum(rate) / FS))
 
 
-def _sample_labels(flutter: NDArray[np.int64], beats: NDArray[np.int64],
+def sample_labels(flutter: NDArray[np.int64], beats: NDArray[np.int64],
                    classes: NDArray[np.int8], at: NDArray[np.float64], *, edges: bool
                    ) -> NDArray[np.int8]:
     """Classes of the samples that show the moments ``at`` of the recording."""

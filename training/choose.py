@@ -22,17 +22,22 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.beats import BeatPolicy
-from runtime.findings import Beat
+from runtime.findings import CLASSES, Beat
 from runtime.rhythm.baseline import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
 from runtime.rhythm.follow import closed
 from runtime.rhythm.template import Morphology, MorphologyPolicy
-from training import io, train
+from training import checkpoint, dataset, recordings, validate
+from training.detect import as_arrays
+from training.devices import one_thread
+from training.download import require_data
 from training.ec57 import MATCH_S
-from training.evaluate import Score, as_arrays, match, score_record, total_score
+from training.errors import DataError
 from training.evaluate_rhythm import LONG_RUN, ventricular_runs
-from training.io import CLASSES, Record
 from training.model import EkgNet
-from training.seeds import detector_of, one_thread
+from training.recipe import Recipe
+from training.recordings import Record
+from training.scores import Score, match, score_record, total_score
+from training.torch_detector import detector_of
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Coarse: what is finer is fitted to these patients more than to others.
@@ -84,12 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one_thread()
     try:
         require_every_fold(args.runs)
-        io.require_data()  # where it is missing, `training_data` would give simulated patients
-        records, _, _ = train.training_data(["mitdb", "svdb"])
+        require_data()  # where it is missing, `training_data` would give simulated patients
+        records, _, _ = dataset.training_data(["mitdb", "svdb"])
         print_thresholds(args.runs, records)
         print_found(args.runs, records)
         folds = [held_out(run, records) for run in args.runs]
-    except io.DataError as error:
+    except DataError as error:
         parser.exit(2, f"{error}\n")
     everyone = [patient for fold in folds for patient in fold]
     fold_of = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
@@ -131,7 +136,7 @@ def require_every_fold(runs: Sequence[Path]) -> None:
     held_out = [trained(run)[1:] for run in runs]
     _, folds = held_out[0]
     if sorted(held_out) != [(fold, folds) for fold in range(folds)]:
-        raise io.DataError(
+        raise DataError(
             f"These runs hold out fold {', '.join(f'{f} of {of}' for f, of in held_out)}; expected "
             f"one run for each fold from 0 to {folds - 1}.")
 
@@ -145,16 +150,16 @@ def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
         Where there is no such run, or it saw all of them.
     """
     net, fold, folds = trained(run)
-    return net, io.folds(records, folds)[fold]
+    return net, recordings.folds(records, folds)[fold]
 
 
 def trained(run: Path) -> tuple[EkgNet, int, int]:
     """A run's network, the fold that it held out, and of how many; raises as `unseen`."""
-    net, saved = train.load(run / "model.pt")
-    recipe = train.Recipe(**saved["recipe"])  # type: ignore[arg-type]
+    net, saved = checkpoint.load(run / "model.pt")
+    recipe = Recipe(**saved["recipe"])  # type: ignore[arg-type]
     if recipe.fold is None:
-        raise io.DataError(f"{run} was trained on every patient; expected runs of "
-                           "`python -m training.train --fold`.")
+        raise DataError(f"{run} was trained on every patient; expected runs of "
+                        "`python -m training.train --fold`.")
     return net, recipe.fold, recipe.folds
 
 
@@ -165,9 +170,9 @@ def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
     for run in runs:
         net, patients = unseen(run, records)
         for record in tqdm(patients, desc=f"{run}, thresholds", unit="record"):
-            frames = train.frames_of(net, record)
+            frames = validate.frames_of(net, record)
             for t in THRESHOLDS:
-                found[t, record.database] += train.score(net.design, frames, record,
+                found[t, record.database] += validate.score(net.design, frames, record,
                                                          BeatPolicy(threshold=t))
     for (t, database), score in found.items():
         print(f"threshold {t:g}, {database}: QRS Se {100 * score.qrs.sensitivity:.2f}, "

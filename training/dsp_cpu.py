@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from training.io import FS
+from training.recordings import FS
 
 BAND_HZ = (0.5, 40.0)  # nominal; the low edge is soft: half the amplitude passes at 1.5 Hz
 BAND_TAPS = 213

@@ -1,7 +1,7 @@
 """Compare annotation files: bxb's and sumstats' texts to the byte, or the papers' figures.
 
 ``python -m training.ec57_report --reference DIR --test DIR`` is the command; `training.ec57`
-counts for bxb, `training.evaluate` for papers.
+counts for bxb, `training.scores` for papers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.findings import CLASSES
+from training.bxb import BEATS, LABELS
 from training.ec57 import (
-    BEATS,
-    LABELS,
     LEARNING_S,
     MATCH_S,
     Annotations,
@@ -28,8 +28,10 @@ from training.ec57 import (
     compare,
     summarise,
 )
-from training.evaluate import Score, score, table, total_score
-from training.io import AAMI, CLASSES, DataError, flutter
+from training.errors import DataError
+from training.recordings import AAMI, flutter
+from training.scores import Score, score, total_score
+from training.tables import table
 
 FORMATS = ("L", "l", "S", "s", "C", "c", "sum", "sum-l", "papers")
 

@@ -20,14 +20,18 @@ from numpy.typing import NDArray
 from runtime import Beat, Detector
 from runtime.detector import DEFAULT_ARTIFACTS
 from runtime.errors import EkgError
-from runtime.findings import DOUBTFUL, Event, Flaw
+from runtime.findings import CLASSES, DOUBTFUL, Event, Flaw
 from runtime.rhythm import follow as rhythm
 from runtime.rhythm.follow import AF, VF, VT, Rhythm
 from runtime.signal import features as waveform
 from runtime.signal import quality
-from training import fit_rhythm, io
-from training.evaluate import Rates, as_json
-from training.io import CLASSES, FS
+from training import fit_rhythm
+from training.databases import CUDB, DS1, DS2
+from training.download import require_data
+from training.errors import DataError
+from training.recordings import FS, Record, load, load_all
+from training.results import as_json, require_writable
+from training.scores import Rates
 
 OUT = Path(__file__).resolve().parent.parent / "bench" / "results" / "rhythm"
 DECIBELS = (0.0, -6.0)
@@ -70,10 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
-        io.require_writable(args.out)
+        require_writable(args.out)
         detector = Detector.load(args.artifacts, provider="cpu")
-        folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
-    except (io.DataError, EkgError) as error:
+        folder = require_data(["mitdb", "cudb", "nstdb", "svdb"])
+    except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
     figures, misses = evaluate(detector, folder, design=args.design)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -89,8 +93,8 @@ def evaluate(detector: Detector, folder: Path, *, design: bool = False
     """All figures, and what was missed."""
     from tqdm import tqdm
 
-    names = io.DS1 if design else io.DS2
-    records = io.load_all("mitdb", names, folder)
+    names = DS1 if design else DS2
+    records = load_all("mitdb", names, folder)
     heard = [hear(detector, record.name, record.signal[0], FS)
              for record in tqdm(records, desc="beats of mitdb", unit="record")]
     found = {h.name: h.events() for h in tqdm(heard, desc="events of mitdb", unit="record")}
@@ -103,7 +107,7 @@ def evaluate(detector: Detector, folder: Path, *, design: bool = False
     misses += more
     return {
         "model": detector.digest.hex(),
-        "recordings": {"mitdb": names, "cudb": io.CUDB,
+        "recordings": {"mitdb": names, "cudb": CUDB,
                        "nstdb": f"{'first' if design else 'second'} half"},
         "policy": {"rhythm": asdict(rhythm.RhythmPolicy()),
                    "quality": asdict(quality.QualityPolicy())},
@@ -151,7 +155,7 @@ def measure_fibrillation(detector: Detector, folder: Path) -> tuple[dict[str, An
     doubt = rhythm.RhythmPolicy().vf_doubt
     rows, misses = {}, []
     total: dict[str, NDArray[np.int64]] = {}
-    for name in tqdm(_judged_by_others(folder), total=len(io.CUDB), desc="cudb", unit="record"):
+    for name in tqdm(_judged_by_others(folder), total=len(CUDB), desc="cudb", unit="record"):
         record = records.read(folder / "cudb" / name)
         heard = hear(detector, name, record.signal, record.fs)
         kept = fit_rhythm.readable(heard.signal)
@@ -183,7 +187,7 @@ def _judged_by_others(folder: Path) -> Iterator[str]:
     try:
         for names, model in fit_rhythm.left_out(data, fit_rhythm.fibrillation_task):
             waveform.models()["fibrillation"] = model
-            yield from (name for name in names if name in io.CUDB)
+            yield from (name for name in names if name in CUDB)
     finally:
         waveform.models()["fibrillation"] = shipped
 
@@ -231,7 +235,7 @@ def measure_atrial(folder: Path, heard: Sequence[Heard], found: dict[str, list[E
                   "reported_s": s[2]} for way, s in sums.items()} | {"per record": rows}, misses
 
 
-def measure_runs(records: Sequence[io.Record], heard: Sequence[Heard],
+def measure_runs(records: Sequence[Record], heard: Sequence[Heard],
                  found: dict[str, list[Event]]) -> tuple[dict[str, Any], list[Miss]]:
     """Reference runs of V beats that an event overlaps, by length; and events with a run."""
     counts: dict[str, list[int]] = {"3": [0, 0], "4": [0, 0], f"{LONG_RUN} or more": [0, 0]}
@@ -254,7 +258,7 @@ def measure_runs(records: Sequence[io.Record], heard: Sequence[Heard],
             }, misses
 
 
-def measure_false_alarms(records: Sequence[io.Record], heard: Sequence[Heard],
+def measure_false_alarms(records: Sequence[Record], heard: Sequence[Heard],
                          found: dict[str, list[Event]], folder: Path
                          ) -> tuple[dict[str, Any], list[Miss]]:
     """Fibrillation where none is marked, asystole where the reference has beats."""
@@ -277,7 +281,7 @@ def measure_false_alarms(records: Sequence[io.Record], heard: Sequence[Heard],
             "hours": hours, "per hour": len(misses) / hours}, misses
 
 
-def measure_kinds(records: Sequence[io.Record], heard: Sequence[Heard],
+def measure_kinds(records: Sequence[Record], heard: Sequence[Heard],
                   found: dict[str, list[Event]]) -> dict[str, Any]:
     """Each kind against what the same rules make of the reference's beats."""
     sums: dict[str, Rates] = {}
@@ -309,7 +313,7 @@ def measure_clean(heard: Sequence[Heard]) -> dict[str, Any]:
             "per record": rows}
 
 
-def measure_noise(detector: Detector, folder: Path, records: Sequence[io.Record], *, design: bool
+def measure_noise(detector: Detector, folder: Path, records: Sequence[Record], *, design: bool
                   ) -> dict[str, Any]:
     """False events an hour in the noisy blocks, and real events kept, with and without gate.
 
@@ -321,7 +325,7 @@ def measure_noise(detector: Detector, folder: Path, records: Sequence[io.Record]
     results: dict[str, Any] = {}
     whole = {r.name: events_of(reference_beats(r), r.signal[0] - r.signal[0, 0]) for r in records}
     for noise in ("em", "ma", "bw"):
-        samples = io.load("nstdb", noise, folder).signal[0]
+        samples = load("nstdb", noise, folder).signal[0]
         half = len(samples) // 2
         part = samples[:half] if design else samples[half:]
         for decibels in DECIBELS:
@@ -350,7 +354,7 @@ def measure_noise(detector: Detector, folder: Path, records: Sequence[io.Record]
     return results
 
 
-def reference_beats(record: io.Record) -> list[Beat]:
+def reference_beats(record: Record) -> list[Beat]:
     """The reference's beats as the runtime would report them."""
     return [Beat(int(sample) / FS, CLASSES[label], 1.0, tuple(np.eye(len(CLASSES))[label].tolist()))
             for sample, label in zip(record.beats, record.labels, strict=True)]
@@ -383,7 +387,7 @@ def table(figures: dict[str, Any], pages: Sequence[str]) -> str:
     f, a, r = figures["fibrillation"], figures["atrial fibrillation"], figures["ventricular runs"]
     false, clean = figures["false alarms"], figures["clean"]
     run = r["found by length"][f"{LONG_RUN} or more"]
-    mitdb = "DS2" if figures["recordings"]["mitdb"][0] == io.DS2[0] else "DS1 (design)"
+    mitdb = "DS2" if figures["recordings"]["mitdb"][0] == DS2[0] else "DS1 (design)"
     lines = [
         f"# Rhythm events and signal quality, measured on {mitdb}", "",
         f"Model {figures['model'][:12]}. Made by `python -m training.evaluate_rhythm`.", "",
@@ -425,7 +429,7 @@ def table(figures: dict[str, Any], pages: Sequence[str]) -> str:
                       + (", ".join(f"[{page}]({page})" for page in pages) or "none") + "."])
 
 
-def ventricular_runs(record: io.Record, events: Sequence[Event]
+def ventricular_runs(record: Record, events: Sequence[Event]
                      ) -> list[tuple[float, int, bool]]:
     """Each run of 3 or more V beats in the reference: its start (s), its length, and whether a
     closed event of a run or of ventricular tachycardia overlaps it."""
@@ -438,7 +442,7 @@ def _overlap(event: Event, start: float, end: float) -> bool:
     return event.start <= end + 0.2 and (event.end or 0) >= start - 0.2
 
 
-def _runs(record: io.Record) -> Iterator[tuple[float, float, int]]:
+def _runs(record: Record) -> Iterator[tuple[float, float, int]]:
     """Start and end (s) and length of each run of V beats in the reference."""
     is_v = np.concatenate([[False], record.labels == CLASSES.index("V"), [False]])
     edges = np.flatnonzero(np.diff(is_v.astype(np.int8)))

@@ -29,9 +29,11 @@ from runtime.rhythm import follow as rhythm
 from runtime.signal import features as waveform
 from runtime.signal import quality
 from runtime.signal.resample import resampler
-from training import io
-from training.io import FS
-from training.seeds import detector_of
+from training.databases import CUDB, DS1, NOISES, SVDB
+from training.download import require_data
+from training.errors import DataError
+from training.recordings import FS, Record, flutter, load
+from training.torch_detector import detector_of
 
 OUT = Path(waveform.__file__).with_name("rhythm.json")
 PENALTY = 0.001  # on the logistic model's squared weights
@@ -83,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         help="training run whose network finds the beats (default: the exported)")
     args = parser.parse_args(arguments)
     try:
-        folder = io.require_data(["mitdb", "cudb", "nstdb", "svdb"])
+        folder = require_data(["mitdb", "cudb", "nstdb", "svdb"])
         detector = detector_of(args.run) if args.run else Detector.load(provider="cpu")
-    except (io.DataError, EkgError) as error:
+    except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
     data = design_windows(folder)
     tasks: dict[str, Task] = {"fibrillation": fibrillation_task, "noise": noise_task}
@@ -101,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
     fits |= {name: fit(*windows) for name, windows in atrial_windows(folder, detector).items()}
-    stored = {"fitted_on": {"cudb": io.CUDB, "mitdb": io.DS1, "svdb": io.SVDB,
+    stored = {"fitted_on": {"cudb": CUDB, "mitdb": DS1, "svdb": SVDB,
                             "nstdb": "first half of em, ma and bw, mixed into DS1"},
               "fitted_by": "python -m training.fit_rhythm",
               "features": waveform.FEATURES, "atrial_features": rhythm.ATRIAL_FEATURES,
@@ -112,22 +114,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def design_windows(folder: Path) -> Windows:
     """Every second's window of the design patients, clean and, of DS1, with noise."""
-    noises = {name: first_half(io.load("nstdb", name, folder).signal[0]) for name in io.NOISES}
+    noises = {name: first_half(load("nstdb", name, folder).signal[0]) for name in NOISES}
     random = np.random.default_rng(0)
     parts = []
-    for name in io.CUDB:
+    for name in CUDB:
         signal, spans = cudb_signal(folder, name), fibrillation(folder, "cudb", name)
         part = _windows(signal, spans, name, "cudb")
         parts += [part, *(_moved(part, signal, noises["em"], random)
                           for _ in range(MOTION_COPIES))]
-    for name in io.DS1:
-        parts.append(_windows(io.load("mitdb", name, folder).signal[0],
+    for name in DS1:
+        parts.append(_windows(load("mitdb", name, folder).signal[0],
                               fibrillation(folder, "mitdb", name), name, "mitdb"))
-    for name in io.SVDB:
-        parts.append(_windows(io.load("svdb", name, folder).signal[0], np.zeros((0, 2)), name,
+    for name in SVDB:
+        parts.append(_windows(load("svdb", name, folder).signal[0], np.zeros((0, 2)), name,
                               "svdb", SVDB_STEP))
-    for i, name in enumerate(io.DS1):
-        record = io.load("mitdb", name, folder)
+    for i, name in enumerate(DS1):
+        record = load("mitdb", name, folder)
         for j, (noise, samples) in enumerate(noises.items()):
             decibels = NOISE_DB[(i + j) % len(NOISE_DB)]
             mixed, noisy = mix(record, samples, decibels)
@@ -159,8 +161,8 @@ def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:
 
     marks = wfdb.rdann(str(folder / database / name), "atr")
     header = wfdb.rdheader(str(folder / database / name))
-    episodes = io.flutter(zip(marks.sample, marks.symbol, marks.subtype, strict=True),
-                          header.sig_len)
+    episodes = flutter(zip(marks.sample, marks.symbol, marks.subtype, strict=True),
+                       header.sig_len)
     return np.array(episodes, dtype=np.float64).reshape(-1, 2) / header.fs
 
 
@@ -183,7 +185,7 @@ def first_half(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples[: len(samples) // 2]
 
 
-def mix(record: io.Record, noise: NDArray[np.float32], decibels: float
+def mix(record: Record, noise: NDArray[np.float32], decibels: float
         ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Add noise as PhysioNet's ``nst`` does: from 5:00 on, in every other two minutes.
 
@@ -261,11 +263,11 @@ def atrial_windows(folder: Path, detector: Detector
     marks and counts as its absence, but for what `UNMARKED` names."""
     policy = rhythm.RhythmPolicy()
     found: dict[str, list[tuple[rhythm.Features, bool, str]]] = {"atrial": [], "onset": []}
-    for database, names in (("mitdb", io.DS1), ("svdb", io.SVDB)):
+    for database, names in (("mitdb", DS1), ("svdb", SVDB)):
         for name in names:
             if name in UNMARKED:
                 continue
-            signal = io.load(database, name, folder).signal[0]
+            signal = load(database, name, folder).signal[0]
             stream = detector.stream(FS)
             beats = stream.push(signal) + stream.finish()
             spans = {mark: rhythm_marks(folder, name, mark) if database == "mitdb"

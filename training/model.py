@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from runtime.findings import CLASSES
 from training import dsp_cpu
 from training.dsp_torch import FirFilter
-from training.io import CLASSES, FS
+from training.recordings import FS
 
 HOP = 18  # samples a frame: 50 ms, the product of the front end's strides
 FRAME_CLASSES = ("none", *CLASSES)

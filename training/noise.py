@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training import io
-from training.io import FS, Record
+from runtime.findings import CLASSES
+from training.recordings import FS, Record, load
 
 DECIBELS = (24, 18, 12, 6, 0, -6)
 START_S, BLOCK_S = 300, 120
@@ -30,7 +30,7 @@ _MEASURED = 300  # beats, and seconds of noise
 
 def kept_noise(name: str, folder: Path) -> NDArray[np.float64]:
     """The second half of nstdb's ``bw``, ``em`` or ``ma``, first lead, [samples] in mV."""
-    samples = io.load("nstdb", name, folder).signal[0].astype(np.float64)
+    samples = load("nstdb", name, folder).signal[0].astype(np.float64)
     return samples[len(samples) // 2 :]
 
 
@@ -66,7 +66,7 @@ def mix(record: Record, noise: NDArray[np.float64], decibels: float) -> NDArray[
 def qrs_size(record: Record) -> float:
     """Mean height of the first lead's QRS complexes, mV."""
     ecg = record.signal[0]
-    beats = record.beats[record.labels <= io.CLASSES.index("S")]
+    beats = record.beats[record.labels <= CLASSES.index("S")]
     beats = beats[(beats >= _REACH) & (beats < len(ecg) - _REACH)][:_MEASURED]
     around = ecg[beats[:, None] + np.arange(-_REACH, _REACH + 1)]
     return _trimmed_mean(np.ptp(around, axis=1).astype(np.float64))

@@ -1,30 +1,28 @@
-"""How much chance is in the figures: several checkpoints measured alike, mean and SD of each.
+"""The spread of the figures by chance: several checkpoints measured alike, mean and SD of each.
 
 ``python -m training.seeds runs/a runs/b ...`` measures every run's ``model.pt`` as
-`training.evaluate` measures the exported model, over DS2 or the records given: the network in
-torch takes the graph's place in the runtime, and all that makes beats of frames is the runtime's.
+`training.evaluate` measures the exported model, over DS2 or the records given
+(`training.torch_detector`).
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from runtime.beats import BeatPolicy
 from runtime.detector import Detector
-from runtime.model.artifacts import Contract
-from runtime.model.session import Session
-from training import io, train
-from training.evaluate import as_json, evaluate
-from training.io import FS, Record
-from training.model import FRAME_CLASSES, HOP, EkgNet, deployed
+from training.databases import BEATLESS, DS2
+from training.devices import one_thread
+from training.download import require_data
+from training.errors import DataError
+from training.evaluate import evaluate
+from training.recordings import Record, load
+from training.results import as_json, require_writable
+from training.torch_detector import detector_of
 
 LEFT_OUT = ("per record", "confusion", "right", "of", "windows")  # parts and counts, not figures
 # Beside each other in the table; the rest is in the JSON.
@@ -44,14 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.seeds", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders with model.pt, or checkpoints")
     parser.add_argument("--records", nargs="+", metavar="RECORD", default=[
-        f"mitdb/{name}" for name in io.DS2], help="database/name (default: DS2)")
+        f"mitdb/{name}" for name in DS2], help="database/name (default: DS2)")
     parser.add_argument("--out", type=Path, help="JSON file for every figure of every run; the "
                                                  "table goes beside it, as .md")
     args = parser.parse_args(arguments)
     for written in args.records:
-        if written.count("/") != 1 or written.partition("/")[0] in io.BEATLESS:
+        if written.count("/") != 1 or written.partition("/")[0] in BEATLESS:
             parser.exit(2, f"{written} is no record with beats; expected database/name, say "
-                           "mitdb/208.\n")
+                        "mitdb/208.\n")
     for what, given in (("record", args.records), ("run", [run.resolve() for run in args.runs])):
         if len(set(given)) < len(given):
             parser.exit(2, f"a {what} is named twice and would count twice; expected each once.\n")
@@ -59,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if args.out:
             if args.out.suffix != ".json" or args.out.is_dir():
-                raise io.DataError(f"--out {args.out}: expected a file that ends in .json; the "
-                                   "table goes beside it, as .md.")
-            io.require_writable(args.out.parent)
+                raise DataError(f"--out {args.out}: expected a file that ends in .json; the "
+                                "table goes beside it, as .md.")
+            require_writable(args.out.parent)
         named = [written.split("/") for written in args.records]
-        folder = io.require_data(database for database, _ in named)
-        records = [io.load(database, name, folder) for database, name in named]
+        folder = require_data(database for database, _ in named)
+        records = [load(database, name, folder) for database, name in named]
         detectors = {str(run): detector_of(run) for run in args.runs}
-    except io.DataError as error:
+    except DataError as error:
         parser.exit(2, f"{error}\n")
     results = measure(detectors, records)
     print(table(results))
@@ -76,14 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.out.with_suffix(".md").write_text(table(results) + "\n")
 
 
-def one_thread() -> None:
-    """Keep torch on one: layers this small gain nothing from more, and where another program has
-    a core, threads that wait for each other take five to twenty times as long."""
-    torch.set_num_threads(1)
-
-
 def measure(detectors: Mapping[str, Detector], records: Sequence[Record]) -> dict[str, Any]:
-    """What `evaluate` says of each, and mean and SD (of a sample) of every figure.
+    """The figures of `evaluate` for each, and mean and SD (of a sample) of every figure.
 
     A figure that a run does not define (+P where nothing was reported) is left out of its mean.
     """
@@ -116,40 +108,6 @@ def table(results: Mapping[str, Any]) -> str:
                 for value in (figure["mean"], figure["sd"], *figure["each"]))
             lines.append(f"| {name} | {mean} | {deviation} | {' '.join(each)} |")
     return "\n".join(lines)
-
-
-def detector_of(run: Path) -> Detector:
-    """A checkpoint, or the ``model.pt`` of a run's folder, in the place of an exported graph.
-
-    Raises
-    ------
-    DataError
-        Where there is none, or the file is no checkpoint.
-    """
-    path = run / "model.pt" if run.is_dir() else run
-    net, saved = train.load(path)
-    policy = BeatPolicy(**cast(dict[str, Any], saved["policy"]))
-    data = str(saved["data"])
-    contract = Contract(FS, HOP, net.design.delay_samples, FRAME_CLASSES, net.carry_size, policy,
-                        data, data.startswith("SIMULATED"))
-    digest = hashlib.sha256(path.read_bytes()).digest()
-    return Detector(cast(Session, TorchSession(deployed(net))), contract, digest)
-
-
-class TorchSession:
-    """Runs a network as `runtime.model.session.Session` runs its graph."""
-
-    provider = "torch"
-
-    def __init__(self, net: EkgNet):
-        self._net = net
-
-    @torch.inference_mode()
-    def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Label the frames of a chunk; shapes as of `EkgNet.forward`."""
-        probabilities, carried = self._net(torch.from_numpy(ecg), torch.from_numpy(carry))
-        return probabilities.numpy(), carried.numpy()
 
 
 def _figures(metrics: Mapping[str, Any], within: str = "") -> dict[str, float]:

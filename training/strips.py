@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.detector import Detector
-from training.evaluate import align, find
-from training.io import CLASSES, FS, Record
+from runtime.findings import CLASSES
+from training.detect import find
+from training.recordings import FS, Record
+from training.scores import align
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import torch
 
 from bench import candidates as bench
 from bench import in_process
-from training.io import FS
+from training.recordings import FS
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from bench import noise
-from training import io
-from training.io import FS, Record
+from training.recordings import FS, Record
+from training.simulated import simulated_records
 
 
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
-    return io.simulated_records(2, seconds=450)
+    return simulated_records(2, seconds=450)
 
 
 @pytest.fixture(scope="module")

@@ -74,10 +74,10 @@ def test_informational_heads_are_no_answer(received: bytes, answer: bytes) -> No
 
 def test_without_records_the_streams_are_simulated(monkeypatch: pytest.MonkeyPatch,
                                                    tmp_path: Path) -> None:
-    from training import io
+    from training import download
 
     (tmp_path / "mitdb").mkdir()
-    monkeypatch.setattr(io, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(download, "data_folder", lambda: tmp_path)
     source, signals = server_kill.recordings(2, 3600)
     assert source.startswith("simulated")
     assert [len(signal) for signal in signals] == [3600, 3600]

@@ -9,7 +9,8 @@ import pytest
 
 from export import __main__ as command
 from export import card
-from training.io import DS2, DataError
+from training.databases import DS2
+from training.errors import DataError
 
 
 def measured(path: Path, runs: int) -> Path:

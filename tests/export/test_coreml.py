@@ -18,7 +18,7 @@ from export import __main__ as exporting
 from export.onnx import ExportError
 from runtime.model.artifacts import Contract
 from tests.export.conftest import Exported
-from training import io
+from training.recordings import load
 
 # Linux on ARM has no wheel of it.
 coreml = pytest.importorskip("export.coreml", reason="coremltools is not installed",
@@ -112,7 +112,7 @@ def test_the_committed_package_answers_as_the_committed_graph(
 def test_the_committed_package_on_real_signal(data: Path) -> None:
     from runtime import Detector
 
-    record = io.load("mitdb", "203", data)
+    record = load("mitdb", "203", data)
     signal = record.signal[0, : 60 * 360] - record.signal[0, 0]
     detector = Detector.load(ROOT / "artifacts", provider="cpu")
     start = np.zeros((1, detector.contract.carry_size), dtype=np.float32)

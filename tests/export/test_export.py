@@ -15,11 +15,13 @@ from export import __main__ as command
 from export import manifest
 from export import onnx as graphs
 from runtime import Detector
+from runtime.beats import BeatPolicy
 from runtime.model.artifacts import Contract
-from training import train
-from training.evaluate import Score
-from training.io import DS2
+from training.checkpoint import save
+from training.databases import DS2
 from training.model import Design, EkgNet, deployed
+from training.recipe import Recipe
+from training.scores import Score
 
 POLICY = {"threshold": 0.5, "apart": 3, "weights": [1.0] * 5}
 
@@ -93,7 +95,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     score = Score(np.eye(6, dtype=np.int64), np.zeros(5))
     path = tmp_path_factory.mktemp("run") / "model.pt"
     torch.manual_seed(1)
-    train.save(path, EkgNet(small), train.Recipe(), train.BeatPolicy(), "SIMULATED ECG", score)
+    save(path, EkgNet(small), Recipe(), BeatPolicy(), "SIMULATED ECG", score)
     return path
 
 
@@ -124,7 +126,7 @@ def test_a_network_that_answers_too_late_is_not_exported(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     late = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),),
                   look_ahead=22)
-    train.save(tmp_path / "model.pt", EkgNet(late), train.Recipe(), train.BeatPolicy(), "x", None)
+    save(tmp_path / "model.pt", EkgNet(late), Recipe(), BeatPolicy(), "x", None)
     assert command.main(["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path)]) == 1
     assert "1.60 s after its R peak; expected at most 1.5 s" in capsys.readouterr().err
 

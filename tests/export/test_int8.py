@@ -18,7 +18,9 @@ from export import int8
 from export.onnx import ExportError
 from runtime import Detector
 from tests.export.conftest import Exported
-from training import io
+from training import recordings
+from training.databases import DS1, DS2
+from training.recordings import Record, load
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 
@@ -87,16 +89,15 @@ def test_names_that_have_changed_are_noticed(small: Exported) -> None:
 def test_test_patients_are_not_among_the_calibration(
         data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: Counter[str] = Counter()
-    load = io.load
 
-    def counted(database: str, name: str, folder: Path) -> io.Record:
+    def counted(database: str, name: str, folder: Path) -> Record:
         names[name] += 1
         return load(database, name, folder)
 
-    monkeypatch.setattr(io, "load", counted)
+    monkeypatch.setattr(recordings, "load", counted)
     signals = command._calibration()
-    assert len(signals) == len(io.DS1)
-    assert not set(names) & set(io.DS2)
+    assert len(signals) == len(DS1)
+    assert not set(names) & set(DS2)
     assert {s.shape for s in signals} == {(1, 21600)}
 
 

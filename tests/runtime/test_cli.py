@@ -180,12 +180,14 @@ def test_annotate_gives_the_figures_of_evaluate(
         ) -> None:
     import wfdb
 
-    from training import io as data_io
-    from training.evaluate import CLASSES, find, score_record
+    from runtime.findings import CLASSES
+    from training.detect import find
+    from training.recordings import load
+    from training.scores import score_record
 
     assert run(capsys, "annotate", data / "mitdb" / "228", "--out", tmp_path)[0] == 0
     marks = wfdb.rdann(str(tmp_path / "228"), "ekg")
-    record = data_io.load("mitdb", "228", data)
+    record = load("mitdb", "228", data)
     beats, labels = find(detector, record)
     is_beat = [symbol in CLASSES for symbol in marks.symbol]  # rhythm marks stand between them
     written = score_record(record, marks.sample[is_beat], np.array(

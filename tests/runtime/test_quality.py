@@ -143,12 +143,13 @@ def test_a_second_alone_is_judged_as_among_others(
 
 
 def test_muscle_noise_is_seen_where_it_is(data: Path) -> None:
-    from training import fit_rhythm, io
+    from training import fit_rhythm
+    from training.recordings import load
 
     if not (data / "nstdb").is_dir():
         pytest.skip("nstdb is not among the recordings at hand")
-    record = io.load("mitdb", "101", data)  # a design record, with the design half of the noise
-    noise = fit_rhythm.first_half(io.load("nstdb", "ma", data).signal[0])
+    record = load("mitdb", "101", data)  # a design record, with the design half of the noise
+    noise = fit_rhythm.first_half(load("nstdb", "ma", data).signal[0])
     mixed, noisy = fit_rhythm.mix(record, noise, -6.0)
     seconds = np.array([bool(f & DOUBTFUL) for f in assess(mixed, 360).seconds])
     inside = np.zeros(len(seconds), dtype=bool)

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import augment, io
-from training.io import FS
-from training.train import Recipe
+from training import augment
+from training.model import HOP, Design
+from training.recipe import Recipe
+from training.recordings import FS
+from training.simulated import simulated_noise, simulated_records
 
 N, S, V = 0, 1, 2
+DESIGN = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
 RHYTHMS = ("premature", "fibrillation", "arrhythmia")
 
 
@@ -47,10 +50,10 @@ def test_no_beat_after_a_pause_becomes_premature(seed: int, missing: set[int]) -
 
 @pytest.mark.parametrize("name", [*augment.FIBRILLATING, "100"])
 def test_no_beat_is_made_premature_in_a_patient_who_fibrillates(name: str) -> None:
-    record = replace(io.simulated_records(1, seconds=60)[0], name=name)
+    record = replace(simulated_records(1, seconds=60)[0], name=name)
     record = replace(record, labels=np.zeros_like(record.labels))
     recipe = Recipe(retimed=1.0, rhythms=(1.0, 0.0, 0.0), blocked=0.0, rare=0.0)
-    noise, made = io.simulated_noise(seconds=30), 0
+    noise, made = simulated_noise(seconds=30), 0
     for seed in range(12):
         _, labels = augment.example(np.random.default_rng(seed), [record], noise, recipe,
                                     20 * FS, None)
@@ -61,7 +64,7 @@ def test_no_beat_is_made_premature_in_a_patient_who_fibrillates(name: str) -> No
 @pytest.mark.parametrize("rhythm", range(3))
 def test_a_beat_that_is_labelled_is_shown(rhythm: int) -> None:
     """None on signal that is not there: at a crop's end its last value would be held."""
-    record = io.simulated_records(1, seconds=60)[0]
+    record = simulated_records(1, seconds=60)[0]
     shares = np.eye(3)[rhythm]
     recipe = Recipe(retimed=1.0, rhythms=tuple(shares), blocked=0.0)
     for seed in range(30):
@@ -90,7 +93,7 @@ def test_beats_lie_where_they_were_sent_and_their_qrs_keeps_its_shape(
 
 
 def test_fibrillation_flattens_p_waves_and_leaves_the_qrs() -> None:
-    made = io.simulated_records(1, seconds=30)[0]
+    made = simulated_records(1, seconds=30)[0]
     ecg = made.signal[0].astype(np.float64)
     changed = augment.fibrillating(np.random.default_rng(0), ecg, made.beats)
     wave = np.ptp(changed - ecg)
@@ -124,7 +127,7 @@ def test_a_blocked_beat_is_gone_and_nothing_else(
 def test_a_step_is_a_function_of_its_seed_and_number(retimed: float) -> None:
     from training.model import HOP, Design
 
-    records, noise = io.simulated_records(4, seconds=80), io.simulated_noise(seconds=60)
+    records, noise = simulated_records(4, seconds=80), simulated_noise(seconds=60)
     recipe = Recipe(batch=4, window_batch=2, crop_s=12.0, retimed=retimed)
     ecg, targets = augment.draw(records, noise, recipe, Design(), 3)
     again, labels = augment.draw(records, noise, recipe, Design(), 3)
@@ -136,3 +139,36 @@ def test_a_step_is_a_function_of_its_seed_and_number(retimed: float) -> None:
     assert bool(ecg.isfinite().all())
     assert bool((ecg[:, 0] == 0).all())
     assert set(targets.unique().tolist()) <= {augment.IGNORE, 0, 1, 2, 3, 4, 5}
+
+
+def test_frames_are_labelled_with_the_moment_they_speak_of() -> None:
+    labels = np.zeros(100 * HOP, dtype=np.int8)
+    labels[1000 - augment.BEAT_REACH : 1000 + augment.BEAT_REACH] = 3
+    targets = augment.frame_targets(labels, DESIGN)
+    frames = np.flatnonzero(targets)
+    assert len(frames) == 3
+    moments = frames * HOP + HOP // 2 - DESIGN.delay_samples
+    assert abs(moments[1] - 1000) <= HOP // 2
+    assert (targets[frames] == 3).all()
+
+
+def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
+    rng, recipe = np.random.default_rng(0), Recipe(crop_s=6.0)
+    records, noise = simulated_records(1, seconds=40), simulated_noise(seconds=20)
+    for _ in range(20):
+        ecg, labels = augment.example(rng, records, noise, recipe, 6 * FS, FS)
+        assert ecg.shape == labels.shape == (6 * FS,)
+        assert ecg[0] == 0
+        assert np.ptp(ecg[FS :]) == 0
+        assert not labels[FS :].any()
+
+
+def test_beats_cut_by_a_windows_edge_are_ignored_and_flutter_is_everywhere() -> None:
+    beats, classes = np.array([20, 180, 350]), np.zeros(3, dtype=np.int8)
+    at = np.arange(360.0)
+    for edges in (True, False):
+        labels = augment.sample_labels(np.array([[240, 300]]), beats, classes, at, edges=edges)
+        cut = augment.IGNORE if edges else 1
+        assert (labels[[20, 180, 350]] == [cut, 1, cut]).all()
+        assert (labels[240:300] == augment.IGNORE).all()
+        assert not labels[80:150].any()

@@ -13,10 +13,12 @@ from runtime.findings import CLASSES, Beat
 from runtime.rhythm.baseline import FS, Sinus, SinusPolicy
 from runtime.rhythm.template import Morphology, MorphologyPolicy
 from training import choose as command
-from training import io, train
+from training import dataset, download
+from training.checkpoint import save
 from training.choose import Patient, S, V, choose, figures, supraventricular, ventricular
-from training.evaluate import Score
 from training.model import Design, EkgNet
+from training.recipe import Recipe
+from training.scores import Score
 
 
 def patient(seed: int, beats: int = 400) -> Patient:
@@ -85,7 +87,7 @@ def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixtur
 def run(folder: Path, fold: int, folds: int) -> str:
     small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
     folder.mkdir()
-    train.save(folder / "model.pt", EkgNet(small), train.Recipe(folds=folds, fold=fold),
+    save(folder / "model.pt", EkgNet(small), Recipe(folds=folds, fold=fold),
                BeatPolicy(), "mitdb", Score.empty())
     return str(folder)
 
@@ -108,7 +110,7 @@ def refusal(runs: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_what_is_not_one_run_for_each_fold_is_refused(
         held_out: list[tuple[int, int]], told: str, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(train, "training_data", None)  # asked for later
+    monkeypatch.setattr(dataset, "training_data", None)  # asked for later
     runs = [run(tmp_path / str(i), *fold) for i, fold in enumerate(held_out)]
     assert refusal(runs, capsys) == (f"These runs hold out fold {told}; expected one run for each "
                                      f"fold from 0 to {held_out[0][1] - 1}.")
@@ -123,7 +125,7 @@ def test_nothing_is_chosen_on_simulated_patients(
         ) -> None:
     monkeypatch.delenv("EKG_DATA", raising=False)
     monkeypatch.setenv("EKG_PHYSIONET", "http://127.0.0.1:9")  # nothing listens there
-    monkeypatch.setattr(io, "__file__", str(tmp_path / "project" / "training" / "io.py"))
-    monkeypatch.setattr(io, "simulated_records", None)
+    monkeypatch.setattr(download, "PROJECT", tmp_path / "project")
+    monkeypatch.setattr(dataset, "simulated_records", None)
     runs = [run(tmp_path / str(fold), fold, 2) for fold in (0, 1)]
     assert "mitdb is not in" in refusal(runs, capsys)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from training import dsp_cpu
 from training.dsp_torch import FirFilter
-from training.io import FS
 from training.model import HOP
+from training.recordings import FS
 
 TAPS = dsp_cpu.taps()
 # Sums of 217 float32 products of millivolts: rounding stays below this, a wrong tap does not.

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import ec57, io
+from training import ec57
+from training.databases import DS1, DS2, PACED
 from training.ec57 import Annotations, Ratio
 from training.ec57_report import compare_files, main, read_annotations, report, score_files
+from training.errors import DataError
 
 # wfdb, when imported, uses pandas in a way that pandas will give up.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")
@@ -39,7 +41,7 @@ def folders(data: Path) -> tuple[Path, Path]:
 @cache
 def all_records(folders: tuple[Path, Path], start_s: float) -> list[tuple[str, ec57.Comparison]]:
     return [(record, compare_files(*folders, record, ANNOTATORS, start_s=start_s))
-            for record in sorted(io.DS1 + io.DS2 + io.PACED)]
+            for record in sorted(DS1 + DS2 + PACED)]
 
 
 # --- bxb's own files ------------------------------------------------------------------------
@@ -332,7 +334,7 @@ def test_papers_refuse_what_they_cannot_compare(
 def test_papers_classes_and_fibrillation_are_read_from_files(data: Path) -> None:
     """Published counts of DS1; 207 has fibrillation, where flutter waves are no beats."""
     mitdb = data / "mitdb"
-    total = sum(score_files(mitdb, mitdb, record, ("atr", "atr")).confusion for record in io.DS1)
+    total = sum(score_files(mitdb, mitdb, record, ("atr", "atr")).confusion for record in DS1)
     assert np.array_equal(total, np.diag([45866, 944, 3788, 415, 8, 0]))
     late = score_files(mitdb, mitdb, "207", ("atr", "atr"), start_s=1500.0, stop_s=1600.0)
     assert 0 < late.confusion.sum() < 200
@@ -380,7 +382,7 @@ def test_missing_and_damaged_files_are_named_in_one_sentence(
 
 
 def test_a_missing_file_is_missing_data(tmp_path: Path) -> None:
-    with pytest.raises(io.DataError, match=r"100\.atr is missing"):
+    with pytest.raises(DataError, match=r"100\.atr is missing"):
         read_annotations(tmp_path, "100", "atr", FS)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.findings import Event
+from runtime.findings import CLASSES, Event
 from training.evaluate_rhythm import ventricular_runs
-from training.io import CLASSES, FS, Record
+from training.recordings import FS, Record
 
 
 def record(labels: str) -> Record:

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.io import FS
 from training.model import (
     HOP,
     Design,
@@ -17,6 +16,7 @@ from training.model import (
     label_frames,
     parameter_count,
 )
+from training.recordings import FS
 
 TOLERANCE = 1e-5  # the design's: however a recording is cut, the frames are the same
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import io, noise
-from training.io import FS, Record
+from training import noise
+from training.recordings import FS, Record, load
+from training.simulated import simulated_records
 
 RNG = np.random.default_rng(0)
 WHITE = RNG.normal(0.0, 0.3, 400 * FS) + 5.0  # an offset, as recordings have
@@ -17,7 +18,7 @@ WHITE = RNG.normal(0.0, 0.3, 400 * FS) + 5.0  # an offset, as recordings have
 
 @pytest.fixture(scope="module")
 def record() -> Record:
-    return io.simulated_records(1, seconds=700)[0]
+    return simulated_records(1, seconds=700)[0]
 
 
 def test_noise_lies_in_every_other_two_minutes_from_five_minutes_on(record: Record) -> None:
@@ -57,8 +58,8 @@ def test_too_little_noise_is_refused(record: Record) -> None:
 
 def test_training_and_test_hear_other_halves(data: Path) -> None:
     """And what is kept is enough for a whole record of mitdb."""
-    whole = io.load("nstdb", "em", data).signal[0]
+    whole = load("nstdb", "em", data).signal[0]
     kept = noise.kept_noise("em", data)
     assert len(whole) - len(kept) >= 15 * 60 * FS, "what training.train takes"
     np.testing.assert_array_equal(kept, whole[-len(kept) :])
-    assert np.isfinite(noise.mix(io.load("mitdb", "100", data), kept, -6)).all()
+    assert np.isfinite(noise.mix(load("mitdb", "100", data), kept, -6)).all()

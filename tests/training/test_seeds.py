@@ -15,9 +15,14 @@ from export import onnx as graphs
 from runtime import Detector
 from runtime.beats import BeatPolicy
 from runtime.simulate import simulate
-from training import evaluate, io, seeds, train
-from training.evaluate import Score
+from training import download, evaluate, seeds
+from training.checkpoint import load, save
+from training.databases import RECORDS
 from training.model import Design, EkgNet, deployed
+from training.recipe import Recipe
+from training.scores import Score
+from training.simulated import simulated_records
+from training.torch_detector import detector_of
 
 SMALL = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),), dropout=0.0)
 
@@ -29,15 +34,15 @@ def checkpoint(path: Path, seed: int) -> Path:
     with torch.no_grad():
         for parameter in net.cnn.parameters():
             parameter *= 1.5
-    train.save(path, net, train.Recipe(seed=seed), BeatPolicy(threshold=0.8), "SIMULATED",
+    save(path, net, Recipe(seed=seed), BeatPolicy(threshold=0.8), "SIMULATED",
                Score.empty())
     return path
 
 
 def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
-    records = io.simulated_records(2, seconds=30.03)  # not in whole hops
+    records = simulated_records(2, seconds=30.03)  # not in whole hops
     path = checkpoint(tmp_path / "model.pt", 1)
-    net, saved = train.load(path)
+    net, saved = load(path)
     net = deployed(net)
     described = graphs.describe(net, policy=saved["policy"],  # type: ignore[arg-type]
                                 data="SIMULATED", commit="abc")
@@ -47,7 +52,7 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     manifest.seal(tmp_path, {name: {"role": "test", "tolerance": 1e-4}
                              for name in ("ekg_fused.onnx", "golden.npz")})
     exported = evaluate.evaluate(Detector.load(tmp_path, provider="cpu"), records)
-    in_torch = evaluate.evaluate(seeds.detector_of(tmp_path), records)
+    in_torch = evaluate.evaluate(detector_of(tmp_path), records)
     assert in_torch["confusion"] == exported["confusion"]
     counts = np.array(exported["confusion"]["counts"])  # type: ignore[index]
     assert counts[:, :-1].sum() > 50, "a network that reports nothing agrees with anything"
@@ -70,8 +75,8 @@ def test_what_would_be_lost_or_count_twice_is_refused(
 
 def test_mean_and_sd_over_runs(tmp_path: Path) -> None:
     paths = [checkpoint(tmp_path / f"{seed}.pt", seed) for seed in (1, 2, 3)]
-    results = seeds.measure({p.stem: seeds.detector_of(p) for p in paths},
-                            io.simulated_records(1, seconds=20))
+    results = seeds.measure({p.stem: detector_of(p) for p in paths},
+                            simulated_records(1, seconds=20))
     figure = results["figures"]["whole records, QRS +P"]
     each = [results["runs"][p.stem]["whole records"]["QRS +P"] for p in paths]
     assert figure["each"] == each
@@ -103,11 +108,11 @@ def test_an_unknown_database_is_refused_before_anything_is_fetched(
         unknown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
-    monkeypatch.setattr(io, "download", None)
+    monkeypatch.setattr(download, "download", None)
     with pytest.raises(SystemExit) as stopped:
         seeds.main([str(tmp_path), "--records", "mitdb/208", unknown])
     assert stopped.value.code == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said == (f"{unknown[:-2]!r} is no database that is read here; expected one of "
-                    f"{', '.join(io.RECORDS)}.")
+                    f"{', '.join(RECORDS)}.")
     assert not list(tmp_path.iterdir())

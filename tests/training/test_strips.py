@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from runtime import Detector
-from training import io, strips
-from training.io import FS, Record
+from runtime.findings import CLASSES
+from training import strips
+from training.recordings import FS, Record
+from training.simulated import simulated_records
 
 
 def record(beats: list[int], labels: list[int]) -> Record:
@@ -34,13 +36,13 @@ def test_the_strip_holds_the_densest_stretch_in_its_middle() -> None:
 
 
 def test_disagreement_is_red(detector: Detector, tmp_path: Path) -> None:
-    made = io.simulated_records(1, seconds=20)[0]
+    made = simulated_records(1, seconds=20)[0]
     _, (axes,) = strips.sheet(1)
     labels = made.labels.astype(np.int64)
     labels[2] = 4
     strips.strip(axes, made, 0.0, made.beats, labels)
     red = [text.get_text() for text in axes.texts if text.get_color() == "#c00000"]
-    assert red == [io.CLASSES[made.labels[2]], "Q"]
+    assert red == [CLASSES[made.labels[2]], "Q"]
     shown = int((made.beats < strips.STRIP_S * FS).sum())
     assert len(axes.texts) == 2 * shown
     wrong = replace(made, labels=np.full(len(made.labels), 2, dtype=np.int8))

@@ -6,20 +6,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from training import augment, choose, io, train
-from training.model import HOP, Design, EkgNet
+from training import checkpoint, choose, train
+from training.errors import DataError
+from training.model import Design
+from training.recipe import Recipe
+from training.simulated import simulated_noise, simulated_records
 
 SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
-QUICK = train.Recipe(steps=6, batch=4, window_batch=2, crop_s=6.0, folds=3, fold=0,
-                     validate_every=3)
+QUICK = Recipe(steps=6, batch=4, window_batch=2, crop_s=6.0, folds=3, fold=0, validate_every=3)
 
 
-def run(out: Path, recipe: train.Recipe = QUICK, *, resume: bool = False) -> None:
-    train.train(recipe, io.simulated_records(6, seconds=40), io.simulated_noise(seconds=20),
+def run(out: Path, recipe: Recipe = QUICK, *, resume: bool = False) -> None:
+    train.train(recipe, simulated_records(6, seconds=40), simulated_noise(seconds=20),
                 out=out, data="SIMULATED", device=torch.device("cpu"), design=SMALL,
                 resume=resume)
 
@@ -52,7 +53,7 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(content: bytes | None, tm
         torch.save({"step": 1}, checkpoint)
     else:
         checkpoint.write_bytes(content)
-    with pytest.raises(io.DataError, match=r"damaged or no checkpoint .*; begin anew without"):
+    with pytest.raises(DataError, match=r"damaged or no checkpoint .*; begin anew without"):
         run(tmp_path, resume=True)
     assert checkpoint.exists(), "nothing is lost"
 
@@ -67,7 +68,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last(
         raise RuntimeError("[enforce fail at inline_container.cc:672]")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(io.DataError, match=r"model\.pt cannot be written .* still is"):
+    with pytest.raises(DataError, match=r"model\.pt cannot be written .* still is"):
         run(tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
@@ -75,14 +76,14 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last(
 
 def test_a_line_that_the_log_has_too_many_is_not_told_twice(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, calls = train._write, iter(range(4))
+    write, calls = checkpoint.write, iter(range(4))
 
-    def broken_off(what: dict[str, object], path: Path) -> None:
+    def broken_off(content: dict[str, object], path: Path) -> None:
         if next(calls) == 3:  # the second checkpoint
             raise KeyboardInterrupt
-        write(what, path)
+        write(content, path)
 
-    monkeypatch.setattr(train, "_write", broken_off)
+    monkeypatch.setattr(checkpoint, "write", broken_off)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     monkeypatch.undo()
@@ -96,13 +97,13 @@ def test_a_line_that_the_log_has_too_many_is_not_told_twice(
 
 
 def test_a_fold_without_a_patient_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(io.DataError, match="fold 59 of 60 holds none of these 6 patients"):
+    with pytest.raises(DataError, match="fold 59 of 60 holds none of these 6 patients"):
         run(tmp_path, replace(QUICK, folds=60, fold=59))
 
 
 def test_a_run_that_is_not_there_is_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("kept")
-    with pytest.raises(io.DataError, match=r"missing, damaged or no checkpoint"):
+    with pytest.raises(DataError, match=r"missing, damaged or no checkpoint"):
         run(tmp_path, resume=True)
     assert (tmp_path / "log.jsonl").read_text() == "kept"
 
@@ -123,27 +124,11 @@ def test_a_recipe_that_cannot_be_is_refused_in_a_sentence(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_beat_at_the_very_end_is_found_as_the_runtime_finds_it(tmp_path: Path) -> None:
-    """The frames go on until the last beat is decided, and none of what is held is a beat."""
-    design = Design(look_ahead=18)
-    record = io.simulated_records(1, seconds=20.0)[0]
-    frames = train.frames_of(EkgNet(design), record)
-    last = (frames.shape[1] - 1 - train.BeatPolicy().after) * HOP - design.delay_samples
-    assert last >= record.signal.shape[1]
-    sure = np.zeros_like(frames)
-    sure[..., 0] = 1.0
-    at = (record.signal.shape[1] - 10 + design.delay_samples) // HOP
-    for frame in (at, at + 4):  # one inside, one in what is held
-        sure[0, frame - 1 : frame + 2] = [0, 1, 0, 0, 0, 0]
-    found = train.score(design, sure, record, train.BeatPolicy())
-    assert found.confusion[:, :-1].sum() == 1
-
-
 def test_a_run_with_another_recipe_is_not_resumed(tmp_path: Path) -> None:
     """Else patients could be called held out that the first part was trained on."""
     run(tmp_path, replace(QUICK, fold=None))
     for other in (QUICK, replace(QUICK, fold=None, steps=7)):
-        with pytest.raises(io.DataError, match="of a run with another recipe, design or data"):
+        with pytest.raises(DataError, match="of a run with another recipe, design or data"):
             run(tmp_path, other, resume=True)
     run(tmp_path, replace(QUICK, fold=None), resume=True)  # which is at its end
 
@@ -163,7 +148,7 @@ def test_it_learns_to_find_simulated_beats(tmp_path: Path) -> None:
     recipe = replace(QUICK, steps=80, batch=8, validate_every=80, learning_rate=1e-2,
                      average=0.9)
     run(tmp_path, recipe)
-    net, saved = train.load(tmp_path / "model.pt")
+    net, saved = checkpoint.load(tmp_path / "model.pt")
     assert saved["data"] == "SIMULATED"
     assert saved["held_out"]["QRS F1"] > 0.9  # type: ignore[index]
     assert net.design == SMALL
@@ -175,11 +160,11 @@ def test_without_a_fold_all_patients_are_trained_on_and_nobody_is_held_out(
     monkeypatch.setattr(train, "validate", None)  # nobody to validate on
     run(tmp_path, replace(QUICK, fold=None))
     assert "6 patients to train on, 0 held out" in capsys.readouterr().out
-    _, saved = train.load(tmp_path / "model.pt")
+    _, saved = checkpoint.load(tmp_path / "model.pt")
     assert saved["held_out"] == {}
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [set(line) for line in lines] == [{"step", "loss"}] * 2
-    with pytest.raises(io.DataError, match=r"was trained on every patient; expected runs of"):
+    with pytest.raises(DataError, match=r"was trained on every patient; expected runs of"):
         choose.unseen(tmp_path, [])
 
 
@@ -190,125 +175,3 @@ def test_a_fold_that_is_not_there_is_refused(
     with pytest.raises(SystemExit):
         train.main(arguments)
     assert "there is no such fold; expected 0 to" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("capabilities", "fast"), [
-    ({"avx2": True, "avx512_bf16": False}, False), ({"avx2": True, "amx_bf16": True}, True),
-    ({"neon": True, "bf16": True}, True), ({}, False)])
-def test_a_processor_computes_in_bfloat16_only_where_it_has_it(
-        capabilities: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert train.fast_bfloat16(torch.device("cpu")) is fast
-
-
-def test_frames_are_labelled_with_the_moment_they_speak_of() -> None:
-    labels = np.zeros(100 * HOP, dtype=np.int8)
-    labels[1000 - augment.BEAT_REACH : 1000 + augment.BEAT_REACH] = 3
-    targets = augment.frame_targets(labels, SMALL)
-    frames = np.flatnonzero(targets)
-    assert len(frames) == 3
-    moments = frames * HOP + HOP // 2 - SMALL.delay_samples
-    assert abs(moments[1] - 1000) <= HOP // 2
-    assert (targets[frames] == 3).all()
-
-
-def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
-    rng = np.random.default_rng(0)
-    records, noise = io.simulated_records(1, seconds=40), io.simulated_noise(seconds=20)
-    for _ in range(20):
-        ecg, labels = augment.example(rng, records, noise, QUICK, 6 * io.FS, io.FS)
-        assert ecg.shape == labels.shape == (6 * io.FS,)
-        assert ecg[0] == 0
-        assert np.ptp(ecg[io.FS :]) == 0
-        assert not labels[io.FS :].any()
-
-
-def test_beats_cut_by_a_windows_edge_are_ignored_and_flutter_is_everywhere() -> None:
-    beats, classes = np.array([20, 180, 350]), np.zeros(3, dtype=np.int8)
-    at = np.arange(360.0)
-    for edges in (True, False):
-        labels = augment._sample_labels(np.array([[240, 300]]), beats, classes, at, edges=edges)
-        cut = augment.IGNORE if edges else 1
-        assert (labels[[20, 180, 350]] == [cut, 1, cut]).all()
-        assert (labels[240:300] == augment.IGNORE).all()
-        assert not labels[80:150].any()
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    if not torch.cuda.is_available():
-        with pytest.raises(train.DeviceError, match=r"--device cuda: .* finds no such device"):
-            train.pick_device("cuda")
-    assert train.pick_device("cpu").type == "cpu"
-
-
-def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-        ) -> None:
-    def absent(_: object) -> Path:
-        raise io.DataError("there is none.")
-
-    monkeypatch.setattr(io, "require_data", absent)
-    monkeypatch.setattr(io, "data_folder", lambda: None)
-    monkeypatch.setattr(io, "simulated_records", lambda count: [])
-    _, _, data = train.training_data(["mitdb"])
-    assert data.startswith("SIMULATED")
-    assert "SIMULATED" in capsys.readouterr().out
-
-
-def test_whether_there_are_recordings_is_asked_before_a_download_and_in_one_order(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else it hung on the hash seed whether a failed download left what looks like recordings."""
-    asked = []
-
-    def broken_off(databases: object) -> Path:
-        asked.append(databases)
-        (tmp_path / "data" / "mitdb").mkdir(parents=True)
-        raise io.DataError("the network is gone.")
-
-    monkeypatch.delenv("EKG_DATA", raising=False)
-    monkeypatch.setattr(io, "__file__", str(tmp_path / "training" / "io.py"))
-    monkeypatch.setattr(io, "require_data", broken_off)
-    monkeypatch.setattr(io, "simulated_records", lambda count: [])
-    assert train.training_data(list(train.TRAINING))[2].startswith("SIMULATED")
-    assert asked == [["mitdb", "svdb", "nstdb"]]
-
-
-def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(io.DataError, match="make train"):
-        train.load(tmp_path / "model.pt")
-
-
-@pytest.mark.parametrize("harm", ["text", "empty", "folder", "inside a file", "list",
-                                  "resumed from", "other weights", "no policy"])
-def test_what_is_no_checkpoint_is_said_in_one_sentence(harm: str, tmp_path: Path) -> None:
-    path = tmp_path / "model.pt"
-    train.save(path, EkgNet(SMALL), QUICK, train.BeatPolicy(), "SIMULATED", None)
-    saved = torch.load(path, weights_only=True)
-    if harm in ("text", "empty"):
-        path.write_text("no checkpoint" if harm == "text" else "")
-    elif harm == "folder":
-        path = tmp_path
-    elif harm == "inside a file":
-        path = path / "model.pt"
-    else:
-        without = {key: value for key, value in saved.items() if key != "policy"}
-        torch.save({"list": [1], "resumed from": {"net": saved["weights"], "step": 1},
-                    "other weights": saved | {"weights": {}}, "no policy": without}[harm], path)
-    with pytest.raises(io.DataError) as refused:
-        train.load(path)
-    said = str(refused.value)
-    assert said.startswith(f"{path} is no checkpoint (")
-    assert "\n" not in said
-
-
-def test_a_recipe_and_a_design_can_be_changed_by_name() -> None:
-    recipe, design = train.changed(train.Recipe(), Design(), ["retimed=0.5", "look_ahead=10",
-                                                              "rhythm=((12, 8),)"])
-    assert recipe == train.Recipe(retimed=0.5)
-    assert design == Design(look_ahead=10, rhythm=((12, 8),))
-    with pytest.raises(ValueError, match="there is no 'lookahead'; expected one of steps, "):
-        train.changed(recipe, design, ["lookahead=10"])
-    with pytest.raises(ValueError, match="expected NAME=VALUE"):
-        train.changed(recipe, design, ["look_ahead"])
-    with pytest.raises(ValueError, match=r"--set batch='x': expected a value like 26\."):
-        train.changed(recipe, design, ["batch='x'"])

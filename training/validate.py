@@ -1,0 +1,38 @@
+"""A network in torch measured on whole records, by the runtime's own beat finder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.beats import BeatPolicy, find_beats_of_all, place_at_r_peak
+from training.model import HOP, Design, EkgNet, label_frames
+from training.recordings import FS, Record
+from training.scores import Score, score_record
+
+
+def validate(net: EkgNet, records: Sequence[Record]) -> Score:
+    """What the network finds in these records."""
+    return sum((score(net.design, frames_of(net, r), r, BeatPolicy()) for r in records),
+               Score.empty())
+
+
+def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
+    """What the network says of a record's first lead, float32 [1, frames, 6], to its last beat.
+
+    As `Stream.finish` does, the last value is held for as long as the network looks ahead.
+    """
+    held = net.design.delay_samples + (BeatPolicy().after + 3) * HOP
+    return label_frames(net, np.pad(record.signal[:1], ((0, 0), (0, held)), mode="edge"))
+
+
+def score(design: Design, frames: NDArray[np.float32], record: Record, policy: BeatPolicy
+          ) -> Score:
+    """What a policy makes of a record's frames, as `frames_of` gives them."""
+    _, found, labels, _ = find_beats_of_all(frames, policy)
+    near = found * HOP + HOP // 2 - design.delay_samples
+    inside = near < record.signal.shape[1]
+    near, labels = near[inside], labels[inside]
+    return score_record(record, place_at_r_peak(record.signal[0], near, FS), labels)

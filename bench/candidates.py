@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from runtime import Detector
 from runtime.errors import EkgError
@@ -140,7 +139,7 @@ def network(artifacts: Path, *, folded: bool = True) -> EkgNet:
                if node.op_type == "Conv"][1:]
     net = deployed(EkgNet()) if folded else EkgNet().eval()
     convolutions = [module for module in net.cnn.modules() if isinstance(module, CONVOLUTIONS)]
-    norms = iter([module for module in net.cnn.modules() if isinstance(module, _BatchNorm)])
+    norms = iter([module for module in net.cnn.modules() if isinstance(module, nn.BatchNorm2d)])
     with torch.no_grad():
         for module, (weight, bias) in zip(convolutions, weights, strict=True):
             module.weight.copy_(torch.from_numpy(weight.reshape(module.weight.shape).copy()))
@@ -349,7 +348,7 @@ def _on_torch(module: Callable[..., tuple[Tensor, Tensor]]
     return run
 
 
-def _neutral(norm: _BatchNorm) -> _BatchNorm:
+def _neutral(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     """A batch norm that only adds its bias."""
     assert norm.running_var is not None
     norm.running_var.fill_(1.0 - norm.eps)

@@ -87,10 +87,10 @@ def cold_start(python: str, way: str, given: Path) -> tuple[float, float | None]
 
 def _row(name: str, installed: float, measured: Sequence[tuple[float, float | None]]
          ) -> dict[str, Any]:
-    told = [resident for _, resident in measured if resident is not None]
+    known = [resident for _, resident in measured if resident is not None]
     return {"name": name, "installed_mb": installed,
             "cold_start_s": statistics.median(start for start, _ in measured),
-            "resident_mb": statistics.median(told) if told else None}
+            "resident_mb": statistics.median(known) if known else None}
 
 
 def _served_row(row: dict[str, Any], runtime_mb: float, alternatives: Path | None

@@ -70,7 +70,7 @@ def measure(artifacts: Path, effort: Effort) -> dict[str, Any]:
     flops = 2 * multiply_adds(net)
     rows: list[dict[str, Any]] = []
     for batch in effort.batches:
-        agreed = _agreeing([c for c in chosen if c.takes(batch)], net, batch, refused)
+        agreed = agreeing([c for c in chosen if c.takes(batch)], net, batch, refused)
         calls = _calls([c for c, _ in agreed], detectors, batch)
         with tqdm(total=effort.rounds * len(calls), desc=f"batch {batch}", leave=False) as bar:
             def step(name: str, bar: Any = bar) -> None:
@@ -106,7 +106,7 @@ def _detectors(artifacts: Path, refused: list[dict[str, str]]) -> list[Detector]
     return found
 
 
-def _agreeing(chosen: Sequence[Candidate], net: EkgNet, batch: int,
+def agreeing(chosen: Sequence[Candidate], net: EkgNet, batch: int,
               refused: list[dict[str, str]]) -> list[tuple[Candidate, float]]:
     """The candidates that answer as the reference does, each with its largest difference."""
     ecg = patients(batch)

@@ -32,7 +32,7 @@ from kernels import (  # noqa: E402
     cupy_net,
     stft_kernel,
 )
-from kernels._cupy import import_cupy  # noqa: E402
+from kernels.common import import_cupy  # noqa: E402
 
 TAPS = 217
 N_FFT, HOP = 256, 90

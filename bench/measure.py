@@ -57,7 +57,7 @@ def take_turns(calls: Mapping[str, Callable[[], object]], *, rounds: int, block_
     calls : name -> what to time
     rounds : turns of each candidate, each beginning with the next one
     block_s : length of a turn, s; at least one call
-    step : told the name of each candidate whose turn begins
+    step : called with the name of each candidate as its turn begins
     """
     names = list(calls)
     for call in calls.values():  # first calls allocate and compile
@@ -236,10 +236,10 @@ def _stat(pid: int) -> list[str]:
 def _proportional_kib(pid: int) -> int | None:
     """A process's PSS, KiB; None where the system does not tell."""
     try:
-        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return None
-    found = re.search(r"^Pss:\s+(\d+) kB", told, re.MULTILINE)
+    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
     return int(found[1]) if found else None
 
 

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save(results, args.out)
     for name, finder in candidates().items() if args.detectors else ():
         if name != "this model":
-            others[name] = measure(_labelled(finder), records, {HARDEST: noises[HARDEST]}, LOUD)
+            others[name] = measure(labelled(finder), records, {HARDEST: noises[HARDEST]}, LOUD)
             save(results, args.out)
     print(report(results))
 
@@ -156,7 +156,7 @@ def _noisier(noise: NDArray[np.float64], ratio: int) -> Callable[[Record], Recor
     return lambda record: replace(record, signal=mix(record, noise, ratio)[None])
 
 
-def _labelled(finder: Find) -> Label:
+def labelled(finder: Find) -> Label:
     """A detector that labels nothing calls every beat N."""
     def label(record: Record) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         beats = np.unique(finder(record.signal[0]))

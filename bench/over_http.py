@@ -110,18 +110,18 @@ def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: 
     window = np.round(simulate(8.0, seed=9).signal[3 * FS : 4 * FS], 4)
     detector = Detector.load(artifacts, provider=provider)
     expected = result_fields(detector.predict(window, FS))  # type: ignore[arg-type]
-    running: list[Asked] = []
+    running: list[ServerTrial] = []
     refused: list[dict[str, str]] = []
     with ExitStack() as stack:
         for server in tqdm(chosen, desc="starting servers", leave=False):
-            found: list[Asked] = []
+            found: list[ServerTrial] = []
             try:
                 with ExitStack() as own:  # one that is refused is stopped at once
                     started = own.enter_context(start(server, artifacts, provider, window))
                     for kind, path in server.requests.items():
                         request = prepared(kind, path, window)
                         agreement = _checked(server, started.port, request, expected, provider)
-                        found.append(Asked(server, started, request, {
+                        found.append(ServerTrial(server, started, request, {
                             "name": server.name, "body": kind, "provider": provider,
                             "nodes": _nodes(started.port) if server.name == OURS else {},
                             "cold_start_s": started.cold_start_s, "resident_mb": None,
@@ -133,10 +133,10 @@ def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: 
             except (Failed, Refused, OSError) as reason:
                 refused.append({"what": f"{server.name} over HTTP", "reason": str(reason)})
         with last_core():
-            running = _take_turns(running, rounds, block_s, refused)
-        for asked in running:
-            asked.row["resident_mb"] = resident_mb(asked.started.pid)
-    return {"rows": [asked.row for asked in running], "refused": refused,
+            running = take_turns(running, rounds, block_s, refused)
+        for trial in running:
+            trial.row["resident_mb"] = resident_mb(trial.started.pid)
+    return {"rows": [trial.row for trial in running], "refused": refused,
             "connections": CONNECTIONS,
             "request_bytes": {kind: len(prepared(kind, "/", window).body)
                               for kind in ("JSON", "raw")}}
@@ -150,7 +150,7 @@ class Started:
 
 
 @dataclass
-class Asked:
+class ServerTrial:
     """A server with one kind of body: what its turns measured, and the row they become."""
 
     server: Server
@@ -246,8 +246,8 @@ def prepared(kind: str, path: str, window: np.ndarray[Any, Any]) -> Request:
     return Request(path, "application/json", json.dumps({"signal": numbers, "fs": FS}).encode())
 
 
-def _take_turns(running: Sequence[Asked], rounds: int, block_s: float,
-                refused: list[dict[str, str]]) -> list[Asked]:
+def take_turns(running: Sequence[ServerTrial], rounds: int, block_s: float,
+               refused: list[dict[str, str]]) -> list[ServerTrial]:
     """Ask every server in turn; gives those that answered to the end, their rows filled in.
 
     One that fails on the way is refused and asked no more: the others' minutes are not lost.
@@ -256,17 +256,17 @@ def _take_turns(running: Sequence[Asked], rounds: int, block_s: float,
     with tqdm(total=rounds * len(running), desc="HTTP", leave=False) as bar:
         for turn in range(rounds):
             first = turn % max(1, len(left))
-            for asked in left[first:] + left[:first]:
-                name, body = asked.server.name, asked.row["body"]
+            for trial in left[first:] + left[:first]:
+                name, body = trial.server.name, trial.row["body"]
                 bar.set_postfix_str(f"{name} {body}")
                 try:
-                    asked.turn(block_s)
+                    trial.turn(block_s)
                 except (Failed, OSError) as reason:
-                    left.remove(asked)
+                    left.remove(trial)
                     refused.append({"what": f"{name} over HTTP, {body}", "reason": str(reason)})
                 bar.update()
-    for asked in left:
-        asked.finish()
+    for trial in left:
+        trial.finish()
     return left
 
 

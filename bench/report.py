@@ -80,7 +80,7 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
             "Installed: the packages and all they require. Resident: all processes, what they "
             "share counted once. Cold start: from starting the process to the first answer.",
             "", _table(("", "installed MB", "resident MB", "cold start s"), (
-                (row["name"], f"{row['installed_mb']:.0f}", _told(row["resident_mb"], 0),
+                (row["name"], f"{row['installed_mb']:.0f}", _figure(row["resident_mb"], 0),
                  f"{row['cold_start_s']:.2f}") for row in results["footprint"])), ""]
     if results.get("scaling"):
         parts += _scaling(results["scaling"])
@@ -201,16 +201,16 @@ def _process_cells(row: Row) -> tuple[str, ...]:
 def _http_cells(row: Row) -> tuple[str, ...]:
     name = f"**{row['name']}**" if row["name"] == OURS else row["name"]
     return (name, row["body"], *_percentiles(row["latency"], 2), f"{row['requests_per_s']:,.0f}",
-            _told(row["cpu_ms"], 2), row["agreement"])
+            _figure(row["cpu_ms"], 2), row["agreement"])
 
 
 def _percentiles(timing: Row, digits: int) -> list[str]:
     """The three, each blank where fewer than one call lies beyond it: it is the slowest call."""
-    return [_told(timing[f"p{of}_ms"] if timing["calls"] * (100 - of) >= 100 else None, digits)
+    return [_figure(timing[f"p{of}_ms"] if timing["calls"] * (100 - of) >= 100 else None, digits)
             for of in (50, 95, 99)]
 
 
-def _told(value: float | None, digits: int) -> str:
+def _figure(value: float | None, digits: int) -> str:
     """A number, blank where there is none."""
     return "" if value is None else f"{value:.{digits}f}"
 

@@ -33,10 +33,10 @@ def by_patients(artifacts: Path, counts: Sequence[int], *, rounds: int, block_s:
     with tqdm(total=rounds * len(calls), desc="patients", leave=False) as bar:
         timings = take_turns(calls, rounds=rounds, block_s=block_s,
                              step=lambda _: bar.update() and None)
-    return [_patients_row(count, timings[str(count)]) for count in counts]
+    return [patients_row(count, timings[str(count)]) for count in counts]
 
 
-def _patients_row(count: int, timing: Timing) -> dict[str, Any]:
+def patients_row(count: int, timing: Timing) -> dict[str, Any]:
     """A core's patients go by the longer of wall clock and processor time, as everywhere."""
     return {"patients": count, "ms": timing.p50_ms, "cpu_ms": timing.cpu_ms,
             "us_per_patient": 1000 * timing.p50_ms / count,

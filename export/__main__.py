@@ -15,8 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export import int8, manifest
-from export import onnx as graphs
+from export import graphs, int8, manifest
 from export.card import card
 from export.half import Half
 from runtime.beats import BeatPolicy
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                              "'same recipe, five seeds=runs/seeds.json'")
     args = parser.parse_args(arguments)
     try:
-        export(args.checkpoint, args.out, beside=_beside(args.beside))
+        export(args.checkpoint, args.out, beside=read_other_runs(args.beside))
     except (DataError, graphs.ExportError, EkgError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -76,7 +75,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
     net = deployed(net)
     described = graphs.describe(net, policy=saved["policy"], data=saved["data"],  # type: ignore[arg-type]
                                 commit=_commit())
-    records = _test_records()
+    records = records_to_measure()
     roles: dict[str, dict[str, object]] = {}
     worst = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +86,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
             onnx.save(graph.model, staged / graph.name)
             roles[graph.name] = {"role": graph.role, "tolerance": graphs.TOLERANCE}
             print(f"{graph.name}: differs from torch by {worst[graph.name]:.1g}")
-        worst |= _core_ml(net, described, staged, roles, _signals(records))
+        worst |= write_core_ml(net, described, staged, roles, _signals(records))
         ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
         np.savez(staged / "golden.npz", ecg=ecg, probabilities=probabilities)
         roles["golden.npz"] = {"role": "an input and its answer", "tolerance": GOLDEN_TOLERANCE}
@@ -95,7 +94,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
         detector = Detector.load(staged, provider="cpu")  # as a device will
         metrics: dict[str, Any] | None = None
         if records:
-            metrics = evaluate(detector, records, paced=_test_records(PACED_TEST))
+            metrics = evaluate(detector, records, paced=records_to_measure(PACED_TEST))
             print(tables(metrics))
             metrics["beside"] = beside or {}
             metrics["int8"] = _quantized(built[0], staged, roles, records)
@@ -118,7 +117,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
     print(f"{out}: {', '.join(roles)}, manifest.json")
 
 
-def _beside(named: Sequence[str]) -> dict[str, Any]:
+def read_other_runs(named: Sequence[str]) -> dict[str, Any]:
     """Mean and SD of each figure of other runs, by what they are."""
     measured = {}
     for entry in named:
@@ -139,7 +138,7 @@ def _beside(named: Sequence[str]) -> dict[str, Any]:
     return measured
 
 
-def _core_ml(net: EkgNet, described: dict[str, str], staged: Path,
+def write_core_ml(net: EkgNet, described: dict[str, str], staged: Path,
              roles: dict[str, dict[str, object]], signals: NDArray[np.float32]
              ) -> dict[str, float]:
     """Write the Core ML package: what it differs from torch by, and would in float16."""
@@ -160,7 +159,7 @@ def _core_ml(net: EkgNet, described: dict[str, str], staged: Path,
 def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, object]],
                records: Sequence[Record]) -> dict[str, Any]:
     """Write the quantized graph and measure it as the main one was: its part of the metrics."""
-    onnx.save(int8.quantize(fused, _calibration()), staged / int8.NAME)
+    onnx.save(int8.quantize(fused, calibration_signals()), staged / int8.NAME)
     roles[int8.NAME] = {"role": "quantized; its accuracy stands in metrics.json",
                         "tolerance": int8.TOLERANCE}
     manifest.seal(staged, roles)
@@ -184,7 +183,7 @@ def _apart(measured: dict[str, Any]) -> dict[str, Any]:
             if key not in ("per record", "confusion")}
 
 
-def _calibration() -> list[NDArray[np.float32]]:
+def calibration_signals() -> list[NDArray[np.float32]]:
     """A minute of every patient of DS1, who were trained on; none of DS2 may be among it."""
     start, end = 300 * FS, 360 * FS
     signals = [record.signal[:1, start:end] for record in
@@ -192,7 +191,7 @@ def _calibration() -> list[NDArray[np.float32]]:
     return [signal - signal[:, :1] for signal in signals]
 
 
-def _test_records(names: Sequence[str] = DS2) -> list[Record]:
+def records_to_measure(names: Sequence[str] = DS2) -> list[Record]:
     """Of mitdb, to measure on; nothing where there is no real data."""
     if data_folder() is None:
         return []

@@ -31,8 +31,8 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         f"- Causal dilated CNN with its filter fused in, {parameters:,} parameters; every 50 ms "
         f"frame is labelled {delay:.2f} s after its moment "
         "(filter delay and look-ahead), from up to 10 s of past. Where the rhythm is followed, the "
-        "patient's usual QRS complex joins in deciding what is V (`runtime/morphology.py`), and "
-        "the usual interval between N and S (`runtime/sinus.py`).",
+        "patient's usual QRS complex joins in deciding what is V, and the usual interval between N "
+        "and S (`runtime/rhythm/`).",
         f"- Input: one lead, mV, {described['fs']} Hz (the runtime resamples 100 to 1000 Hz). "
         f"Filter: {described['fir_design']}.",
         f"- Operating point: a beat from a mean probability of {described['threshold']} on; "
@@ -41,7 +41,8 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         "## Data", "",
         f"Trained on: {described['trained_on']}."
         + (" **This model has seen no real ECG.**" if simulated else ""), "",
-        f"{_held_out(recipe, held_out, simulated)} Seed {recipe['seed']}, {recipe['steps']} steps."
+        f"{held_out_runs(recipe, held_out, simulated)} Seed {recipe['seed']}, "
+        f"{recipe['steps']} steps."
         + ("" if simulated else
            " svdb's labels are largely automatic, weaker than mitdb's. Records 201 (training) and "
            "202 (test) are the same person, as in every paper that uses this split."), "",
@@ -57,7 +58,7 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
             f"{metrics['lead']}), end to end: the system finds its own beats "
             f"({metrics['matching']}), a missed beat is an error in the accuracy, a false one in "
             "+P. e and j count as N. Se/+P/F1 in %.", "", tables(metrics), "",
-            *_beside(metrics),
+            *other_runs(metrics),
             "'All N' would score 89.0 % accuracy; record 232 holds 1,382 of the 1,837 S beats.",
             "", "![confusion matrix](confusion.png)", "",
             "Where it fails most, the reference's labels above and its own below:", "",
@@ -83,8 +84,8 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
     return "\n".join(parts)
 
 
-def _held_out(recipe: dict[str, Any], figures: dict[str, float], simulated: bool) -> str:
-    """Which training patients were kept apart, and what the network made of them."""
+def held_out_runs(recipe: dict[str, Any], figures: dict[str, float], simulated: bool) -> str:
+    """The training patients held out, and the network's figures on them."""
     if not figures and simulated:  # the runs before were of real patients
         return "All of it, none held out."
     if not figures:
@@ -98,21 +99,21 @@ def _held_out(recipe: dict[str, Any], figures: dict[str, float], simulated: bool
 
 
 # Of `training.seeds`: what the card gives of other runs.
-_FIGURES = {"QRS Se": "whole records, QRS Se", "QRS +P": "whole records, QRS +P",
+FIGURES = {"QRS Se": "whole records, QRS Se", "QRS +P": "whole records, QRS +P",
             "VEB F1": "whole records, VEB F1", "SVEB F1": "whole records, SVEB F1",
             "SVEB F1 without 232": "SVEB F1 without 232", "accuracy": "whole records, accuracy",
             "one-second windows": "one-second windows, accuracy"}
 
 
-def _beside(metrics: dict[str, Any]) -> list[str]:
+def other_runs(metrics: dict[str, Any]) -> list[str]:
     """Other runs on the same records: other seeds, other training data."""
     if not metrics.get("beside"):
         return []
     lines = ["Other runs on the same records, in % (mean ± SD over the runs):", "",
-             f"| | runs | {' | '.join(_FIGURES)} |", "|---" * (len(_FIGURES) + 2) + "|"]
+             f"| | runs | {' | '.join(FIGURES)} |", "|---" * (len(FIGURES) + 2) + "|"]
     for what, measured in metrics["beside"].items():
         cells = []
-        for name in _FIGURES.values():
+        for name in FIGURES.values():
             figure = measured["figures"][name]
             deviation = f" ± {100 * figure['sd']:.2f}" if measured["runs"] > 1 else ""
             cells.append(f"{100 * figure['mean']:.2f}{deviation}")
@@ -121,7 +122,7 @@ def _beside(metrics: dict[str, Any]) -> list[str]:
 
 
 def _smaller(metrics: dict[str, Any]) -> list[str]:
-    """What fewer bits cost."""
+    """The figures of the graphs with fewer bits."""
     lines = []
     for key, what in (("int8", "`ekg_fused_int8.onnx` (`--model`), convolutions quantized"),
                       ("fp16", "the network in float16, its filter in float32; not shipped")):

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.onnx import CHUNK, TOLERANCE, ExportError
+from export.graphs import CHUNK, TOLERANCE, ExportError
 from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
@@ -175,10 +175,10 @@ class Package:
         for operation in self._main.operations:
             if operation.op_type == "const":
                 continue
-            if operation.op_type not in _OPERATIONS:
+            if operation.op_type not in OPERATIONS:
                 raise ExportError(f"the package uses {operation.op_type!r}, which the check does "
-                                  "not know; add it to _OPERATIONS.")
-            answer = _OPERATIONS[operation.op_type](
+                                  "not know; add it to OPERATIONS.")
+            answer = OPERATIONS[operation.op_type](
                 **{name: value(variable) for name, variable in operation.inputs.items()})
             answers = answer if isinstance(answer, list) else [answer]
             known |= {out.name: item for out, item in zip(operation.outputs, answers, strict=True)}
@@ -279,7 +279,7 @@ def _softmax(x: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 # https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
-_OPERATIONS: dict[str, Callable[..., Any]] = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": lambda x, y: x + y,
     "cast": lambda x, dtype: x.astype({"fp16": np.float16, "fp32": np.float32}[dtype]),
     "concat": lambda values, axis, interleave: np.concatenate(values, axis),

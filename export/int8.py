@@ -17,7 +17,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from export.onnx import IR_VERSION, ExportError, Graph
+from export.graphs import IR_VERSION, ExportError, Graph
 
 NAME = "ekg_fused_int8.onnx"
 # Left in float32: the filter, whose input is raw millivolts with the electrode's offset, what

@@ -4,7 +4,8 @@ Importing this package needs NumPy only; building a `CupyFir`, `CupyNet` or `Cup
 """
 
 from .cupy_fir import CupyFir
-from .cupy_net import CupyNet, Network
+from .cupy_net import CupyNet
+from .network import Network
 from .stft_kernel import CupyStft
 
 __all__ = ["CupyFir", "CupyNet", "CupyStft", "Network"]

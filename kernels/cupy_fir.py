@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._cupy import (
+from .common import (
     GRID_LIMIT,
     CupyArray,
     c_floats,
@@ -52,7 +52,7 @@ class CupyFir:
     def __init__(self, taps: npt.ArrayLike) -> None:
         self.taps = checked_taps(taps)
         self._cupy = import_cupy()
-        self._kernel = self._cupy.RawModule(code=source(self.taps)).get_function("fir")
+        self.kernel = self._cupy.RawModule(code=source(self.taps)).get_function("fir")
 
     def start(self, batch: int) -> CupyArray:
         """The carry where recordings begin: zeros, shape (batch, taps - 1), mV."""
@@ -106,7 +106,7 @@ class CupyFir:
             )
             if batch:
                 launch = Launch.plan(batch, samples, len(self.taps))
-                self._kernel(
+                self.kernel(
                     (launch.blocks,),
                     (launch.threads,),
                     (ecg, carry, filtered, next_carry, *launch.arguments(batch, samples)),

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from math import prod
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._cupy import GRID_LIMIT, CupyArray, check_array, checked_size, import_cupy, read_source
-
-LANES = 32
-PIECE = 3200  # floats of weights in shared memory at a time, twice: one in use, one on its way
+from .common import CupyArray, check_array, checked_size, import_cupy, read_source
+from .net_launch import LANES, TILES, Gpu, Launch, Tile
+from .network import Convolution, Network
 
 
 class CupyNet:
@@ -24,7 +20,7 @@ class CupyNet:
     Parameters
     ----------
     network
-        What `Network.of` found in the model file.
+        As `Network.of` reads it from the model file.
 
     Raises
     ------
@@ -51,12 +47,12 @@ class CupyNet:
             int(limits["MultiProcessorCount"]), int(limits["MaxSharedMemoryPerBlockOptin"])
         )
         numbers = [piece for layer in network.pieces for piece in layer]
-        self._weights = self._cupy.asarray(np.concatenate(numbers))
+        self.weights = self._cupy.asarray(np.concatenate(numbers))
         # The upload is on this stream, the first launch may be on another.
         self._cupy.cuda.get_current_stream().synchronize()
         # Compiled now, in a few seconds, and from CuPy's cache after that: no call waits for it.
-        self._kernels = {tile: self._compile(tile) for tile in self._tiles()}
-        plan = partial(Launch.choose, network, list(self._kernels), self._gpu)
+        self.kernels = {tile: self._compile(tile) for tile in self._tiles()}
+        plan = partial(Launch.choose, network, list(self.kernels), self._gpu)
         self._launches = lru_cache(maxsize=256)(plan)
 
     def start(self, batch: int) -> CupyArray:
@@ -98,9 +94,9 @@ class CupyNet:
         """
         network = self.network
         check_array(self._cupy, "filtered", filtered, (None, None))
-        if self._weights.device != self._cupy.cuda.Device():
+        if self.weights.device != self._cupy.cuda.Device():
             raise ValueError(
-                f"the network is on {self._weights.device}, the current device is "
+                f"the network is on {self.weights.device}, the current device is "
                 f"{self._cupy.cuda.Device()}: build a CupyNet for each."
             )
         batch, samples = checked_size(filtered, "filtered")
@@ -118,13 +114,13 @@ class CupyNet:
             for launch, times in self._launches(batch, frames):
                 for _ in range(times):
                     carry_out = self._cupy.empty_like(carry)
-                    self._kernels[launch.tile](
+                    self.kernels[launch.tile](
                         (launch.blocks,),
                         (LANES * launch.tile.warps,),
                         (
                             filtered,
                             carry,
-                            self._weights,
+                            self.weights,
                             probabilities,
                             carry_out,
                             *map(np.int32, (batch, frames, first, launch.frames)),
@@ -153,316 +149,6 @@ class CupyNet:
         return kernel
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """What a plan must know of a GPU: multiprocessors, and shared memory of a block at most."""
-
-    multiprocessors: int
-    shared_bytes: int
-
-
-@dataclass(frozen=True, eq=False)
-class Convolution:
-    """One layer's numbers, batch norm folded in.
-
-    Attributes
-    ----------
-    weight
-        Float32, shape (out, channels, taps).
-    bias
-        Float32, shape (out,).
-    step, dilation
-        Inputs between neighbouring outputs, and between neighbouring taps.
-    """
-
-    weight: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
-    step: int = 1
-    dilation: int = 1
-
-    @property
-    def out(self) -> int:
-        """Output channels."""
-        return len(self.bias)
-
-    @property
-    def channels(self) -> int:
-        """Input channels."""
-        return self.weight.shape[1]
-
-    @property
-    def taps(self) -> int:
-        """Inputs that an output sees."""
-        return self.weight.shape[2]
-
-    @property
-    def history(self) -> int:
-        """Inputs before a chunk that its first output sees."""
-        return (self.taps - 1) * self.dilation + 1 - self.step
-
-
-Block = tuple[Convolution, Convolution, Convolution]
-
-
-@dataclass(frozen=True)
-class Network:
-    """The layers: a front that shortens the signal, residual blocks, and a head.
-
-    Attributes
-    ----------
-    front
-        Convolutions with as many steps as make a frame; each is followed by ReLU.
-    blocks
-        Down, three dilated taps, up; ReLU between them, and after the sum with what came in.
-    head
-        To the logits.
-
-    Raises
-    ------
-    ValueError
-        Layers that the kernel has no code for.
-    """
-
-    front: tuple[Convolution, ...]
-    blocks: tuple[Block, ...]
-    head: Convolution
-
-    def __post_init__(self) -> None:
-        channels = [layer.channels for layer in self.front] + [self.width]
-        fits = (
-            self.front
-            and self.blocks
-            and channels == [1, *(layer.out for layer in self.front)]
-            and all(layer.dilation == 1 and layer.history > 0 for layer in self.front)
-            and all(
-                (down.taps, middle.taps, up.taps) == (1, 3, 1)
-                and {down.step, middle.step, up.step} == {1}
-                and down.channels == up.out == self.width
-                and down.out == middle.channels == middle.out == up.channels
-                for down, middle, up in self.blocks
-            )
-            and self.head.taps == 1
-            and all(_exact(layer, 1) for layer in self.carried)
-        )
-        if not fits:
-            raise _another()
-
-    @classmethod
-    def of(cls, model: Any) -> Network:
-        """The network in a graph like `ekg_cnn.onnx`, an `onnx.ModelProto`.
-
-        Raises
-        ------
-        ImportError
-            The package onnx is not installed.
-        ValueError
-            Another architecture; the graph's own golden answer says whether the numbers are right.
-        """
-        from onnx import helper, numpy_helper
-
-        numbers = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        layers = []
-        for node in model.graph.node:
-            if node.op_type == "Conv":
-                if len(node.input) != 3 or not numbers.keys() >= set(node.input[1:]):
-                    raise _another()  # no bias: the fused graph's filter; no weights: INT8
-                weight, bias = (numbers[name] for name in node.input[1:])
-                if weight.ndim != 4 or weight.shape[2] != 1:
-                    raise _another()
-                options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-                step, dilation = (options.get(n, (1, 1))[1] for n in ("strides", "dilations"))
-                layers.append(Convolution(weight[:, :, 0], bias, step, dilation))
-        first = next((i for i, layer in enumerate(layers) if layer.taps == 1), len(layers))
-        if len(layers[first:]) % 3 != 1:
-            raise _another()
-        *inner, head = layers[first:]
-        blocks = tuple(zip(inner[::3], inner[1::3], inner[2::3], strict=True))
-        return cls(tuple(layers[:first]), blocks, head)
-
-    @property
-    def frame(self) -> int:
-        """Samples of a frame."""
-        return prod(layer.step for layer in self.front)
-
-    @property
-    def width(self) -> int:
-        """Channels of the residual stream."""
-        return self.head.channels
-
-    @property
-    def classes(self) -> int:
-        """Probabilities of a frame."""
-        return self.head.out
-
-    @property
-    def carried(self) -> list[Convolution]:
-        """The layers that look back, in the order of the carry."""
-        return [*self.front, *(middle for _, middle, _ in self.blocks)]
-
-    @property
-    def carry_size(self) -> int:
-        """Floats that a stream carries."""
-        return sum(layer.channels * layer.history for layer in self.carried)
-
-    @cached_property
-    def pieces(self) -> list[list[npt.NDArray[np.float32]]]:
-        """Of each layer in turn, its numbers as the kernel reads them, `PIECE` floats at a time.
-
-        Biases, then weights: [channels][taps][out] in the front, [taps][channels][out] elsewhere,
-        as many rows in every piece; each is filled up to the 16 bytes of one read.
-        """
-        inner = [layer for block in self.blocks for layer in block]
-        return [
-            *(_pieces(layer.weight.transpose(1, 2, 0), layer.bias) for layer in self.front),
-            *(
-                _pieces(layer.weight.transpose(2, 1, 0).reshape(-1, 1, layer.out), layer.bias)
-                for layer in (*inner, self.head)
-            ),
-        ]
-
-
-def _exact(layer: Convolution, rows: int) -> bool:
-    """Whether the kernel finds its way in the history of so many streams (`take_history`)."""
-    return rows * layer.channels * layer.history**2 < 2**32
-
-
-def _another() -> ValueError:
-    return ValueError(
-        "this is another network than the kernel computes: strided convolutions with more taps "
-        "than steps, then residual blocks of 1, 3 dilated and 1 taps, then a head."
-    )
-
-
-def _pieces(
-    weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
-) -> list[npt.NDArray[np.float32]]:
-    """Biases and weights, shape (rows, taps, out), in the fewest pieces."""
-    rows, taps, out = weights.shape
-    count = next(
-        n
-        for n in range(1, rows + 1)
-        if rows % n == 0 and (n == rows or rows // n * taps * out + out <= PIECE)
-    )
-    first, *others = np.split(weights, count)
-    flat = [np.concatenate([bias, first.ravel()]), *(part.ravel() for part in others)]
-    return [np.pad(part, (0, -len(part) % 4)).astype(np.float32) for part in flat]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """How a block shares out its columns; see the top of net.cu.
-
-    Attributes
-    ----------
-    columns_each
-        Columns of a thread.
-    warps
-        Into how many the output channels are shared out.
-    alone_us, more_us
-        Time of a launch with nothing to do, and what each block adds that a multiprocessor gets,
-        as measured on an H100.
-    """
-
-    columns_each: int
-    warps: int
-    alone_us: float
-    more_us: float
-
-    @property
-    def columns(self) -> int:
-        """Columns of a block at most: frames times streams."""
-        return LANES * self.columns_each
-
-    def needs(self, network: Network) -> int:
-        """Shared memory of a block with one stream and one frame, bytes."""
-        return Launch.of(network, self, 1, 1, 1).shared_bytes
-
-
-# One stream and many. Larger tiles leave a multiprocessor too few warps to hide what they wait for.
-TILES = (Tile(1, 8, alone_us=30, more_us=41), Tile(2, 4, alone_us=44, more_us=53))
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One launch: so many frames of every stream, `rows` streams in a block."""
-
-    tile: Tile
-    blocks: int
-    rows: int
-    frames: int
-    high_at: int
-    shared_bytes: int
-
-    @classmethod
-    def choose(
-        cls, network: Network, tiles: Iterable[Tile], gpu: Gpu, batch: int, frames: int
-    ) -> Plan:
-        """The launches that together do all frames of all streams, in the tiles soonest done."""
-
-        def time(plan: Plan) -> float:
-            return sum(
-                times
-                * (
-                    launch.tile.alone_us
-                    + launch.tile.more_us * -(-launch.blocks // gpu.multiprocessors)
-                )
-                for launch, times in plan
-            )
-
-        return min((cls.plan(network, tile, gpu, batch, frames) for tile in tiles), key=time)
-
-    @classmethod
-    def plan(cls, network: Network, tile: Tile, gpu: Gpu, batch: int, frames: int) -> Plan:
-        """The same in one kind of tile, which a block must have enough shared memory for.
-
-        Raises
-        ------
-        ValueError
-            The batch needs more blocks than a GPU takes.
-        """
-
-        def fitting(rows: int, each: int) -> bool:
-            needs = cls.of(network, tile, batch, each, rows).shared_bytes
-            return (
-                rows * each <= tile.columns
-                and needs <= gpu.shared_bytes
-                and all(_exact(layer, rows) for layer in network.carried)
-            )
-
-        if not batch or not frames:
-            return []
-        each = next(n for n in range(min(frames, tile.columns), 0, -1) if fitting(1, n))
-        # No multiprocessor has more streams than its share, while others have none.
-        most = min(max(1, tile.columns // each), -(-batch // gpu.multiprocessors))
-        rows = next(n for n in range(most, 0, -1) if fitting(n, each))
-        whole = cls.of(network, tile, batch, each, rows)
-        if whole.blocks > GRID_LIMIT:
-            raise ValueError(f"{batch} streams are more than one launch takes: split the batch.")
-        count, rest = divmod(frames, each)
-        plan = [(whole, count)]
-        if rest:
-            plan.append((cls.of(network, tile, batch, rest, rows), 1))
-        return plan
-
-    @classmethod
-    def of(cls, network: Network, tile: Tile, batch: int, frames: int, rows: int) -> Launch:
-        """The launch, with the place of its buffers."""
-        # Inputs of the front's layers lie in two buffers in turn, so that its output lies in low.
-        lengths = _front_lengths(network)
-        lines = [
-            rows * layer.channels * (layer.history + length * frames)
-            for layer, length in zip(network.front, lengths, strict=True)
-        ]
-        high_at = max([network.width * tile.columns, *lines[-2::-2]])
-        behind = max(network.classes, *(3 * middle.out for _, middle, _ in network.blocks))
-        floats = max(high_at + max(lines[::-2]), (network.width + behind) * tile.columns)
-        floats += 2 * _largest_piece(network)
-        return cls(tile, -(-batch // rows), rows, frames, high_at, 4 * floats)
-
-
-Plan = list[tuple[Launch, int]]  # launches, one after another, and how often each
-
-
 def source(network: Network, tile: Tile) -> str:
     """The CUDA source for this network: net.cu with its definitions above."""
     sizes = [layer.channels * layer.history for layer in network.carried]
@@ -472,7 +158,7 @@ def source(network: Network, tile: Tile) -> str:
     count = len(network.front)
     buffers = [f"block.{('low', 'high')[(count - i) % 2]}" for i in range(count + 1)]
     front = [f"input<{network.front[0].history}>(block, filtered, samples, {buffers[0]});"]
-    for i, (layer, length) in enumerate(zip(network.front, _front_lengths(network), strict=True)):
+    for i, (layer, length) in enumerate(zip(network.front, network.front_lengths, strict=True)):
         after = network.front[i + 1].history if i + 1 < count else 0
         shape = (layer.channels, layer.out, layer.taps, layer.step, parts[i])
         arguments = ", ".join(map(str, (*shape, length, layer.history, after)))
@@ -491,7 +177,7 @@ def source(network: Network, tile: Tile) -> str:
         "WIDTH": network.width,
         "FRAME": network.frame,
         "PIECES": ", ".join(map(str, starts.tolist())),
-        "PIECE": _largest_piece(network),
+        "PIECE": network.largest_piece,
         "WARPS": tile.warps,
         "COLUMNS_EACH": tile.columns_each,
         "BLOCKS": ", ".join(blocks),
@@ -537,13 +223,3 @@ def reference(
     odds = np.exp(logits - logits.max(axis=2, keepdims=True, initial=-np.inf))
     probabilities = odds / odds.sum(axis=2, keepdims=True)
     return probabilities.astype(np.float32), np.concatenate(carried, axis=1).astype(np.float32)
-
-
-def _front_lengths(network: Network) -> list[int]:
-    """Of each layer of the front, its inputs in a frame."""
-    steps = [layer.step for layer in network.front]
-    return [prod(steps[i:]) for i in range(len(steps))]
-
-
-def _largest_piece(network: Network) -> int:
-    return max(len(piece) for layer in network.pieces for piece in layer)

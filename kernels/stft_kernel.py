@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._cupy import (
+from .common import (
     GRID_LIMIT,
     CupyArray,
     c_floats,
@@ -58,7 +58,7 @@ class CupyStft:
         check_framing(n_fft, hop, fs)
         self.n_fft, self.hop, self.fs = n_fft, hop, fs
         self._cupy = import_cupy()
-        self._kernel = self._cupy.RawModule(code=source(n_fft, fs)).get_function("stft")
+        self.kernel = self._cupy.RawModule(code=source(n_fft, fs)).get_function("stft")
 
     @cached_property
     def frequencies(self) -> npt.NDArray[np.float64]:
@@ -101,7 +101,7 @@ class CupyStft:
             power = output(self._cupy, "out", out, shape, (ecg,))
             if batch * frames:
                 integers = tuple(np.int32(value) for value in (samples, frames, self.hop))
-                self._kernel(
+                self.kernel(
                     (batch * frames,),
                     (self.n_fft // 4,),
                     (ecg, power, *integers),

@@ -56,7 +56,7 @@ def test_a_wrong_answer_is_refused(net, found):
     spoilt = bench.Candidate("spoilt", "cpu", lambda ecg, carry: tuple(
         a + 0.01 for a in candidate.run(ecg, carry)), candidate.carry_size)
     refused: list[dict[str, str]] = []
-    kept = in_process._agreeing([candidate, spoilt], net, 1, refused)
+    kept = in_process.agreeing([candidate, spoilt], net, 1, refused)
     assert [c.name for c, _ in kept] == ["ekg fused"]
     assert refused[0]["what"] == "spoilt, cpu, batch 1"
 

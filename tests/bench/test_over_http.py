@@ -50,17 +50,17 @@ def listening(resets_after: int | None = None) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def asked(name: str, port: int) -> over_http.Asked:
+def trial(name: str, port: int) -> over_http.ServerTrial:
     server = over_http.Server(name, (), {"JSON": "/predict"})
-    return over_http.Asked(server, over_http.Started(port, os.getpid(), 1.0), REQUEST,
-                           {"name": name, "body": "JSON"})
+    return over_http.ServerTrial(server, over_http.Started(port, os.getpid(), 1.0), REQUEST,
+                                 {"name": name, "body": "JSON"})
 
 
 def test_one_that_hangs_up_under_load_is_refused_and_the_others_stay() -> None:
     refused: list[dict[str, str]] = []
     with listening() as sound, listening(resets_after=5) as failing:
-        left = over_http._take_turns([asked("failing", failing), asked("sound", sound)], 3, 0.02,
-                                     refused)
+        left = over_http.take_turns([trial("failing", failing), trial("sound", sound)], 3, 0.02,
+                                    refused)
     assert [entry.row["name"] for entry in left] == ["sound"]
     assert left[0].row["requests_per_s"] > 0
     assert len(left[0].rates) == 3
@@ -71,7 +71,7 @@ def test_one_that_hangs_up_under_load_is_refused_and_the_others_stay() -> None:
 def test_where_all_fail_there_is_no_row() -> None:
     refused: list[dict[str, str]] = []
     with listening(resets_after=0) as failing:
-        assert over_http._take_turns([asked("failing", failing)], 3, 0.02, refused) == []
+        assert over_http.take_turns([trial("failing", failing)], 3, 0.02, refused) == []
     assert len(refused) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from export import onnx as graphs
+from export import graphs
 from runtime.simulate import simulate
 from training.model import Design, EkgNet, deployed
 

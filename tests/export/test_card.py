@@ -15,7 +15,7 @@ from training.errors import DataError
 
 def measured(path: Path, runs: int) -> Path:
     figures = {name: {"mean": 0.5 + i / 100, "sd": 0.01, "each": []}
-               for i, name in enumerate(card._FIGURES.values())}
+               for i, name in enumerate(card.FIGURES.values())}
     path.write_text(json.dumps({"records": f"mitdb: {' '.join(DS2)}", "figures": figures,
                                 "runs": {str(i): {} for i in range(runs)}}))
     return path
@@ -23,10 +23,11 @@ def measured(path: Path, runs: int) -> Path:
 
 def test_other_runs_stand_in_the_card_with_their_spread(tmp_path: Path) -> None:
     five, one = measured(tmp_path / "a.json", 5), measured(tmp_path / "b.json", 1)
-    lines = card._beside({"beside": command._beside([f"five seeds={five}", f"DS1 only={one}"])})
+    beside = command.read_other_runs([f"five seeds={five}", f"DS1 only={one}"])
+    lines = card.other_runs({"beside": beside})
     assert "| five seeds | 5 | 50.00 ± 1.00 | 51.00 ± 1.00 |" in "\n".join(lines)
     assert "| DS1 only | 1 | 50.00 | 51.00 |" in "\n".join(lines)
-    assert card._beside({}) == []
+    assert card.other_runs({}) == []
 
 
 def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
@@ -34,16 +35,16 @@ def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
     for name in ("x.json", "absent.json"):
         with pytest.raises(DataError, match=r"expected WHAT=FILE, the file by `python -m "
                                             r"training.seeds --out`"):
-            command._beside([f"seeds={tmp_path / name}"])
+            command.read_other_runs([f"seeds={tmp_path / name}"])
 
 
-def test_the_card_says_who_was_held_out() -> None:
+def test_the_card_says_held_out_runs() -> None:
     recipe = {"folds": 6, "fold": 2}
     figures = {"QRS F1": 0.999, "VEB F1": 0.9, "SVEB F1": 0.5, "accuracy": 0.95}
-    said = card._held_out(recipe, figures, simulated=False)
+    said = card.held_out_runs(recipe, figures, simulated=False)
     assert "(fold 2) was held out" in said
     assert "VEB F1 90.0, SVEB F1 50.0, accuracy 95.0 %" in said
-    everyone = card._held_out(recipe | {"fold": None}, {}, simulated=False)
+    everyone = card.held_out_runs(recipe | {"fold": None}, {}, simulated=False)
     assert everyone.startswith("All of them, none held out")
 
 

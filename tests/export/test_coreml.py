@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export import __main__ as exporting
-from export.onnx import ExportError
+from export.graphs import ExportError
 from runtime.model.artifacts import Contract
 from tests.export.conftest import Exported
 from training.recordings import load
@@ -95,8 +95,8 @@ def test_a_package_that_answers_differently_is_not_let_through(
 def test_an_operation_that_the_check_does_not_know_is_named(
         package: Path, small: Exported, signals: NDArray[np.float32],
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(coreml._OPERATIONS, "softmax")
-    with pytest.raises(ExportError, match=r"'softmax'.*add it to _OPERATIONS"):
+    monkeypatch.delitem(coreml.OPERATIONS, "softmax")
+    with pytest.raises(ExportError, match=r"'softmax'.*add it to OPERATIONS"):
         coreml.prove(package, small.net, signals)
 
 
@@ -134,6 +134,6 @@ def test_without_coremltools_the_package_is_left_out_with_a_sentence(
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "export.coreml", None)
     monkeypatch.delattr("export.coreml", raising=False)
-    assert exporting._core_ml(small.net, small.described, tmp_path, {}, signals) == {}
+    assert exporting.write_core_ml(small.net, small.described, tmp_path, {}, signals) == {}
     assert "The Core ML package is left out" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from export import __main__ as command
-from export import manifest
-from export import onnx as graphs
+from export import graphs, manifest
 from runtime import Detector
 from runtime.beats import BeatPolicy
 from runtime.model.artifacts import Contract
@@ -101,7 +100,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_whole_export_makes_a_folder_that_the_runtime_loads(
         checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_test_records", list)
+    monkeypatch.setattr(command, "records_to_measure", list)
     assert command.main(["--checkpoint", str(checkpoint), "--out", str(tmp_path / "a")]) == 0
     detector = Detector.load(tmp_path / "a", provider="cpu")
     assert detector.contract.simulated
@@ -114,7 +113,7 @@ def test_a_failed_export_leaves_the_old_artifacts(
         checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "manifest.json").write_text("old")
-    monkeypatch.setattr(command, "_test_records", list)
+    monkeypatch.setattr(command, "records_to_measure", list)
     monkeypatch.setattr(graphs, "TOLERANCE", 0.0)
     assert command.main(["--checkpoint", str(checkpoint), "--out", str(tmp_path)]) == 1
     assert "Nothing was written" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from export import __main__ as command
 from export import int8
-from export.onnx import ExportError
+from export.graphs import ExportError
 from runtime import Detector
 from tests.export.conftest import Exported
 from training import recordings
@@ -95,7 +95,7 @@ def test_test_patients_are_not_among_the_calibration(
         return load(database, name, folder)
 
     monkeypatch.setattr(recordings, "load", counted)
-    signals = command._calibration()
+    signals = command.calibration_signals()
     assert len(signals) == len(DS1)
     assert not set(names) & set(DS2)
     assert {s.shape for s in signals} == {(1, 21600)}

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from export import onnx as graphs
+from export import graphs
 from runtime.model.artifacts import Artifacts
 from runtime.model.session import Session
 from tests.export.conftest import Exported

@@ -218,15 +218,15 @@ def test_host_and_kernel_agree_on_the_layout() -> None:
 def test_the_cpu_run_notices_a_missing_barrier(cpu_cuda: Any) -> None:
     fir = cpu_cuda.fir(taps_of(33))
     code = cupy_fir.source(fir.taps).replace("__syncthreads();", "")
-    fir._kernel = cpu_cuda.raw_module(code).get_function("fir")
+    fir.kernel = cpu_cuda.raw_module(code).get_function("fir")
     with pytest.raises(AssertionError):
         assert_is_reference(fir, cpu_cuda.place(np.ones((4, 200))), fir.start(4))
 
 
 def test_the_cpu_run_notices_a_small_tile(cpu_cuda: Any) -> None:
     fir = cpu_cuda.fir(taps_of(33))
-    kernel = fir._kernel
-    fir._kernel = lambda *launch, shared_mem: kernel(*launch, shared_mem=shared_mem - 64)
+    kernel = fir.kernel
+    fir.kernel = lambda *launch, shared_mem: kernel(*launch, shared_mem=shared_mem - 64)
     with pytest.raises(AssertionError, match="past its shared memory"):
         fir(cpu_cuda.place(np.ones((4, 200))), fir.start(4))
 

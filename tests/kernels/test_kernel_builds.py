@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from kernels import CupyFir, CupyStft, Network, cupy_fir, cupy_net, stft_kernel
+from kernels import CupyFir, CupyStft, Network, cupy_fir, cupy_net, net_launch, stft_kernel
 
 ROOT = Path(__file__).parents[2]
 # Turing (the oldest that CUDA 13 and CuPy's CUDA 12 build share), Ampere, Hopper.
@@ -20,8 +20,8 @@ NETWORK = Network.of(onnx.load(ROOT / "artifacts" / "ekg_cnn.onnx"))
 SOURCES = {
     "fir": cupy_fir.source(np.hanning(217)),
     "stft": stft_kernel.source(256, 360.0),
-    "net-one": cupy_net.source(NETWORK, cupy_net.TILES[0]),
-    "net-many": cupy_net.source(NETWORK, cupy_net.TILES[1]),
+    "net-one": cupy_net.source(NETWORK, net_launch.TILES[0]),
+    "net-many": cupy_net.source(NETWORK, net_launch.TILES[1]),
 }
 
 

@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import CupyNet, Network, cupy_net
-from kernels.cupy_net import TILES, Convolution, Gpu, Launch, Tile, reference
+from kernels import CupyNet, Network, cupy_net, net_launch
+from kernels.cupy_net import reference
+from kernels.net_launch import TILES, Gpu, Launch, Tile
+from kernels.network import Block, Convolution
 from runtime.simulate import simulate
 
 MODEL = Path(__file__).parents[2] / "artifacts" / "ekg_cnn.onnx"
@@ -35,7 +37,7 @@ def small() -> Network:
         bias = rng.normal(size=out) / 4
         return Convolution(weight.astype(np.float32), bias.astype(np.float32), step, dilation)
 
-    def block(inner: int, dilation: int) -> cupy_net.Block:
+    def block(inner: int, dilation: int) -> Block:
         return layer(8, inner, 1), layer(inner, inner, 3, 1, dilation), layer(inner, 8, 1)
 
     front = layer(1, 4, 5, 2), layer(4, 8, 4, 3)
@@ -178,7 +180,7 @@ def test_a_gpu_with_too_little_shared_memory_is_refused(
     with pytest.raises(ValueError, match=f"{enough - 4} bytes .* the network needs {enough}"):
         cpu_cuda.net(network)
     limits["MaxSharedMemoryPerBlockOptin"] = enough
-    assert list(cpu_cuda.net(network)._kernels) == [TILES[0]]
+    assert list(cpu_cuda.net(network).kernels) == [TILES[0]]
 
 
 @pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_fused_int8.onnx"])
@@ -237,7 +239,7 @@ def test_a_day_in_one_chunk_is_planned_at_once() -> None:
 
 
 def test_a_batch_too_large_for_a_launch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cupy_net, "GRID_LIMIT", 9)
+    monkeypatch.setattr(net_launch, "GRID_LIMIT", 9)
     with pytest.raises(ValueError, match="1000 streams are more than one launch takes"):
         Launch.plan(small(), TILES[0], H100, 1000, 30)
 
@@ -268,7 +270,7 @@ def test_a_net_is_let_go_of_at_once(cpu_cuda: Any) -> None:
 
 def test_another_device_is_refused(cpu_cuda: Any) -> None:
     net = cpu_cuda.net(small())
-    net._weights = SimpleNamespace(device="another")
+    net.weights = SimpleNamespace(device="another")
     with pytest.raises(ValueError, match="the network is on another, the current device is cpu"):
         net(*map(cpu_cuda.place, chunk(net.network, 2, 4)))
 
@@ -276,12 +278,12 @@ def test_another_device_is_refused(cpu_cuda: Any) -> None:
 @pytest.mark.parametrize("late", ["wait_for_copies();", HERE])
 def test_the_cpu_run_notices_weights_that_are_not_here_yet(cpu_cuda: Any, late: str) -> None:
     net = cpu_cuda.net(small())
-    for tile in net._kernels:
+    for tile in net.kernels:
         code = cupy_net.source(net.network, tile)
         assert late in code
         code = code.replace(late, HERE.removeprefix("__syncthreads();") if late == HERE else "")
-        net._kernels[tile] = cpu_cuda.raw_module(code).get_function("net")
-        net._kernels[tile].max_dynamic_shared_size_bytes = H100.shared_bytes
+        net.kernels[tile] = cpu_cuda.raw_module(code).get_function("net")
+        net.kernels[tile].max_dynamic_shared_size_bytes = H100.shared_bytes
     signal, carry = map(cpu_cuda.place, chunk(net.network, 4, 8))
     with pytest.raises(AssertionError):
         assert_is_reference(net.network, net(signal, carry), signal, carry)
@@ -290,12 +292,12 @@ def test_the_cpu_run_notices_weights_that_are_not_here_yet(cpu_cuda: Any, late: 
 @pytest.mark.parametrize("barrier", ["__syncthreads();  // its output", "    __syncthreads();\n"])
 def test_the_cpu_run_notices_a_missing_barrier(cpu_cuda: Any, barrier: str) -> None:
     net = cpu_cuda.net(small())
-    for tile in net._kernels:
+    for tile in net.kernels:
         code = cupy_net.source(net.network, tile)
         assert barrier in code
         code = code.replace(barrier, barrier.replace("__syncthreads();", "                "))
-        net._kernels[tile] = cpu_cuda.raw_module(code).get_function("net")
-        net._kernels[tile].max_dynamic_shared_size_bytes = H100.shared_bytes
+        net.kernels[tile] = cpu_cuda.raw_module(code).get_function("net")
+        net.kernels[tile].max_dynamic_shared_size_bytes = H100.shared_bytes
     signal, carry = map(cpu_cuda.place, chunk(net.network, 4, 8))
     with pytest.raises(AssertionError):
         assert_is_reference(net.network, net(signal, carry), signal, carry)

@@ -85,7 +85,7 @@ def test_frames_look_at_no_later_sample(cpu_cuda: Any) -> None:
 def test_the_cpu_run_notices_a_missing_barrier(cpu_cuda: Any) -> None:
     stft = cpu_cuda.stft(256)
     code = stft_kernel.source(256, 360.0).replace("__syncthreads();", "")
-    stft._kernel = cpu_cuda.raw_module(code).get_function("stft")
+    stft.kernel = cpu_cuda.raw_module(code).get_function("stft")
     with pytest.raises(AssertionError):
         assert_is_reference(stft, cpu_cuda.place(np.ones((1, 256))))
 

@@ -10,8 +10,7 @@ import onnx
 import pytest
 import torch
 
-from export import manifest
-from export import onnx as graphs
+from export import graphs, manifest
 from runtime import Detector
 from runtime.beats import BeatPolicy
 from runtime.simulate import simulate

@@ -1,4 +1,4 @@
-"""What look-ahead and filter length buy, and what they cost in delay, drawn.
+"""Look-ahead and filter length: the accuracy they buy and the delay they cost, drawn.
 
 ``make ablation`` trains short runs that differ in one of them and calls this with their folders.
 The figures are those of the training patients who were held out; DS2 is not read for a choice.

@@ -1,4 +1,4 @@
-"""What is compared inside one process: this project's graphs, and what a user would use instead.
+"""Candidates inside one process: this project's graphs, and what a user would use instead.
 
 All of them label the same seconds of signal with the same weights, so each one's answer can be
 held against the reference: SciPy's filter and the network in torch, both in float64.
@@ -60,7 +60,7 @@ class Candidate:
     Attributes
     ----------
     name : as it stands in the tables
-    provider : the execution provider asked for, or 'torch'
+    provider : the execution provider requested, or 'torch'
     run : (ecg [batch, 360], carry) -> (probabilities, carry)
     carry_size : floats a patient
     stages : filter and model apart, where they are: each is called with (ecg, carry)
@@ -267,7 +267,7 @@ def _plain_onnxruntime(artifacts: Path) -> Candidate:
 
 
 def _scipy_and_torch_windows(net: EkgNet) -> Candidate:
-    """What a user does who has a network for windows: each second, label the last ones anew."""
+    """A sliding window, as of a user whose network takes windows, each labelled anew."""
     cnn, taps = _on_torch(net.cnn), dsp_cpu.taps(net.design.band_taps)
 
     def run(ecg: Array, past: Array) -> Pair:

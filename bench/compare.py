@@ -131,7 +131,7 @@ def _load() -> float:
 
 
 def _model(artifacts: Path) -> str:
-    """Which model: the start of the file's SHA-256, as the manifest has it."""
+    """Name of the model: the start of the file's SHA-256, as the manifest has it."""
     files = json.loads((artifacts / "manifest.json").read_text())["files"]
     return next(str(file["sha256"])[:12] for file in files if file["name"] == "ekg_fused.onnx")
 

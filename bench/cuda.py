@@ -147,7 +147,7 @@ def _rows(calls: Calls, batch: int, seconds: float, differences: dict[str, float
 
 
 def candidates(artifacts: Path, ecg: np.ndarray) -> tuple[Calls, dict[str, np.ndarray]]:
-    """What can be timed on this chunk, and what each answers to it."""
+    """Everything that can be timed on this chunk, and its answer."""
     batch = len(ecg)
     cpu, cuda = load(artifacts, "cpu"), load(artifacts, "cuda")
     start = np.zeros((batch, cpu.contract.carry_size), dtype=np.float32)
@@ -236,7 +236,7 @@ def filters(artifacts: Path, net: CudaNet, ecg: np.ndarray
 
 
 def filter_of(model: onnx.ModelProto) -> onnx.ModelProto:
-    """What filters in the fused graph: `ecg` and its part of `carry` to `filtered`, `carry_out`."""
+    """The filter of the fused graph: `ecg` and its part of `carry` to `filtered`, `carry_out`."""
     def first(kind: str, takes: str | None = None) -> str:
         return str(next(node.output[0] for node in model.graph.node
                         if node.op_type == kind and (takes is None or takes in node.input)))
@@ -284,7 +284,7 @@ def take_turns(calls: Calls, seconds: float) -> dict[str, list[float]]:
 
 
 def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the rows say: the best of each, the batches where one overtakes the other."""
+    """Conclusions from the rows: the best of each, the batches from which one is faster."""
     def best(names: Callable[[str], bool]) -> float:
         return max(row["windows_per_s"] for row in rows if names(row["candidate"]))
 

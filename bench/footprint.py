@@ -1,4 +1,4 @@
-"""What each way costs before it does anything: installed size, cold start, resident memory."""
+"""Cost of each library before it does anything: installed size, cold start, resident memory."""
 
 from __future__ import annotations
 

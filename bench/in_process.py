@@ -42,7 +42,7 @@ BEATS_S = 600  # of signal whose beats are held against the reference's
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to measure.
+    """Amount of measuring.
 
     Attributes
     ----------

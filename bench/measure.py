@@ -24,7 +24,7 @@ SGEMM_SIDE = 512  # 3 MiB in all: large enough to be arithmetic, small enough fo
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one call takes.
+    """Duration of one call.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ def sgemms(turns: Callable[[dict[str, Callable[[], object]]], dict[str, Timing]]
 
 
 def machine() -> dict[str, object]:
-    """What is measured on: no host name, nothing that tells whose it is."""
+    """The machine measured on: no host name, nothing that identifies its owner."""
     return {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.system(),
             "architecture": platform.machine(), "python": platform.python_version()}
 

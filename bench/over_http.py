@@ -43,7 +43,7 @@ BATCHING = ", its own batching"  # ends such a row's name
 
 @dataclass(frozen=True)
 class Server:
-    """How one server is started.
+    """Command and routes of one server.
 
     Attributes
     ----------

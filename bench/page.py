@@ -258,7 +258,7 @@ def watch_hours(browser: Any, hours: float) -> list[dict[str, Any]]:
 
 
 def settled_beats(page: Any) -> int:
-    """How many beats the page has counted once no more come."""
+    """Number of beats that the page has counted once no more come."""
     before, counted = -1, 0
     while counted != before:
         page.wait_for_timeout(5000)
@@ -279,7 +279,7 @@ def overlapping(some: list[tuple[float, float]], others: list[tuple[float, float
 
 
 def heap_mb(tools: Any) -> float:
-    """What the page's objects take once all garbage is gone, MB."""
+    """Memory of the page's objects once all garbage is gone, MB."""
     tools.send("HeapProfiler.collectGarbage")
     return round(tools.send("Runtime.getHeapUsage")["usedSize"] / 1e6, 2)
 

@@ -1,4 +1,4 @@
-"""What was measured, as JSON, as Markdown and drawn; and whether it is what was wanted."""
+"""The results as JSON, as Markdown and drawn, each beside its target."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ def _latency_targets(results: dict[str, Any]) -> list[Row]:
         return []
     return [
         _target("`Stream.push` of one second against the bare graph", _p50(push) / _p50(bare),
-                most=1.5, unit="times"),
-        _target(f"{WINDOWS}, against `Stream.push`", _p50(windows) / _p50(push), least=10,
+                at_most=1.5, unit="times"),
+        _target(f"{WINDOWS}, against `Stream.push`", _p50(windows) / _p50(push), at_least=10,
                 unit="times"),
-        _target(f"{CARRIED}, against `Stream.push`", _p50(carried) / _p50(push), least=10,
+        _target(f"{CARRIED}, against `Stream.push`", _p50(carried) / _p50(push), at_least=10,
                 unit="times"),
     ]
 
@@ -122,15 +122,15 @@ def _http_targets(results: dict[str, Any]) -> list[Row]:
     if not (ours and raw and floor):
         return []
     found = [_target("`/predict` JSON p50 against the empty route",
-                     ours["latency"]["p50_ms"] / floor["latency"]["p50_ms"], most=1.5,
+                     ours["latency"]["p50_ms"] / floor["latency"]["p50_ms"], at_most=1.5,
                      unit="times")]
     rates = {row["name"]: row["requests_per_s"] for row in rows
              if row["name"] not in (OURS, FLOOR) and row["body"] == "JSON"}
-    found += [_target(f"JSON answers/s against {name}", ours["requests_per_s"] / rate, least=1,
+    found += [_target(f"JSON answers/s against {name}", ours["requests_per_s"] / rate, at_least=1,
                       unit="times") for name, rate in rates.items()]
     if rates:
         found.append(_target("raw answers/s against the best of their JSON",
-                             raw["requests_per_s"] / max(rates.values()), least=1.5,
+                             raw["requests_per_s"] / max(rates.values()), at_least=1.5,
                              unit="times"))
     return found
 
@@ -144,45 +144,45 @@ def _batch_targets(results: dict[str, Any]) -> list[Row]:
         return []
     found = [
         _target("live patients a core, to beats",
-                max(row["patients_per_core"] for row in product), least=10_000, digits=0),
+                max(row["patients_per_core"] for row in product), at_least=10_000, digits=0),
         _target("live patients a core, the graph alone",
-                max(row["patients_per_core"] for row in bare), least=10_000, digits=0),
+                max(row["patients_per_core"] for row in bare), at_least=10_000, digits=0),
         _target("the graph's share of one-thread sgemm",
-                100 * max(row["share_of_sgemm"] for row in bare), least=40, unit="%"),
+                100 * max(row["share_of_sgemm"] for row in bare), at_least=40, unit="%"),
     ]
     patients = (results.get("scaling") or {}).get("patients") or []
     if len(patients) > 1:
         costs = [row["us_per_patient"] for row in patients]
         found.append(_target(
             f"cost of one of {patients[-1]['patients']} patients against the cheapest",
-            costs[-1] / min(costs), most=1.1, unit="times"))
+            costs[-1] / min(costs), at_most=1.1, unit="times"))
     return found
 
 
 def _record_targets(results: dict[str, Any]) -> list[Row]:
     row = find((results.get("scaling") or {}).get("records") or [], hours=24)
-    return [_target("a 24-hour record annotated, file to file, one core", row["s"], most=15,
+    return [_target("a 24-hour record annotated, file to file, one core", row["s"], at_most=15,
                     unit="s")] if row else []
 
 
 def _footprint_targets(results: dict[str, Any]) -> list[Row]:
     rows = results.get("footprint") or []
     server, whole = find(rows, name=f"{OURS}, 1 worker"), results.get("environment_mb")
-    found = [_target("the runtime's environment on disk", whole, most=200, unit="MB", digits=0)
+    found = [_target("the runtime's environment on disk", whole, at_most=200, unit="MB", digits=0)
              ] if whole else []
     if server and server["resident_mb"] is not None:
-        found.append(_target("server resident", server["resident_mb"], most=120, unit="MB",
+        found.append(_target("server resident", server["resident_mb"], at_most=120, unit="MB",
                              digits=0))
     if server:
         found.append(_target("server's cold start to its first answer", server["cold_start_s"],
-                             most=1.5, unit="s"))
+                             at_most=1.5, unit="s"))
     return found
 
 
-def _target(what: str, value: float, *, least: float | None = None, most: float | None = None,
+def _target(what: str, value: float, *, at_least: float | None = None, at_most: float | None = None,
             unit: str = "", digits: int = 2) -> Row:
-    met = value >= least if least is not None else value <= (most or 0)
-    limit = f"at least {least:,g}" if least is not None else f"at most {most:,g}"
+    met = value >= at_least if at_least is not None else value <= (at_most or 0)
+    limit = f"at least {at_least:,g}" if at_least is not None else f"at most {at_most:,g}"
     return {"what": what, "value": value, "met": bool(met), "wanted": f"{limit} {unit}".strip(),
             "measured": f"{value:,.{digits}f} {unit}".strip()}
 

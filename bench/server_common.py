@@ -1,4 +1,4 @@
-"""What the server's trials share: a server to be ill-treated, requests, and where results go."""
+"""Shared by the server's trials: a server to be ill-treated, ports, and the results' files."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Server:
         raise RequestError("the workers did not all start.")
 
     def metrics(self) -> str:
-        """What ``/metrics`` says."""
+        """The text of ``/metrics``."""
         with urlopen(f"{self.url}/metrics", timeout=10) as answer:
             return str(answer.read().decode())
 

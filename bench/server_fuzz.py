@@ -298,7 +298,7 @@ def broken_http(port: int, tally: Tally, chance: random.Random) -> Callable[[], 
 
 
 def final(received: bytes) -> bytes:
-    """What was received from the answer on: ``100 Continue`` and its like only come before it."""
+    """The received bytes from the answer on: ``100 Continue`` and its like only come before it."""
     while re.match(rb"HTTP/1.1 1\d\d", received):
         received = received.partition(b"\r\n\r\n")[2]
     return received

@@ -170,7 +170,7 @@ def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, obj
 
 
 def _halved(net: EkgNet, detector: Detector, records: Sequence[Record]) -> dict[str, Any]:
-    """What the network would reach in float16, measured as the main one was."""
+    """Figures of the network in float16, measured as the main one was."""
     session = cast(Session, TorchSession(Half(net)))
     measured = evaluate(Detector(session, detector.contract, detector.digest), records)
     print(f"float16:\n{tables(measured)}")
@@ -178,7 +178,7 @@ def _halved(net: EkgNet, detector: Detector, records: Sequence[Record]) -> dict[
 
 
 def _apart(measured: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a variant's figures."""
+    """The figures of a variant that are kept."""
     return {key: value for key, value in measured.items()
             if key not in ("per record", "confusion")}
 

@@ -109,7 +109,7 @@ def prove(path: Path, net: EkgNet, signals: NDArray[np.float32]) -> float:
     Raises
     ------
     ExportError
-        Where it exceeds the tolerance, or the package does what the check does not know.
+        It exceeds the tolerance, or the package does what the check does not know.
     """
     package = Package(path)
     worst = _difference(package, net, signals)
@@ -120,7 +120,7 @@ def prove(path: Path, net: EkgNet, signals: NDArray[np.float32]) -> float:
 
 
 def half_difference(net: EkgNet, described: dict[str, str], signals: NDArray[np.float32]) -> float:
-    """What a package that computes in float16 would differ by, parameters as for `prove`.
+    """Difference of a package that computes in float16, parameters as for `prove`.
 
     It is not shipped: of an electrode's offset a float16 sample leaves few bits for the ECG.
     """

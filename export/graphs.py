@@ -105,7 +105,7 @@ def prove(graph: Graph, signals: NDArray[np.float32], *, seed: int = 0) -> float
     Raises
     ------
     ExportError
-        Where it exceeds `TOLERANCE`, in the probabilities or (of its own size) in the carry.
+        It exceeds `TOLERANCE`, in the probabilities or (of its own size) in the carry.
     """
     session = onnxruntime.InferenceSession(
         graph.model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -141,7 +141,7 @@ def golden(net: EkgNet, ecg: NDArray[np.float32], chunks: int = 8
 
 
 def _carry_layout(module: EkgNet | Cnn) -> str:
-    """What a module's carry consists of, in order: name and size of each part, as JSON."""
+    """Parts of a module's carry, in order: name and size of each, as JSON."""
     fir, cnn = ([], module) if isinstance(module, Cnn) else (
         [("fir", module.fir.history)], module.cnn)
     return json.dumps([*fir, *((f"layer{i}", size) for i, size in enumerate(cnn.carry_sizes))])

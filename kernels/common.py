@@ -1,4 +1,4 @@
-"""What the kernels share: finding CuPy, writing constants into CUDA source, checking arrays."""
+"""Shared by the kernels: finding CuPy, writing constants into CUDA source, checking arrays."""
 
 import importlib
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def check_array(cupy: Any, name: str, array: CupyArray, shape: Sequence[int | No
     cupy
         The module.
     name
-        What the caller calls the array.
+        The array's name in messages.
     array
         The array to check.
     shape

@@ -189,7 +189,7 @@ MAX_TAPS = 8192  # halo and one full span still fit the 48 KiB that any block ma
 
 @dataclass(frozen=True)
 class Launch:
-    """How a chunk is spread over blocks and threads; see the top of fir.cu."""
+    """A chunk spread over blocks and threads; see the top of fir.cu."""
 
     blocks: int
     threads: int

@@ -134,10 +134,10 @@ class CupyNet:
     def _tiles(self) -> list[Tile]:
         fitting = [tile for tile in TILES if tile.needs(self.network) <= self._gpu.shared_bytes]
         if not fitting:
-            least = min(tile.needs(self.network) for tile in TILES)
+            smallest = min(tile.needs(self.network) for tile in TILES)
             raise ValueError(
                 f"a block may have {self._gpu.shared_bytes} bytes of shared memory here, the "
-                f"network needs {least}."
+                f"network needs {smallest}."
             )
         return fitting
 
@@ -220,6 +220,6 @@ def reference(
         inner = np.maximum(convolve(middle, inner), 0)
         x = np.maximum(convolve(up, inner) + x, 0)
     logits = convolve(network.head, x).transpose(0, 2, 1)
-    odds = np.exp(logits - logits.max(axis=2, keepdims=True, initial=-np.inf))
-    probabilities = odds / odds.sum(axis=2, keepdims=True)
+    exponentials = np.exp(logits - logits.max(axis=2, keepdims=True, initial=-np.inf))
+    probabilities = exponentials / exponentials.sum(axis=2, keepdims=True)
     return probabilities.astype(np.float32), np.concatenate(carried, axis=1).astype(np.float32)

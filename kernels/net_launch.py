@@ -1,4 +1,4 @@
-"""How the network's work is shared out over a GPU: tiles, blocks and launches."""
+"""The launch plan: the network's work shared out over a GPU in tiles, blocks and launches."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Launch:
             return []
         each = next(n for n in range(min(frames, tile.columns), 0, -1) if fitting(1, n))
         # No multiprocessor has more streams than its share, while others have none.
-        most = min(max(1, tile.columns // each), -(-batch // gpu.multiprocessors))
-        rows = next(n for n in range(most, 0, -1) if fitting(n, each))
+        max_rows = min(max(1, tile.columns // each), -(-batch // gpu.multiprocessors))
+        rows = next(n for n in range(max_rows, 0, -1) if fitting(n, each))
         whole = cls.of(network, tile, batch, each, rows)
         if whole.blocks > GRID_LIMIT:
             raise ValueError(f"{batch} streams are more than one launch takes: split the batch.")
@@ -94,7 +94,7 @@ Plan = list[tuple[Launch, int]]  # launches, one after another, and how often ea
 
 @dataclass(frozen=True)
 class Tile:
-    """How a block shares out its columns; see the top of net.cu.
+    """A way for a block to share out its columns; see the top of net.cu.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ TILES = (Tile(1, 8, alone_us=30, more_us=41), Tile(2, 4, alone_us=44, more_us=53
 
 @dataclass(frozen=True)
 class Gpu:
-    """What a plan must know of a GPU: multiprocessors, and shared memory of a block at most."""
+    """Properties of a GPU that a plan needs: multiprocessors, most shared memory of a block."""
 
     multiprocessors: int
     shared_bytes: int

@@ -1,4 +1,4 @@
-"""What one training step sees: crops of real recordings, changed as patients and devices differ.
+"""Batches of a training step: crops of real recordings, varied as patients and devices differ.
 
 Every crop is a function of the recipe's seed and the step alone.
 """
@@ -239,7 +239,7 @@ def sample_labels(flutter: NDArray[np.int64], beats: NDArray[np.int64],
     labels = np.zeros(samples, dtype=np.int8)
 
     def place(moments: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Where the recording's moments lie in the crop; beyond its ends, at its mean pace."""
+        """Samples of the crop that show these moments; beyond its ends, at its mean pace."""
         pace = (at[-1] - at[0]) / (samples - 1)
         inside = np.interp(moments, at, np.arange(samples))
         before = np.minimum(moments - at[0], 0) / pace

@@ -1,4 +1,4 @@
-"""What a network is trained on: patients and noise, real where they can be had."""
+"""Training data: patients and noise, real ones if they can be had."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def training_data(databases: Sequence[str], *, simulated: bool = False
                   ) -> tuple[list[Record], NDArray[np.float32], str]:
     """Training records, training noise [recordings, samples] in mV, and a line that names both.
 
-    Where no recordings can be had, simulated ECG takes their place and the line says so.
+    If no recordings can be had, simulated ECG takes their place and the line says so.
     """
     if not simulated:
         at_hand = data_folder() is not None  # asked first: a broken-off download leaves a part

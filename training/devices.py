@@ -6,7 +6,7 @@ import torch
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA, else MPS, else CPU; a device asked for by name must be there."""
+    """``auto`` is CUDA, else MPS, else CPU; a device named must be there."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(),
              "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -18,11 +18,11 @@ def pick_device(name: str) -> torch.device:
 
 
 class DeviceError(Exception):
-    """The device that was asked for is not there."""
+    """The device named is not there."""
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is the faster: processors without it are 8 times slower than in float32."""
+    """True if bfloat16 is fast: processors without it are 8 times slower than in float32."""
     if device.type == "cpu":
         return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -45,8 +45,8 @@ def require_data(databases: Iterable[str] = ("mitdb", "svdb", "nstdb")) -> Path:
     Raises
     ------
     DataError
-        Where a database is unknown, or data are damaged, or missing and not to be had; then it
-        names the three remedies.
+        A database is unknown, or data are damaged, or missing and not to be had; then the
+        message names the three remedies.
     """
     wanted = {database: _files(database) for database in databases}  # first: it may refuse
     folder = data_folder()
@@ -70,7 +70,7 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
     Raises
     ------
     DataError
-        Where the server cannot be reached, lacks a file, or sends one that does not match, or the
+        The server cannot be reached, lacks a file, or sends one that does not match, or the
         folder cannot be written.
     """
     import requests

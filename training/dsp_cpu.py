@@ -41,7 +41,7 @@ def taps(band_taps: int = BAND_TAPS) -> NDArray[np.float32]:
 
 
 def delay_samples(fir: NDArray[np.float32]) -> int:
-    """How much later a feature comes out than it went in (linear phase: half the length)."""
+    """Delay of the filter, samples (linear phase: half its length)."""
     return (len(fir) - 1) // 2
 
 

@@ -45,7 +45,7 @@ def compare(reference: Annotations, test: Annotations, fs: float, *,
     Raises
     ------
     ValueError
-        Where annotations do not fit together, ``fs`` is not positive, or the comparison would
+        Annotations do not fit together, ``fs`` is not positive, or the comparison would
         stop before it starts.
 
     Notes

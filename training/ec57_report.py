@@ -89,7 +89,7 @@ def compare_files(reference: Path, test: Path, record: str, annotators: tuple[st
     Raises
     ------
     DataError
-        Where a file is missing or damaged.
+        A file is missing or damaged.
     """
     fs, samples = read_header(reference, record)
     return compare(read_annotations(reference, record, annotators[0], fs),
@@ -218,7 +218,7 @@ def _shutdown_line(record: str, comparison: Comparison, sveb: bool) -> str:
 
 
 def _shutdown_page(comparison: Comparison, sveb: bool) -> str:
-    """What ``bxb -S`` and ``-C`` say of shutdown after one record's report."""
+    """Shutdown after one record's report, as ``bxb -S`` and ``-C`` print it."""
     lines = [_named(f"{name} missed in shutdown", ratio, 2)
              for name, ratio in _shown(comparison.missed_in_shutdown, sveb).items()]
     time = f"{'Total shutdown time':>26}: {comparison.shutdown_s:5d} seconds"
@@ -226,7 +226,7 @@ def _shutdown_page(comparison: Comparison, sveb: bool) -> str:
 
 
 def _summary(summary: Summary, sveb: bool) -> str:
-    """What sumstats prints below the lines."""
+    """The sums that sumstats prints below the lines."""
     gross = {name: ratio.percent for name, ratio in summary.gross.items()}
     width = 83 if sveb else 54
     totals = "  ".join(

@@ -1,4 +1,4 @@
-"""What training refuses, in one sentence that says what was wrong and what to do."""
+"""Errors of training: one sentence that says what was wrong and what to do."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ FRAME_CLASSES = ("none", *CLASSES)
 
 @dataclass(frozen=True)
 class Design:
-    """What defines a network; it is stored in every checkpoint.
+    """Sizes that define a network; they are stored in every checkpoint.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ def mix(record: Record, noise: NDArray[np.float64], decibels: float) -> NDArray[
     Raises
     ------
     ValueError
-        Where there is less noise than the blocks need.
+        There is less noise than the blocks need.
     """
     ecg = record.signal[0]
     blocks = np.rint(np.array(noisy_blocks(record.seconds)).reshape(-1, 2) * FS).astype(np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 
 from training.model import FRAME_CLASSES, Design
 
-# Least and most of a recipe's numbers.
+# Smallest and largest value of a recipe's numbers.
 BOUNDS = {"steps": (1, 10**7), "batch": (0, 4096), "window_batch": (0, 4096),
           "crop_s": (3, 120), "learning_rate": (0, 1), "weight_decay": (0, 10), "average": (0, 1),
           "rare": (0, 1), "svdb_share": (0, 1), "blocked": (0, 1), "retimed": (0, 1),
@@ -57,9 +57,9 @@ class Recipe:
     validate_every: int = 1000
 
     def __post_init__(self) -> None:
-        for name, (least, most) in BOUNDS.items():
-            if not least <= (value := getattr(self, name)) <= most:
-                raise ValueError(f"{name} is {value}; expected {least} to {most}.")
+        for name, (low, high) in BOUNDS.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                raise ValueError(f"{name} is {value}; expected {low} to {high}.")
         if self.batch + self.window_batch < 1:
             raise ValueError("batch and window_batch are 0; expected a crop at least.")
         for name, count in (("weights", len(FRAME_CLASSES)), ("rhythms", 3)):

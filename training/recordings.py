@@ -65,7 +65,7 @@ def load(database: str, name: str, folder: Path) -> Record:
     Raises
     ------
     DataError
-        Where a file is missing or not readable.
+        A file is missing or not readable.
     """
     import wfdb
     from scipy.signal import resample_poly

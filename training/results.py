@@ -13,12 +13,12 @@ from training.errors import DataError
 
 
 def as_json(figures: object, *, indent: int | None = 1) -> str:
-    """Figures as JSON, where one that is not defined (+P of nothing) is null and not NaN."""
+    """Figures as JSON; one that is not defined (+P of nothing) is null and not NaN."""
     return json.dumps(_defined(figures), indent=indent, allow_nan=False)
 
 
 def from_json(text: str) -> Any:
-    """What `as_json` wrote; null is NaN again."""
+    """Read what `as_json` wrote; null is NaN again."""
     return _numbers(json.loads(text))
 
 
@@ -30,7 +30,8 @@ def require_writable(target: Path) -> None:
     Raises
     ------
     DataError
-        Where that is so, by trying: modes do not say that even root can make nothing in /proc.
+        The folder is refused. This is found by trying: file modes do not say that even root
+        can make nothing in /proc.
     """
     try:
         there = next(folder for folder in (target, *target.parents) if folder.exists())

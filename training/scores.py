@@ -57,7 +57,7 @@ def total_score(scores: Iterable[Score]) -> Score:
 
 @dataclass(frozen=True)
 class Score:
-    """What was found against what was there, in the papers' convention (e and j are N).
+    """Reported beats against the reference, in the papers' convention (e and j are N).
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Rates:
-    """How many were right, of how many there and of how many reported."""
+    """Counts of beats that were right, that were there, and that were reported."""
 
     right: int
     there: int

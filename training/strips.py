@@ -51,12 +51,12 @@ def draw_hardest(detector: Detector, records: Sequence[Record], path: Path, *, c
 
 def wrong_beats(record: Record, beats: NDArray[np.int64], labels: NDArray[np.int64]
                 ) -> NDArray[np.int64]:
-    """Where the report is wrong about S or V (missed, false or mistaken), ascending samples."""
+    """Samples, ascending, of S and V beats that the report misses, invents or mistakes."""
     samples, there, reported, _ = align(record.beats, record.labels, beats, labels)
     for begin, end in record.flutter:  # no beats are defined there
         there = np.where((samples >= begin) & (samples <= end), reported, there)
-    asked = np.isin(there, (1, 2)) | np.isin(reported, (1, 2))
-    return np.sort(samples[asked & (there != reported)])
+    concerned = np.isin(there, (1, 2)) | np.isin(reported, (1, 2))
+    return np.sort(samples[concerned & (there != reported)])
 
 
 def densest(samples: NDArray[np.int64], seconds: float = STRIP_S) -> float:

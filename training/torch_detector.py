@@ -25,7 +25,7 @@ def detector_of(run: Path) -> Detector:
     Raises
     ------
     DataError
-        Where there is none, or the file is no checkpoint.
+        There is none, or the file is no checkpoint.
     """
     path = run / "model.pt" if run.is_dir() else run
     net, saved = checkpoint.load(path)

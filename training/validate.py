@@ -14,13 +14,13 @@ from training.scores import Score, score_record
 
 
 def validate(net: EkgNet, records: Sequence[Record]) -> Score:
-    """What the network finds in these records."""
+    """Score of the network on these records."""
     return sum((score(net.design, frames_of(net, r), r, BeatPolicy()) for r in records),
                Score.empty())
 
 
 def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
-    """What the network says of a record's first lead, float32 [1, frames, 6], to its last beat.
+    """Frame probabilities of a record's first lead, float32 [1, frames, 6], to its last beat.
 
     As `Stream.finish` does, the last value is held for as long as the network looks ahead.
     """
@@ -30,7 +30,7 @@ def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
 
 def score(design: Design, frames: NDArray[np.float32], record: Record, policy: BeatPolicy
           ) -> Score:
-    """What a policy makes of a record's frames, as `frames_of` gives them."""
+    """Score of the beats that a policy finds in a record's frames (of `frames_of`)."""
     _, found, labels, _ = find_beats_of_all(frames, policy)
     near = found * HOP + HOP // 2 - design.delay_samples
     inside = near < record.signal.shape[1]

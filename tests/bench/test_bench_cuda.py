@@ -58,7 +58,7 @@ def test_conclusions() -> None:
     assert found["one window, CUDA, ms"] == 0.2
 
 
-def test_what_never_overtakes_is_no_batch() -> None:
+def test_a_candidate_that_is_never_faster_has_no_batch() -> None:
     rows = [row("cpu", 1, 0.1), row("fused", 1, 0.4), row("cupy", 1, 0.5)]
     found = cuda.conclusions(rows)
     assert found["CUDA is faster from batch"] is None
@@ -90,7 +90,7 @@ def test_the_baseline_on_every_core_is_the_cpu(
         np.testing.assert_allclose(np.concatenate(got), expected, atol=1e-5)
 
 
-def test_what_was_measured_outlasts_a_gpu_too_small_for_more(
+def test_results_are_kept_if_gpu_memory_ends(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ) -> None:
     def measure(artifacts: Path, batch: int, seconds: float) -> list[dict[str, Any]]:

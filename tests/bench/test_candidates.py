@@ -36,7 +36,7 @@ def test_every_candidate_answers_as_the_reference_does(net, found):
         assert worst < (1e-5 if candidate.exact else 1.0), candidate.name
 
 
-def test_what_does_not_run_is_listed_with_its_reason(found):
+def test_refused_candidates_are_listed_with_the_reason(found):
     refused = {entry["what"]: entry["reason"] for entry in found[1]}
     assert "--quick" in refused["torch.compile"]
     assert all(refused.values())

@@ -26,8 +26,8 @@ def nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     (["--draw", "--out", "{here}/nothing"], "results.json cannot be read: .*without --draw"),
     (["--draw", "--out", "{here}"], "results.json holds no results"),
 ])
-def test_what_cannot_be_done_is_said_first(tmp_path: Path, arguments: list[str], says: str
-                                           ) -> None:
+def test_impossible_arguments_are_refused_before_measuring(
+        tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "results.json").write_text("{")
     defaults = ["--artifacts", str(ARTIFACTS), "--out", str(tmp_path / "out")]

@@ -43,7 +43,7 @@ def test_memory_counts_the_children():
         child.stdin.close()
 
 
-def test_a_slim_container_without_ps_tells_too(monkeypatch):
+def test_processes_are_found_without_ps(monkeypatch):
     if not Path("/proc/self/stat").exists():
         pytest.skip("only Linux has /proc")
     monkeypatch.setenv("PATH", "")
@@ -53,7 +53,7 @@ def test_a_slim_container_without_ps_tells_too(monkeypatch):
         child.stdin.close()
 
 
-def test_where_nothing_tells_there_is_no_number(monkeypatch):
+def test_memory_is_none_if_the_system_does_not_report_it(monkeypatch):
     monkeypatch.setattr(measure, "Path", lambda _: Path("/nonexistent"))
     monkeypatch.setenv("PATH", "")
     assert measure.resident_mb(os.getpid()) is None

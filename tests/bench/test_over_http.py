@@ -56,7 +56,7 @@ def trial(name: str, port: int) -> over_http.ServerTrial:
                                  {"name": name, "body": "JSON"})
 
 
-def test_one_that_hangs_up_under_load_is_refused_and_the_others_stay() -> None:
+def test_a_server_that_hangs_up_is_refused_and_the_others_stay() -> None:
     refused: list[dict[str, str]] = []
     with listening() as sound, listening(resets_after=5) as failing:
         left = over_http.take_turns([trial("failing", failing), trial("sound", sound)], 3, 0.02,
@@ -68,7 +68,7 @@ def test_one_that_hangs_up_under_load_is_refused_and_the_others_stay() -> None:
     assert refused[0]["reason"]
 
 
-def test_where_all_fail_there_is_no_row() -> None:
+def test_no_rows_if_all_servers_fail() -> None:
     refused: list[dict[str, str]] = []
     with listening(resets_after=0) as failing:
         assert over_http.take_turns([trial("failing", failing)], 3, 0.02, refused) == []

@@ -69,7 +69,7 @@ def test_every_limit_is_judged(results):
     assert len(judged) == 14
 
 
-def test_what_was_not_measured_is_not_judged(results):
+def test_targets_without_measurements_are_left_out(results):
     for key in ("http", "footprint", "scaling"):
         results[key] = None
     results["environment_mb"] = None
@@ -98,7 +98,7 @@ def test_a_percentile_stands_where_a_call_lies_beyond_it(results):
         assert cells in report.markdown(results)
 
 
-def test_memory_that_the_system_does_not_tell_is_left_blank(results):
+def test_unknown_memory_is_left_blank(results):
     results["footprint"][0]["resident_mb"] = None
     results["targets"] = report.targets(results)
     assert f"| {OURS}, 1 worker | 160 |  | 0.60 |" in report.markdown(results)
@@ -106,7 +106,7 @@ def test_memory_that_the_system_does_not_tell_is_left_blank(results):
     assert any("cold start" in target["what"] for target in results["targets"])
 
 
-def test_how_patients_were_counted_is_said_where_it_is_known(results):
+def test_the_way_of_counting_patients_is_stated_if_known(results):
     results["targets"] = []
     assert "whichever is longer" not in report.markdown(results)
     for line in results["scaling"]["patients"]:

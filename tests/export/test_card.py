@@ -30,7 +30,7 @@ def test_other_runs_stand_in_the_card_with_their_spread(tmp_path: Path) -> None:
     assert card.other_runs({}) == []
 
 
-def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
+def test_files_without_measurements_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
     for name in ("x.json", "absent.json"):
         with pytest.raises(DataError, match=r"expected WHAT=FILE, the file by `python -m "
@@ -38,7 +38,7 @@ def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
             command.read_other_runs([f"seeds={tmp_path / name}"])
 
 
-def test_the_card_says_held_out_runs() -> None:
+def test_the_card_says_who_was_held_out() -> None:
     recipe = {"folds": 6, "fold": 2}
     figures = {"QRS F1": 0.999, "VEB F1": 0.9, "SVEB F1": 0.5, "accuracy": 0.95}
     said = card.held_out_runs(recipe, figures, simulated=False)

@@ -142,12 +142,13 @@ def test_only_named_runs_on_the_same_records_stand_beside(
     assert "expected WHAT=FILE" in capsys.readouterr().err
 
 
-def test_a_missing_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_checkpoint_is_refused(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--checkpoint", str(tmp_path / "no.pt"), "--out", str(tmp_path)]) == 1
     assert "run `make train` first" in capsys.readouterr().err
 
 
-def test_what_is_no_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]
                                        ) -> None:
     (tmp_path / "model.pt").write_text("no checkpoint")
     assert command.main(["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path)]) == 1
@@ -178,7 +179,7 @@ def staged(folder: Path, **files: str) -> tuple[Path, dict[str, dict[str, object
     return folder, roles
 
 
-def test_what_another_export_left_goes_and_what_is_the_users_stays(tmp_path: Path) -> None:
+def test_old_exported_files_are_removed_and_user_files_stay(tmp_path: Path) -> None:
     target = tmp_path / "artifacts"
     old, roles = staged(tmp_path / "old", a="1", int8="1", package__x__data="1")
     manifest.publish(old, target, roles)

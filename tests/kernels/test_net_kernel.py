@@ -244,7 +244,7 @@ def test_a_batch_too_large_for_a_launch_is_refused(monkeypatch: pytest.MonkeyPat
         Launch.plan(small(), TILES[0], H100, 1000, 30)
 
 
-def test_a_history_too_long_to_find_the_way_in() -> None:
+def test_a_history_too_long_to_index() -> None:
     """`take_history` divides by a multiplication, which is exact below 2^32 only."""
     def far(dilation: int) -> Network:
         down, middle, up = small().blocks[0]
@@ -255,7 +255,7 @@ def test_a_history_too_long_to_find_the_way_in() -> None:
         far(12_000)
 
 
-def test_a_net_is_let_go_of_at_once(cpu_cuda: Any) -> None:
+def test_a_net_is_freed_at_once(cpu_cuda: Any) -> None:
     """Its memory on the GPU is not kept until Python looks for cycles."""
     net = cpu_cuda.net(small())
     net(*map(cpu_cuda.place, chunk(net.network, 2, 4)))

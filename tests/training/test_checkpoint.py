@@ -24,7 +24,7 @@ def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["text", "empty", "folder", "inside a file", "list",
                                   "resumed from", "other weights", "no policy"])
-def test_what_is_no_checkpoint_is_said_in_one_sentence(harm: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(harm: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     checkpoint.save(path, EkgNet(SMALL), Recipe(), BeatPolicy(), "SIMULATED", None)
     saved = torch.load(path, weights_only=True)

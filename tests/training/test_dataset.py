@@ -25,7 +25,7 @@ def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
     assert "SIMULATED" in capsys.readouterr().out
 
 
-def test_whether_there_are_recordings_is_asked_before_a_download_and_in_one_order(
+def test_recordings_are_looked_for_before_a_download_and_in_a_fixed_order(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it hung on the hash seed whether a failed download left what looks like recordings."""
     asked = []

@@ -37,7 +37,7 @@ def test_windows_are_judged_by_alarm_and_by_class() -> None:
     assert np.isnan(figures["classes"]["Q"]["F1"])
 
 
-def test_bxbs_convention_reads_what_the_papers_leave_out(data: Path) -> None:
+def test_bxb_counts_escape_beats_as_s_and_no_beats_in_flutter(data: Path) -> None:
     """222 has 212 junctional escape beats, which are S for bxb; 207's flutter is no false V."""
     record = load("mitdb", "222", data)
     labels = record.labels.astype(np.int64)

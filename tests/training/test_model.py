@@ -59,7 +59,7 @@ def test_any_cut_gives_the_same_frames(net: EkgNet, seed: int, hops: list[int]) 
     torch.testing.assert_close(carry, last, atol=1e-4, rtol=1e-5)
 
 
-def test_the_future_changes_nothing(net: EkgNet) -> None:
+def test_frames_do_not_depend_on_later_signal(net: EkgNet) -> None:
     ecg = signal(1, 200)
     changed = ecg.clone()
     changed[:, 150 * HOP :] = 0

@@ -35,7 +35,7 @@ def test_noise_lies_in_every_other_two_minutes_from_five_minutes_on(record: Reco
 
 
 @pytest.mark.parametrize("decibels", noise.DECIBELS)
-def test_the_ratio_is_what_was_asked_for(record: Record, decibels: int) -> None:
+def test_noise_has_the_requested_ratio(record: Record, decibels: int) -> None:
     added = noise.mix(record, WHITE, decibels) - record.signal[0].astype(np.float64)
     power = noise.qrs_size(record) ** 2 / 8
     measured = power / noise.noise_size(added[300 * FS : 420 * FS]) ** 2
@@ -56,7 +56,7 @@ def test_too_little_noise_is_refused(record: Record) -> None:
         noise.mix(record, WHITE[: 100 * FS], 0)
 
 
-def test_training_and_test_hear_other_halves(data: Path) -> None:
+def test_training_and_test_use_other_halves_of_the_noise(data: Path) -> None:
     """And what is kept is enough for a whole record of mitdb."""
     whole = load("nstdb", "em", data).signal[0]
     kept = noise.kept_noise("em", data)

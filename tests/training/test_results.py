@@ -11,7 +11,7 @@ import pytest
 from training.results import as_json, from_json, require_writable
 
 
-def test_what_is_not_defined_is_null_in_json() -> None:
+def test_undefined_figures_are_null_in_json() -> None:
     text = as_json({"F Se": float("nan"), "each": [1.5, float("nan")], "of": 3})
     assert json.loads(text, parse_constant=pytest.fail) == {
         "F Se": None, "each": [1.5, None], "of": 3}

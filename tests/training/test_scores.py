@@ -25,7 +25,7 @@ def score(reference: Record, beats: list[int], labels: list[int], **options: flo
                         np.array(labels, dtype=np.int64), **options)
 
 
-def test_right_wrong_missed_and_false_are_told_apart() -> None:
+def test_confusion_counts_right_wrong_missed_and_false_beats() -> None:
     found = score(record([100, 500, 900], [0, 2, 1]), [104, 503, 2000], [0, 0, 2])
     assert found.confusion[0, 0] == 1  # N found
     assert found.confusion[2, 0] == 1  # V called N
@@ -38,13 +38,13 @@ def test_right_wrong_missed_and_false_are_told_apart() -> None:
     np.testing.assert_allclose(found.errors_s, [4 / FS, 3 / FS])
 
 
-def test_150_ms_are_in_and_a_sample_more_is_out() -> None:
+def test_match_window_is_150_ms_inclusive() -> None:
     reference = record([1000], [0])
     assert score(reference, [1054], [0]).qrs.sensitivity == 1
     assert score(reference, [1055], [0]).qrs.sensitivity == 0
 
 
-def test_nothing_found_and_nothing_there() -> None:
+def test_scores_of_no_beats() -> None:
     nothing = score(record([], []), [], [])
     assert np.isnan(nothing.accuracy)
     assert np.isnan(nothing.qrs.f1)
@@ -52,7 +52,7 @@ def test_nothing_found_and_nothing_there() -> None:
     assert nothing.confusion.sum() == 0
 
 
-def test_flutter_has_no_beats_and_the_learning_time_does_not_count() -> None:
+def test_flutter_and_learning_time_are_left_out() -> None:
     fluttering = record([100, 3000], [0, 0], [(500, 1500)])
     assert score(fluttering, [100, 900, 3000], [0, 2, 0]).qrs.predictivity == 1
     late = score(fluttering, [100, 3000], [0, 0], start_s=5.0)
@@ -72,7 +72,7 @@ def test_other_rates_windows_and_an_end() -> None:
 
 
 @given(st.lists(st.integers(0, 5000), max_size=40), st.lists(st.integers(0, 5000), max_size=40))
-def test_pairs_are_one_to_one_near_and_as_many_as_greedy_can(
+def test_match_pairs_one_to_one_and_leaves_no_near_pair(
         first: list[int], second: list[int]) -> None:
     a, b = np.array(sorted(first), dtype=np.int64), np.array(sorted(second), dtype=np.int64)
     pairs = match(a, b, 54)
@@ -84,7 +84,7 @@ def test_pairs_are_one_to_one_near_and_as_many_as_greedy_can(
         assert np.abs(left_a[:, None] - left_b).min() > 54
 
 
-def test_a_perfect_reader_scores_one() -> None:
+def test_the_reference_against_itself_scores_one() -> None:
     made = simulated_records(1, seconds=60)[0]
     perfect = score_record(made, made.beats, made.labels.astype(np.int64))
     assert perfect.accuracy == perfect.of("N").f1 == 1

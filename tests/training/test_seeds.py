@@ -62,7 +62,7 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     (["--out", "x.md"], "expected a file that ends in .json"),
     (["--records", "mitdb/100", "mitdb/100"], "a record is named twice"),
     (["{run}"], "a run is named twice"), (["--records", "nstdb/em"], "no record with beats")])
-def test_what_would_be_lost_or_count_twice_is_refused(
+def test_repeated_runs_or_records_and_a_wrong_out_are_refused(
         arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ) -> None:
     one = str(checkpoint(tmp_path / "1.pt", 1))
@@ -86,7 +86,7 @@ def test_mean_and_sd_over_runs(tmp_path: Path) -> None:
     assert not any(name.startswith(("confusion", "per record")) for name in results["figures"])
 
 
-def test_what_is_not_there_is_said_in_one_sentence(
+def test_missing_runs_and_records_are_refused_in_one_sentence(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path) -> None:
     (tmp_path / "text.pt").write_text("no checkpoint")
     for arguments in ([str(tmp_path), "--records", "mitdb/100"],

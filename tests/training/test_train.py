@@ -74,7 +74,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_line_that_the_log_has_too_many_is_not_told_twice(
+def test_a_surplus_log_line_is_dropped_on_resume(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write, calls = checkpoint.write, iter(range(4))
 

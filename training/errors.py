@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class DataError(Exception):
-    """Recordings are missing or damaged; the message says which and what to do."""
+    """Recordings, a checkpoint or a folder cannot be used; the message says which and why."""

@@ -11,7 +11,7 @@ RUNTIME_READY := $(RUNTIME_VENV)/.ready
 OLD_VENV := .venv-ort116
 OLD_READY := $(OLD_VENV)/.ready
 OLD_PYTHON ?= python3.11
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test lint train export evaluate folds ablation notebooks bench bundle clean
@@ -73,13 +73,16 @@ clean:  ## remove environments and caches
 	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) .venv-bench dist .mypy_cache .ruff_cache .hypothesis
 
 $(TRAIN_READY): requirements-train.txt requirements-runtime.txt
-	@echo "setting up $(VENV) (training and tests) ..."
+	@$(PYTHON) runtime/preflight.py
+	@echo "Setting up $(VENV) for training, export and tests, once. It takes about five minutes"
+	@echo "and 1.7 GB of disk; several GB more if pip chooses torch with CUDA, as on Linux."
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python $(PIP_INSTALL) -r requirements-train.txt
 	@touch $@
 
 $(RUNTIME_READY): requirements-runtime.txt
-	@echo "setting up $(RUNTIME_VENV) (runtime only) ..."
+	@$(PYTHON) runtime/preflight.py
+	@echo "Setting up $(RUNTIME_VENV) for the server, once. It takes about a minute and 190 MB of disk."
 	@$(PYTHON) -m venv $(RUNTIME_VENV)
 	@$(RUNTIME_VENV)/bin/python $(PIP_INSTALL) -r requirements-runtime.txt
 	@touch $@
@@ -87,7 +90,8 @@ $(RUNTIME_READY): requirements-runtime.txt
 $(OLD_READY):
 	@mkdir -p $(OLD_VENV)
 	@if $(OLD_PYTHON) -c '' 2>/dev/null; then \
-	    echo "setting up $(OLD_VENV) (ONNX Runtime 1.16.3) ..." && \
+	    echo "Setting up $(OLD_VENV) for the tests with ONNX Runtime 1.16.3, once. It takes about" && \
+	    echo "a minute and 220 MB of disk." && \
 	    $(OLD_PYTHON) -m venv $(OLD_VENV) && \
 	    $(OLD_VENV)/bin/python $(PIP_INSTALL) onnxruntime==1.16.3 'numpy<2'; \
 	else echo "no $(OLD_PYTHON): the tests with ONNX Runtime 1.16.3 will skip"; fi

@@ -5,6 +5,7 @@
 'V'
 """
 
+from . import preflight  # noqa: F401  # first: it checks Python and packages
 from .detector import Detector, predict
 from .errors import (
     EkgError,

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure import positive, unwind_on_sigterm
-from runtime.client import recording_or_simulated
+from runtime.cli.source import recording_or_simulated
 from runtime.errors import EkgError
 from runtime.simulate import simulate
 

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +28,6 @@ from runtime.client import Client, RequestError
 from runtime.simulate import simulate
 
 Beats = list[tuple[float, str, float]]
-
-
-class CountingClient(Client):
-    """Counts what went wrong and was tried again."""
-
-    tried_again = 0
-
-    def _once(self, *request: Any) -> dict[str, Any]:
-        try:
-            return super()._once(*request)
-        except Exception:
-            self.tried_again += 1
-            raise
 
 
 def main() -> int:
@@ -103,7 +89,7 @@ def run(server: Server, signals: list[NDArray[np.float32]], args: argparse.Names
     kills: Counter[str] = Counter()
     done = threading.Event()
     killer = threading.Thread(target=kill, args=(server, done, kills, args.seed))
-    clients = [CountingClient(server.url, patience=120) for _ in signals]
+    clients = [Client(server.url, patience=120) for _ in signals]
 
     def stream(client: Client, signal: NDArray[np.float32]) -> Beats:
         chunks = paced(signal, args.chunk, args.pace if disturb else 1e9)
@@ -119,7 +105,7 @@ def run(server: Server, signals: list[NDArray[np.float32]], args: argparse.Names
         done.set()
         if disturb:
             killer.join()
-    return beats, sum(client.tried_again for client in clients), kills
+    return beats, sum(client.retries for client in clients), kills
 
 
 def paced(signal: NDArray[np.float32], chunk_s: float, pace: float

@@ -1,4 +1,4 @@
-"""What is installed, which providers really run the model, and what to do about the rest."""
+"""Reports what is installed, which providers really run the model, and remedies for the rest."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from .errors import EkgError
 from .model import providers
 from .model.artifacts import Artifacts
 from .model.session import thread_plan, usable_cores
+from .packages import NEEDED, OPTIONAL, install_command, versions
 
-SHOWN = re.compile(r"numpy|flask|gunicorn|orjson|wfdb|edfio|coremltools|onnx|onnxruntime.*|cupy.*|"
-                   r"nvidia-(cudnn|cublas|cuda-runtime).*")
+# Packages whose versions have to fit together.
+SHOWN = re.compile("|".join([*(package.name for package in NEEDED), "onnxruntime.*", "coremltools",
+                             "cupy.*", "nvidia-(cudnn|cublas|cuda-runtime).*"]))
 
 
 def report(artifacts: Path) -> int:
-    """Print it; 0 where the model runs on at least the CPU and nothing clashes, else 1."""
+    """Print it all; gives 0 if the model runs on at least the CPU and nothing clashes, else 1."""
     packages = installed()
     cores = usable_cores()
     print(f"Python {platform.python_version()} on {platform.platform()}, {platform.machine()}")
@@ -38,8 +40,9 @@ def report(artifacts: Path) -> int:
           f"{', '.join(providers.compiled_in())}")
     if cuda:
         print(f"NVIDIA driver: {driver()}")
+    print("\n".join(["optional packages:", *optional_packages()]))
     problems = clashes(packages, wheels(), cuda)
-    healthy = _providers(artifacts)
+    healthy = check_providers(artifacts)
     for problem in problems:
         print(f"PROBLEM: {problem}")
     if healthy and not problems:
@@ -48,23 +51,32 @@ def report(artifacts: Path) -> int:
 
 
 def installed() -> dict[str, str]:
-    """Name -> version of the installed packages that matter here."""
+    """Return name -> version of the installed packages that have to fit together."""
     found = {(dist.metadata["Name"] or "").lower(): dist.version for dist in distributions()}
     return {name: found[name] for name in sorted(found) if SHOWN.fullmatch(name)}
 
 
+def optional_packages() -> list[str]:
+    """Return a line for each optional package: version, purpose, and how to install it."""
+    lines = []
+    for package, version in versions(OPTIONAL).items():
+        line = f"  {package.module:11s} {version or 'not installed':14s} {package.purpose}"
+        lines.append(line if version else f"{line}: {install_command(package)}")
+    return lines
+
+
 def wheels() -> list[str]:
-    """The packages that hold the module `onnxruntime`; more than one is a fault."""
+    """Return the packages that hold the module `onnxruntime`; more than one is a fault."""
     return sorted(set(packages_distributions().get("onnxruntime", [])))
 
 
 def clashes(packages: Mapping[str, str], wheels: list[str], cuda: str) -> list[str]:
-    """What is installed that cannot work together, each with its remedy.
+    """Return a sentence for each pair of packages that cannot work together, with its remedy.
 
     Parameters
     ----------
     packages : name -> version
-    wheels : of ONNX Runtime
+    wheels : the packages that hold ONNX Runtime
     cuda : version that ONNX Runtime was built for, '' for none
     """
     found = []
@@ -86,7 +98,7 @@ def clashes(packages: Mapping[str, str], wheels: list[str], cuda: str) -> list[s
 
 
 def driver() -> str:
-    """What NVIDIA's driver says of itself, in words."""
+    """Describe NVIDIA's driver in words."""
     try:
         library = ctypes.CDLL("libcuda.so.1" if platform.system() == "Linux" else "nvcuda.dll")
     except OSError as error:
@@ -104,8 +116,8 @@ def driver() -> str:
     return text
 
 
-def _providers(artifacts: Path) -> bool:
-    """Try every provider on the model; whether the CPU runs it."""
+def check_providers(artifacts: Path) -> bool:
+    """Try every provider on the model and print the results; gives True if the CPU runs it."""
     try:
         files = Artifacts(artifacts)
         for name in files.files:
@@ -122,11 +134,11 @@ def _providers(artifacts: Path) -> bool:
             print(f"  {name:7s} no: {error}")
         else:
             nodes = ", ".join(f"{count} nodes on {where}" for where, count in
-                              detector.session.placement.items()) or "placement not told"
+                              detector.session.placement.items()) or "placement unknown"
             print(f"  {name:7s} runs {providers.graph(name)}: {nodes}; golden answer right; "
                   f"{_milliseconds(detector):.2f} ms for a second of signal")
     if "cuda" in running:
-        _ways(artifacts)
+        check_cuda_nets(artifacts)
     if running:
         contract = next(iter(running.values())).contract
         print(f"  'auto' takes {'cuda' if 'cuda' in running else 'cpu'}; "
@@ -134,21 +146,21 @@ def _providers(artifacts: Path) -> bool:
     return "cpu" in running
 
 
-def _ways(artifacts: Path) -> None:
-    """Try all ways that keep signal and carry on the GPU."""
+def check_cuda_nets(artifacts: Path) -> None:
+    """Try all networks that keep signal and carry on the GPU, and print the results."""
     from .model.cuda import GRAPHS, CudaNet  # for a GPU only
 
-    for way in GRAPHS:
+    for name in GRAPHS:
         try:
-            CudaNet.load(artifacts, way=way)
+            CudaNet.load(artifacts, way=name)
         except (EkgError, ImportError, RuntimeError) as error:  # CuPy's own among them
-            print(f"  cuda, many streams, {way}: no: {error}")
+            print(f"  cuda, many streams, {name}: no: {error}")
         else:
-            print(f"  cuda, many streams, {way}: runs {GRAPHS[way]}; golden answer right")
+            print(f"  cuda, many streams, {name}: runs {GRAPHS[name]}; golden answer right")
 
 
 def _milliseconds(detector: Detector, runs: int = 30) -> float:
-    """Median time of one second of one signal, ms; a first look, no benchmark."""
+    """Return the median time of one second of one signal, ms; a first look, no benchmark."""
     contract = detector.contract
     carry = np.zeros((1, contract.carry_size), dtype=np.float32)
     ecg = np.zeros((1, contract.fs), dtype=np.float32)

@@ -24,7 +24,7 @@ ALLOWED = {
 # What the minimal runtime may import without asking (each is in requirements-runtime.txt).
 RUNTIME_PACKAGES = {"numpy", "onnxruntime", "flask", "werkzeug", "gunicorn", "tqdm", "orjson"}
 # Imported inside a function only, with a sentence where it is missing.
-OPTIONAL_PACKAGES = {"wfdb", "edfio", "matplotlib", "PIL", "cupy", "cupyx", "onnx"}
+OPTIONAL_PACKAGES = {"wfdb", "edfio", "matplotlib", "PIL", "cupy", "cupyx", "onnx", "waitress"}
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

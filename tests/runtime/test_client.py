@@ -1,4 +1,4 @@
-"""The client: what it does when the server is busy, gone, or another."""
+"""The client: a server that is busy, absent or of another kind, and signals it does not send."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from werkzeug.serving import make_server
 
 from runtime import Detector, InputError, TokenError
 from runtime.cli.main import main as command
-from runtime.client import Client, RequestError, _pause
-from runtime.client import main as send_record
+from runtime.client import Client, RequestError, back_off
 from runtime.server.app import create_app
 from runtime.simulate import simulate
 
@@ -117,9 +116,10 @@ FINE = answers(200, {"label": "N"})
 
 @pytest.mark.parametrize("fault", [
     hangs_up, breaks_off, answers(503, {"detail": "full."}, Retry_After="3"), answers(502, "x")])
-def test_a_fault_that_passes_is_tried_again(fault: Answer, naps: list[float]) -> None:
+def test_a_temporary_fault_is_tried_again(fault: Answer, naps: list[float]) -> None:
     with scripted(fault, fault, FINE) as url, Client(url) as client:
         assert client.predict(SIGNAL, FS) == {"label": "N"}
+        assert client.retries == 2
     assert len(naps) == 2
 
 
@@ -141,31 +141,31 @@ def test_patience_ends() -> None:
           pytest.raises(RequestError, match="503: full")):
         client.predict(SIGNAL, FS)
     started = time.monotonic()
-    with pytest.raises(RequestError, match=r"does not answer.*make serve"):
+    with pytest.raises(RequestError, match=r"does not answer.*`python -m runtime serve`"):
         Client("http://127.0.0.1:9", patience=0.3).get("/model")
     assert time.monotonic() - started < 5
 
 
 def test_back_off_grows_to_a_bound() -> None:
-    pauses = [_pause(attempt) for attempt in range(12)]
+    pauses = [back_off(attempt) for attempt in range(12)]
     assert pauses[0] == 0.0
     assert 0.05 <= pauses[1] <= 0.1
     assert all(1.0 <= pause <= 2.0 for pause in pauses[7:])
 
 
 @pytest.mark.parametrize("fs", [None, "abc", float("nan"), 5.0])
-def test_what_is_no_rate_is_said_before_anything_is_sent(fs: Any) -> None:
+def test_an_impossible_rate_is_refused_before_anything_is_sent(fs: Any) -> None:
     with pytest.raises(InputError, match="expected"):
         Client("http://127.0.0.1:9").predict(np.zeros(360), fs)
 
 
-def test_what_is_no_path_is_not_tried_again() -> None:
+def test_a_path_that_no_url_has_is_refused() -> None:
     with pytest.raises(RequestError, match="is no path of a URL"):
         Client("http://127.0.0.1:9").get("/mo del")
 
 
 @pytest.mark.parametrize("times", [{"timeout": -1.0}, {"timeout": 0.0}, {"patience": -1.0}])
-def test_a_client_waits_for_some_time(times: dict[str, float]) -> None:
+def test_timeout_and_patience_are_checked(times: dict[str, float]) -> None:
     with pytest.raises(InputError, match="expected a timeout above 0"):
         Client(**times)  # type: ignore[arg-type]
 
@@ -173,13 +173,13 @@ def test_a_client_waits_for_some_time(times: dict[str, float]) -> None:
 @pytest.mark.parametrize("url", [
     "", "localhost", "ftp://x", "http://", "http://x:y", "http://x:0", "http://exa mple",
     "http://my..host", f"http://{'x' * 64}"])
-def test_what_is_no_server_is_said(url: str) -> None:
+def test_a_url_of_no_server_is_refused(url: str) -> None:
     with pytest.raises(RequestError, match="is no server"):
         Client(url)
 
 
 @pytest.mark.parametrize("more", ["x/ekg/v3", "x//", "x?a=b", "x/#a", "me:secret@x"])
-def test_a_url_that_would_not_be_heeded_is_refused(more: str) -> None:
+def test_a_url_with_more_than_host_and_port_is_refused(more: str) -> None:
     with pytest.raises(RequestError, match="expected scheme, host and port only") as raised:
         Client(f"http://{more}")
     assert "secret" not in str(raised.value)
@@ -190,16 +190,16 @@ def test_a_url_that_would_not_be_heeded_is_refused(more: str) -> None:
     ("http://[::1]:8000/", ("::1", 8000))])
 def test_a_url_names_host_and_port(
         url: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    connected_to = []
 
     def connect(to: tuple[str, int], *_: object) -> None:
-        asked.append(to)
+        connected_to.append(to)
         raise ConnectionRefusedError
 
     monkeypatch.setattr("socket.create_connection", connect)
     with pytest.raises(RequestError, match="does not answer"):
         Client(url, patience=0).get("/model")
-    assert set(asked) == {address}
+    assert set(connected_to) == {address}
 
 
 def test_whitespace_around_a_token_does_not_count() -> None:
@@ -219,7 +219,7 @@ def test_whitespace_around_a_token_does_not_count() -> None:
 def test_a_token_that_no_header_carries_is_refused_unquoted(
         bearer: str, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    assert send_record(["--token", bearer, "--url", url, "--count", "1"]) == 2
+    assert command(["client", "--token", bearer, "--url", url, "--count", "1"]) == 2
     said = capsys.readouterr().err
     assert "expected printable ASCII without spaces." in said
     assert "s3" not in said
@@ -231,7 +231,7 @@ NOT_ONE_SIGNAL = [np.stack([SIGNAL, -SIGNAL]), np.ma.masked_less(SIGNAL, 0), SIG
 
 
 @pytest.mark.parametrize("samples", NOT_ONE_SIGNAL)
-def test_what_is_not_one_signal_is_not_sent(samples: Any) -> None:
+def test_a_body_that_is_not_one_signal_is_not_sent(samples: Any) -> None:
     with scripted(FINE) as url, Client(url) as client:
         for ask in (client.predict, client.push):
             with pytest.raises(InputError, match="expected"):
@@ -241,7 +241,7 @@ def test_what_is_not_one_signal_is_not_sent(samples: Any) -> None:
 @pytest.mark.parametrize("samples", [
     SIGNAL, (), [], SIGNAL[:0], [1, -2, 3], np.arange(9, dtype=np.int16), SIGNAL[::-2],
     np.ma.masked_greater(SIGNAL, 900)])
-def test_what_is_sent_is_float32_in_the_units_given(samples: Any) -> None:
+def test_signals_are_sent_as_float32_in_their_units(samples: Any) -> None:
     sent = []
 
     def keeps(handler: BaseHTTPRequestHandler) -> None:
@@ -256,13 +256,13 @@ def test_what_is_sent_is_float32_in_the_units_given(samples: Any) -> None:
 
 
 @pytest.mark.parametrize("carry", ["abc", "a b=", "\xe9"])
-def test_a_carry_that_no_answer_gave_is_said(carry: str) -> None:
+def test_a_carry_that_no_answer_gave_is_refused(carry: str) -> None:
     with (scripted(FINE) as url, Client(url) as client,
           pytest.raises(TokenError, match="'carry' is not the token of an earlier answer")):
         client.push(SIGNAL, FS, carry)
 
 
-def test_a_stream_outlives_its_server(detector: Detector) -> None:
+def test_a_stream_continues_after_a_restart_of_its_server(detector: Detector) -> None:
     expected = [(round(b.time, 4), b.label) for b in
                 detector.predict(SIGNAL, FS).beats]  # type: ignore[union-attr]
     with serving(create_app(detector)) as port:
@@ -339,18 +339,18 @@ def test_stream_names_a_bad_line(
     assert "line 201 of standard input is 'oops'" in capsys.readouterr().err
 
 
-def test_a_record_is_sent_window_by_window(
+def test_client_sends_a_record_window_by_window(
         record: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert send_record([str(record), "--fs", str(FS), "--url", url, "--count", "8"]) == 0
-    told = capsys.readouterr().out
-    assert "8 one-second windows, 0 failures" in told
-    assert "p99" in told
+    assert command(["client", str(record), "--fs", str(FS), "--url", url, "--count", "8"]) == 0
+    out = capsys.readouterr().out
+    assert "8 one-second windows, 0 failures" in out
+    assert "p99" in out
 
 
-def test_nobody_there_is_found_out_once(
+def test_an_absent_server_is_waited_for_once(
         record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(record), "--fs", str(FS), "--url", f"http://127.0.0.1:{free_port()}"]
-    assert send_record(arguments) == 2
+    assert command(["client", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "does not answer" in err
@@ -358,25 +358,25 @@ def test_nobody_there_is_found_out_once(
     assert clock[0] <= 60
 
 
-def test_what_was_answered_before_the_server_went_is_told(
+def test_windows_answered_before_the_server_ended_are_reported(
         record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with scripted(FINE, answers(400, {"detail": "no."}), FINE, hangs_up) as url:
-        assert send_record([str(record), "--fs", str(FS), "--url", url]) == 1
-    told = capsys.readouterr().out
-    assert "4 of 10 one-second windows, 2 failures" in told
-    assert "does not answer" in told
-    assert "labels: N 2" in told
+        assert command(["client", str(record), "--fs", str(FS), "--url", url]) == 1
+    out = capsys.readouterr().out
+    assert "4 of 10 one-second windows, 2 failures" in out
+    assert "does not answer" in out
+    assert "labels: N 2" in out
     assert clock[0] <= 60
 
 
 @pytest.mark.parametrize("fs", ["nan", "inf", "1e18"])
-def test_a_rate_that_nothing_can_be_simulated_at_is_said(
+def test_a_rate_that_cannot_be_simulated_is_refused(
         fs: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert send_record(["--fs", fs, "--url", url]) == 2
+    assert command(["client", "--fs", fs, "--url", url]) == 2
     assert "expected a sampling rate from 100 to 1000 Hz" in capsys.readouterr().err
 
 
-def test_an_absent_server_is_said(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stream_reports_an_absent_server(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["stream", str(record), "--fs", "360", "--patience", "0", "--url",
                  f"http://127.0.0.1:{free_port()}"]
     assert command(arguments) == 2

@@ -1,4 +1,4 @@
-"""The doctor tells the truth, here and on machines with a fault, and names the remedy."""
+"""The doctor: what it reports here and on machines with a fault, and the remedies it names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDLE = "AzureExecutionProvider"  # of the plain Linux wheel; runs no node of our
 
 
 def install(folder: Path, name: str, version: str, module: str) -> None:
-    """What pip leaves of a package for others to see."""
+    """Write what pip writes about a package it installs."""
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -67,7 +67,7 @@ class Loader:
         return 0
 
 
-def test_a_machine_without_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_a_machine_without_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["doctor"])
     said = capsys.readouterr().out
     assert f"ONNX Runtime {onnxruntime.__version__}" in said
@@ -77,11 +77,31 @@ def test_a_machine_without_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         assert "cuda    no: provider 'cuda' is not in the installed ONNX Runtime" in said
         assert "'auto' takes cpu" in said
-    assert len(said.splitlines()) <= 20
+    assert len(said.splitlines()) <= 24  # a terminal's screen
     assert status == (1 if "PROBLEM" in said else 0)
 
 
-def test_both_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_optional_packages_are_listed_with_purpose_and_command(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    install(tmp_path, "cupy-cuda12x", "13.6.0", "cupy")
+    (tmp_path / "cupy").mkdir()
+    (tmp_path / "cupy" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("wfdb", "waitress"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    main(["doctor"])
+    rows = dict(line.strip().split(maxsplit=1) for line in
+                capsys.readouterr().out.partition("optional packages:\n")[2].splitlines()[:9])
+    assert list(rows) == ["flask", "gunicorn", "waitress", "orjson", "wfdb", "edfio", "matplotlib",
+                          "cupy", "onnx"]
+    assert rows["cupy"].startswith("13.6.0         very many streams")
+    assert rows["wfdb"] == ("not installed  reads WFDB records, writes annotations: "
+                            f"{sys.executable} -m pip install wfdb")
+    assert rows["waitress"].endswith(f": {sys.executable} -m pip install waitress")
+
+
+def test_two_wheels_of_onnxruntime_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                      capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("onnxruntime", "onnxruntime-gpu"):
         install(tmp_path, name, "1.27.1", "onnxruntime")
@@ -94,7 +114,7 @@ def test_both_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.usefixtures("broken_cuda")
-def test_a_cuda_that_does_not_load(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_cuda_libraries_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0  # the CPU runs, and nothing clashes
     said = capsys.readouterr().out
     assert "built for CUDA 13.0; compiled in: cpu, cuda" in said
@@ -108,7 +128,8 @@ def test_a_cuda_that_does_not_load(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("broken_cuda")
-def test_no_driver(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_driver_is_named(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(ctypes, "CDLL", Loader(missing=("libcuda.so.1",)))
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
@@ -117,7 +138,7 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.usefixtures("broken_cuda")
-def test_cupy_for_another_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_cupy_for_another_cuda_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                capsys: pytest.CaptureFixture[str]) -> None:
     install(tmp_path, "cupy-cuda12x", "13.6.0", "cupy")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -132,7 +153,7 @@ def test_cupy_for_another_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     (Loader(cuda=12080), "runs CUDA up to 12.8, 1 GPU(s); too old for CUDA 13.0, update it"),
     (Loader(cuda=13010), "runs CUDA up to 13.1, 1 GPU(s)"),
 ])
-def test_drivers(monkeypatch: pytest.MonkeyPatch, loader: Loader, said: str) -> None:
+def test_driver_is_described(monkeypatch: pytest.MonkeyPatch, loader: Loader, said: str) -> None:
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
     monkeypatch.setattr(ctypes, "CDLL", loader)
     assert doctor.driver() == said
@@ -154,17 +175,18 @@ def test_clashes(packages: dict[str, str], wheels: list[str], cuda: str, said: l
     assert all(words in line for words, line in zip(said, found, strict=True))
 
 
-def test_a_gpu_without_cupy(monkeypatch: pytest.MonkeyPatch,
+def test_a_gpu_without_cupy_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch,
                             capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    doctor._ways(ARTIFACTS)
+    doctor.check_cuda_nets(ARTIFACTS)
     said = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in said] == [
-        f"  cuda, many streams, {way}" for way in ("fused", "cupy", "kernels")]
+        f"  cuda, many streams, {name}" for name in ("fused", "cupy", "kernels")]
     assert all("needs CuPy: run `pip install" in line for line in said)
 
 
-def test_an_altered_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_model_file_is_reported(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shutil.copytree(ARTIFACTS, tmp_path / "artifacts")
     (folder / "ekg_cnn.onnx").write_bytes(b"altered")
     assert main(["--artifacts", str(folder), "doctor"]) == 1

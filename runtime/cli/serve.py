@@ -105,8 +105,10 @@ def _serve_with_waitress(detector: Detector, host: str, port: int, log_level: st
 
 
 def _check_environment(log_level: str) -> int:
-    """Refuse settings that gunicorn would fail on later; gives the workers that
-    ``EKG_WORKERS`` wants, 0 if it is not set."""
+    """Refuse settings that gunicorn would fail on later.
+
+    Gives the workers that ``EKG_WORKERS`` asks for, 0 if it is not set.
+    """
     bearer_token(os.environ.get("EKG_TOKEN"))
     if log_level not in LOG_LEVELS:  # so it is the default: argparse checks what is given only
         raise InputError(f"EKG_LOG is {log_level!r}; expected one of {', '.join(LOG_LEVELS)}.")

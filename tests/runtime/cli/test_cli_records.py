@@ -120,8 +120,8 @@ def test_marks_of_an_odd_rate_lie_on_its_samples(detector: Detector) -> None:
 
 def test_annotate_gives_the_figures_of_evaluate(
         data: Path, tmp_path: Path, run: Run, detector: Detector) -> None:
-    import wfdb
-
+    wfdb = pytest.importorskip("wfdb")
+    pytest.importorskip("scipy", reason="compares with training's evaluation")
     from training.detect import find
     from training.recordings import load
     from training.scores import CLASSES, score_record

@@ -15,12 +15,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export import graphs, int8, manifest
+from export import graphs, int8, manifest, rhythm
 from export.card import card
 from export.half import Half
-from runtime.beats import BeatPolicy
 from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
+from runtime.model.artifacts import Artifacts
+from runtime.model.contract import BeatPolicy
 from runtime.model.session import Session
 from runtime.simulate import simulate
 from training.checkpoint import load as load_checkpoint
@@ -66,14 +67,14 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
     """
     require_writable(out)  # before what takes long
     net, saved = load_checkpoint(checkpoint)
-    decided_s = (net.design.delay_samples
-                 + (BeatPolicy(**saved["policy"]).after + 1) * HOP) / FS  # type: ignore[arg-type]
+    policy = BeatPolicy.from_dict(cast(dict[str, Any], saved["policy"]))
+    decided_s = (net.design.delay_samples + (policy.context_after + 1) * HOP) / FS
     if decided_s > LATEST_S:
         raise DataError(f"{checkpoint} decides a beat {decided_s:.2f} s after its R peak; "
                         f"expected at most {LATEST_S:g} s: less look-ahead, or fewer taps.")
     parameters = parameter_count(net)
     net = deployed(net)
-    described = graphs.describe(net, policy=saved["policy"], data=saved["data"],  # type: ignore[arg-type]
+    described = graphs.describe(net, policy=policy, data=cast(str, saved["data"]),
                                 commit=_commit())
     records = records_to_measure()
     roles: dict[str, dict[str, object]] = {}
@@ -90,6 +91,8 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
         ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
         np.savez(staged / "golden.npz", ecg=ecg, probabilities=probabilities)
         roles["golden.npz"] = {"role": "an input and its answer", "tolerance": GOLDEN_TOLERANCE}
+        rhythm.write(staged, Artifacts(DEFAULT_ARTIFACTS).json(rhythm.NAME))
+        roles |= rhythm.ROLES
         manifest.seal(staged, roles)
         detector = Detector.load(staged, provider="cpu")  # as a device will
         metrics: dict[str, Any] | None = None
@@ -172,7 +175,7 @@ def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, obj
 def _halved(net: EkgNet, detector: Detector, records: Sequence[Record]) -> dict[str, Any]:
     """Figures of the network in float16, measured as the main one was."""
     session = cast(Session, TorchSession(Half(net)))
-    measured = evaluate(Detector(session, detector.contract, detector.digest), records)
+    measured = evaluate(detector.with_network(session.run, detector.contract), records)
     print(f"float16:\n{tables(measured)}")
     return _apart(measured)
 

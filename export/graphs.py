@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from runtime.model.contract import FORMAT
+from runtime.model.contract import FORMAT, BeatPolicy
 from training import dsp_cpu
 from training.model import FRAME_CLASSES, HOP, Cnn, EkgNet
 from training.recordings import FS
@@ -73,15 +73,15 @@ def graphs(net: EkgNet, described: dict[str, str]) -> list[Graph]:
     ]
 
 
-def describe(net: EkgNet, *, policy: dict[str, object], data: str, commit: str
+def describe(net: EkgNet, *, policy: BeatPolicy, data: str, commit: str
              ) -> dict[str, str]:
     """The contract that travels in every model file's metadata."""
     design, taps = net.design, dsp_cpu.taps(net.design.band_taps)
     return {
         "format": str(FORMAT), "fs": str(FS), "units": "mV", "hop": str(HOP),
         "delay_samples": str(design.delay_samples), "delay": str(design.delay_samples / FS),
-        "classes": ",".join(FRAME_CLASSES), "threshold": str(policy["threshold"]),
-        "apart": str(policy["apart"]), "class_weights": json.dumps(policy["weights"]),
+        "classes": ",".join(FRAME_CLASSES), "threshold": str(policy.threshold),
+        "apart": str(policy.min_frames_between), "class_weights": json.dumps(policy.class_weights),
         "fir_taps": json.dumps([float(tap) for tap in taps]),
         "fir_design": f"band-pass {dsp_cpu.BAND_HZ[0]:g} to {dsp_cpu.BAND_HZ[1]:g} Hz "
                       f"({design.band_taps} taps, Hamming) with zero gain at 0 Hz, and a moving "

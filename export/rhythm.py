@@ -73,7 +73,8 @@ def write(staged: Path, stored: Mapping[str, Any]) -> None:
     session = Session(network, "cpu")
     detector = Detector(session, Contract.read(session.metadata, NETWORK),
                         bytes.fromhex(manifest.sha256(network)), rhythm)
-    np.savez_compressed(staged / GOLDEN, **annotated(detector, golden_recording()))
+    np.savez_compressed(staged / GOLDEN, allow_pickle=False,
+                        **annotated(detector, golden_recording()))
 
 
 def annotated(detector: Detector, ecg: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from runtime.beats import BeatPolicy
+from runtime.model.contract import BeatPolicy
 from training.errors import DataError
 from training.model import Design, EkgNet
 from training.recipe import Recipe

@@ -3,10 +3,10 @@
 ``python -m training.choose runs/fold0 ... runs/fold5`` needs one training run for each fold of
 patients: every patient is judged by the network that never saw it, so a choice rests on all of
 them and not on one fold. It prints how many beats are found at each threshold, of which
-`runtime.beats.BeatPolicy` holds one; what the runtime as it is finds in these patients; how a
-patient's usual QRS complex best decides what is V, and the usual interval between N and S, which
-the defaults of `MorphologyPolicy` and `SinusPolicy` hold; what
-that gives, and what cross-validation gives: for each fold the setting that is best on the others.
+`BeatPolicy` holds one; the beats that the runtime as it is finds in these patients; the best limits
+for the patient's usual QRS complex to decide what is V, and for the usual interval to decide
+between N and S, which ``artifacts/rhythm.json`` holds (sections ``template`` and ``rr_baseline``);
+and what cross-validation gives: for each fold the setting that is best on the others.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.beats import BeatPolicy
-from runtime.findings import CLASSES, Beat
-from runtime.rhythm.baseline import FS, LEAST, LONGEST_S, SHORTEST_S, Sinus, SinusPolicy
-from runtime.rhythm.follow import closed
-from runtime.rhythm.template import Morphology, MorphologyPolicy
+from runtime.beats import ATRIAL, Beats, S, V, choose_label, from_beats
+from runtime.detector import load_rhythm
+from runtime.findings import CLASSES
+from runtime.model.contract import FS, BeatPolicy
+from runtime.rhythm import closed
+from runtime.rhythm.baseline import BaselineLimits, RrBaseline
+from runtime.rhythm.template import QrsTemplate, TemplateLimits
 from training import checkpoint, dataset, recordings, validate
 from training.detect import as_arrays
 from training.devices import one_thread
 from training.download import require_data
 from training.ec57 import MATCH_S
 from training.errors import DataError
-from training.evaluate_rhythm import LONG_RUN, ventricular_runs
 from training.model import EkgNet
 from training.recipe import Recipe
 from training.recordings import Record
+from training.rhythm_matching import LONG_RUN, ventricular_runs
 from training.scores import Score, match, score_record, total_score
 from training.torch_detector import detector_of
 
@@ -49,34 +51,29 @@ UNLIKE_GAIN = (0.0, 3.0, 4.0, 5.0, 6.0)
 UNLIKE_MARGIN = (0.5, 0.6, 0.7, 0.8, 0.9)
 ROUGHNESS = (0.0, 1.5, 3.0, 4.5)
 FEW = 10  # patients with fewer beats of a class have no F1 of their own
-N, S, V = (CLASSES.index(label) for label in "NSV")
-Counts = NDArray[np.int64]  # [beats of a class rightly told and told, settings], of one patient
+WEIGHTS = BeatPolicy().class_weights
+Counts = NDArray[np.int64]  # [beats rightly called a class and called so, settings], of a patient
 
 
 @dataclass(frozen=True)
 class Patient:
-    """What a network found in a patient it never saw, and what was there.
+    """The beats that a network found in a patient it never saw, and the reference's.
 
     Attributes
     ----------
-    samples : int64 [beats], R peaks found
-    labels : int64 [beats], index into `CLASSES`
-    probabilities : float64 [beats, 5]; that of S is 0 in atrial fibrillation
-    followed : bool [beats], False where atrial fibrillation is not ruled out
-    first : float64 [beats, 5], the network's own
-    unlike, rougher : float64 [beats], what `Morphology.compare` gives; NaN where nothing is usual
+    network : beats as the network alone reads them
+    compared : for each what `QrsTemplate.compare` gave
+    relabelled : beats before the usual interval joins in; in atrial fibrillation that of S is 0
+    sinus_certain : for each False if atrial fibrillation is not ruled out
     truth : int64 [beats], index into `CLASSES` of the reference's beat; -1: there is none
     there : int64 [5], beats of the reference
     """
 
     database: str
-    samples: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    followed: NDArray[np.bool_]
-    first: NDArray[np.float64]
-    unlike: NDArray[np.float64]
-    rougher: NDArray[np.float64]
+    network: Beats
+    compared: list[tuple[float, float] | None]
+    relabelled: Beats
+    sinus_certain: list[bool]
     truth: NDArray[np.int64]
     there: NDArray[np.int64]
 
@@ -98,30 +95,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{error}\n")
     everyone = [patient for fold in folds for patient in fold]
     fold_of = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
-    shapes = [MorphologyPolicy(*values)
-              for values in itertools.product(UNLIKE_GAIN, UNLIKE_MARGIN, ROUGHNESS)]
-    intervals = [SinusPolicy(*map(float, values))
-                 for values in itertools.product(BIAS, GAIN, MOST, BEATS)]
+    policy = load_rhythm().policy
+    template, baseline = policy.of(TemplateLimits), policy.of(BaselineLimits)
+    shapes = [replace(template, template_gain=gain, template_margin=margin,
+                      template_roughness=roughness) for gain, margin, roughness in
+              itertools.product(UNLIKE_GAIN, UNLIKE_MARGIN, ROUGHNESS)]
+    intervals = [replace(baseline, baseline_bias=float(bias), baseline_gain=gain,
+                         max_prematurity=most, baseline_beats=beats) for bias, gain, most, beats in
+                 itertools.product(BIAS, GAIN, MOST, BEATS)]
 
     def counted(how: Callable[[Patient], Counts]) -> list[Counts]:
         return [how(patient) for patient in tqdm(everyone, desc="settings", unit="patient")]
 
-    told = counted(lambda patient: ventricular(patient, shapes))
-    nothing = np.array([policy.gain == policy.roughness == 0.0 for policy in shapes])
-    smooth = np.array([policy.roughness == 0.0 for policy in shapes])
-    choose("V, the network alone", everyone, fold_of, told, nothing, V)
-    choose("V, with the usual shape", everyone, fold_of, told, smooth & ~nothing, V)
-    shipped = np.array([policy == MorphologyPolicy() for policy in shapes])
-    choose("V, as shipped", everyone, fold_of, told, shipped, V)
-    print(shapes[choose("V, and roughness", everyone, fold_of, told, ~smooth, V)])
-    told = counted(lambda patient: supraventricular(patient, intervals))
-    blind = np.array([policy.gain == 0.0 for policy in intervals])
-    nothing = blind & np.array([policy.bias == 0.0 for policy in intervals])
-    choose("S, the network alone", everyone, fold_of, told, nothing, S)
-    choose("S, with a bias", everyone, fold_of, told, blind, S)
-    shipped = np.array([policy == SinusPolicy() for policy in intervals])
-    choose("S, as shipped", everyone, fold_of, told, shipped, S)
-    print(intervals[choose("S, with the usual interval", everyone, fold_of, told, ~blind, S)])
+    counts = counted(lambda patient: ventricular(patient, shapes))
+    nothing = np.array([one.template_gain == one.template_roughness == 0.0 for one in shapes])
+    smooth = np.array([one.template_roughness == 0.0 for one in shapes])
+    choose("V, the network alone", everyone, fold_of, counts, nothing, V)
+    choose("V, with the usual shape", everyone, fold_of, counts, smooth & ~nothing, V)
+    shipped = np.array([one == template for one in shapes])
+    choose("V, as shipped", everyone, fold_of, counts, shipped, V)
+    print(shapes[choose("V, and roughness", everyone, fold_of, counts, ~smooth, V)])
+    counts = counted(lambda patient: supraventricular(patient, intervals))
+    blind = np.array([one.baseline_gain == 0.0 for one in intervals])
+    nothing = blind & np.array([one.baseline_bias == 0.0 for one in intervals])
+    choose("S, the network alone", everyone, fold_of, counts, nothing, S)
+    choose("S, with a bias", everyone, fold_of, counts, blind, S)
+    shipped = np.array([one == baseline for one in intervals])
+    choose("S, as shipped", everyone, fold_of, counts, shipped, S)
+    print(intervals[choose("S, with the usual interval", everyone, fold_of, counts, ~blind, S)])
 
 
 def require_every_fold(runs: Sequence[Path]) -> None:
@@ -208,97 +209,83 @@ def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
     detector, patients = detector_of(run), []
     for record in tqdm(unknown, desc=str(run), unit="record"):
         stream = detector.stream(FS, events=True)
-        assert stream.rhythm
-        stream.rhythm.morphology = shape = _Shape()
-        stream.rhythm.sinus = listener = _Listener()
-        beats = stream.push(record.signal[0]) + stream.finish()
-        samples = np.array([round(beat.time * FS) for beat in beats])
-        truth = np.full(len(beats), -1)
-        there, found = match(record.beats, samples, MATCH_S * FS).T
+        tracker = stream.tracker
+        assert tracker is not None
+        policy = detector.rhythm_policy
+        tracker.template = template = _Noting(policy.of(TemplateLimits), WEIGHTS)
+        tracker.rr_baseline = listener = _Listening(policy.of(BaselineLimits))
+        relabelled = from_beats(stream.push(record.signal[0]) + stream.finish(), FS)
+        network = template.given
+        truth = np.full(len(network.samples), -1)
+        there, found = match(record.beats, np.array(network.samples), MATCH_S * FS).T
         truth[found] = record.labels[there]
-        compared = np.array(shape.compared)
         patients.append(Patient(
-            record.database, samples, np.array([CLASSES.index(beat.label) for beat in beats]),
-            np.array([beat.probabilities for beat in beats]), np.array(listener.followed),
-            np.array(shape.first), compared[:, 0], compared[:, 1], truth,
-            np.bincount(record.labels, minlength=len(CLASSES))))
+            record.database, network, template.compared, relabelled, listener.sinus_certain,
+            truth, np.bincount(record.labels, minlength=len(CLASSES))))
     return patients
 
 
-class _Shape(Morphology):
-    """Notes what it is given, and what it finds."""
+class _Noting(QrsTemplate):
+    """Notes the beats it is given, and what comparing them gives."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.first: list[tuple[float, ...]] = []
-        self.compared: list[tuple[float, float]] = []
+    def __init__(self, limits: TemplateLimits, weights: Sequence[float]):
+        super().__init__(limits, weights)
+        self.given = Beats([], [], [])
+        self.compared: list[tuple[float, float] | None] = []
 
-    def read(self, beat: Beat, around: NDArray[np.float32] | None) -> Beat:
-        self.first.append(beat.probabilities)
-        self.compared.append((np.nan, np.nan))
-        return super().read(beat, around)
+    def relabel(self, beats: Beats, around: Callable[[int], NDArray[np.float32] | None]) -> Beats:
+        def noted(sample: int) -> NDArray[np.float32] | None:
+            self.compared.append(None)
+            return around(sample)
 
-    def compare(self, beat: Beat, around: NDArray[np.float32]) -> tuple[float, float] | None:
-        compared = super().compare(beat, around)
-        if compared:
-            self.compared[-1] = compared
-        return compared
+        for mine, theirs in zip(self.given, beats, strict=True):
+            mine.extend(theirs)  # type: ignore[attr-defined]
+        return super().relabel(beats, noted)
 
-
-class _Listener(Sinus):
-    """Leaves beats as they are, and notes where they would not be followed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.followed: list[bool] = []
-
-    def read(self, beat: Beat, *, followed: bool = True) -> Beat:
-        self.followed.append(followed)
-        return beat
+    def compare(self, normal: float, around: NDArray[np.float32]) -> tuple[float, float] | None:
+        self.compared[-1] = super().compare(normal, around)
+        return self.compared[-1]
 
 
-def ventricular(patient: Patient, policies: Sequence[MorphologyPolicy]) -> Counts:
-    """What `runtime.rhythm.template.Morphology` does with each gain, margin and roughness."""
-    gain, margin, roughness = np.array([[policy.gain, policy.margin, policy.roughness]
-                                        for policy in policies]).T
-    push = np.nan_to_num(gain * (patient.unlike[:, None] - margin)
-                         - roughness * patient.rougher[:, None])
-    atria, own = patient.first[:, : S + 1].sum(axis=1), patient.first[:, V]
-    odds = np.log(np.maximum(own, LEAST) / np.maximum(atria, LEAST))[:, None] + push
-    share = (atria + own)[:, None] / (1 + np.exp(-odds))
-    left = (atria + own)[:, None] - share
-    normal = np.maximum(patient.first[:, N], LEAST)
-    normal = (normal / (normal + patient.first[:, S]))[:, None]
-    others = np.where((patient.first.argmax(axis=1) <= V)[:, None],
-                      left * np.maximum(normal, 1 - normal),
-                      patient.first[:, V + 1 :].max(axis=1)[:, None])
-    told = share > others
-    return np.stack([(told & (patient.truth == V)[:, None]).sum(axis=0), told.sum(axis=0)])
+class _Listening(RrBaseline):
+    """Leaves beats as they are, and notes when it would not be followed."""
+
+    def __init__(self, limits: BaselineLimits):
+        super().__init__(limits)
+        self.sinus_certain: list[bool] = []
+
+    def read(self, sample: int, label: int, probabilities: Sequence[float], *,
+             sinus_certain: bool = True) -> Sequence[float]:
+        self.sinus_certain.append(sinus_certain)
+        return probabilities
 
 
-def supraventricular(patient: Patient, policies: Sequence[SinusPolicy]) -> Counts:
-    """What `runtime.rhythm.baseline.Sinus` does with each policy, for all of them at once."""
-    bias, gain, most, beats = np.array([astuple(policy) for policy in policies]).T
-    intervals = np.log(np.clip(np.diff(patient.samples) / FS, SHORTEST_S, LONGEST_S))
-    shares = np.maximum(patient.probabilities, LEAST)
-    atrial = patient.labels <= S
-    counted = np.zeros((2, len(policies)), dtype=np.int64)
-    usual, remembered = np.full(len(policies), intervals[0]), np.ones(len(policies))
-    for i in np.flatnonzero(atrial):
-        if i == 0 or not patient.followed[i]:
-            told = np.full(len(policies), patient.labels[i] == S)
-            counted += np.stack([told & (patient.truth[i] == S), told])
-            continue
-        odds = np.log(shares[i, S] / shares[i, N]) + bias
-        if atrial[i - 1]:
-            late = intervals[i - 1] - usual
-            odds += gain * np.clip(-late, 0.0, most)
-            ordinary = 1 / (1 + np.exp(odds))
-            usual += ordinary / np.minimum(remembered, beats) * late
-            remembered = np.minimum(remembered + ordinary, beats)
-        told = odds > 0
-        counted += np.stack([told & (patient.truth[i] == S), told])
-    return counted
+def ventricular(patient: Patient, settings: Sequence[TemplateLimits]) -> Counts:
+    """V beats of a patient with each setting of the usual QRS complex."""
+    counts = []
+    beats = list(zip(patient.network.probabilities, patient.network.labels, patient.compared,
+                     strict=True))
+    for limits in settings:
+        template = QrsTemplate(limits, WEIGHTS)
+        called = np.array([(label if compared is None
+                            else template.decide(row, label, *compared)[1]) == V
+                           for row, label, compared in beats])
+        counts.append([(called & (patient.truth == V)).sum(), called.sum()])
+    return np.array(counts, dtype=np.int64).T
+
+
+def supraventricular(patient: Patient, settings: Sequence[BaselineLimits]) -> Counts:
+    """S beats of a patient with each setting of the usual interval."""
+    counts = []
+    beats = list(zip(*patient.relabelled, patient.sinus_certain, strict=True))
+    for limits in settings:
+        baseline, called = RrBaseline(limits), []
+        for sample, row, label, certain in beats:
+            read = baseline.read(sample, label, row, sinus_certain=certain)
+            called.append((label if read is row else choose_label(read, WEIGHTS, ATRIAL)) == S)
+        found = np.array(called)
+        counts.append([(found & (patient.truth == S)).sum(), found.sum()])
+    return np.array(counts, dtype=np.int64).T
 
 
 def choose(what: str, patients: Sequence[Patient], fold_of: NDArray[np.int64],
@@ -316,8 +303,8 @@ def choose(what: str, patients: Sequence[Patient], fold_of: NDArray[np.int64],
                          ("cross-validated", [others[fold] for fold in fold_of.tolist()])):
         found = figures(patients, [one[:, [i]] for one, i in zip(counted, setting, strict=True)],
                         label)
-        told = ", ".join(f"{name} {100 * f1[0]:.1f}" for name, f1 in found.items())
-        print(f"{what}, {way}: F1 of {told}")
+        shown = ", ".join(f"{name} {100 * f1[0]:.1f}" for name, f1 in found.items())
+        print(f"{what}, {way}: F1 of {shown}")
     return everywhere
 
 
@@ -325,9 +312,9 @@ def figures(patients: Sequence[Patient], counted: Sequence[Counts], label: int
             ) -> dict[str, NDArray[np.float64]]:
     """F1 of a class, float64 [settings]: of each database, and the mean over patients."""
     def f1(which: Sequence[int]) -> NDArray[np.float64]:
-        right, told = np.sum([counted[i] for i in which], axis=0)
+        right, called = np.sum([counted[i] for i in which], axis=0)
         there = sum(int(patients[i].there[label]) for i in which)
-        return np.asarray(2 * right / np.maximum(told + there, 1))
+        return np.asarray(2 * right / np.maximum(called + there, 1))
 
     found = {database: f1([i for i, p in enumerate(patients) if p.database == database])
              for database in sorted({patient.database for patient in patients})}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.beats import place_at_r_peak
+from runtime.signal.r_peak import r_peaks
 from training.databases import DS1, NOISES, SVDB
 from training.download import data_folder, require_data
 from training.errors import DataError
@@ -53,4 +53,5 @@ def _aligned(record: Record) -> Record:
     """svdb's marks, up to 60 ms beside the R peak, moved to it; mitdb's are there already."""
     if record.database != "svdb":
         return record
-    return replace(record, beats=place_at_r_peak(record.signal[0], record.beats, FS))
+    beats = r_peaks(record.signal[0], record.beats.tolist(), FS)
+    return replace(record, beats=np.array(beats, dtype=np.int64))

@@ -1,11 +1,12 @@
-"""Fit the models of `runtime.signal.features` and `runtime.rhythm.follow` on design patients.
+"""Fit the models of ventricular fibrillation, noise and atrial fibrillation on design patients.
 
 ``python -m training.fit_rhythm`` uses cudb, DS1 of mitdb, svdb, and the first half of nstdb's
 noises mixed into DS1. DS2 and the second halves are for `training.evaluate_rhythm`, which judges
 each patient of cudb by models fitted without a sixth of cudb, the patient's own (`left_out`). With
 ``--check`` it prints what six-fold cross-validation gives for single windows, and writes nothing.
-Atrial fibrillation is told from beats, so a new network wants it fitted anew, before it is exported
-and DS2 is read: ``--run`` names its training run.
+Atrial fibrillation is judged by beats, so a new network wants it fitted anew, before it is
+exported and DS2 is read: ``--run`` names its training run. The policies stay as
+``artifacts/rhythm.json`` has them; ``python -m export.rhythm`` puts the result there.
 """
 
 from __future__ import annotations
@@ -16,26 +17,45 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from runtime import Detector, records
+from runtime import Detector
+from runtime.beats import from_beats
+from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
 from runtime.errors import EkgError
-from runtime.findings import UNREADABLE
-from runtime.rhythm import follow as rhythm
+from runtime.model.artifacts import Artifacts
+from runtime.model.contract import FS
+from runtime.rhythm.events.atrial import FEATURES as ATRIAL_FEATURES
+from runtime.rhythm.events.atrial import (
+    AfFeatures,
+    AtrialLimits,
+    LinearModel,
+    is_certainly_atrial,
+    samples_before,
+)
 from runtime.signal import features as waveform
-from runtime.signal import quality
-from runtime.signal.resample import resampler
+from runtime.signal.features import WindowModel, comparable
+from runtime.signal.quality import QualityPolicy
 from training.databases import CUDB, DS1, NOISES, SVDB
 from training.download import require_data
 from training.errors import DataError
-from training.recordings import FS, Record, flutter, load
+from training.recordings import load
+from training.results import require_writable
+from training.rhythm_references import (
+    cudb_signal,
+    fibrillation,
+    first_half,
+    label_windows,
+    mix,
+    readable,
+    rhythm_marks,
+)
 from training.torch_detector import detector_of
 
-OUT = Path(waveform.__file__).with_name("rhythm.json")
+OUT = Path("runs/rhythm.json")
 PENALTY = 0.001  # on the logistic model's squared weights
 # Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
 # a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
@@ -83,13 +103,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
     parser.add_argument("--run", type=Path,
                         help="training run whose network finds the beats (default: the exported)")
+    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     args = parser.parse_args(arguments)
     try:
+        require_writable(args.out.parent)
+        stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
         folder = require_data(["mitdb", "cudb", "nstdb", "svdb"])
         detector = detector_of(args.run) if args.run else Detector.load(provider="cpu")
     except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
-    data = design_windows(folder)
+    data = design_windows(folder, load_rhythm().quality)
     tasks: dict[str, Task] = {"fibrillation": fibrillation_task, "noise": noise_task}
     if args.check:
         for name, task in tasks.items():
@@ -97,139 +120,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
             odds = held_out_odds(data, task)
             print(name, separation(odds[weight > 0], target[weight > 0]))
         return
-    fits = {}
+    fits: dict[str, WindowModel | LinearModel] = {}
     for name, task in tasks.items():
         target, weight = task(data)
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
     fits |= {name: fit(*windows) for name, windows in atrial_windows(folder, detector).items()}
-    stored = {"fitted_on": {"cudb": CUDB, "mitdb": DS1, "svdb": SVDB,
-                            "nstdb": "first half of em, ma and bw, mixed into DS1"},
-              "fitted_by": "python -m training.fit_rhythm",
-              "features": waveform.FEATURES, "atrial_features": rhythm.ATRIAL_FEATURES,
-              "models": {name: _numbers(model) for name, model in fits.items()}}
-    OUT.write_text(json.dumps(stored) + "\n")
-    print(f"wrote {OUT}")
+    stored |= {"fitted_on": {"cudb": CUDB, "mitdb": DS1, "svdb": SVDB,
+                             "nstdb": "first half of em, ma and bw, mixed into DS1"},
+               "fitted_by": "python -m training.fit_rhythm",
+               "features": waveform.FEATURES, "atrial_features": ATRIAL_FEATURES,
+               "models": {name: model.to_dict() for name, model in fits.items()}}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(stored) + "\n")
+    print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
 
 
-def design_windows(folder: Path) -> Windows:
+def design_windows(folder: Path, policy: QualityPolicy) -> Windows:
     """Every second's window of the design patients, clean and, of DS1, with noise."""
     noises = {name: first_half(load("nstdb", name, folder).signal[0]) for name in NOISES}
     random = np.random.default_rng(0)
     parts = []
     for name in CUDB:
         signal, spans = cudb_signal(folder, name), fibrillation(folder, "cudb", name)
-        part = _windows(signal, spans, name, "cudb")
+        part = _windows(signal, spans, name, "cudb", policy)
         parts += [part, *(_moved(part, signal, noises["em"], random)
                           for _ in range(MOTION_COPIES))]
     for name in DS1:
         parts.append(_windows(load("mitdb", name, folder).signal[0],
-                              fibrillation(folder, "mitdb", name), name, "mitdb"))
+                              fibrillation(folder, "mitdb", name), name, "mitdb", policy))
     for name in SVDB:
         parts.append(_windows(load("svdb", name, folder).signal[0], np.zeros((0, 2)), name,
-                              "svdb", SVDB_STEP))
+                              "svdb", policy, SVDB_STEP))
     for i, name in enumerate(DS1):
         record = load("mitdb", name, folder)
         for j, (noise, samples) in enumerate(noises.items()):
             decibels = NOISE_DB[(i + j) % len(NOISE_DB)]
             mixed, noisy = mix(record, samples, decibels)
-            part = _windows(mixed, noisy, name, "mixture")
+            part = _windows(mixed, noisy, name, "mixture", policy)
             label = WANDER if noise == "bw" else NOISE
             parts.append(replace(part, labels=np.where(part.labels == 1, label, -1)))
     return Windows(*(np.concatenate([getattr(part, field.name) for part in parts])
                      for field in fields(Windows)))
-
-
-def cudb_signal(folder: Path, name: str) -> NDArray[np.float32]:
-    """A record of cudb as a stream hears it, mV at 360 Hz.
-
-    Samples at the converter's lower end are stored as missing; the runtime's reader holds the
-    last value, where zeros would make jumps that are not in the signal.
-    """
-    record = records.read(folder / "cudb" / name)
-    ecg = np.asarray(record.signal - record.signal[0], dtype=np.float32)
-    output, _ = resampler(record.fs, FS).push(np.zeros((1, 0), dtype=np.float32), ecg[None], 0)
-    return output[0]
-
-
-def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:
-    """Start and end of each marked episode of flutter or fibrillation, s, [episodes, 2].
-
-    An episode without an end lasts to the record's.
-    """
-    import wfdb
-
-    marks = wfdb.rdann(str(folder / database / name), "atr")
-    header = wfdb.rdheader(str(folder / database / name))
-    episodes = flutter(zip(marks.sample, marks.symbol, marks.subtype, strict=True),
-                       header.sig_len)
-    return np.array(episodes, dtype=np.float64).reshape(-1, 2) / header.fs
-
-
-def unreadable(folder: Path, name: str) -> NDArray[np.float64]:
-    """Start and end of each stretch of a record of cudb that the reference calls unreadable, s,
-    [stretches, 2]: from a mark of signal quality with the subtype -1 to the next."""
-    import wfdb
-
-    marks = wfdb.rdann(str(folder / "cudb" / name), "atr")
-    header = wfdb.rdheader(str(folder / "cudb" / name))
-    changes = [(sample / header.fs, subtype) for symbol, sample, subtype
-               in zip(marks.symbol, marks.sample, marks.subtype, strict=True) if symbol == "~"]
-    changes.append((header.sig_len / header.fs, 0))
-    return np.array([(start, end) for (start, subtype), (end, _) in pairwise(changes)
-                     if subtype == -1], dtype=np.float64).reshape(-1, 2)
-
-
-def first_half(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The part of a noise recording that thresholds and models may see."""
-    return samples[: len(samples) // 2]
-
-
-def mix(record: Record, noise: NDArray[np.float32], decibels: float
-        ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Add noise as PhysioNet's ``nst`` does: from 5:00 on, in every other two minutes.
-
-    Signal power is that of a sine as tall as the record's median QRS, noise power the mean
-    variance within a second.
-
-    Returns
-    -------
-    signal : float32 [samples], mV
-    noisy : float64 [blocks, 2], s
-    """
-    ecg, reach = record.signal[0], round(0.05 * FS)
-    inside = record.beats[(record.beats >= reach) & (record.beats < len(ecg) - reach)]
-    around = ecg[inside[:, None] + np.arange(-reach, reach)]
-    power = np.median(np.ptp(around, axis=1))**2 / 8
-    rows = noise[: len(noise) // FS * FS].reshape(-1, FS)
-    gain = np.sqrt(power / rows.var(axis=1).mean() / 10 ** (decibels / 10))
-    starts = np.arange(300, len(ecg) / FS, 240.0)
-    noisy = np.stack([starts, np.minimum(starts + 120, len(ecg) / FS)], axis=1)
-    mixed, used = ecg.copy(), 0
-    for start, end in (noisy * FS).astype(np.int64):
-        mixed[start:end] += gain * np.take(noise - noise.mean(),
-                                           np.arange(used, used + end - start), mode="wrap")
-        used += end - start
-    return mixed, noisy
-
-
-def label_windows(count: int, spans: NDArray[np.float64]) -> NDArray[np.int64]:
-    """1 for windows inside a span, 0 outside, -1 across an edge; one starts each second."""
-    start = np.arange(count)[:, None]
-    end = start + waveform.WINDOW_S
-    inside = ((start >= spans[:, 0]) & (end <= spans[:, 1])).any(axis=1)
-    touched = ((start < spans[:, 1]) & (end > spans[:, 0])).any(axis=1)
-    return np.where(inside, 1, np.where(touched, -1, 0))
-
-
-def readable(signal: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which windows hold no unreadable second, as a stream would judge, bool [windows]."""
-    rows = signal[: len(signal) // FS * FS].reshape(-1, FS)
-    flaws = quality.flaws_of(rows, FS, quality.QualityPolicy(),
-                             np.minimum.accumulate(rows.min(axis=1)),
-                             np.maximum.accumulate(rows.max(axis=1)))
-    bad = np.cumsum(np.pad(flaws & int(UNREADABLE) != 0, (1, 0)))
-    return np.asarray(bad[waveform.WINDOW_S:] == bad[:-waveform.WINDOW_S])
 
 
 def fibrillation_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -257,12 +189,14 @@ def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
 def atrial_windows(folder: Path, detector: Detector
                    ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_],
                                         NDArray[np.float64]]]:
-    """What precedes and separates the beats that the detector finds in DS1 and svdb, whether it
-    is atrial fibrillation (``atrial``: in the middle of the intervals; ``onset``: at their end),
-    and weights. Flutter is neither, for its ventricular answer may be regular; svdb has no rhythm
-    marks and counts as its absence, but for what `UNMARKED` names."""
-    policy = rhythm.RhythmPolicy()
-    found: dict[str, list[tuple[rhythm.Features, bool, str]]] = {"atrial": [], "onset": []}
+    """Features of the beats that the detector finds in DS1 and svdb, true for those in atrial
+    fibrillation (``atrial``: in the middle of the intervals; ``onset``: at their end), and weights.
+
+    Flutter is neither, because its ventricular answer may be regular. svdb has no rhythm marks and
+    counts as free of fibrillation, but for the records that `UNMARKED` names.
+    """
+    limits = detector.rhythm_policy.of(AtrialLimits)
+    found: dict[str, list[tuple[tuple[float, ...], bool, str]]] = {"atrial": [], "onset": []}
     for database, names in (("mitdb", DS1), ("svdb", SVDB)):
         for name in names:
             if name in UNMARKED:
@@ -272,18 +206,20 @@ def atrial_windows(folder: Path, detector: Detector
             beats = stream.push(signal) + stream.finish()
             spans = {mark: rhythm_marks(folder, name, mark) if database == "mitdb"
                      else np.zeros((0, 2)) for mark in ("(AFIB", "(AFL")}
-            slow = waveform.at_rate(signal, FS).astype(np.float32)
-            atria = rhythm.Atria()
-            for last, beat in pairwise(beats):
-                if not (rhythm.from_atria(last, policy) and rhythm.from_atria(beat, policy)):
+            ecg_60hz = waveform.at_rate(signal, FS).astype(np.float32)
+            atria = AfFeatures()
+            block = from_beats(beats, FS)
+            certain = [is_certainly_atrial(row, label, limits) for row, label in
+                       zip(block.probabilities, block.labels, strict=True)]
+            for (last, before), (now, here) in pairwise(zip(block.samples, certain, strict=True)):
+                if not (before and here):
                     continue
-                now = round(beat.time * FS)
-                due = atria.add(now - round(last.time * FS), now, rhythm.before(slow, now))
-                for model, told, moment in zip(found, due, (atria.middle, now), strict=True):
+                due = atria.add(now - last, now, samples_before(ecg_60hz, now))
+                for model, verdict, moment in zip(found, due, (atria.middle, now), strict=True):
                     inside = {mark: bool(((moment >= span[:, 0] * FS)
                                           & (moment < span[:, 1] * FS)).any())
                               for mark, span in spans.items()}
-                    if told and not inside["(AFL"]:
+                    if verdict and not inside["(AFL"]:
                         found[model].append((atria.features(model), inside["(AFIB"], database))
     windows = {}
     for name, rows in found.items():
@@ -294,25 +230,11 @@ def atrial_windows(folder: Path, detector: Detector
     return windows
 
 
-def rhythm_marks(folder: Path, name: str, mark: str) -> NDArray[np.float64]:
-    """Start and end of each stretch of mitdb that the reference gives this rhythm, s."""
-    import wfdb
-
-    marks = wfdb.rdann(str(folder / "mitdb" / name), "atr")
-    length = wfdb.rdheader(str(folder / "mitdb" / name)).sig_len / FS
-    changes = [(sample / FS, note.strip("\0")) for sample, symbol, note
-               in zip(marks.sample, marks.symbol, marks.aux_note, strict=True) if symbol == "+"]
-    ends = [start for start, _ in changes[1:]] + [length]
-    return np.array([(start, end) for (start, note), end in zip(changes, ends, strict=True)
-                     if note == mark], dtype=np.float64).reshape(-1, 2)
-
-
 def fit(features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64]
-        ) -> waveform.Model:
+        ) -> LinearModel:
     """Weighted logistic regression with a penalty on the squared weights."""
-    size = features.shape[1]
-    model = waveform.Model(features.mean(axis=0), features.std(axis=0) + 1e-9, np.zeros(size), 0.0)
-    inputs = np.column_stack([model.comparable(features), np.ones(len(features))])
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
+    inputs = np.column_stack([comparable(features, mean, scale), np.ones(len(features))])
     sign, share = np.where(target, 1.0, -1.0), weight / weight.sum()
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -322,18 +244,19 @@ def fit(features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArra
         return (float(share @ np.logaddexp(0.0, -margin) + PENALTY * free @ free),
                 slope + 2 * PENALTY * free)
 
-    best = minimize(loss, np.zeros(size + 1), jac=True, method="L-BFGS-B").x
-    return waveform.Model(model.mean, model.scale, best[:-1], float(best[-1]))
+    best = minimize(loss, np.zeros(len(mean) + 1), jac=True, method="L-BFGS-B").x
+    return LinearModel.from_dict({"mean": mean, "scale": scale, "weights": best[:-1],
+                                  "bias": best[-1]})
 
 
 def fit_network(features: NDArray[np.float64], target: NDArray[np.bool_],
-                weight: NDArray[np.float64]) -> waveform.Model:
+                weight: NDArray[np.float64]) -> WindowModel:
     """Small networks of one hidden layer, trained from several seeds, as one wide network that
     gives the mean of their log-odds."""
     import torch
 
-    model = waveform.Model(features.mean(axis=0), features.std(axis=0) + 1e-9, np.zeros(0), 0.0)
-    inputs = torch.tensor(model.comparable(features), dtype=torch.float32)
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
+    inputs = torch.tensor(comparable(features, mean, scale), dtype=torch.float32)
     answers = torch.tensor(target, dtype=torch.float32)
     hidden, weights, bias = [], [], 0.0
     for seed in range(NETWORKS):
@@ -356,8 +279,8 @@ def fit_network(features: NDArray[np.float64], target: NDArray[np.bool_],
             hidden.append(np.concatenate([first.weight.numpy().T, first.bias.numpy()[None]]))
             weights.append(last.weight.numpy()[0] / NETWORKS)
             bias += float(last.bias[0]) / NETWORKS
-    return waveform.Model(model.mean, model.scale, np.concatenate(weights).astype(np.float64),
-                          bias, np.concatenate(hidden, axis=1).astype(np.float64))
+    return WindowModel(mean, scale, np.concatenate(weights).astype(np.float64), bias,
+                       np.concatenate(hidden, axis=1).astype(np.float64))
 
 
 def separation(odds: NDArray[np.float64], target: NDArray[np.bool_]) -> dict[str, float]:
@@ -367,7 +290,7 @@ def separation(odds: NDArray[np.float64], target: NDArray[np.bool_]) -> dict[str
         (yes > np.quantile(no, specificity)).mean()), 4) for specificity in (0.95, 0.97, 0.99)}
 
 
-def left_out(data: Windows, task: Task) -> Iterator[tuple[list[str], waveform.Model]]:
+def left_out(data: Windows, task: Task) -> Iterator[tuple[list[str], WindowModel]]:
     """A sixth of the patients, and a model that saw nothing of them; six times."""
     patients = sorted(set(data.patients.tolist()), key=lambda name: (name[:2] != "cu", name))
     target, weight = task(data)
@@ -386,26 +309,9 @@ def held_out_odds(data: Windows, task: Task) -> NDArray[np.float64]:
     return odds
 
 
-def truth_of(folder: Path, name: str, count: int | None = None) -> NDArray[np.int64]:
-    """1 for windows of cudb in fibrillation, 0 outside, -1 across an edge or where the reference
-    calls the signal unreadable."""
-    if count is None:
-        count = len(cudb_signal(folder, name)) // FS - waveform.WINDOW_S + 1
-    truth = label_windows(count, fibrillation(folder, "cudb", name))
-    return np.where(label_windows(count, unreadable(folder, name)) == 0, truth, -1)
-
-
-def four(truth: NDArray[np.int64], called: NDArray[np.bool_], kept: NDArray[np.bool_]
-         ) -> NDArray[np.int64]:
-    """TP, FN, FP, TN of the windows kept."""
-    real = truth == 1
-    return np.array([(kept & m).sum() for m in (real & called, real & ~called, ~real & called,
-                                                ~real & ~called)], dtype=np.int64)
-
-
 def _windows(signal: NDArray[np.float32], spans: NDArray[np.float64], patient: str, origin: str,
-             step: int = 1) -> Windows:
-    kept = readable(signal)
+             policy: QualityPolicy, step: int = 1) -> Windows:
+    kept = readable(signal, policy)
     pieces = waveform.windows(waveform.at_rate(signal, FS))[: len(kept)]
     at = np.flatnonzero(kept[: len(pieces)])[::step]
     return Windows(waveform.features(pieces[at]), label_windows(len(kept), spans)[at],
@@ -423,13 +329,6 @@ def _moved(part: Windows, signal: NDArray[np.float32], noise: NDArray[np.float32
     mixed = pieces + gain[:, None] * (added - added.mean(axis=1, keepdims=True))
     return replace(part, features=waveform.features(mixed),
                    origin=np.full(len(pieces), "motion"))
-
-
-def _numbers(model: waveform.Model) -> dict[str, Any]:
-    """A model as JSON has it."""
-    return {field.name: None if value is None else np.round(value, 6).tolist()
-            for field in fields(waveform.Model)
-            for value in (getattr(model, field.name),)}
 
 
 def _shares(*groups: tuple[NDArray[np.bool_], float], patients: NDArray[np.str_] | None = None

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from runtime.beats import BeatPolicy
-from runtime.detector import Detector
-from runtime.model.artifacts import Contract
+from runtime.detector import Detector, load_rhythm
+from runtime.model.contract import BeatPolicy, Contract
 from runtime.model.session import Session
 from training import checkpoint
 from training.model import FRAME_CLASSES, HOP, EkgNet, deployed
@@ -22,6 +21,8 @@ from training.recordings import FS
 def detector_of(run: Path) -> Detector:
     """A checkpoint, or the ``model.pt`` of a run's folder, in the place of an exported graph.
 
+    Its rhythm is the shipped one, chosen on networks of the same recipe.
+
     Raises
     ------
     DataError
@@ -29,12 +30,12 @@ def detector_of(run: Path) -> Detector:
     """
     path = run / "model.pt" if run.is_dir() else run
     net, saved = checkpoint.load(path)
-    policy = BeatPolicy(**cast(dict[str, Any], saved["policy"]))
+    policy = BeatPolicy.from_dict(cast(dict[str, Any], saved["policy"]))
     data = str(saved["data"])
     contract = Contract(FS, HOP, net.design.delay_samples, FRAME_CLASSES, net.carry_size, policy,
                         data, data.startswith("SIMULATED"))
     digest = hashlib.sha256(path.read_bytes()).digest()
-    return Detector(cast(Session, TorchSession(deployed(net))), contract, digest)
+    return Detector(cast(Session, TorchSession(deployed(net))), contract, digest, load_rhythm())
 
 
 class TorchSession:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from runtime.beats import BeatPolicy
+from runtime.model.contract import BeatPolicy
 from training import checkpoint
 from training.augment import IGNORE, draw
 from training.databases import PACED

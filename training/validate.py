@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.beats import BeatPolicy, find_beats_of_all, place_at_r_peak
+from runtime.beats import choose_label
+from runtime.model.contract import BeatPolicy
+from runtime.model.frames import find_beats
+from runtime.signal.r_peak import r_peaks
 from training.model import HOP, Design, EkgNet, label_frames
 from training.recordings import FS, Record
 from training.scores import Score, score_record
@@ -24,15 +27,16 @@ def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
 
     As `Stream.finish` does, the last value is held for as long as the network looks ahead.
     """
-    held = net.design.delay_samples + (BeatPolicy().after + 3) * HOP
+    held = net.design.delay_samples + (BeatPolicy().context_after + 3) * HOP
     return label_frames(net, np.pad(record.signal[:1], ((0, 0), (0, held)), mode="edge"))
 
 
 def score(design: Design, frames: NDArray[np.float32], record: Record, policy: BeatPolicy
           ) -> Score:
     """Score of the beats that a policy finds in a record's frames (of `frames_of`)."""
-    _, found, labels, _ = find_beats_of_all(frames, policy)
-    near = found * HOP + HOP // 2 - design.delay_samples
+    _, found, shares = find_beats(frames, policy)
+    near = np.array(found, dtype=np.int64) * HOP + HOP // 2 - design.delay_samples
+    labels = np.array([choose_label(row, policy.class_weights) for row in shares], dtype=np.int64)
     inside = near < record.signal.shape[1]
-    near, labels = near[inside], labels[inside]
-    return score_record(record, place_at_r_peak(record.signal[0], near, FS), labels)
+    beats = r_peaks(record.signal[0], near[inside].tolist(), FS)
+    return score_record(record, np.array(beats, dtype=np.int64), labels[inside])

@@ -92,12 +92,14 @@ class Artifacts:
     def golden_rhythm(self, model: str) -> GoldenRhythm:
         """A recording, and the beats and events that have to be found in it."""
         with np.load(self.path("golden_rhythm.npz"), allow_pickle=False) as arrays:
-            tolerance = max(self.files[name]["tolerance"] for name in ("golden_rhythm.npz", model))
+            exact = (self.files[model]["tolerance"]
+                     <= self.files["golden.npz"]["tolerance"])  # a quantized graph is not
             beats = zip(*(arrays[name].tolist() for name in ("samples", "labels", "scores")),
                         strict=True)
             events = zip(*(arrays[name].tolist() for name in
                            ("kinds", "starts", "ends", "confidences")), strict=True)
-            return GoldenRhythm(arrays["microvolts"], tuple(beats), tuple(events), tolerance)
+            return GoldenRhythm(arrays["microvolts"], tuple(beats), tuple(events),
+                                self.files["golden_rhythm.npz"]["tolerance"], exact)
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,11 @@ class GoldenRhythm:
     beats : of each its R peak (sample), class (index into `CLASSES`) and score
     events : of each its kind, start and end (s) and confidence
     tolerance : largest difference of a score or confidence that counts as the same answer
+    exact : False for a network that only comes close: then beats may differ too, a few
     """
 
     microvolts: NDArray[np.int16]
     beats: tuple[tuple[int, int, float], ...]
     events: tuple[tuple[str, float, float, float], ...]
     tolerance: float
+    exact: bool = True

@@ -128,20 +128,22 @@ class QrsTemplate:
             piece = around(sample)
             compared = None if piece is None else self.compare(row[N], piece)
             if compared is not None:
-                shift = self.log_odds_shift(*compared)
-                if shift > 0.0 or label not in ATRIAL:  # what is N or S stays so
-                    row = towards_v(row, shift)
-                    among = (N, S, V) if label <= V else (label, V)
-                    label = choose_label(row, self._weights, among)
+                row, label = self.decide(row, label, *compared)
             rows.append(row)
             labels.append(label)
         return Beats(beats.samples, rows, labels)
 
-    def log_odds_shift(self, z_below: float, roughness_above: float) -> float:
-        """What is added to the log-odds of V, of what `compare` gives."""
+    def decide(self, probabilities: list[float], label: int, z_below: float,
+               roughness_above: float) -> tuple[list[float], int]:
+        """Probabilities and label of a beat, from those of the network and what `compare` gives."""
         limits = self.limits
-        return (limits.template_gain * (z_below - limits.template_margin)
-                - limits.template_roughness * roughness_above)
+        shift = (limits.template_gain * (z_below - limits.template_margin)
+                 - limits.template_roughness * roughness_above)
+        if shift <= 0.0 and label in ATRIAL:  # N or S already, and more so
+            return probabilities, label
+        moved = towards_v(probabilities, shift)
+        among = (N, S, V) if label <= V else (label, V)
+        return moved, choose_label(moved, self._weights, among)
 
     def compare(self, normal: float, around: NDArray[np.float32]) -> tuple[float, float] | None:
         """Hold a beat against the usual ones; one that is certainly N is remembered.

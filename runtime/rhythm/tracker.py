@@ -16,12 +16,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..beats import ATRIAL, Beats, N, S, choose_label
+from ..beats import ATRIAL, Beats, choose_label
 from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
 from .baseline import BaselineLimits, BaselineState, RrBaseline
 from .events import FAMILIES, Ledger, kinds
-from .events.atrial import Atrial, AtrialLimits
+from .events.atrial import Atrial, AtrialLimits, is_certainly_atrial
 from .events.family import BEAT, Family, History, Second, TrackedBeat
 from .events.ledger import LedgerState
 from .events.silence import SilenceLimits
@@ -127,9 +127,9 @@ class RhythmTracker:
         -------
         the beats in the light of the rhythm, and the events that began or ended
         """
-        smallest, seconds = self._atrial_limits.af_min_atrial, self.seconds
-        # Judged by the network alone, as the model of atrial fibrillation was fitted.
-        certain = [label in ATRIAL and row[N] + row[S] >= smallest
+        limits, seconds = self._atrial_limits, self.seconds
+        # As the network alone reads them: so the model of atrial fibrillation was fitted.
+        certain = [is_certainly_atrial(row, label, limits)
                    for row, label in zip(beats.probabilities, beats.labels, strict=True)]
         if self.template is not None and certain:
             beats = self.template.relabel(beats, seconds.around)

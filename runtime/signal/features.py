@@ -63,12 +63,15 @@ class WindowModel:
 
     def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [windows]; above 0: more likely than not, at equal odds before."""
-        values = np.tanh(self.comparable(features) @ self.hidden[:-1] + self.hidden[-1])
+        inputs = comparable(features, self.mean, self.scale)
+        values = np.tanh(inputs @ self.hidden[:-1] + self.hidden[-1])
         return np.asarray(values @ self.weights + self.bias)
 
-    def comparable(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Features at mean 0 and deviation 1, float64 [windows, features]."""
-        return np.minimum(np.maximum((features - self.mean) / self.scale, -LARGEST), LARGEST)
+
+def comparable(features: NDArray[np.float64], mean: NDArray[np.float64],
+               scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Features at mean 0 and deviation 1, float64 [windows, features]."""
+    return np.minimum(np.maximum((features - mean) / scale, -LARGEST), LARGEST)
 
 
 def at_rate(ecg: NDArray[np.floating], fs: float) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from export import graphs
+from runtime.model.contract import BeatPolicy
 from runtime.simulate import simulate
 from training.model import Design, EkgNet, deployed
 
@@ -28,7 +29,7 @@ def small() -> Exported:
     torch.manual_seed(0)
     design = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
     net = deployed(EkgNet(design))
-    described = graphs.describe(net, policy={"threshold": 0.5, "apart": 3, "weights": [1.0] * 5},
+    described = graphs.describe(net, policy=BeatPolicy(),
                                 data="SIMULATED", commit="abc")
     return Exported(net, described, {g.name: g for g in graphs.graphs(net, described)})
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export import __main__ as exporting
 from export.graphs import ExportError
-from runtime.model.artifacts import Contract
+from runtime.model.contract import Contract
 from tests.export.conftest import Exported
 from training.recordings import load
 

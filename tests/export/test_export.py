@@ -14,15 +14,14 @@ import torch
 from export import __main__ as command
 from export import graphs, manifest
 from runtime import Detector
-from runtime.beats import BeatPolicy
-from runtime.model.artifacts import Contract
+from runtime.model.contract import BeatPolicy, Contract
 from training.checkpoint import save
 from training.databases import DS2
 from training.model import Design, EkgNet, deployed
 from training.recipe import Recipe
 from training.scores import Score
 
-POLICY = {"threshold": 0.5, "apart": 3, "weights": [1.0] * 5}
+POLICY = BeatPolicy()
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from runtime import Detector
-from runtime.errors import InputError
-from runtime.findings import CLASSES, Beat, Event
 from runtime.rhythm.follow import (
     ATRIAL_INTERVALS,
     FS,
@@ -30,6 +26,10 @@ from runtime.rhythm.follow import (
     closed,
     sustained,
 )
+
+from runtime import Detector
+from runtime.errors import InputError
+from runtime.findings import CLASSES, Beat, Event
 from runtime.signal import features as waveform
 from runtime.simulate import simulate
 

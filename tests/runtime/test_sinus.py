@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runtime.rhythm.follow import FS, Rhythm, RhythmPolicy
 
 from runtime.errors import InputError
 from runtime.findings import CLASSES, Beat
 from runtime.rhythm.baseline import Sinus, SinusPolicy
-from runtime.rhythm.follow import FS, Rhythm, RhythmPolicy
 from runtime.simulate import simulate
 
 UNSURE = (0.6, 0.4, 0.0, 0.0, 0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime.beats import BeatPolicy
+from runtime.model.contract import BeatPolicy
 from training import checkpoint
 from training.errors import DataError
 from training.model import Design, EkgNet

@@ -8,17 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.beats import BeatPolicy
-from runtime.findings import CLASSES, Beat
-from runtime.rhythm.baseline import FS, Sinus, SinusPolicy
-from runtime.rhythm.template import Morphology, MorphologyPolicy
+from runtime import RhythmPolicy
+from runtime.beats import Beats, S, V
+from runtime.detector import load_rhythm
+from runtime.model.contract import FS, BeatPolicy
+from runtime.rhythm import RhythmTracker
+from runtime.rhythm.baseline import BaselineLimits
+from runtime.rhythm.template import QrsTemplate, TemplateLimits
 from training import choose as command
 from training import dataset, download
 from training.checkpoint import save
-from training.choose import Patient, S, V, choose, figures, supraventricular, ventricular
+from training.choose import WEIGHTS, Patient, choose, figures, supraventricular, ventricular
 from training.model import Design, EkgNet
 from training.recipe import Recipe
 from training.scores import Score
+
+SHIPPED = load_rhythm().policy
+TEMPLATE, BASELINE = SHIPPED.of(TemplateLimits), SHIPPED.of(BaselineLimits)
 
 
 def patient(seed: int, beats: int = 400) -> Patient:
@@ -26,49 +32,49 @@ def patient(seed: int, beats: int = 400) -> Patient:
     intervals = np.exp(rng.normal(-0.2, 0.12, beats)) * np.where(rng.random(beats) < 0.2, 0.6, 1.0)
     probabilities = rng.dirichlet((3.0, 1.5, 0.5, 0.1, 0.1), beats)
     probabilities[200:220, 1] = 0.0  # atrial fibrillation
-    followed = (np.arange(beats) < 180) | (np.arange(beats) >= 230)
+    certain = (np.arange(beats) < 180) | (np.arange(beats) >= 230)
     truth = rng.integers(-1, 3, beats)
-    compared = rng.normal((0.5, 0.0), (0.6, 0.4), (beats, 2))
-    compared[:10] = np.nan  # no beat is usual yet
-    return Patient("mitdb", np.rint(np.cumsum(intervals) * FS).astype(np.int64),
-                   probabilities.argmax(axis=1), probabilities, followed, probabilities,
-                   *compared.T, truth, np.bincount(truth[truth >= 0], minlength=5))
+    compared = [tuple(row) for row in rng.normal((0.5, 0.0), (0.6, 0.4), (beats, 2)).tolist()]
+    block = Beats(np.rint(np.cumsum(intervals) * FS).astype(int).tolist(), probabilities.tolist(),
+                  probabilities.argmax(axis=1).tolist())
+    return Patient("mitdb", block, [*[None] * 10, *compared[10:]], block, certain.tolist(), truth,
+                   np.bincount(truth[truth >= 0], minlength=5))
 
 
-@pytest.mark.parametrize("policy", [SinusPolicy(), SinusPolicy(-1.0, 12.0, 0.2, 100.0)])
-def test_what_is_counted_is_what_the_runtime_reads(policy: SinusPolicy) -> None:
-    one, sinus = patient(1), Sinus(policy)
-    read = [sinus.read(Beat(sample / FS, CLASSES[label], shares[label], tuple(shares)),
-                       followed=followed).label
-            for sample, label, shares, followed in zip(
-                one.samples.tolist(), one.labels.tolist(), one.probabilities.tolist(),
-                one.followed.tolist(), strict=True)]
-    told = np.array(read) == "S"
-    counted = supraventricular(one, [SinusPolicy(gain=0.0), policy])
-    assert counted[:, 1].tolist() == [(told & (one.truth == 1)).sum(), told.sum()]
+@pytest.mark.parametrize("changes", [
+    {}, {"baseline_bias": -1.0, "baseline_gain": 12.0, "max_prematurity": 0.2}])
+def test_counted_s_beats_are_those_that_the_runtime_reports(changes: dict[str, float]) -> None:
+    one, limits = patient(1), replace(BASELINE, **changes)
+    model = replace(load_rhythm(), policy=RhythmPolicy(template=None, rr_baseline=limits,
+                                                       af_off=1e6))
+    tracker = RhythmTracker(model, WEIGHTS)
+    sure = replace(one, sinus_certain=[True] * len(one.truth))
+    called = np.array(tracker.follow(one.relabelled, 0.0)[0].labels) == S
+    counted = supraventricular(sure, [replace(BASELINE, baseline_gain=0.0), limits])
+    assert counted[:, 1].tolist() == [(called & (one.truth == S)).sum(), called.sum()]
     assert counted[1, 0] != counted[1, 1]
+    unsure = replace(one, sinus_certain=[False] * len(one.truth))
+    assert supraventricular(unsure, [limits])[1, 0] == (np.array(one.network.labels) == S).sum()
 
 
-@pytest.mark.parametrize("policy", [MorphologyPolicy(), MorphologyPolicy(3.0, 0.2, 1.0)])
-def test_what_is_counted_of_v_is_what_the_runtime_reads(
-        policy: MorphologyPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = patient(2)
-    found = iter(zip(one.unlike.tolist(), one.rougher.tolist(), strict=True))
+@pytest.mark.parametrize("changes", [
+    {}, {"template_gain": 3.0, "template_margin": 0.2, "template_roughness": 1.0}])
+def test_counted_v_beats_are_those_that_the_runtime_reports(changes: dict[str, float]) -> None:
+    one, limits = patient(2), replace(TEMPLATE, **changes)
+    found = iter(one.compared)
 
-    def compare(*_: object) -> tuple[float, float] | None:
-        unlike, rougher = next(found)
-        return None if np.isnan(unlike) else (unlike, rougher)
+    class Told(QrsTemplate):
+        def compare(self, *_: object) -> tuple[float, float] | None:
+            return next(found)
 
-    monkeypatch.setattr(Morphology, "compare", compare)
-    usual, around = Morphology(policy), np.zeros(0, dtype=np.float32)
-    told = np.array([usual.read(Beat(0.0, CLASSES[label], shares[label], tuple(shares)),
-                                around).label == "V"
-                     for label, shares in zip(one.labels.tolist(), one.first.tolist(),
-                                              strict=True)])
-    counted = ventricular(one, [MorphologyPolicy(gain=0.0, roughness=0.0), policy])
-    assert counted[:, 1].tolist() == [(told & (one.truth == V)).sum(), told.sum()]
-    assert counted[1].tolist() != [(one.labels == V).sum()] * 2
-    assert counted[1, 0] == (one.labels == V).sum()
+    nothing = np.zeros(0, dtype=np.float32)
+    called = np.array(Told(limits, WEIGHTS).relabel(one.network, lambda _: nothing).labels) == V
+    counted = ventricular(one, [replace(TEMPLATE, template_gain=0.0, template_roughness=0.0),
+                                limits])
+    assert counted[:, 1].tolist() == [(called & (one.truth == V)).sum(), called.sum()]
+    labels = np.array(one.network.labels)
+    assert counted[1].tolist() != [(labels == V).sum()] * 2
+    assert counted[1, 0] == (labels == V).sum()
 
 
 def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from runtime.findings import CLASSES, Event
-from training.evaluate_rhythm import ventricular_runs
 from training.recordings import FS, Record
+from training.rhythm_matching import ventricular_runs
 
 
 def record(labels: str) -> Record:

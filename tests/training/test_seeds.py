@@ -10,9 +10,10 @@ import onnx
 import pytest
 import torch
 
-from export import graphs, manifest
+from export import graphs, manifest, rhythm
 from runtime import Detector
-from runtime.beats import BeatPolicy
+from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
+from runtime.model.contract import BeatPolicy
 from runtime.simulate import simulate
 from training import download, evaluate, seeds
 from training.checkpoint import load, save
@@ -43,13 +44,14 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "model.pt", 1)
     net, saved = load(path)
     net = deployed(net)
-    described = graphs.describe(net, policy=saved["policy"],  # type: ignore[arg-type]
-                                data="SIMULATED", commit="abc")
+    policy = BeatPolicy.from_dict(saved["policy"])  # type: ignore[arg-type]
+    described = graphs.describe(net, policy=policy, data="SIMULATED", commit="abc")
     onnx.save(graphs.graphs(net, described)[0].model, tmp_path / "ekg_fused.onnx")
     ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
     np.savez(tmp_path / "golden.npz", ecg=ecg, probabilities=probabilities)
-    manifest.seal(tmp_path, {name: {"role": "test", "tolerance": 1e-4}
-                             for name in ("ekg_fused.onnx", "golden.npz")})
+    rhythm.write(tmp_path, Artifacts(DEFAULT_ARTIFACTS).json(rhythm.NAME))
+    manifest.seal(tmp_path, rhythm.ROLES | {name: {"role": "test", "tolerance": 1e-4}
+                                            for name in ("ekg_fused.onnx", "golden.npz")})
     exported = evaluate.evaluate(Detector.load(tmp_path, provider="cpu"), records)
     in_torch = evaluate.evaluate(detector_of(tmp_path), records)
     assert in_torch["confusion"] == exported["confusion"]

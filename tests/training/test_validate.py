@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.beats import BeatPolicy
+from runtime.model.contract import BeatPolicy
 from training import validate
 from training.model import HOP, Design, EkgNet
 from training.simulated import simulated_records
@@ -17,7 +17,7 @@ def test_a_beat_at_the_very_end_is_found_as_the_runtime_finds_it(tmp_path: Path)
     design = Design(look_ahead=18)
     record = simulated_records(1, seconds=20.0)[0]
     frames = validate.frames_of(EkgNet(design), record)
-    last = (frames.shape[1] - 1 - BeatPolicy().after) * HOP - design.delay_samples
+    last = (frames.shape[1] - 1 - BeatPolicy().context_after) * HOP - design.delay_samples
     assert last >= record.signal.shape[1]
     sure = np.zeros_like(frames)
     sure[..., 0] = 1.0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...beats import ATRIAL, N, S
 from ...model.contract import FS
 from ...signal.features import LARGEST, RATE
 from ..policy import RhythmPolicy, Section
@@ -83,6 +84,12 @@ class LinearModel(NamedTuple):
         for column, ends in zip(columns, _IRREGULARITY_RANGE, strict=False):
             most += max(contribution(end, *column) for end in ends)
         return cls(float(fit["bias"]), columns, most)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The model as JSON has it, with six decimals."""
+        columns = zip(("mean", "scale", "weights"), zip(*self.columns, strict=True), strict=True)
+        return {name: [round(value, 6) for value in column] for name, column in columns} | {
+            "bias": round(self.bias, 6)}
 
     def log_odds(self, features: Sequence[float]) -> float:
         """Above 0: more likely than not, at equal odds before."""
@@ -276,6 +283,11 @@ class Atrial(Family):
 
     def _end(self, end: int) -> None:
         self.ledger.close(AF, max(end, self.ledger.open[AF].start))
+
+
+def is_certainly_atrial(probabilities: Sequence[float], label: int, limits: AtrialLimits) -> bool:
+    """True for a beat that atrial fibrillation is judged by, as the network alone reads it."""
+    return label in ATRIAL and probabilities[N] + probabilities[S] >= limits.af_min_atrial
 
 
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from runtime.rhythm.follow import KINDS
 
 from runtime import Beat, RecordError
 from runtime.findings import Event
 from runtime.records import write_annotations
 from runtime.records.annotations_wfdb import RHYTHM_CODES
-from runtime.rhythm.follow import KINDS
 
 wfdb = pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
 BEATS = [Beat(0.5, "N", 0.9, (0.9, 0.1, 0, 0, 0)), Beat(1.25, "V", 0.8, (0.1, 0.1, 0.8, 0, 0))]

@@ -6,6 +6,7 @@ graph without it; or our kernels for both. ``python -m bench.cuda`` measures whi
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import logging
@@ -39,7 +40,7 @@ def choose_ways(batch: int, *, cuda_graph: bool = False) -> list[str]:
     (docs/providers.md). They need the folder kernels/ and the package onnx, and are nothing that
     ONNX Runtime could record as a CUDA graph.
     """
-    if not _at_hand("kernels.cupy_net"):
+    if not _at_hand(f"{_kernels_name()}.cupy_net"):
         return ["fused"]
     ways = ["cupy", "fused"] if batch >= CUPY_FROM_BATCH[cuda_graph] else ["fused", "cupy"]
     return ways if cuda_graph or not _at_hand("onnx") else ["kernels", *ways]
@@ -285,20 +286,26 @@ def _import_cupy() -> Any:
     return cupy
 
 
-def _fir(taps: list[float]) -> Any:
+def _kernels_name() -> str:
+    """Return the import name of the kernels: of this package, or a checkout's top-level folder."""
+    inside = f"{__name__.partition('.')[0]}.kernels"
+    return inside if _at_hand(inside) else "kernels"
+
+
+def _kernels() -> Any:
     try:
-        from kernels import CupyFir
+        return importlib.import_module(_kernels_name())
     except ImportError as error:
         raise MissingPackageError(_NO_KERNELS) from error
-    return CupyFir(taps)
+
+
+def _fir(taps: list[float]) -> Any:
+    return _kernels().CupyFir(taps)
 
 
 def _net(path: Path) -> tuple[dict[str, str], Any]:
     """What the model file says of itself, and our kernel with its numbers."""
-    try:
-        from kernels import CupyNet, Network
-    except ImportError as error:
-        raise MissingPackageError(_NO_KERNELS) from error
+    kernels = _kernels()
     try:
         import onnx
     except ImportError as error:
@@ -307,7 +314,7 @@ def _net(path: Path) -> tuple[dict[str, str], Any]:
                                   "'fused'.") from error
     model = onnx.load(path)
     try:
-        net = CupyNet(Network.of(model))
+        net = kernels.CupyNet(kernels.Network.of(model))
     except ValueError as error:  # another architecture, or a GPU too small for it
         raise ProviderError(f"way 'kernels' does not run {path.name}: {str(error).rstrip('.')}; "
                             "use the way 'cupy' or 'fused'.") from error

@@ -8,49 +8,44 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import json
 import logging
 import os
 import sys
 import time
-from http import HTTPStatus
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from flask import Flask, Response, g, jsonify, request
+from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..detector import DEFAULT_ARTIFACTS, Detector
-from ..errors import EkgError, InputError, StaleTokenError
-from . import open_inference
-from .admission import RETRY_AFTER_S, Admission, OverloadError
+from ..errors import EkgError, StaleTokenError
+from . import routes
+from .admission import Admission, OverloadError
 from .direct import Direct, request_id, told
 from .metrics import Metrics
-from .service import HEADERS, Fields, Service
-from .wire import (
-    JSON,
-    MAX_BODY,
-    MediaTypeError,
-    bearer_token,
-    dump,
-    read_chunks,
-    read_window,
-)
+from .openapi import document
+from .service import HEADERS, Service
+from .site import Site, UnknownModelError, problem
+from .wire import MAX_BODY, MediaTypeError, bearer_token
 
 STATUS = {StaleTokenError: 409, OverloadError: 503, MediaTypeError: 415,
-          open_inference.UnknownModelError: 404}  # any other EkgError of a request is a 400
+          UnknownModelError: 404}  # any other EkgError of a request is a 400
 MAX_DISCARDED = 256 << 20  # bytes of a body that is refused unread
 OPEN = ("/health/", "/v2/health/", "/static/")  # without a token: nothing about anyone is there
 log = logging.getLogger("ekg")
 
 
-def create_app(detector: Detector | None = None, *, bearer: str | None = None) -> Flask:
+def create_app(detector: Detector | None = None, *, bearer: str | None = None,
+               more: Iterable[Callable[[Site], Blueprint]] = ()) -> Flask:
     """The WSGI application, warmed up.
 
     Parameters
     ----------
     detector : by default loaded from ``EKG_ARTIFACTS`` on ``EKG_PROVIDER``
     bearer : token that every request but the health checks must carry; by default ``EKG_TOKEN``
+    more : routes beside those of the folder ``routes``
 
     Raises
     ------
@@ -70,80 +65,17 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None) -
         print(f"cannot serve: {error}", file=sys.stderr, flush=True)
         sys.exit(4)  # gunicorn takes 4 as 'the app does not load' and stops instead of retrying
     metrics = Metrics()
-    admission = Admission(metrics.in_work)
     metrics.provider(model.provider)
     _warm_up(model)
-    service = Service(model, metrics)
+    service, admission = Service(model, metrics), Admission(metrics.in_work)
+    site = Site(model, service, admission, metrics, document(routes.paths()))
     _frame(app, admission, metrics, secret)
+    for add in (*(module.routes for module in routes.modules()), *more):
+        app.register_blueprint(add(site))
+    metrics.count_routes(rule.rule for rule in app.url_map.iter_rules())
     # gunicorn_conf.Worker answers what it can without the rest of this.
     app.extensions["direct"] = Direct(service, metrics, lambda given: _authorized(given, secret))
-
-    def answer(fields: Fields) -> Response:
-        origin = {"provider": model.provider,
-                  "latency_ms": round(1000 * (time.perf_counter() - g.started), 3)}
-        return Response(dump(fields | origin), content_type=JSON)
-
-    @app.post("/predict")
-    def predict() -> Response:
-        with admission.work():
-            asked = read_window(request.get_data(), request.mimetype, query_fields())
-            return answer(service.predict([asked])[0])
-
-    @app.post("/stream")
-    def stream() -> Response:
-        with admission.work():
-            asked = read_chunks(request.get_data(), request.mimetype, query_fields())
-            return answer(service.stream([asked])[0])
-
-    @app.get("/health/live")
-    def live() -> Response:
-        return jsonify({"status": "live"})
-
-    @app.get("/health/ready")
-    def ready() -> Response:
-        # A worker takes no connection before its model gave the golden answer and is warm.
-        if app.config["DRAINING"]:
-            return problem(503, "the server is shutting down; it finishes what it has accepted.")
-        return jsonify({"status": "ready", "ready": True, "provider": model.provider})
-
-    @app.get("/model")
-    def describe() -> Response:
-        contract = model.contract
-        return jsonify({
-            "fs": contract.fs, "units": "mV", "classes": contract.classes,
-            "delay": contract.delay / contract.fs, "trained_on": contract.trained_on,
-            "simulated": contract.simulated, "provider": model.provider,
-            "nodes": model.session.placement, "sha256": model.digest.hex(),
-        })
-
-    @app.get("/metrics")
-    def counted() -> Response:
-        return Response(metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-    specification = Path(__file__).with_name("openapi.json").read_bytes()
-
-    @app.get("/openapi.json")
-    def openapi() -> Response:
-        return Response(specification, content_type="application/json")
-
-    @app.get("/")
-    def monitor() -> Response:
-        return app.send_static_file("index.html")
-
-    app.register_blueprint(open_inference.routes(model, admission, ready))
     return app
-
-
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """An RFC 9457 answer."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status,
-            "detail": detail, "request_id": g.get("request_id", "")}
-    if request.path.startswith("/v2"):
-        body["error"] = detail  # where the Open Inference Protocol's clients look
-    if status == 503:
-        headers = {"Retry-After": str(RETRY_AFTER_S)} | (headers or {})
-    return Response(json.dumps(body), status, headers,
-                    content_type="application/problem+json")
 
 
 def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | None) -> None:
@@ -226,15 +158,6 @@ def _discard_body() -> None:
     with contextlib.suppress(Exception):  # the answer is the same, heard or not
         while left > 0 and (read := len(stream.read(1 << 16))):
             left -= read
-
-
-def query_fields() -> dict[str, str]:
-    """The query's fields; `.direct` leaves every query that repeats one to this."""
-    for name, values in request.args.lists():
-        if len(set(values)) > 1:  # who meant the other would get a wrong answer
-            raise InputError(f"{name[:40]!r} is in the query {len(values)} times with different "
-                             "values; expected one.")
-    return request.args.to_dict()
 
 
 def _authorized(given: str, secret: str | None) -> bool:

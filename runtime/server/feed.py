@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from flask import Flask, Response, jsonify
+from flask import Blueprint, Flask, Response
 from numpy.typing import ArrayLike, NDArray
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -22,7 +21,8 @@ from ..detector import Detector
 from ..errors import InputError
 from ..signal.resample import resampler
 from ..signal.units import LARGEST_MV, MILLIVOLTS
-from .app import create_app, problem, query_fields
+from .app import create_app
+from .site import Site, problem, query_fields
 
 HOLD_S = 3600.0  # as long as the page holds
 WAIT_S = 1.0  # for the next sample, before an empty answer
@@ -80,24 +80,25 @@ class Feed:
 
 def page(detector: Detector, feed: Feed) -> Flask:
     """The server's application, with the feed on it."""
-    app = create_app(detector)
-    describe: Callable[[], Any] = app.view_functions["describe"]
-    # From /model the page learns that there is a feed; elsewhere it need not ask in vain.
-    app.view_functions["describe"] = lambda: jsonify(
-        describe().get_json() | {
-            "feed": {"name": feed.name, "fs": feed.fs, "start": feed.start}})
+    def routes(site: Site) -> Blueprint:
+        live = Blueprint("feed", __name__)
+        # From /model the page learns that there is a feed; elsewhere it need not ask in vain.
+        site.more["feed"] = {"name": feed.name, "fs": feed.fs, "start": feed.start}
 
-    @app.get("/feed")
-    def samples() -> Response:
-        start = query_fields().get("from", "0")
-        if not (start.isascii() and start.isdecimal() and len(start) < 16):
-            return problem(400, "'from' is no sample number; expected 0 or more.")
-        first, signal, ended = feed.since(int(start))
-        return Response(signal.astype("<f4").tobytes(), content_type="application/octet-stream",
-                        headers={"X-EKG-From": str(first), "X-EKG-Ended": str(int(ended)),
-                                 "X-EKG-Start": feed.start})
+        @live.get("/feed")
+        def samples() -> Response:
+            start = query_fields().get("from", "0")
+            if not (start.isascii() and start.isdecimal() and len(start) < 16):
+                return problem(400, "'from' is no sample number; expected 0 or more.")
+            first, signal, ended = feed.since(int(start))
+            return Response(signal.astype("<f4").tobytes(),
+                            content_type="application/octet-stream",
+                            headers={"X-EKG-From": str(first), "X-EKG-Ended": str(int(ended)),
+                                     "X-EKG-Start": feed.start})
 
-    return app
+        return live
+
+    return create_app(detector, more=[routes])
 
 
 def show(detector: Detector, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV",

@@ -10,40 +10,40 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..findings import CLASSES
 from ..model.providers import ONNX_NAMES
 
 ROW_BYTES = 8192
-ROUTES = ("/", "/predict", "/stream", "/model", "/metrics", "/openapi.json", "/health/live",
-          "/health/ready", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/<name>",
-          "/v2/models/<name>/ready", "/v2/models/<name>/infer", "/static/<path:filename>", "other")
-CODES = ("200", "400", "401", "404", "405", "409", "413", "415", "500", "503", "other")
+OTHER = "other"  # a route or a status that is none of the known
+CODES = ("200", "400", "401", "404", "405", "409", "413", "415", "500", "503", OTHER)
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LABELS = ("none", *CLASSES)
 
 Series = tuple[str, ...]  # a metric's name, then its label values
 
 
-def _layout() -> Iterator[Series]:
-    # The first eight are gauges: gunicorn_conf.child_exit clears them when a worker has gone.
-    yield ("ekg_requests_in_work",)
-    yield from (("ekg_workers", provider) for provider in ONNX_NAMES)
-    yield from (("unused", str(i)) for i in range(7 - len(ONNX_NAMES)))
-    yield from (("ekg_requests_total", route, code) for route in ROUTES for code in CODES)
-    for route in ROUTES:
-        yield from (("bucket", route, str(le)) for le in (*BUCKETS_S, "+Inf"))
-        yield ("sum", route)
-    yield from (("ekg_windows_total", label) for label in LABELS)
-    yield from (("ekg_beats_total", label) for label in CLASSES)
-    yield ("ekg_log_lines_lost_total",)
-
-
-_PLACE = {series: i for i, series in enumerate(_layout())}
+# Places that no route moves. The first eight are gauges: gunicorn_conf.child_exit clears them when
+# a worker has gone.
+_FIXED: tuple[Series, ...] = (
+    ("ekg_requests_in_work",),
+    *(("ekg_workers", provider) for provider in ONNX_NAMES),
+    *(("unused", str(i)) for i in range(7 - len(ONNX_NAMES))),
+    *(("ekg_windows_total", label) for label in LABELS),
+    *(("ekg_beats_total", label) for label in CLASSES),
+    ("ekg_log_lines_lost_total",),
+)
 _FIRST_BUCKET = str(BUCKETS_S[0])  # the others follow it
 _LENGTH = ROW_BYTES // 8
-assert len(_PLACE) <= _LENGTH
+
+
+def _of_routes(routes: Sequence[str]) -> Iterator[Series]:
+    yield from (("ekg_requests_total", route, code) for route in routes for code in CODES)
+    for route in routes:
+        yield from (("bucket", route, str(le)) for le in (*BUCKETS_S, "+Inf"))
+        yield ("sum", route)
+
 
 _memory: bytearray | memoryview = bytearray(ROW_BYTES)
 _row = 0
@@ -63,16 +63,32 @@ class Metrics:
         self._all = memoryview(_memory).cast("d")
         self._own = self._all[_row * _LENGTH : (_row + 1) * _LENGTH]
         self._lock = threading.Lock()
+        self.count_routes(())
+
+    def count_routes(self, routes: Iterable[str]) -> None:
+        """Count the requests to each of these rules for itself, those to others together.
+
+        Raises
+        ------
+        ValueError
+            A row of shared memory does not hold so many.
+        """
+        self.routes = (*sorted(set(routes)), OTHER)
+        self._place = {series: i for i, series in enumerate(
+            (*_FIXED, *_of_routes(self.routes)))}
+        if len(self._place) > _LENGTH:
+            raise ValueError(f"{len(self.routes)} routes are more than the metrics have room for; "
+                             "raise ROW_BYTES here and in gunicorn_conf.py.")
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """Count an answered request. ``route`` is the rule, never the path that was sent."""
-        route = route if route in ROUTES else "other"
-        status = str(int(code)) if str(int(code)) in CODES else "other"
-        bucket = _PLACE["bucket", route, _FIRST_BUCKET] + bisect_left(BUCKETS_S, seconds)
+        route = route if route in self.routes else OTHER
+        status = str(int(code)) if str(int(code)) in CODES else OTHER
+        bucket = self._place["bucket", route, _FIRST_BUCKET] + bisect_left(BUCKETS_S, seconds)
         with self._lock:
-            self._own[_PLACE["ekg_requests_total", route, status]] += 1
+            self._own[self._place["ekg_requests_total", route, status]] += 1
             self._own[bucket] += 1
-            self._own[_PLACE["sum", route]] += seconds
+            self._own[self._place["sum", route]] += seconds
 
     def windows(self, labels: Sequence[str]) -> None:
         """Count labelled windows."""
@@ -85,16 +101,16 @@ class Metrics:
     def log_line_lost(self) -> None:
         """Count a log line that could not be written."""
         with self._lock:
-            self._own[_PLACE[("ekg_log_lines_lost_total",)]] += 1
+            self._own[self._place[("ekg_log_lines_lost_total",)]] += 1
 
     def in_work(self, change: int) -> None:
         """This worker has taken so many requests more, or less."""
         with self._lock:
-            self._own[_PLACE[("ekg_requests_in_work",)]] += change
+            self._own[self._place[("ekg_requests_in_work",)]] += change
 
     def provider(self, name: str) -> None:
         """The execution provider that this worker's model really runs on."""
-        self._own[_PLACE["ekg_workers", name]] = 1
+        self._own[self._place["ekg_workers", name]] = 1
 
     def render(self) -> str:
         """All of it in Prometheus' text format, version 0.0.4."""
@@ -106,7 +122,7 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
     def _plain(self, name: str, label_names: Sequence[str]) -> Iterator[str]:
-        for series in _PLACE:
+        for series in self._place:
             if series[0] == name:
                 value = self._sum(series)
                 # Of the many pairs of route and code only those that occurred are of interest.
@@ -114,7 +130,7 @@ class Metrics:
                     yield _line(name, dict(zip(label_names, series[1:], strict=True)), value)
 
     def _histogram(self, name: str) -> Iterator[str]:
-        for route in ROUTES:
+        for route in self.routes:
             count = 0.0
             counts = []
             for le in (*BUCKETS_S, "+Inf"):
@@ -129,10 +145,10 @@ class Metrics:
     def _count(self, name: str, labels: Sequence[str]) -> None:
         with self._lock:
             for label in labels:
-                self._own[_PLACE[name, label]] += 1
+                self._own[self._place[name, label]] += 1
 
     def _sum(self, series: Series) -> float:
-        return sum(self._all[_PLACE[series] :: _LENGTH])
+        return sum(self._all[self._place[series] :: _LENGTH])
 
 
 _FAMILIES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (

@@ -9,37 +9,34 @@ https://github.com/kserve/open-inference-protocol
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from flask import Blueprint, Response, jsonify, request
 from numpy.typing import NDArray
 
-from ..detector import Detector
-from ..errors import EkgError, InputError
-from ..model.contract import FORMAT
-from .admission import Admission
-from .wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
+from ...errors import InputError
+from ...model.contract import FORMAT
+from ..site import Site, UnknownModelError
+from ..wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
+from .health import readiness
 
 NAME = "ekg"
 HEADER = "Inference-Header-Content-Length"
 
 
-class UnknownModelError(EkgError):
-    """No model of that name is served."""
-
-
-def routes(model: Detector, admission: Admission, ready: Callable[[], Response]) -> Blueprint:
-    """The protocol's routes; ``ready`` answers the readiness questions."""
+def routes(site: Site) -> Blueprint:
+    """Return the protocol's routes."""
     v2 = Blueprint("v2", __name__, url_prefix="/v2")
-    contract = model.contract
+    model, contract = site.model, site.model.contract
 
     @v2.get("/health/live")
     def live() -> Response:
         return jsonify({"live": True})
 
-    v2.get("/health/ready")(ready)
+    @v2.get("/health/ready")
+    def ready() -> Response:
+        return readiness(site)
 
     @v2.get("")
     def server() -> Response:
@@ -59,12 +56,12 @@ def routes(model: Detector, admission: Admission, ready: Callable[[], Response])
     @v2.get("/models/<name>/ready")
     def model_ready(name: str) -> Response:
         _known(name)
-        return ready()
+        return readiness(site)
 
     @v2.post("/models/<name>/infer")
     def infer(name: str) -> Response:
         _known(name)
-        with admission.work():
+        with site.admission.work():
             fields, binary = _split(request.get_data())
             tensors, wanted = _inputs(fields, binary), _wanted(fields)
             ecg, carry = _checked(tensors, contract.hop, contract.carry_size)

@@ -1,110 +1,25 @@
-"""The server as it is run: gunicorn, its workers, its beginning and its end."""
+"""The server as it is run: gunicorn, its workers and its end."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from serving import FS, ROOT, SIGNAL, Server, alter, exchange, linux, run
 
 from runtime import Detector
 from runtime.client import Client, RequestError
-from runtime.simulate import simulate
-
-ROOT = Path(__file__).resolve().parents[2]
-FS = 360
-SIGNAL = simulate(10, seed=7).signal
-
-
-class Server:
-    """A real one, with two workers."""
-
-    def __init__(self, folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str):
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*RUNTIME, "--artifacts", str(artifacts), "--provider", "cpu", "serve", "--port",
-                 str(self.port), "--workers", "2"],
-                cwd=ROOT, stderr=log, stdout=log, env=os.environ | environment)
-        try:
-            with Client(self.url, patience=60) as client:
-                client.get("/health/ready")
-            until = time.monotonic() + 30  # for the other worker
-            while 'ekg_workers{provider="cpu"} 2' not in self.text("/metrics"):
-                assert time.monotonic() < until
-                time.sleep(0.05)
-        except BaseException:
-            self.end()
-            raise
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def text(self, path: str) -> str:
-        with urlopen(self.url + path, timeout=10) as answer:
-            return str(answer.read().decode())
-
-    def workers(self) -> list[int]:
-        tasks = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in tasks.read_text().split()]
-
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()
-                if line.startswith("{")]
-
-
-RUNTIME = [sys.executable, "-m", "runtime"]
-linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
-
-
-@contextmanager
-def run(folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str
-        ) -> Iterator[Server]:
-    server = Server(folder, artifacts, **environment)
-    try:
-        yield server
-    finally:
-        server.end()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with run(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def exchange(server: Server, octets: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), 10) as link:
-        link.sendall(octets)
-        link.shutdown(socket.SHUT_WR)
-        received = b""
-        while piece := link.recv(1 << 16):
-            received += piece
-        return received
 
 
 @linux
@@ -363,68 +278,3 @@ def test_a_model_that_is_altered_later_ends_the_server(tmp_path: Path) -> None:
         os.kill(server.workers()[0], signal.SIGKILL)
         assert server.process.wait(30) == 4
         assert "is not the file that was exported" in server.log.read_text()
-
-
-def alter(file: Path) -> None:
-    with file.open("r+b") as stored:
-        stored.seek(500)
-        stored.write(b"\xff\x00")
-
-
-@pytest.mark.parametrize(("name", "value"), [
-    ("EKG_WORKERS", "two"), ("EKG_WORKERS", "-3"),
-    ("EKG_DRAIN", "abc"), ("EKG_DRAIN", "nan"), ("EKG_DRAIN", "-1"), ("EKG_LOG", "loud")])
-def test_gunicorn_itself_names_a_setting_that_is_wrong(
-        monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit, match=f"{name} is '{value}'; expected "):
-        runpy.run_path(str(ROOT / "runtime" / "server" / "gunicorn_conf.py"))
-
-
-class TestRefusesToStart:
-    """One sentence, exit status 2, and nothing served."""
-
-    def refusal(self, *arguments: object, **streams: IO[bytes]) -> str:
-        done = subprocess.run([*RUNTIME, *map(str, arguments)], cwd=ROOT, timeout=60,
-                              text=True, check=False,
-                              stdout=streams.get("stdout", subprocess.PIPE),
-                              stderr=streams.get("stderr", subprocess.PIPE))
-        said = (done.stderr or "") + (done.stdout or "")
-        assert done.returncode == 2, said
-        assert "Traceback" not in said
-        assert len(said.strip().splitlines()) <= 2
-        return said
-
-    def test_a_port_in_use(self, server: Server) -> None:
-        assert f"cannot listen on 127.0.0.1:{server.port}" in self.refusal(
-            "serve", "--port", server.port)
-
-    @pytest.mark.parametrize("file", ["ekg_fused.onnx", "golden.npz"])
-    def test_an_altered_artifact(self, tmp_path: Path, file: str) -> None:
-        folder = tmp_path / "artifacts"
-        shutil.copytree(ROOT / "artifacts", folder)
-        alter(folder / file)
-        said = self.refusal("--artifacts", folder, "serve", "--port", free_port())
-        assert f"{file} is not the file that was exported" in said
-
-    def test_no_artifacts(self, tmp_path: Path) -> None:
-        assert "manifest.json does not exist" in self.refusal(
-            "--artifacts", tmp_path, "serve", "--port", free_port())
-
-    def test_a_missing_provider(self) -> None:
-        import onnxruntime
-
-        absent = "coreml" if sys.platform != "darwin" else "cuda"
-        if {"coreml": "CoreMLExecutionProvider", "cuda": "CUDAExecutionProvider"}[
-                absent] in onnxruntime.get_available_providers():
-            pytest.skip(f"this ONNX Runtime contains {absent}")
-        assert f"provider '{absent}'" in self.refusal(
-            "--provider", absent, "serve", "--port", free_port())
-
-    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-    @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-    def test_a_full_disk_for_its_log(self, stream: str) -> None:
-        with open("/dev/full", "wb") as full:
-            said = self.refusal("--provider", "cpu", "serve", "--port", free_port(),
-                                **{stream: full})
-        assert "cannot be written (No space left on device)" in said

@@ -1,8 +1,9 @@
 """Signal and carry that stay on the GPU, by all three ways.
 
 Without a GPU, NumPy stands in for CuPy and the CPU for CUDA: every address, shape and carry is
-the real path's, only the device is not. With one, run ``python -m pytest tests/runtime/test_cuda.py
-tests/kernels`` in an environment as docs/providers.md has it, then ``python -m bench.cuda``.
+the real path's, only the device is not. With one, run ``python -m pytest
+tests/runtime/model/test_cuda.py tests/kernels`` in an environment as docs/providers.md has it, then
+``python -m bench.cuda``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from runtime.model import cuda, providers
 from runtime.model.cuda import CudaNet
 from runtime.simulate import simulate
 
-ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 WAYS = tuple(cuda.GRAPHS)
 GRAPH_WAYS = ("fused", "cupy")  # through ONNX Runtime
 

@@ -17,7 +17,7 @@ from runtime.model import providers, session
 from runtime.model.session import FixedChunks, Session, missing_libraries, thread_plan, usable_cores
 from runtime.simulate import simulate
 
-ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 FUSED, STATIC = ARTIFACTS / "ekg_fused.onnx", ARTIFACTS / "ekg_fused_static.onnx"
 # A provider of the plain Linux wheel that runs no node of ours: what a broken one looks like.
 IDLE = "AzureExecutionProvider"

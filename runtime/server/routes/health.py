@@ -1,0 +1,30 @@
+"""GET /health/live and /health/ready: the two questions of whoever runs the server."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app, jsonify
+
+from ..site import Site, problem
+
+
+def routes(site: Site) -> Blueprint:
+    """Return the health checks."""
+    health = Blueprint("health", __name__)
+
+    @health.get("/health/live")
+    def live() -> Response:
+        return jsonify({"status": "live"})
+
+    @health.get("/health/ready")
+    def ready() -> Response:
+        return readiness(site)
+
+    return health
+
+
+def readiness(site: Site) -> Response:
+    """Answer ready, or 503 once the server shuts down."""
+    # A worker takes no connection before its model gave the golden answer and is warm.
+    if current_app.config["DRAINING"]:
+        return problem(503, "the server is shutting down; it finishes what it has accepted.")
+    return jsonify({"status": "ready", "ready": True, "provider": site.model.provider})

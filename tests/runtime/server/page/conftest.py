@@ -1,0 +1,77 @@
+"""The monitor page in a real browser.
+
+Needs Chromium and the package playwright (`apt-get install chromium`, `pip install playwright`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_driver import PATIENCE_MS, Server
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+                None)
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-quic")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api",
+                                     reason="no playwright (pip install playwright)")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium (apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
+    """Opens the page; when the test ends no error was logged and nobody else was asked."""
+    contexts, errors, strangers = [], [], []
+
+    def open_page(url: str = server.url, *, outage: bool = False, **options: Any) -> Any:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(url + "/health/ready").close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" and not (
+            outage and "Failed to load resource" in line.text) else None)
+        page.on("request", lambda asked: strangers.append(asked.url)
+                if not asked.url.startswith((url, "blob:")) else None)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors
+    assert not strangers

@@ -1,0 +1,32 @@
+"""A live signal for the page, without the page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runtime.server.feed import Feed, sane
+
+
+def test_the_feed_answers_by_sample_number() -> None:
+    feed = Feed(100, "x")
+    feed.append(np.arange(5, dtype=np.float32))
+    feed.append(np.arange(5, 9, dtype=np.float32))
+    assert feed.since(3)[0] == 3
+    np.testing.assert_array_equal(feed.since(3)[1], np.arange(3, 9))
+    feed.end()
+    assert feed.since(8)[2]
+    for beyond in (9, 100):
+        first, samples, ended = feed.since(beyond)
+        assert (first, len(samples), ended) == (9, 0, True)
+
+
+def test_what_no_amplifier_gives_is_held_at_the_value_before(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    chunks = [np.array([np.nan, 1.0, 2e6]), np.array([]), np.array([np.inf, 3e305, 1e6, -4.0])]
+    held = list(sane(chunks, 0.001))
+    assert [piece.tolist() for piece in held] == [
+        [0.0, pytest.approx(0.001), pytest.approx(0.001)], [],
+        [pytest.approx(0.001), pytest.approx(0.001), 1000.0, pytest.approx(-0.004)]]
+    assert list(map(len, sane([[1e308]], 1000.0))) == [1]
+    assert capsys.readouterr().err.count("beyond ±1000 mV") == 2  # once for each signal

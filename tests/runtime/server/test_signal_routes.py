@@ -1,0 +1,154 @@
+"""/predict and /stream: their answers, and the state that travels with the client."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from http_client import FS, MAX_TOKEN, SIGNAL, push, refusal
+from werkzeug.test import TestResponse
+
+from runtime import Detector
+from runtime.server.wire import RAW, result_fields
+from runtime.simulate import simulate
+
+
+class TestPredict:
+    def test_json_and_raw_answer_what_the_detector_finds(
+            self, http: FlaskClient, detector: Detector) -> None:
+        found = detector.predict(SIGNAL, FS, events=True)
+        expected = result_fields(found)  # type: ignore[arg-type]
+        as_json = http.post("/predict", json={"signal": SIGNAL.tolist(), "fs": FS}).get_json()
+        as_raw = http.post(f"/predict?fs={FS}", data=SIGNAL.astype("<f4").tobytes(),
+                           content_type=RAW).get_json()
+        assert {k: as_json[k] for k in expected} == expected
+        assert {k: as_raw[k] for k in expected} == expected
+        assert as_json["provider"] == "cpu"
+        assert as_json["latency_ms"] > 0
+
+    def test_a_batch_answers_as_each_alone(self, http: FlaskClient, detector: Detector) -> None:
+        rows = [SIGNAL[i * FS : (i + 2) * FS].tolist() for i in range(4)]
+        together = http.post("/predict", json={"signal": rows, "fs": FS}).get_json()["results"]
+        for row, found in zip(rows, together, strict=True):
+            alone = http.post("/predict", json={"signal": row, "fs": FS}).get_json()
+            assert found == {key: alone[key] for key in found}
+
+    def test_units_are_converted(self, http: FlaskClient) -> None:
+        in_uv = {"signal": (SIGNAL * 1000).tolist(), "fs": FS, "units": "uV"}
+        in_mv = {"signal": SIGNAL.tolist(), "fs": FS}
+        assert (http.post("/predict", json=in_uv).get_json()["beats"]
+                == http.post("/predict", json=in_mv).get_json()["beats"])
+
+
+class TestStream:
+    def test_any_cut_gives_the_beats_of_the_whole(
+            self, http: FlaskClient, detector: Detector) -> None:
+        chance, at, carry, beats = random.Random(1), 0, None, []
+        while at < len(SIGNAL):
+            size = chance.choice((0, 1, 17, 90, 400))
+            raw, chunk = chance.random() < 0.5, SIGNAL[at : at + size]
+            if raw:  # the token comes first in the body, decoded
+                token = base64.b64decode(carry or "")
+                answer = http.post(f"/stream?fs={FS}&carry_bytes={len(token)}",
+                                   data=token + chunk.astype("<f4").tobytes(),
+                                   content_type=RAW).get_json()
+            else:
+                answer = push(http, signal=chunk.tolist(), fs=FS, carry=carry)
+            carry, at = answer["carry"], at + size
+            beats += answer["beats"]
+        last = push(http, signal=[], carry=carry, end=True)
+        assert last["carry"] is None
+        assert last["decided"] == pytest.approx(len(SIGNAL) / FS, abs=1e-3)
+        expected = result_fields(detector.predict(SIGNAL, FS))["beats"]  # type: ignore[arg-type]
+        assert [b["label"] for b in beats + last["beats"]] == [b["label"] for b in expected]
+        assert [b["time"] for b in beats + last["beats"]] == [b["time"] for b in expected]
+
+    def test_patients_of_a_batch_are_as_they_are_alone(self, http: FlaskClient) -> None:
+        rates = [360, 250, 128]
+        signals = [simulate(8, fs=fs, seed=fs).signal for fs in rates]
+        carries: list[Any] = [None] * 3
+        together: list[list[Any]] = [[], [], []]
+        for second in range(8):
+            chunks = [s[second * fs : (second + 1) * fs].tolist()
+                      for s, fs in zip(signals, rates, strict=True)]
+            answers = push(http, signal=chunks, fs=rates, carry=carries,
+                           end=[second == 7] * 3)["results"]
+            carries = [answer["carry"] for answer in answers]
+            for beats, answer in zip(together, answers, strict=True):
+                beats += answer["beats"]
+        for signal, fs, beats in zip(signals, rates, together, strict=True):
+            alone = push(http, signal=signal.tolist(), fs=fs, end=True)["beats"]
+            assert [(b["time"], b["label"]) for b in beats] == [
+                (b["time"], b["label"]) for b in alone]
+            assert len(beats) > 5
+
+    @pytest.mark.parametrize("fs", [100, 250, 360, 359.9, 1000])
+    def test_tokens_fit_the_wire(self, http: FlaskClient, fs: float) -> None:
+        carry, sizes = None, []
+        for piece in np.array_split(simulate(6, fs=fs).signal, 50):
+            carry = push(http, signal=piece.tolist(), fs=fs, carry=carry)["carry"]
+            sizes.append(len(carry))
+        assert max(sizes) <= MAX_TOKEN
+
+    def test_a_refused_batch_takes_nothing(self, http: FlaskClient) -> None:
+        answer = http.post("/stream", json={"signal": [[0.1] * 9, [None]], "fs": FS})
+        assert "numbers only" in refusal(answer, 400)
+        answer = http.post("/stream", json={"signal": [[[0.1] * 9]], "fs": FS})
+        assert "three dimensions" in refusal(answer, 400)
+        answer = http.post("/stream", json={"signal": [[0.1], [1e9]], "fs": FS})
+        assert refusal(answer, 400).startswith("patient 1 of the batch: sample 0")
+
+
+class TestTokens:
+    def give(self, http: FlaskClient, token: bytes, **fields: Any) -> TestResponse:
+        carry = base64.b64encode(token).decode()
+        return http.post("/stream", json={"signal": [0.0] * 90, "carry": carry} | fields)
+
+    @pytest.mark.parametrize("damage", [
+        lambda t: t[:-1], lambda t: t[: len(t) // 2], lambda t: b"", lambda t: t + b"\0",
+        lambda t: b"XXXX" + t[4:], lambda t: t[:50] + bytes([t[50] ^ 1]) + t[51:],
+        lambda t: b"\x80\x04" + t])
+    def test_a_damaged_one_is_a_400(self, http: FlaskClient, token: bytes,
+                                    damage: Callable[[bytes], bytes]) -> None:
+        assert "token" in refusal(self.give(http, damage(token)), 400)
+
+    @pytest.mark.parametrize("carry", ["*", "é", "AAA", 7, True, {}, ["x"]])
+    def test_what_is_no_token_is_a_400(self, http: FlaskClient, carry: object) -> None:
+        answer = http.post("/stream", json={"signal": [0.0], "fs": FS, "carry": carry})
+        assert "'carry'" in refusal(answer, 400)
+
+    @pytest.mark.parametrize("at", [4, 6])  # the format's version, the model's hash
+    def test_another_models_or_versions_is_a_409(self, http: FlaskClient, token: bytes, at: int
+                                                 ) -> None:
+        foreign = bytearray(token)
+        foreign[at] ^= 1
+        foreign[-4:] = zlib.crc32(foreign[:-4]).to_bytes(4, "little")
+        assert "another model or version" in refusal(self.give(http, bytes(foreign)), 409)
+
+    def test_another_rate_is_a_409(self, http: FlaskClient, token: bytes) -> None:
+        assert "keeps its rate" in refusal(self.give(http, token, fs=250), 409)
+
+    def test_a_forged_one_never_fails_the_server(self, http: FlaskClient, token: bytes) -> None:
+        chance = random.Random(0)
+        for _ in range(300):
+            forged = bytearray(token)
+            for _ in range(chance.choice((1, 2, 10))):
+                if chance.random() < 0.5:
+                    forged[chance.randrange(6, 110)] = chance.randrange(256)
+                else:
+                    place = 106 + 4 * chance.randrange((len(forged) - 110) // 4)
+                    forged[place : place + 4] = struct.pack("<f", chance.choice(
+                        (float("nan"), float("inf"), 1e38, -1e9, 0.0, -1.0)))
+            forged[-4:] = zlib.crc32(forged[:-4]).to_bytes(4, "little")
+            answer = self.give(http, bytes(forged), end=chance.random() < 0.5)
+            assert answer.status_code in (200, 400, 409), answer.get_data()
+            if answer.status_code == 200:  # and what is answered is JSON, not NaN
+                json.loads(answer.get_data(), parse_constant=pytest.fail)

@@ -1,14 +1,21 @@
-"""What every test may use: the committed model, the recordings where they are at hand."""
+"""The committed model, and the recordings if they are at hand, for every test."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import hypothesis
 import onnxruntime
 import pytest
 
 from runtime import Detector
+
+try:
+    import hypothesis
+except ImportError:
+    from property_testing import stand_in
+
+    stand_in()
+    import hypothesis
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,11 +25,28 @@ hypothesis.settings.load_profile("ekg")
 
 
 def pytest_report_header() -> str:
-    from training.download import data_folder
-
     providers = ", ".join(onnxruntime.get_available_providers())
     data = "at hand" if data_folder() else "absent: tests of real records skip"
     return f"onnxruntime {onnxruntime.__version__} ({providers}); recordings {data}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures, which may need the package too
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for package in marker.args:
+            pytest.importorskip(package, reason=f"no {package} (pip install {package})")
+
+
+def data_folder() -> Path | None:
+    """Return the folder that holds mitdb/ and the others, None if there is none.
+
+    Where only the runtime's requirements are installed there is nothing to read them with.
+    """
+    try:
+        from training import download
+    except ImportError:
+        return None
+    return download.data_folder()
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +57,8 @@ def detector() -> Detector:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder with mitdb/ and the others; the test is skipped where there is none."""
-    from training.download import data_folder
-
+    """The folder with mitdb/ and the others; a test that wants it skips if there is none."""
+    pytest.importorskip("wfdb", reason="no wfdb to read records with (pip install wfdb)")
     folder = data_folder()
     if folder is None:
         pytest.skip("no recordings at hand (set EKG_DATA to the folder that holds mitdb/)")

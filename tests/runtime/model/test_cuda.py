@@ -35,7 +35,8 @@ from runtime.model.cuda import CudaNet
 from runtime.simulate import simulate
 
 ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
-WAYS = tuple(cuda.GRAPHS)
+KERNELS = pytest.param("kernels", marks=pytest.mark.needs("onnx"))  # which reads their weights
+WAYS = tuple(KERNELS if way == "kernels" else way for way in cuda.GRAPHS)
 GRAPH_WAYS = ("fused", "cupy")  # through ONNX Runtime
 
 
@@ -164,11 +165,12 @@ def test_onnx_runtime_gets_the_stream_of_cupy(host: dict[str, str]) -> None:
     assert host == {"user_compute_stream": str(net.stream.ptr)}
 
 
+@pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
 def test_a_carry_goes_from_way_to_way(
         ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
     """And to any other provider: on the host it is the carry of `ekg_fused.onnx`."""
-    nets = [CudaNet.load(ARTIFACTS, way=way) for way in WAYS]
+    nets = [CudaNet.load(ARTIFACTS, way=way) for way in cuda.GRAPHS]
     carry = np.zeros((len(ecg), nets[0].contract.carry_size), dtype=np.float32)
     frames = []
     for net, part in zip(nets, np.split(ecg, (540, 900), axis=1), strict=True):
@@ -181,7 +183,9 @@ def test_a_carry_goes_from_way_to_way(
 
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize(("batch", "missing", "cuda_graph", "way"), [
-    (1, "", False, "kernels"), (4096, "", False, "kernels"), (1, "", True, "fused"),
+    pytest.param(1, "", False, "kernels", marks=pytest.mark.needs("onnx")),
+    pytest.param(4096, "", False, "kernels", marks=pytest.mark.needs("onnx")),
+    (1, "", True, "fused"),
     (255, "", True, "fused"), (256, "", True, "cupy"), (3, "onnx", False, "fused"),
     (4, "onnx", False, "cupy"), (4096, "kernels.cupy_net", False, "fused")])
 def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
@@ -192,6 +196,7 @@ def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
     assert CudaNet.load(ARTIFACTS, batch=batch, cuda_graph=cuda_graph).way == way
 
 
+@pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
 def test_a_network_that_the_kernel_cannot_run_is_said(
         monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -213,6 +218,7 @@ def test_a_way_that_answers_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch, 
         CudaNet.load(ARTIFACTS, way=way)
 
 
+@pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
 def test_a_kernel_that_refuses_is_bad_input() -> None:
     net = CudaNet.load(ARTIFACTS, way="kernels")
@@ -311,7 +317,7 @@ def test_gpu_detector_runs_every_node_on_cuda(
 
 
 @pytest.mark.parametrize(("way", "cuda_graph"), [
-    *((way, False) for way in WAYS), *((way, True) for way in GRAPH_WAYS)])
+    *((way, False) for way in cuda.GRAPHS), *((way, True) for way in GRAPH_WAYS)])
 def test_gpu_ways_answer_as_the_cpu(
         gpu: Any, way: str, cuda_graph: bool, ecg: np.ndarray,
         expected: tuple[np.ndarray, np.ndarray]) -> None:

@@ -254,7 +254,7 @@ def test_a_wrong_golden_answer_is_refused(copy: Path) -> None:
 
 def windows_around(data: Path, name: str, symbol: str, count: int) -> tuple[np.ndarray, float]:
     """Seconds of a record with a beat of this symbol in the middle, [count, samples]."""
-    import wfdb
+    wfdb = pytest.importorskip("wfdb")
 
     from runtime.records import read
 

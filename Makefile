@@ -11,10 +11,15 @@ RUNTIME_READY := $(RUNTIME_VENV)/.ready
 OLD_VENV := .venv-ort116
 OLD_READY := $(OLD_VENV)/.ready
 OLD_PYTHON ?= python3.11
+# Style, types and fast tests; what builds a release; what builds the reference.
+CHECK_VENV := .venv-check
+RELEASE_VENV := .venv-release
+DOCS_VENV := .venv-docs
 PIP_INSTALL := -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint train export evaluate folds ablation notebooks bench bundle clean
+.PHONY: help demo serve check test lint docs train export evaluate folds ablation notebooks bench \
+    bundle release clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,12 +30,21 @@ demo: $(RUNTIME_READY)  ## serve the model and feed it a simulated patient for a
 serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)
 	@$(RUNTIME_VENV)/bin/python -m runtime serve --port $(PORT)
 
-test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
-	@EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" $(VENV)/bin/python -m pytest
+check: $(CHECK_VENV)/.ready  ## style, types and the fast tests of the runtime, without torch
+	@$(CHECK_VENV)/bin/ruff check .
+	@$(CHECK_VENV)/bin/mypy runtime kernels
+	@$(CHECK_VENV)/bin/python -m pytest -q -m "not slow" tests/runtime $(wildcard tests/test_*.py)
 
-lint: $(TRAIN_READY)  ## check style and types
+test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
+	@EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" $(VENV)/bin/python -m pytest -q
+
+lint: $(TRAIN_READY)  ## check style and types of everything
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy runtime training export kernels bench
+
+docs: $(DOCS_VENV)/.ready  ## site/: the API reference, from the docstrings
+	@mkdir -p build/reference && ln -sfn "$(CURDIR)/runtime" build/reference/ekg
+	@$(DOCS_VENV)/bin/mkdocs build --quiet --strict && echo site/index.html
 
 train: $(TRAIN_READY)  ## train on DS1, two paced patients and svdb (DEVICE=auto|cpu|cuda|mps)
 	@$(VENV)/bin/python -m training.train --device $(DEVICE)
@@ -69,10 +83,23 @@ bundle:  ## dist/ekg-runtime.tar.gz: what a device needs, nothing else
 	    runtime kernels artifacts requirements-runtime.txt requirements-runtime-cuda.txt LICENSE
 	@ls -l dist/ekg-runtime.tar.gz
 
-clean:  ## remove environments and caches
-	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) .venv-bench dist .mypy_cache .ruff_cache .hypothesis
+# The bill of materials lists what the wheel with its server brings into an empty environment.
+release: $(RELEASE_VENV)/.ready  ## dist/: wheel, sdist, bundle, bill of materials, SHA256SUMS
+	@rm -rf build dist
+	@$(RELEASE_VENV)/bin/python -m build --outdir dist . >/dev/null
+	@$(MAKE) --no-print-directory bundle
+	@$(RELEASE_VENV)/bin/python -m venv --without-pip build/installed
+	@$(RELEASE_VENV)/bin/python -m pip --python build/installed install --quiet \
+	    --disable-pip-version-check "$$(ls dist/*.whl)[server]"
+	@$(RELEASE_VENV)/bin/cyclonedx-py environment --output-reproducible \
+	    --output-file dist/ekg.cdx.json build/installed
+	@cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
-$(TRAIN_READY): requirements-train.txt requirements-runtime.txt
+clean:  ## remove environments and caches
+	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) $(CHECK_VENV) $(RELEASE_VENV) $(DOCS_VENV) \
+	    .venv-bench build dist site *.egg-info .mypy_cache .ruff_cache .hypothesis
+
+$(TRAIN_READY): requirements-train.txt requirements-check.txt requirements-runtime.txt
 	@$(PYTHON) runtime/preflight.py
 	@echo "Setting up $(VENV) for training, export and tests, once. It takes about five minutes"
 	@echo "and 1.7 GB of disk; several GB more if pip chooses torch with CUDA, as on Linux."
@@ -95,4 +122,11 @@ $(OLD_READY):
 	    $(OLD_PYTHON) -m venv $(OLD_VENV) && \
 	    $(OLD_VENV)/bin/python $(PIP_INSTALL) onnxruntime==1.16.3 'numpy<2'; \
 	else echo "no $(OLD_PYTHON): the tests with ONNX Runtime 1.16.3 will skip"; fi
+	@touch $@
+
+# .venv-check, .venv-release and .venv-docs, each from the requirements of its name.
+.venv-%/.ready: requirements-%.txt requirements-runtime.txt
+	@echo "setting up .venv-$* ..."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python $(PIP_INSTALL) -r requirements-$*.txt
 	@touch $@

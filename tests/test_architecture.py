@@ -24,8 +24,8 @@ ALLOWED = {
 # Rooms (files and wings directly in runtime/) from the ground up; each may import those below it,
 # those of one layer not each other.
 LAYERS = (
-    {"errors", "findings", "deprecation"}, {"signal", "simulate"}, {"model"}, {"beats"},
-    {"rhythm"}, {"token"}, {"engine"}, {"stream"}, {"detector"}, {"__init__"},
+    {"errors", "findings", "deprecation"}, {"packages"}, {"preflight"}, {"signal", "simulate"},
+    {"model"}, {"beats"}, {"rhythm"}, {"token"}, {"engine"}, {"stream"}, {"detector"}, {"__init__"},
     {"records", "server", "doctor"}, {"report", "client"}, {"cli"}, {"__main__"},
 )
 MOST_ROOM_IMPORTS = 75  # pairs of rooms of which one imports the other

@@ -65,7 +65,13 @@ class Admission:
         self._changed(1)
 
     def leave(self, seconds: float, places: int = 1) -> None:
-        """Give back the places of what was answered together. ``seconds`` : the work of one"""
+        """Give back the places of what was answered together.
+
+        Parameters
+        ----------
+        seconds : the work of one
+        places : how many were answered
+        """
         with self._lock:
             # Held up once, by another program, it would make a burst too many for a while.
             seconds = min(seconds, STALL * max(self._work_s, WAIT_S / LONGEST))

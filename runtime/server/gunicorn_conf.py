@@ -413,15 +413,19 @@ class PunctualSocket(socket.socket):
     answered = False  # something was sent since the last request came
 
     def recv(self, *args: Any) -> bytes:  # type: ignore[override]
+        """Receive, until the moment."""
         return self._punctual(super().recv, *args)
 
     def recv_into(self, *args: Any) -> int:  # type: ignore[override]
+        """Receive into a buffer, until the moment."""
         return self._punctual(super().recv_into, *args)
 
     def send(self, *args: Any) -> int:  # type: ignore[override]
+        """Send what goes, until the moment."""
         return self._punctual(super().send, *args)
 
     def sendall(self, *args: Any) -> None:  # type: ignore[override]
+        """Send all, in a time of its own."""
         # The answer has its own time, counted from when there is one.
         self.answered = True
         self.until = time.monotonic() + REQUEST_S
@@ -445,6 +449,7 @@ class JsonLines(logging.Handler):
     lost: Callable[[], None] = staticmethod(lambda: None)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record as one line."""
         entry = {"time": self.moment(record.created), "level": record.levelname.lower(),
                  "pid": record.process, "event": record.getMessage(),
                  **getattr(record, "fields", {})}
@@ -462,6 +467,7 @@ class JsonLines(logging.Handler):
 
     @staticmethod
     def moment(seconds: float) -> str:
+        """Return the time in UTC, to the millisecond."""
         whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
         return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 

@@ -57,7 +57,7 @@ def attach(memory: memoryview, row: int) -> None:
 
 
 class Metrics:
-    """This worker's counters, and the sum over all workers. Safe to use from threads."""
+    """A worker's counters, and the sum over all workers. Safe to use from threads."""
 
     def __init__(self) -> None:
         self._all = memoryview(_memory).cast("d")
@@ -104,7 +104,7 @@ class Metrics:
             self._own[self._place[("ekg_log_lines_lost_total",)]] += 1
 
     def in_work(self, change: int) -> None:
-        """This worker has taken so many requests more, or less."""
+        """Count so many requests more, or less, that this worker has taken."""
         with self._lock:
             self._own[self._place[("ekg_requests_in_work",)]] += change
 

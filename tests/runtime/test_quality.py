@@ -142,6 +142,7 @@ def test_a_second_alone_is_judged_as_among_others(
     assert assess(ecg, rate) == assess_rows(np.stack([ecg, ecg]), rate)[0]
 
 
+@pytest.mark.needs("torch")
 def test_muscle_noise_is_seen_where_it_is(data: Path) -> None:
     from training import fit_rhythm
     from training.recordings import load

@@ -189,6 +189,7 @@ def test_slow_clients_keep_nobody_waiting(server: Server) -> None:
             link.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"])
 def test_no_thread_waits_for_the_rest_of_a_head(server: Server, before: bytes) -> None:
     links = [socket.create_connection(("127.0.0.1", server.port), 13) for _ in range(200)]

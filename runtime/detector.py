@@ -22,7 +22,7 @@ from .engine import Engine, Run
 from .errors import InputError, ModelError, ProviderError
 from .findings import CLASSES, Beat, Event, Quality, Result
 from .model import providers
-from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, Golden, GoldenRhythm
+from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, GoldenRhythm
 from .model.contract import Contract
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
@@ -30,7 +30,7 @@ from .signal.quality import QualityPolicy, assess, assess_rows
 from .signal.units import check_signal
 from .stream import Stream
 
-__all__ = ["DEFAULT_ARTIFACTS", "Detector", "check_golden", "load_rhythm", "predict"]
+__all__ = ["DEFAULT_ARTIFACTS", "Detector", "load_rhythm", "predict"]
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
@@ -79,7 +79,7 @@ class Detector:
                 if model and session.metadata.get("input") == "filtered signal":
                     raise ModelError(f"{name} takes filtered signal; expected a graph that holds "
                                      "its filter, such as ekg_fused.onnx.")
-                check_golden(session.run, candidate, contract, files.golden(name))
+                files.golden(name).check(session.run, candidate, contract.carry_size)
                 detector = cls(session, contract, files.digest(name), load_rhythm(files))
                 detector.check_golden_rhythm(files.golden_rhythm(name))
             except (ProviderError, ModelError) as error:
@@ -274,19 +274,6 @@ def load_rhythm(files: Artifacts | None = None) -> RhythmModel:
         raise ModelError(f"rhythm.json belongs to another network than {files.folder / name}; "
                          "copy the artifacts again or run `make export`.")
     return rhythm
-
-
-def check_golden(run: Run, provider: str, contract: Contract, golden: Golden) -> None:
-    """Refuse a provider that answers differently than the model did when it was exported."""
-    carry = np.zeros((1, contract.carry_size), dtype=np.float32)
-    for chunk, expected in zip(golden.ecg, golden.probabilities, strict=True):
-        probabilities, carry = run(chunk[None], carry)
-        worst = float(np.abs(probabilities[0] - expected).max())
-        if not worst <= golden.tolerance:
-            raise ModelError(
-                f"provider {provider!r} answers the golden input differently than the "
-                f"exported model did (by {worst:.2g}, allowed is {golden.tolerance:g}); it "
-                "computes wrongly here, use another provider.")
 
 
 def _result(beats: list[Beat], quality: Quality, events: list[Event]) -> Result:

@@ -7,7 +7,7 @@ model's session, so one session serves any number of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from .beats import NO_BEATS, Beats, as_block, choose_label
 from .errors import InputError
 from .findings import Event
+from .model.artifacts import Run
 from .model.contract import Contract
 from .model.frames import find_beats
 from .rhythm import RhythmModel, RhythmTracker, schema, take_together
@@ -30,10 +31,6 @@ from .signal.units import as_numbers, check_signal, is_plausible, to_millivolts
 RUN_SAMPLES = 1 << 15
 RUN_SECONDS = 60  # and the longest piece
 R_PEAK_MARGIN_S = 0.1  # an R peak may lie so much before the frame that found it
-
-Run = Callable[[NDArray[np.float32], NDArray[np.float32]],
-               tuple[NDArray[np.float32], NDArray[np.float32]]]
-
 
 @dataclass(frozen=True, eq=False)
 class Engine:

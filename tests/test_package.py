@@ -119,6 +119,22 @@ def test_a_detector_needs_no_web_server_and_no_progress_bar(base: Environment) -
     assert loaded == ["False", "False"]
 
 
+def test_what_cuda_needs_is_said_without_files_of_the_checkout(base: Environment) -> None:
+    said = base.run(base.python, "-c", """
+import ekg
+from ekg.model.cuda import CudaNet, choose_ways
+print(*choose_ways(4))
+for load in (lambda: ekg.Detector.load(provider="cuda"), CudaNet.load):
+    try:
+        load()
+    except ekg.EkgError as error:
+        print(error)
+""")
+    assert said.startswith("cupy fused\n")  # so the kernels are found; onnx is not there
+    assert "`pip install 'onnxruntime-gpu[cuda,cudnn]'` in an environment without" in said
+    assert "this needs CuPy: run `pip install 'ekg[cuda]'`" in said
+
+
 def test_mypy_sees_the_types(base: Environment) -> None:
     pytest.importorskip("mypy")
     user = base.empty.parent / "user.py"

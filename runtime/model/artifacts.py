@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ModelFileError
 from .contract import FORMAT
+
+Run = Callable[[NDArray[np.float32], NDArray[np.float32]],
+               tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Installed inside the package; in a checkout or a bundle beside it.
@@ -116,6 +120,24 @@ class Golden:
     ecg: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     tolerance: float
+
+    def check(self, run: Run, provider: str, carry_size: int) -> None:
+        """Refuse a provider that answers differently than the model did when it was exported.
+
+        Raises
+        ------
+        ModelError
+            Says by how much, and how much is allowed.
+        """
+        carry = np.zeros((1, carry_size), dtype=np.float32)
+        for chunk, expected in zip(self.ecg, self.probabilities, strict=True):
+            probabilities, carry = run(chunk[None], carry)
+            worst = float(np.abs(probabilities[0] - expected).max())
+            if not worst <= self.tolerance:
+                raise ModelError(
+                    f"provider {provider!r} answers the golden input differently than the "
+                    f"exported model did (by {worst:.2g}, allowed is {self.tolerance:g}); it "
+                    "computes wrongly here, use another provider.")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detector import DEFAULT_ARTIFACTS, check_golden
 from ..errors import InputError, MissingPackageError, ModelError, ProviderError
-from .artifacts import Artifacts
+from .artifacts import DEFAULT_ARTIFACTS, Artifacts
 from .contract import Contract
+from .providers import INSTALL_KERNELS
 from .session import Session
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class CudaNet:
     def _checked(cls, files: Artifacts, way: str, cuda_graph: bool) -> CudaNet:
         path = files.path(GRAPHS[way])
         net = cls(path, way)
-        check_golden(net.run, f"cuda ({way})", net.contract, files.golden(path.name))
+        files.golden(path.name).check(net.run, f"cuda ({way})", net.contract.carry_size)
         return cls(path, way, cuda_graph=True) if cuda_graph else net
 
     def start(self, batch: int) -> Carry:
@@ -277,9 +277,8 @@ def _import_cupy() -> Any:
     try:
         import cupy
     except ImportError as error:
-        raise MissingPackageError("this needs CuPy: run `pip install -r "
-                                  "requirements-runtime-cuda.txt` in an environment of its own."
-                                  ) from error
+        raise MissingPackageError(f"this needs CuPy: run `{INSTALL_KERNELS}` in an environment of "
+                                  "its own.") from error
     if not cupy.cuda.is_available():
         raise ProviderError("CuPy finds no NVIDIA GPU that it can use here; `python -m runtime "
                             "doctor` says what is missing.")
@@ -309,9 +308,8 @@ def _net(path: Path) -> tuple[dict[str, str], Any]:
     try:
         import onnx
     except ImportError as error:
-        raise MissingPackageError("way 'kernels' reads the model by the package onnx: run `pip "
-                                  "install -r requirements-runtime-cuda.txt`, or use the way "
-                                  "'fused'.") from error
+        raise MissingPackageError("way 'kernels' reads the model by the package onnx: run "
+                                  f"`{INSTALL_KERNELS}`, or use the way 'fused'.") from error
     model = onnx.load(path)
     try:
         net = kernels.CupyNet(kernels.Network.of(model))

@@ -23,11 +23,17 @@ ONNX_NAMES = {
 SYNONYMS = {"mps": "coreml"}
 NAMES = ("auto", *ONNX_NAMES, *SYNONYMS)
 
+# What CUDA needs: a checkout and a bundle have a list of it, who installed the wheel has not.
+_LIST = "requirements-runtime-cuda.txt"
+_IS_LISTED = (Path(__file__).resolve().parents[2] / _LIST).is_file()
+INSTALL_CUDA = f"pip install -r {_LIST}" if _IS_LISTED else (
+    "pip install 'onnxruntime-gpu[cuda,cudnn]'")
+INSTALL_KERNELS = f"pip install -r {_LIST}" if _IS_LISTED else "pip install 'ekg[cuda]'"
+
 REMEDIES = {
     "cpu": "install onnxruntime 1.16.3 or later",
-    "cuda": "it needs Linux or Windows with an NVIDIA GPU and `pip install -r "
-            "requirements-runtime-cuda.txt` in an environment without the plain onnxruntime "
-            "(the two break each other)",
+    "cuda": f"it needs Linux or Windows with an NVIDIA GPU and `{INSTALL_CUDA}` in an environment "
+            "without the plain onnxruntime (the two break each other)",
     "coreml": "it needs macOS 12 or later, where the plain `pip install onnxruntime` (or "
               "onnxruntime-silicon) contains it",
 }

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ProviderError
 from . import providers
+from .artifacts import Run
 from .providers import ONNX_NAMES, REMEDIES
 
-Run = Callable[[NDArray[np.float32], NDArray[np.float32]],
-               tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 class Session:
@@ -278,7 +277,7 @@ _CUDA_LIBRARIES = {
 def _library_remedy(missing: list[str]) -> str:
     if any(line.startswith("libcuda.so") for line in missing):
         return "install NVIDIA's driver; libcuda.so comes with it and with nothing else"
-    return ("run `pip install -r requirements-runtime-cuda.txt`, which brings them for CUDA "
+    return (f"run `{providers.INSTALL_CUDA}`, which brings them for CUDA "
             f"{providers.built_for_cuda()}")
 
 

@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import engine, token
 from .beats import from_beats, to_beats
 from .deprecation import renamed_attribute
-from .engine import Engine, Run
+from .engine import Engine
 from .errors import InputError, ModelError, ProviderError
 from .findings import CLASSES, Beat, Event, Quality, Result
 from .model import providers
-from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, GoldenRhythm
+from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, GoldenRhythm, Run
 from .model.contract import Contract
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed

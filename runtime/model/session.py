@@ -10,7 +10,7 @@ import os
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from ..errors import ModelError, ProviderError
 from . import providers
 from .artifacts import Run
 from .providers import ONNX_NAMES, REMEDIES
-
 
 
 class Session:

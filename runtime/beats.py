@@ -1,7 +1,7 @@
 """A block of beats, and the one place that chooses a label.
 
 From frames to the edge a beat is a row of these columns. Seconds and letters are made once, by
-`to_beats`, when a stream hands its beats out.
+`Beats.to_beats`, when a stream hands its beats out.
 """
 
 from __future__ import annotations
@@ -34,6 +34,16 @@ class Beats(NamedTuple):
     probabilities: list[list[float]]
     labels: list[int]
 
+    def to_beats(self, fs: float) -> list[Beat]:
+        """The same beats as users see them: seconds and letters.
+
+        Parameters
+        ----------
+        fs : Hz, of the samples
+        """
+        return [Beat(sample / fs, CLASSES[label], row[label], tuple(row))
+                for sample, row, label in zip(*self, strict=True)]
+
 
 NO_BEATS = Beats([], [], [])
 
@@ -65,19 +75,8 @@ def choose_label(probabilities: Sequence[float], weights: Sequence[float],
     return best
 
 
-def to_beats(block: Beats, fs: float) -> list[Beat]:
-    """The same beats as users see them: seconds and letters.
-
-    Parameters
-    ----------
-    fs : Hz, of the block's samples
-    """
-    return [Beat(sample / fs, CLASSES[label], row[label], tuple(row)) for sample, row, label in
-            zip(*block, strict=True)]
-
-
 def from_beats(beats: Sequence[Beat], fs: float) -> Beats:
-    """The block that `to_beats` gave these beats from."""
+    """The block that `Beats.to_beats` gave these beats from."""
     return Beats([round(beat.time * fs) for beat in beats],
                  [list(beat.probabilities) for beat in beats],
                  [CLASSES.index(beat.label) for beat in beats])

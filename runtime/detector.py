@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import lru_cache
@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import engine, token
-from .beats import from_beats, to_beats
+from . import engine
 from .deprecation import renamed_attribute
 from .engine import Engine
 from .errors import InputError, ModelError, ProviderError
-from .findings import CLASSES, Beat, Event, Quality, Result
+from .findings import CLASSES, Beat, Event, Quality, Record, Result
 from .model import providers
 from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, GoldenRhythm, Run
 from .model.contract import Contract
@@ -34,6 +33,7 @@ __all__ = ["DEFAULT_ARTIFACTS", "Detector", "load_rhythm", "predict"]
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
+PIECE_S = 60.0  # whole recordings are read to the end in pieces of this length
 MOST_APART = 0.05  # of the golden recording's beats, in a quantized network; INT8: 0.4 %
 log = logging.getLogger("ekg")
 
@@ -157,7 +157,7 @@ class Detector:
         found = engine.push_whole(patients, rows)
         rhythm = self._engine.rhythm
         qualities = assess_rows(rows, rate, rhythm.quality, rhythm.noise)
-        results = [_result(to_beats(beats, self.contract.fs), quality, closed(patient.events))
+        results = [_result(beats.to_beats(self.contract.fs), quality, closed(patient.events))
                    for beats, quality, patient in zip(found, qualities, patients, strict=True)]
         return results if ecg.ndim == 2 else results[0]
 
@@ -170,7 +170,7 @@ class Detector:
         """
         return Stream(self._engine.start(fs, follow_rhythm=events))
 
-    def resume(self, token_bytes: bytes) -> Stream:
+    def resume(self, token: bytes) -> Stream:
         """The stream that `Stream.save` wrote, on this machine or another.
 
         Raises
@@ -178,12 +178,34 @@ class Detector:
         TokenError
             The token is damaged, or was saved by another network, rhythm or policy.
         """
-        return Stream(token.unpack(token_bytes, self._engine))
+        return Stream.restore(token, self._engine)
 
     def push(self, streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
              ) -> list[list[Beat]]:
         """`Stream.push` for the streams of many patients, as one batch."""
         return Stream.push_together(streams, chunks, units=units)
+
+    def annotate(self, record: Record, *, progress: Callable[[int], object] = int
+                 ) -> tuple[list[Beat], list[Event]]:
+        """Beats and rhythm events of a whole recording, the rhythm followed.
+
+        Parameters
+        ----------
+        progress : is told the seconds of each piece that is done
+        """
+        stream, beats = self.stream(record.fs, events=True), []
+        size = max(1, round(PIECE_S * record.fs))
+        for at in range(0, len(record.signal), size):
+            piece = record.signal[at : at + size]
+            beats += stream.push(piece)
+            progress(round(len(piece) / record.fs))
+        beats, events = beats + stream.finish(), closed(stream.events())
+        clock = stream.fs / record.fs  # of odd rates a stream takes the nearest ratio of its own
+        if clock == 1:
+            return beats, events
+        return ([replace(beat, time=beat.time * clock) for beat in beats],
+                [replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
+                 for event in events])
 
     def assess(self, ecg: NDArray[np.floating], fs: float) -> Quality:
         """The quality of a signal, second by second.
@@ -218,8 +240,8 @@ class Detector:
         """
         stream = self.stream(self.contract.fs, events=True)
         beats = stream.push(golden.microvolts, units="uV") + stream.finish()
-        block = from_beats(beats, self.contract.fs)
-        found = list(zip(block.samples, block.labels, strict=True))
+        found = [(round(beat.time * self.contract.fs), CLASSES.index(beat.label))
+                 for beat in beats]
         expected = [(sample, label) for sample, label, _ in golden.beats]
         events = closed(stream.events())
         near = [abs(beat.score - score) for beat, (_, _, score)

@@ -22,7 +22,7 @@ from .model.artifacts import Run
 from .model.contract import Contract
 from .model.frames import find_beats
 from .rhythm import RhythmModel, RhythmTracker, schema, take_together
-from .signal.r_peak import LEVEL_S, SMOOTH_SAMPLES, r_peaks
+from .signal.r_peak import LEVEL_S, SEARCH_S, SMOOTH_SAMPLES, r_peaks
 from .signal.resample import Resampler, resampler
 from .signal.units import as_numbers, check_signal, is_plausible, to_millivolts
 
@@ -125,6 +125,13 @@ class Patient:
     def seconds(self) -> float:
         """Signal taken so far, s."""
         return (self.taken if self.end is None else self.end) / self.rate.fs
+
+    @property
+    def latency(self) -> float:
+        """From an R peak to its label at the latest, s, not counting the wait for a chunk."""
+        contract, rate = self.engine.contract, self.rate
+        frames = (contract.policy.context_after + 1) * contract.hop + contract.hop / 2
+        return (contract.delay + frames) / contract.fs + rate.half / rate.fs + SEARCH_S
 
     @property
     def decided(self) -> float:

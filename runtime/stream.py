@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from . import engine, token
-from .beats import to_beats
 from .deprecation import renamed_attribute
-from .engine import Patient
-from .errors import InputError
+from .engine import Engine, Patient
 from .findings import Beat, Event
 from .rhythm import RhythmTracker
-from .signal.r_peak import SEARCH_S
 
 
 class Stream:
@@ -51,11 +48,9 @@ class Stream:
     def latency(self) -> float:
         """From an R peak to its label at the latest, s, not counting the wait for a chunk.
 
-        Of this `SEARCH_S` is for an R peak before the frame that found it: few are.
+        Of this 0.09 s are for an R peak before the frame that found it: few are.
         """
-        contract, rate = self._patient.engine.contract, self._patient.rate
-        frames = (contract.policy.context_after + 1) * contract.hop + contract.hop / 2
-        return (contract.delay + frames) / contract.fs + rate.half / rate.fs + SEARCH_S
+        return self._patient.latency
 
     def push(self, samples: ArrayLike, *, units: str = "mV") -> list[Beat]:
         """Take the next samples, give the beats they decide.
@@ -70,9 +65,8 @@ class Stream:
         InputError
             The samples cannot be used; the stream stands as before, as if not pushed.
         """
-        patient = self._patient
-        return to_beats(engine.push_one(patient, samples, units=units),
-                        patient.engine.contract.fs)
+        beats = engine.push_one(self._patient, samples, units=units)
+        return beats.to_beats(self._patient.engine.contract.fs)
 
     def finish(self) -> list[Beat]:
         """The beats of the last seconds, which were waiting for signal that does not come.
@@ -83,7 +77,7 @@ class Stream:
         patient = self._patient
         if patient.end is not None:
             return []
-        return to_beats(engine.push_one(patient, (), end=True), patient.engine.contract.fs)
+        return engine.push_one(patient, (), end=True).to_beats(patient.engine.contract.fs)
 
     def events(self) -> list[Event]:
         """Rhythm events that began or ended since the last call, each given once.
@@ -102,9 +96,12 @@ class Stream:
         InputError
             The stream is finished.
         """
-        if self._patient.end is not None:
-            raise InputError("the stream is finished; there is nothing to resume.")
         return token.pack(self._patient)
+
+    @classmethod
+    def restore(cls, saved: bytes, model: Engine) -> Stream:
+        """The stream that `save` wrote; see `Detector.resume`."""
+        return cls(token.unpack(saved, model))
 
     @staticmethod
     def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *,
@@ -114,5 +111,5 @@ class Stream:
         Either every chunk is taken, or, if one of them cannot be used, none.
         """
         patients = [stream._patient for stream in streams]
-        return [to_beats(beats, patient.engine.contract.fs) for beats, patient in
+        return [beats.to_beats(patient.engine.contract.fs) for beats, patient in
                 zip(engine.push(patients, chunks, units=units), patients, strict=True)]

@@ -30,7 +30,15 @@ _NO_RHYTHM = bytes(8)
 
 
 def pack(patient: Patient) -> bytes:
-    """The patient's token, about 23 kB; it names the network and the rhythm."""
+    """The patient's token, about 23 kB; it names the network and the rhythm.
+
+    Raises
+    ------
+    InputError
+        The recording is finished.
+    """
+    if patient.end is not None:
+        raise InputError("the stream is finished; there is nothing to resume.")
     rows, row, engine = patient.rows, patient.row, patient.engine
     recent, waiting = np.split(rows.past[row], [rows.past.shape[1] - rows.waiting])
     tracker = patient.tracker

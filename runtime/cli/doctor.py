@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..doctor import report
+from .installation import report
 
 EXAMPLE = "--artifacts artifacts"
 

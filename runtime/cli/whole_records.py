@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from tqdm import tqdm
 
 from ..detector import Detector
 from ..errors import EkgError
 from ..findings import Beat, Event, Record
-from ..rhythm import closed
 from .common import drop_output
-from .source import pieces
-
-PIECE_S = 60.0  # records are read to the end in pieces of this length
 
 
 def for_each(records: Sequence[str], work: Callable[[str], None]) -> int:
@@ -36,16 +31,6 @@ def for_each(records: Sequence[str], work: Callable[[str], None]) -> int:
 
 def beats_and_events(detector: Detector, recording: Record) -> tuple[list[Beat], list[Event]]:
     """Find the beats and rhythm events of a whole recording, showing progress."""
-    stream, beats = detector.stream(recording.fs, events=True), []
     with tqdm(total=round(len(recording.signal) / recording.fs), unit="s", leave=False,
               desc=recording.name, disable=None) as progress:
-        for piece in pieces(recording.signal, recording.fs, PIECE_S):
-            beats += stream.push(piece)
-            progress.update(round(len(piece) / recording.fs))
-    beats, events = beats + stream.finish(), closed(stream.events())
-    clock = stream.fs / recording.fs  # of odd rates a stream takes the nearest ratio of its own
-    if clock == 1:
-        return beats, events
-    return ([replace(beat, time=beat.time * clock) for beat in beats],
-            [replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
-             for event in events])
+        return detector.annotate(recording, progress=progress.update)

@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..deprecation import renamed_fields
 from ..errors import InputError
 from ..findings import Flaw, Quality
 from .features import WINDOW_S, WindowModel, at_rate, features, windows
@@ -19,7 +18,6 @@ AT_ONCE = 600  # seconds, or windows
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 
 
-@renamed_fields(noise="noise_log_odds")
 @dataclass(frozen=True)
 class QualityPolicy:
     """Limits from which on something is a flaw.

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime.rhythm.follow import closed
 
 from runtime import Detector, RecordError
 from runtime.cli.main import main
@@ -21,6 +20,7 @@ from runtime.records import read
 from runtime.report import Study, write
 from runtime.report.pages import MAX_TABLE_ROWS
 from runtime.report.words import title
+from runtime.rhythm import closed
 from runtime.simulate import simulate
 
 FS = 360

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from runtime import Detector
 from runtime.findings import Event, Flaw, Quality, Record
 from runtime.report import Study, flaws_of_seconds
 from runtime.report.study import MAX_TREND_BINS, trend_of
 from runtime.report.words import FLAW_NAMES
-from runtime.signal.quality import assess
 
 
 def flat_if_zero(piece: np.ndarray, fs: float) -> Quality:
@@ -46,10 +46,11 @@ def test_record_of_less_than_a_second_has_no_seconds_to_judge() -> None:
     assert (len(flaws), flaws.dtype) == (0, np.int64)
 
 
-def test_flat_signal_is_found_by_the_runtimes_own_judgement(minute: np.ndarray) -> None:
+def test_flat_signal_is_found_by_the_runtimes_own_judgement(
+        minute: np.ndarray, detector: Detector) -> None:
     signal = np.tile(minute, 2).astype(np.float64)
     signal[60 * 360 : 70 * 360] = 0.0
-    flaws = flaws_of_seconds(Record("x", "II", 360, signal, 0.0), assess)
+    flaws = flaws_of_seconds(Record("x", "II", 360, signal, 0.0), detector.assess)
     assert len(flaws) == 120
     np.testing.assert_array_equal(np.flatnonzero(flaws & int(Flaw.FLAT)), np.arange(60, 70))
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from runtime import doctor
+from runtime.cli import installation
 from runtime.cli.main import main
 from runtime.model import providers
 
-ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 IDLE = "AzureExecutionProvider"  # of the plain Linux wheel; runs no node of ours
 
 
@@ -156,7 +156,7 @@ def test_cupy_for_another_cuda_is_a_problem(tmp_path: Path, monkeypatch: pytest.
 def test_driver_is_described(monkeypatch: pytest.MonkeyPatch, loader: Loader, said: str) -> None:
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
     monkeypatch.setattr(ctypes, "CDLL", loader)
-    assert doctor.driver() == said
+    assert installation.driver() == said
 
 
 @pytest.mark.parametrize(("packages", "wheels", "cuda", "said"), [
@@ -170,7 +170,7 @@ def test_driver_is_described(monkeypatch: pytest.MonkeyPatch, loader: Loader, sa
     ({}, ["onnxruntime", "onnxruntime-silicon"], "", ["onnxruntime and onnxruntime-silicon"]),
 ])
 def test_clashes(packages: dict[str, str], wheels: list[str], cuda: str, said: list[str]) -> None:
-    found = doctor.clashes(packages, wheels, cuda)
+    found = installation.clashes(packages, wheels, cuda)
     assert len(found) == len(said)
     assert all(words in line for words, line in zip(said, found, strict=True))
 
@@ -178,7 +178,7 @@ def test_clashes(packages: dict[str, str], wheels: list[str], cuda: str, said: l
 def test_a_gpu_without_cupy_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch,
                             capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    doctor.check_cuda_nets(ARTIFACTS)
+    installation.check_cuda_nets(ARTIFACTS)
     said = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in said] == [
         f"  cuda, many streams, {name}" for name in ("fused", "cupy", "kernels")]

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from .detector import Detector
-from .errors import EkgError
-from .model import providers
-from .model.artifacts import Artifacts
-from .model.session import thread_plan, usable_cores
-from .packages import NEEDED, OPTIONAL, install_command, versions
+from ..detector import Detector
+from ..errors import EkgError
+from ..model import providers
+from ..model.artifacts import Artifacts
+from ..model.session import thread_plan, usable_cores
+from ..packages import NEEDED, OPTIONAL, install_command, versions
 
 # Packages whose versions have to fit together.
 SHOWN = re.compile("|".join([*(package.name for package in NEEDED), "onnxruntime.*", "coremltools",
@@ -148,7 +148,7 @@ def check_providers(artifacts: Path) -> bool:
 
 def check_cuda_nets(artifacts: Path) -> None:
     """Try all networks that keep signal and carry on the GPU, and print the results."""
-    from .model.cuda import GRAPHS, CudaNet  # for a GPU only
+    from ..model.cuda import GRAPHS, CudaNet  # for a GPU only
 
     for name in GRAPHS:
         try:

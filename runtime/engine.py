@@ -223,8 +223,13 @@ def _place(patient: Patient) -> tuple[object, ...]:
 
 def _grouped(patients: Sequence[Patient], chunks: Sequence[ArrayLike], units: str
              ) -> list[tuple[list[int], Rows, NDArray[np.float64]]]:
-    """The groups that can run together, all of it checked: whose each is, their state, and their
-    samples, float64 [patients, samples], mV."""
+    """The groups that can run together, all of it checked.
+
+    Returns
+    -------
+    of each group the indices of its patients, their state, and their samples, float64
+    [patients, samples], mV
+    """
     arrays = [as_numbers(chunk, (1,)) for chunk in chunks]
     places: dict[int, tuple[object, ...]] = {}  # of states, which many patients may share
     groups: dict[tuple[int, Engine, tuple[object, ...]], list[int]] = {}

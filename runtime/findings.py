@@ -95,7 +95,7 @@ DOUBTFUL = UNREADABLE | Flaw.BASELINE | Flaw.NOISE
 
 @dataclass(frozen=True)
 class Quality:
-    """Is this signal fit to be read?
+    """Fitness of a signal to be read.
 
     Attributes
     ----------

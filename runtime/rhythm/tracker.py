@@ -91,8 +91,10 @@ class RhythmTracker:
 
     @property
     def heart_rate(self) -> float | None:
-        """Beats a minute over the last few beats; None if they cannot be trusted, or are so long
-        ago that the next one is overdue."""
+        """Beats a minute over the last few beats.
+
+        None if they cannot be trusted, or are so long ago that the next one is overdue.
+        """
         if self.seconds.next * FS - self._history.seen > self._standstill:
             return None
         recent = self._history.intervals[-RATE_INTERVALS:]

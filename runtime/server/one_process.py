@@ -37,8 +37,7 @@ def serve(detector: Detector, host: str, port: int, log_level: str) -> None:
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line; of an exception its type only, for its message may quote a request.
-    """
+    """One JSON object a line; of an exception its type only: its message may quote a request."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))

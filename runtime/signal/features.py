@@ -187,8 +187,7 @@ def _crossings(y: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def _moving_mean(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over `BASELINE` samples around each; before the first and after the last are such as they.
-    """
+    """Mean over `BASELINE` samples around each; beyond the ends the first and last go on."""
     first, size = BASELINE // 2 + 1, pieces.shape[1]
     padded = np.empty((len(pieces), size + BASELINE))
     padded[:, :first] = pieces[:, :1]

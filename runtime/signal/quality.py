@@ -166,8 +166,10 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
 
 def _plainly_good(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, low: float,
                   high: float) -> bool:
-    """Whether `_flaws` would find nothing in this one second, in a third of its time; where that
-    is not plain, it is not said."""
+    """True if it is plain, in a third of the time, that `_flaws` would find nothing here.
+
+    False says nothing.
+    """
     ordered, few = np.sort(ecg), min(_rail_samples(fs, policy))
     if len(ordered) < few:
         return False
@@ -210,8 +212,10 @@ def _flaws(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
 
 
 def _jumps(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> NDArray[np.bool_]:
-    """Which seconds hold a step that is too steep for a heart, and that stays: a pacemaker's spike
-    is as steep, but over after a few ms."""
+    """True for seconds with a step that is too steep for a heart, and that stays.
+
+    A pacemaker's spike is as steep, but over after a few ms.
+    """
     steps, around = np.diff(ecg, axis=1), round(SPIKE_S * fs)
     rows, at = np.nonzero(np.abs(steps) * fs > policy.jump_mv_s)
     stayed = (ecg[rows, np.minimum(at + 1 + around, ecg.shape[1] - 1)]
@@ -258,8 +262,11 @@ def _level_swing(ecg: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _hum(ecg: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
-    """Amplitude of 50 or 60 Hz that lasts, mV: the median over tenths of a second, in which
-    both make whole periods and most of which hold no QRS."""
+    """Amplitude of 50 or 60 Hz that lasts, mV.
+
+    It is the median over tenths of a second, in which both make whole periods and most of which
+    hold no QRS.
+    """
     tenth = round(fs / 10)
     count = ecg.shape[1] // tenth
     if not count:
@@ -271,8 +278,9 @@ def _hum(ecg: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
 
 
 def without_hum(rows: NDArray[np.floating], fs: float) -> NDArray[np.float64]:
-    """The signal less what is 50 or 60 Hz all through each second: the median over tenths of a
-    second, in which a QRS counts for nothing.
+    """The signal less its hum: what is 50 or 60 Hz all through each second.
+
+    The hum is the median over tenths of a second, in which a QRS counts for nothing.
 
     Parameters
     ----------

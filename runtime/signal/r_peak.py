@@ -49,8 +49,13 @@ _SMOOTH = np.ones(SMOOTH_SAMPLES, dtype=np.float32)  # the largest sum is the la
 
 @lru_cache(maxsize=4)
 def _window(fs: int) -> tuple[int, int, NDArray[np.int64], NDArray[np.float32]]:
-    """Samples to either side that the peak may lie in; those of the level; offsets of all that is
-    looked at; a one for each smoothed sample of the level."""
+    """Sizes of the search at a rate.
+
+    Returns
+    -------
+    samples to either side that the peak may lie in; those of the level; offsets of all that is
+    looked at; a one for each smoothed sample of the level
+    """
     reach = round(LEVEL_S * fs)
     wide = reach + SMOOTH_SAMPLES // 2
     return (round(SEARCH_S * fs), reach, np.arange(-wide, wide + 1),

@@ -44,7 +44,8 @@ def test_rhythms_are_coded_and_the_gravest_of_several_is_written(tmp_path: Path)
 
 
 def test_codes_are_of_known_kinds_from_the_gravest_on() -> None:
-    assert list(RHYTHM_CODES) == [kind for kind in [kind.name for kind in kinds()] if kind in RHYTHM_CODES]
+    names = [kind.name for kind in kinds()]
+    assert list(RHYTHM_CODES) == [name for name in names if name in RHYTHM_CODES]
 
 
 def test_marks_never_share_a_sample(tmp_path: Path) -> None:

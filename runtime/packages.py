@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +72,8 @@ def versions(packages: Sequence[Package]) -> dict[Package, str]:
 
     It is looked for by its module: CuPy has a name for each version of CUDA.
     """
+    from importlib.metadata import packages_distributions, version  # a tenth of start-up
+
     holders = packages_distributions()
     return {package: version(holders[package.module][0])
             if is_installed(package) and package.module in holders else ""

@@ -239,7 +239,8 @@ class RhythmTracker:
         if state.waiting and state.waiting[0].sample < second.end:
             beats = [beat for beat in state.waiting if beat.sample < second.end]
             state.waiting = state.waiting[len(beats):]
-        if second.flaws & _DOUBTFUL or self._beats_hidden():
+        if second.flaws & _DOUBTFUL or (
+                self._ledger.open and any(family.hides_beats for family in self._families)):
             for on_gap in self._on_gap:
                 on_gap(second.start, second.end, history)
             history.previous, history.clear, history.intervals = None, second.end, []
@@ -248,9 +249,6 @@ class RhythmTracker:
             self._silent_until(beat.sample, second)
             self._take(beat)
         self._silent_until(second.end, second)
-
-    def _beats_hidden(self) -> bool:
-        return bool(self._ledger.open) and any(family.hides_beats for family in self._families)
 
     def _silent_until(self, now: int, second: Second) -> None:
         """Nothing has beaten up to this sample."""

@@ -245,8 +245,9 @@ class Atrial(Family):
 
     def remember(self) -> None:
         """Keep both as they are now, before the next second is closed."""
-        state = self.state
-        state.was_fibrillating, state.was_ruled_out = self.fibrillating, self.ruled_out
+        state, fibrillating = self.state, self.fibrillating
+        state.was_fibrillating = fibrillating
+        state.was_ruled_out = not fibrillating and state.log_odds < self.limits.af_off
 
     def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
                 ) -> None:

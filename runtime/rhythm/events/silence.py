@@ -51,6 +51,7 @@ class Silence(Family):
     def __init__(self, policy: RhythmPolicy, ledger: Ledger, models: Mapping[str, Any]):
         super().__init__(policy, ledger, models)
         self._vf_prior = policy.of(VentricularLimits).vf_prior
+        self._shortest_s = min(self.limits.asystole_s, self.limits.asystole_vf_s)
 
     @classmethod
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
@@ -61,10 +62,12 @@ class Silence(Family):
             PAUSE: f"{limits.pause_s:g} s or more between two beats"}
 
     def is_standstill(self, now: int, second: Second, history: History) -> bool:
+        silent_s = (now - history.clear) / FS
+        if silent_s < self._shortest_s or ASYSTOLE in self.ledger.open:
+            return False
         # Signal that looks like fibrillation soon is VF, or it is hum, which only looks like it.
         doubtful = second.readable and second.fibrillation > self._vf_prior
-        longest = self.limits.asystole_vf_s if doubtful else self.limits.asystole_s
-        return now - history.clear >= longest * FS and ASYSTOLE not in self.ledger.open
+        return silent_s >= (self.limits.asystole_vf_s if doubtful else self.limits.asystole_s)
 
     def on_standstill(self, history: History) -> None:
         self.ledger.begin(ASYSTOLE, history.clear, 1.0)

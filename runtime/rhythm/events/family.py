@@ -14,6 +14,7 @@ from ..policy import RhythmPolicy, Section
 from ..state import Flag, Maybe, Moment, Number, Row, Rows, Whole, saved
 from .ledger import Ledger
 
+CRITICAL_GRAVITY = 100
 MOST_BEATS = 100  # that a limit may count: a stream's state holds as many intervals
 
 
@@ -25,11 +26,18 @@ class Kind(NamedTuple):
     name : as answers, files and metadata have it
     gravity : the larger the graver; a rhythm is named after the gravest event that lasts
     wfdb : the rhythm's code in WFDB's annotations; None: it is written as a comment
+    made_of : class of the beats that it consists of, a letter; None if of none, or of any
     """
 
     name: str
     gravity: int
     wfdb: str | None = None
+    made_of: str | None = None
+
+    @property
+    def critical(self) -> bool:
+        """True if people are interrupted for it: no heart lives long with it."""
+        return self.gravity >= CRITICAL_GRAVITY
 
     @property
     def title(self) -> str:

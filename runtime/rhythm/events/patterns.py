@@ -53,7 +53,7 @@ class Patterns(Family):
     """V beats that return after the same number of other beats."""
 
     name = "patterns"
-    kinds = (Kind("bigeminy", 20, "(B"), Kind("trigeminy", 10, "(T"))
+    kinds = (Kind("bigeminy", 20, "(B", "V"), Kind("trigeminy", 10, "(T", "V"))
     Limits = PatternLimits
     State = PatternState
     limits: PatternLimits

@@ -68,8 +68,8 @@ class Runs(Family):
     """V or S beats in a row."""
 
     name = "runs"
-    kinds = (Kind(VT, 100, "(VT"), Kind(VENTRICULAR_RUN, 90, "(IVR"),
-             Kind(SUPRAVENTRICULAR_RUN, 60, "(SVTA"), Kind(COUPLET, 30))
+    kinds = (Kind(VT, 100, "(VT", "V"), Kind(VENTRICULAR_RUN, 90, "(IVR", "V"),
+             Kind(SUPRAVENTRICULAR_RUN, 60, "(SVTA", "S"), Kind(COUPLET, 30, made_of="V"))
     Limits = RunLimits
     State = RunState
     limits: RunLimits

@@ -1,6 +1,8 @@
 // What a beat or an event is called, and how it is drawn. Every class has its own shape and letter
 // as well as its colour, so that nothing is told by colour alone.
 
+import { KINDS } from "./kinds.js"; // written by the server from its registry of events
+
 export const CLASSES = {
   N: { name: "Normal", many: "normal", shape: "dot" },
   S: { name: "Supraventricular", many: "supraventricular", shape: "triangle" },
@@ -9,30 +11,23 @@ export const CLASSES = {
   Q: { name: "Paced or unknown", many: "paced or unknown", shape: "cross" },
 };
 
-const CRITICAL = new Set(["ventricular_fibrillation", "asystole", "ventricular_tachycardia"]);
 const CALM = { regular: "Regular", unreadable: "Signal unreadable" };
 
-// Events that are made of beats of one class: these beats need no line of their own.
-const MADE_OF = {
-  ventricular_tachycardia: "V", ventricular_run: "V", couplet: "V", bigeminy: "V", trigeminy: "V",
-  supraventricular_run: "S",
-};
-
-/** Whether an event says all that a line about beats of one class says. */
+/** True for an event that consists of these beats: they need no line of their own. */
 export function covers(event, beats) {
-  return MADE_OF[event.kind] === beats.label && event.start <= beats.start + 0.01
+  return KINDS[event.kind]?.madeOf === beats.label && event.start <= beats.start + 0.01
     && event.end >= beats.end - 0.01;
 }
 
 /** A rhythm's or event's name, from the server's word for it. */
 export function kindName(kind) {
   const plain = kind.replaceAll("_", " ");
-  return CALM[kind] ?? plain[0].toUpperCase() + plain.slice(1);
+  return CALM[kind] ?? KINDS[kind]?.title ?? plain[0].toUpperCase() + plain.slice(1);
 }
 
 /** Whether a screen reader is interrupted for it. */
 export function isCritical(kind) {
-  return CRITICAL.has(kind);
+  return KINDS[kind]?.critical ?? false;
 }
 
 /** Whether a rhythm is none of the events. */

@@ -31,8 +31,9 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
         f"- Causal dilated CNN with its filter fused in, {parameters:,} parameters; every 50 ms "
         f"frame is labelled {delay:.2f} s after its moment "
         "(filter delay and look-ahead), from up to 10 s of past. Where the rhythm is followed, the "
-        "patient's usual QRS complex joins in deciding what is V, and the usual interval between N "
-        "and S (`runtime/rhythm/`).",
+        "patient's usual QRS complex joins in deciding what is V (`runtime/rhythm/template.py`), "
+        "and the usual interval between N and S (`runtime/rhythm/baseline.py`); the numbers of "
+        "both lie in `rhythm.json`, beside the network.",
         f"- Input: one lead, mV, {described['fs']} Hz (the runtime resamples 100 to 1000 Hz). "
         f"Filter: {described['fir_design']}.",
         f"- Operating point: a beat from a mean probability of {described['threshold']} on; "

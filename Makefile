@@ -24,7 +24,7 @@ PIP_INSTALL := -m pip install --disable-pip-version-check
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(RUNTIME_READY)  ## serve the model and feed it a simulated patient for a minute
+demo: $(RUNTIME_READY)  ## serve the model and feed it real ECG for a minute
 	@$(RUNTIME_VENV)/bin/python -m runtime demo
 
 serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)

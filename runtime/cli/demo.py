@@ -1,4 +1,4 @@
-"""Serve the model, feed it a simulated patient at real pace, and print what it finds."""
+"""Serve the model, feed it half a minute of real ECG over and over, and print what it finds."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy as np
 from ..client import Client, RequestError
 from ..errors import InputError
 from ..findings import Record
+from ..records import read, sample
 from ..simulate import simulate
 from .address import check_address, free_port
 from .common import print_answer
@@ -35,8 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pace", choices=("real", "fast"), default="real",
                         help="as a patient's heart beats, or as fast as the server answers "
                              "(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1,
-                        help="another number simulates another patient (default: %(default)s)")
+    parser.add_argument("--simulated", action="store_true",
+                        help="feed it a simulated patient instead")
+    parser.add_argument("--seed", type=int,
+                        help="another number simulates another patient (default: 1)")
     parser.add_argument("--port", type=int, help="for the server (default: a free one)")
 
 
@@ -45,8 +48,11 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.seconds <= MAX_DEMO_S:
         raise InputError(f"--seconds is {args.seconds:g}; expected a number above 0, up to "
                          f"{MAX_DEMO_S}.")
-    if args.seed < 0:
-        raise InputError(f"--seed is {args.seed}; expected a whole number from 0 on.")
+    if args.seed is not None and not args.simulated:
+        raise InputError("--seed is for the simulated patient; expected --simulated with it.")
+    seed = (1 if args.seed is None else args.seed) if args.simulated else None
+    if seed is not None and seed < 0:
+        raise InputError(f"--seed is {seed}; expected a whole number from 0 on.")
     server_program()
     port = args.port or free_port("127.0.0.1")
     check_address("127.0.0.1", port)  # whoever answers there now is not the server started here
@@ -56,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
         ready = _wait_ready(client, server)
         if ready is None:
             return 1  # the server has said why
-        record, beats = demo_signal(args.seconds, args.seed)
+        record, beats = demo_signal(args.seconds, seed)
         print(f"The monitor page is at {url} (provider {ready['provider']}).\n"
-              f"Here are {len(record.signal) / record.fs:g} s of a {record.name} "
+              f"Here are {len(record.signal) / record.fs:g} s of {record.name} "
               f"{'at real pace' if args.pace == 'real' else 'as fast as the server answers'}:\n",
               flush=True)
         _feed(client, record, args.pace, beats)
@@ -69,14 +75,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def demo_signal(seconds: float, seed: int) -> tuple[Record, Counter[str]]:
-    """Return the signal that the demo shows and how many beats of each class are in it.
+def demo_signal(seconds: float, seed: int | None) -> tuple[Record, Counter[str]]:
+    """Return the signal that the demo shows, and how many beats of each class are in it.
 
-    The counts are empty if nobody has counted them.
+    Parameters
+    ----------
+    seconds : length, s
+    seed : of the simulated patient; None for the sample, which begins again at its end
+
+    Returns
+    -------
+    the signal, named as one would say it, and the counts, empty if nobody has counted
     """
-    made = simulate(seconds, seed=seed)
-    return (Record("simulated patient", "simulated", made.fs, made.signal.astype(np.float64), 0.0),
-            Counter(made.labels))
+    if seed is not None:
+        made = simulate(seconds, seed=seed)
+        return (Record("a simulated patient", "simulated", made.fs,
+                       made.signal.astype(np.float64), 0.0), Counter(made.labels))
+    record = read(sample.FOLDER / "sample.csv")
+    signal = np.resize(record.signal, round(seconds * record.fs))  # which repeats it
+    length = len(record.signal) / record.fs
+    labels = Counter(label for time, label in sample.reference_beats()
+                     for start in np.arange(0.0, seconds, length) if start + time < seconds)
+    again = "" if seconds <= length else ", the same half minute over and over"
+    return (Record(f"real ECG ({sample.SOURCE}{again})", record.lead, record.fs, signal, 0.0),
+            labels)
 
 
 def _feed(client: Client, record: Record, pace: str, beats: Mapping[str, int]) -> None:
@@ -85,7 +107,8 @@ def _feed(client: Client, record: Record, pace: str, beats: Mapping[str, int]) -
     for answer in client.stream(chunks, record.fs):
         found.update(beat["label"] for beat in answer["beats"])
         print_answer(answer)
-    print(f"\nfound {_counted(found)}" + (f"; the patient had {_counted(beats)}" if beats else ""))
+    counted = f"; the reference has {_counted(beats)}" if beats else ""
+    print(f"\nfound {_counted(found)}{counted}")
 
 
 def _counted(beats: Mapping[str, int]) -> str:

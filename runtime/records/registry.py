@@ -7,11 +7,12 @@ from pathlib import Path
 from ..errors import RecordError
 from .edf import EdfReader
 from .reader import Reader
+from .sample import SampleReader
 from .tables import TableReader
 from .wfdb import WfdbReader
 
 # The first that matches reads the file. A new format is a file of its own and an entry here.
-READERS: tuple[Reader, ...] = (TableReader(), EdfReader(), WfdbReader())
+READERS: tuple[Reader, ...] = (TableReader(), EdfReader(), WfdbReader(), SampleReader())
 
 
 def find(path: Path) -> Reader:

@@ -58,8 +58,9 @@ def test_a_token_that_no_header_carries_is_refused_unquoted(
 
 @pytest.mark.usefixtures("nothing_is_served")
 @pytest.mark.parametrize("arguments", [
-    *(("--seconds", value) for value in ("nan", "inf", "1e18", "0", "-1")), ("--seed", "-1")])
-def test_the_demo_refuses_before_it_serves(arguments: tuple[str, str], run: Run) -> None:
+    *(("--seconds", value) for value in ("nan", "inf", "1e18", "0", "-1")),
+    ("--seed", "-1", "--simulated"), ("--seed", "2")])
+def test_the_demo_refuses_before_it_serves(arguments: tuple[str, ...], run: Run) -> None:
     status, out, err = run("demo", *arguments)
     assert (status, out) == (2, "")
     assert err.startswith(f"error: {arguments[0]} is ")
@@ -82,14 +83,28 @@ def demo(*arguments: str, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str
 
 
 FIRST = (r"The monitor page is at http://127\.0\.0\.1:\d+ \(provider cpu\)\.\n"
-         r"Here are 4 s of a simulated patient as fast as the server answers:\n\n")
+         r"Here are 4 s of real ECG \(MIT-BIH record 233 from 17:47\) as fast as the server "
+         r"answers:\n\n")
 
 
 def test_the_demo_begins_with_whole_sentences_in_a_pipe() -> None:
     out, err = demo("--seconds", "4", "--pace", "fast").communicate(timeout=60)
     assert err == ""
     assert re.match(FIRST + r" +\d\.\d{3} s  N  ", out)
-    assert re.search(r"\n\nfound \d N; the patient had \d N\n$", out)
+    assert out.endswith("\n\nfound 5 N, 2 V; the reference has 5 N, 2 V\n")
+
+
+def test_the_demo_plays_the_sample_over_and_over_and_counts_it_each_time() -> None:
+    out, _ = demo("--seconds", "60.35", "--pace", "fast").communicate(timeout=60)
+    assert "MIT-BIH record 233 from 17:47, the same half minute over and over) as fast" in out
+    assert out.endswith("\n\nfound 78 N, 4 S, 22 V; the reference has 78 N, 4 S, 22 V\n")
+
+
+def test_the_demo_plays_a_simulated_patient_if_asked() -> None:
+    out, _ = demo("--seconds", "4", "--pace", "fast", "--simulated", "--seed", "3").communicate(
+        timeout=60)
+    assert "Here are 4 s of a simulated patient as fast" in out
+    assert re.search(r"\n\nfound 3 N, 1 V; the reference has 3 N, 1 V\n$", out)
 
 
 def test_the_demo_begins_with_whole_sentences_on_a_terminal() -> None:
@@ -113,7 +128,7 @@ def test_the_demo_at_real_pace_says_so(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("runtime.cli.source.time.sleep", lambda seconds: None)
     signal = simulate(3, seed=1).signal.astype(np.float64)
     monkeypatch.setattr("runtime.cli.demo.demo_signal", lambda seconds, seed: (
-        Record("cut of a record", "MLII", 360.0, signal, 0.0), Counter()))
+        Record("a cut of a record", "MLII", 360.0, signal, 0.0), Counter()))
     status, out, _ = run("demo", "--seconds", 3)
     assert status == 0
     assert "\nHere are 3 s of a cut of a record at real pace:\n" in out

@@ -1,0 +1,87 @@
+"""Tables of docs/rhythm.md that the code knows: events, rules, limits.
+
+``python -m docs.tables`` writes them between their comment markers; a test holds both equal.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from runtime import Detector
+from runtime.rhythm import RhythmPolicy, kinds, rules, sections
+from runtime.signal.quality import QualityPolicy
+
+PAGE = Path(__file__).resolve().parent / "rhythm.md"
+_MARKED = r"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)"
+_LIMIT = re.compile(r"^(?:``)?(\w+(?:, \w+)*)(?:``)? : (.*(?:\n .*)*)", re.MULTILINE)
+
+
+def main() -> None:
+    """Write the tables into the page."""
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def written(page: str) -> str:
+    """Return the page with its tables as the code has them; raises ValueError without a marker."""
+    shipped = Detector.load(provider="cpu")
+    for name, table in (("events", events(shipped.rhythm_policy)),
+                        ("limits", limits(shipped.rhythm_policy)),
+                        ("quality", quality(shipped.quality_policy))):
+        pattern = re.compile(_MARKED.format(name=name), re.DOTALL)
+        page, found = pattern.subn(lambda match, table=table: f"{match[1]}\n{table}\n{match[2]}",
+                                   page)
+        if found != 1:
+            raise ValueError(f"{PAGE.name} has {found} markers of the table {name!r}; expected 1.")
+    return page
+
+
+def events(policy: RhythmPolicy) -> str:
+    """Return every kind of event, from the gravest to the mildest, with its rule."""
+    words = rules(policy)
+    rows = "".join(f"| `{kind.name}` | {f'`{kind.wfdb}`' if kind.wfdb else 'a comment'} "
+                   f"| {words[kind.name]} |\n" for kind in kinds())
+    return f"| event | in WFDB annotations | rule, with the shipped limits |\n|---|---|---|\n{rows}"
+
+
+def limits(policy: RhythmPolicy) -> str:
+    """Return the limits of the rhythm, a table a section."""
+    values, parts = policy.to_dict(), []
+    for section in sections():
+        about, table = _described(section, values[section.section] or {})
+        parts.append(f"`{section.section}`{f': {about}' if about else ''}\n\n{table}")
+    return "\n".join(parts)
+
+
+def quality(policy: QualityPolicy) -> str:
+    """Return the limits of the signal's quality."""
+    return _described(type(policy), asdict(policy))[1]
+
+
+def _described(section: type, values: Mapping[str, Any]) -> tuple[str, str]:
+    """The introduction of a section's docstring, and a table of the limits it explains."""
+    text = inspect.getdoc(section) or ""
+    about = text.partition("\n\nAttributes")[0]
+    about = "" if _LIMIT.match(about) else " ".join(about.split())
+    rows = ""
+    for match in _LIMIT.finditer(text):
+        names = match[1].split(", ")
+        meaning = re.sub(r" \(`\.\w+`\)", "", " ".join(match[2].split())).replace("``", "`")
+        rows += (f"| {', '.join(f'`{name}`' for name in names)} "
+                 f"| {', '.join(_value(values[name]) for name in names)} | {meaning} |\n")
+    named = {name for match in _LIMIT.finditer(text) for name in match[1].split(", ")}
+    if named != set(values):
+        raise ValueError(f"{section.__name__} does not explain {sorted(named ^ set(values))}.")
+    return about.replace("``", "`"), f"| limit | shipped | meaning |\n|---|---|---|\n{rows}"
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+if __name__ == "__main__":
+    main()

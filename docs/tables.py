@@ -32,11 +32,10 @@ def written(page: str) -> str:
     for name, table in (("events", events(shipped.rhythm_policy)),
                         ("limits", limits(shipped.rhythm_policy)),
                         ("quality", quality(shipped.quality_policy))):
-        pattern = re.compile(_MARKED.format(name=name), re.DOTALL)
-        page, found = pattern.subn(lambda match, table=table: f"{match[1]}\n{table}\n{match[2]}",
-                                   page)
-        if found != 1:
-            raise ValueError(f"{PAGE.name} has {found} markers of the table {name!r}; expected 1.")
+        marked = re.search(_MARKED.format(name=name), page, re.DOTALL)
+        if marked is None:
+            raise ValueError(f"{PAGE.name} has no markers of the table {name!r}.")
+        page = f"{page[:marked.end(1)]}\n{table}\n{page[marked.start(2):]}"
     return page
 
 

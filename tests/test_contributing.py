@@ -72,5 +72,5 @@ def test_the_tables_of_events_and_limits_are_the_registry_s() -> None:
 
 
 def test_a_page_without_its_marker_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 markers of the table 'events'; expected 1"):
+    with pytest.raises(ValueError, match="no markers of the table 'events'"):
         tables.written("# A page\n")

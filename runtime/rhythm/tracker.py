@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..beats import ATRIAL, Beats, choose_label
+from ..deprecation import renamed_attribute
 from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
 from .baseline import BaselineLimits, BaselineState, RrBaseline
@@ -107,6 +108,8 @@ class RhythmTracker:
         if gravest is not None:
             return gravest
         return "unreadable" if self._state.flaws & _DOUBTFUL else "regular"
+
+    rhythm = renamed_attribute("RhythmTracker", "rhythm", "current")
 
     @property
     def flaws(self) -> Flaw:

@@ -25,8 +25,8 @@ ALLOWED = {
 # those of one layer not each other.
 LAYERS = (
     {"errors", "findings", "deprecation"}, {"packages"}, {"preflight"}, {"signal", "simulate"},
-    {"model"}, {"beats"}, {"rhythm"}, {"engine"}, {"token"}, {"stream"}, {"detector"}, {"__init__"},
-    {"records", "server"}, {"report", "client"}, {"cli"}, {"__main__"},
+    {"model"}, {"beats", "cuda"}, {"rhythm"}, {"engine"}, {"token"}, {"stream"}, {"detector"},
+    {"__init__"}, {"records", "server"}, {"report", "client"}, {"cli"}, {"__main__"},
 )
 MOST_ROOM_IMPORTS = 75  # pairs of rooms of which one imports the other
 # What the package's base brings, and what only one wing may import at its top: the server's extra,

@@ -9,6 +9,7 @@ tests/runtime/model/test_cuda.py tests/kernels`` in an environment as docs/provi
 from __future__ import annotations
 
 import contextlib
+import importlib
 import re
 import subprocess
 import sys
@@ -363,3 +364,10 @@ def check_steps(net: CudaNet, ecg: np.ndarray, expected: tuple[np.ndarray, np.nd
     np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
     np.testing.assert_allclose(net.to_host(carry), expected[1],
                                atol=1e-5 * float(np.abs(expected[1]).max()))
+
+
+def test_the_old_place_of_the_module_is_read_with_a_warning() -> None:
+    sys.modules.pop("runtime.cuda", None)
+    with pytest.warns(DeprecationWarning, match=r"runtime\.cuda is now runtime\.model\.cuda"):
+        old = importlib.import_module("runtime.cuda")
+    assert old.CudaNet is CudaNet

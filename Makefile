@@ -102,7 +102,7 @@ clean:  ## remove environments and caches
 $(TRAIN_READY): requirements-train.txt requirements-check.txt requirements-runtime.txt
 	@$(PYTHON) runtime/preflight.py
 	@echo "Setting up $(VENV) for training, export and tests, once. It takes about five minutes"
-	@echo "and 1.7 GB of disk; several GB more if pip chooses torch with CUDA, as on Linux."
+	@echo "and 1.9 GB of disk; several GB more if pip chooses torch with CUDA, as on Linux."
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python $(PIP_INSTALL) -r requirements-train.txt
 	@touch $@
@@ -126,7 +126,8 @@ $(OLD_READY):
 
 # .venv-check, .venv-release and .venv-docs, each from the requirements of its name.
 .venv-%/.ready: requirements-%.txt requirements-runtime.txt
-	@echo "setting up .venv-$* ..."
+	@$(PYTHON) runtime/preflight.py
+	@echo "Setting up .venv-$* for \`make $*\`, once. It takes about a minute and up to 700 MB of disk."
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/python $(PIP_INSTALL) -r requirements-$*.txt
 	@touch $@

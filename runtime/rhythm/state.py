@@ -126,6 +126,11 @@ class Row:
     row: type
     codecs: tuple[Codec, ...]
 
+    def __repr__(self) -> str:
+        # Without the module: a token is good wherever the package is, whatever its name there.
+        fields = ", ".join(self.row.__annotations__)
+        return f"Row({self.row.__name__}({fields}), {self.codecs!r})"
+
     def dump(self, value: Any, at: int) -> Sequence[float]:
         return list(chain.from_iterable(
             codec.dump(part, at) for codec, part in zip(self.codecs, value, strict=True)))

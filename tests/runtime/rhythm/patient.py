@@ -8,10 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from runtime.beats import from_beats, to_beats
+from runtime.beats import from_beats
 from runtime.detector import load_rhythm
 from runtime.findings import CLASSES, Beat, Event
-from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel, RhythmPolicy, RhythmTracker, closed, take_together
 from runtime.simulate import simulate
@@ -25,7 +24,7 @@ LABELLED = RhythmPolicy(template=None, rr_baseline=None)
 @lru_cache(maxsize=1)
 def shipped() -> RhythmModel:
     """The rhythm of ``artifacts/``."""
-    return load_rhythm(Artifacts(DEFAULT_ARTIFACTS))
+    return load_rhythm()
 
 
 def tracker_of(policy: RhythmPolicy = LABELLED, weights: Sequence[float] = EVEN) -> RhythmTracker:
@@ -38,7 +37,7 @@ def push(tracker: RhythmTracker, beats: Sequence[Beat], signal: np.ndarray, deci
     """Give a tracker the next signal and the beats decided in it, as the engine does."""
     take_together([tracker.seconds], [np.asarray(signal, dtype=np.float32)])
     block, events = tracker.follow(from_beats(beats, FS), decided)
-    return to_beats(block, FS), events
+    return block.to_beats(FS), events
 
 
 def resumed(tracker: RhythmTracker, signal: np.ndarray) -> RhythmTracker:

@@ -168,11 +168,19 @@ def test_the_fingerprint_changes_with_every_field_codec_and_bound() -> None:
 
 def test_the_fingerprint_is_the_same_under_any_name_of_the_package() -> None:
     """The package is `ekg` where it is installed and `runtime` in a checkout."""
-    elsewhere = NamedTuple("Pair", [("place", int), ("size", float)])
-    elsewhere.__module__ = "ekg.rhythm.events.somewhere"
-    renamed = NamedTuple("Pair", [("place", int), ("length", float)])
+    class Elsewhere(NamedTuple):
+        place: int
+        size: float
+
+    Elsewhere.__name__, Elsewhere.__module__ = "Pair", "ekg.rhythm.events.somewhere"
+
+    class Renamed(NamedTuple):
+        place: int
+        length: float
+
+    Renamed.__name__ = "Pair"
     here, there, other = (changed(where=Row(row, PAIR.codecs)).fingerprint
-                          for row in (Pair, elsewhere, renamed))
+                          for row in (Pair, Elsewhere, Renamed))
     assert here == there != other
 
 

@@ -23,13 +23,13 @@ def resample(signal: np.ndarray, fs: float) -> np.ndarray:
 @given(RATES, st.integers(0, 2**32 - 1), st.lists(st.integers(0, 300), max_size=10))
 def test_any_cut_gives_the_same_samples(fs: float, seed: int, cuts: list[int]) -> None:
     signals = np.random.default_rng(seed).normal(size=(2, 600)).astype(np.float32)
-    way, pieces, taken = resampler(fs, 360), [], 0
+    rate, pieces, taken = resampler(fs, 360), [], 0
     tail = np.zeros((2, 0), dtype=np.float32)
     for piece in np.split(signals, np.minimum(np.cumsum(cuts, dtype=int), 600), axis=1):
-        output, tail = way.push(tail, piece, taken)
+        output, tail = rate.push(tail, piece, taken)
         pieces.append(output)
         taken += piece.shape[1]
-        assert tail.shape[1] <= 2 * way.half + way.down // way.up + 2
+        assert tail.shape[1] <= 2 * rate.half + rate.down // rate.up + 2
     for row, signal in zip(np.concatenate(pieces, axis=1), signals, strict=True):
         np.testing.assert_allclose(row, resample(signal, fs), atol=1e-6)
 
@@ -49,10 +49,10 @@ def test_a_sine_stays_the_sine_it_was(fs: float, frequency: float) -> None:
 def test_odd_rates_are_as_exact_as_a_float32(fs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their weights are drawn between those of a table; here beside all of their own."""
     signal = np.random.default_rng(1).normal(size=(1, 2000)).astype(np.float32)
-    way, nothing = Resampler(Fraction(fs), 360), np.zeros((1, 0), dtype=np.float32)
-    quick, _ = way.push(nothing, signal, 0)
-    monkeypatch.setattr(resampling, "TABLE", way.up)
-    exact, _ = way.push(nothing, signal, 0)
+    rate, nothing = Resampler(Fraction(fs), 360), np.zeros((1, 0), dtype=np.float32)
+    quick, _ = rate.push(nothing, signal, 0)
+    monkeypatch.setattr(resampling, "TABLE", rate.up)
+    exact, _ = rate.push(nothing, signal, 0)
     assert quick.shape == exact.shape
     assert 0 < np.abs(quick - exact).max() < 1e-6
 

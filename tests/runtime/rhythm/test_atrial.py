@@ -1,0 +1,190 @@
+"""Atrial fibrillation: no order in the intervals, no P wave, and what it means for labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from patient import (
+    LABELLED,
+    beat,
+    between,
+    events_of,
+    normal,
+    push,
+    quiet,
+    resumed,
+    shipped,
+    tracker_of,
+)
+
+from runtime.findings import Beat
+from runtime.model.contract import FS
+from runtime.rhythm import RhythmPolicy
+from runtime.rhythm.events.atrial import AF, INTERVALS, P_WAVE, AfFeatures, AtrialLimits
+
+MANY = INTERVALS["atrial"]
+
+
+def log_odds_of(intervals: Sequence[int], *, p_wave: float) -> float:
+    """Of so many intervals, each beat preceded by a P wave (mV) and a little noise."""
+    rng, features, now, verdicts = np.random.default_rng(3), AfFeatures(), 0, []
+    wave, model = p_wave * np.hanning(len(P_WAVE)), shipped().atrial["atrial"]
+    for interval in [*intervals, *intervals]:
+        now += int(interval)
+        before = wave + 0.01 * rng.standard_normal(len(wave))
+        due, _ = features.add(int(interval), now, before.astype(np.float32))
+        if due:
+            verdicts.append(features.log_odds_of("atrial", model))
+    return verdicts[-1]
+
+
+def test_only_intervals_without_order_or_p_wave_are_atrial_fibrillation() -> None:
+    rng = np.random.default_rng(1)
+    irregular = rng.integers(150, 400, MANY).tolist()
+    breathing = 280 + 40 * np.sin(np.arange(MANY) * 0.9)
+    doubled = np.tile([200, 380], MANY // 2)
+    limits = LABELLED.of(AtrialLimits)
+    assert log_odds_of(irregular, p_wave=0.0) > limits.af_on
+    assert log_odds_of(irregular, p_wave=0.15) < log_odds_of(irregular, p_wave=0.0) - 2
+    for ordered in (breathing, doubled, np.full(MANY, 300)):
+        assert log_odds_of(ordered.tolist(), p_wave=0.0) < limits.af_on
+
+
+def test_atrial_fibrillation_begins_and_ends() -> None:
+    rng = np.random.default_rng(2)
+    intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.45, 1.1, 150), np.full(60, 0.8)])
+    beats = normal(np.cumsum(intervals), (0.9, 0.1, 0.0, 0.0, 0.0))
+    events = [e for e in events_of(beats, quiet(float(intervals.sum()) + 2)) if e.kind == AF]
+    assert len(events) == 1
+    assert events[0].start == pytest.approx(48, abs=12)
+    assert events[0].end == pytest.approx(48 + intervals[60:210].sum(), abs=12)
+
+
+def test_after_a_long_gap_fibrillation_begins_after_it() -> None:
+    times = np.cumsum(np.random.default_rng(2).uniform(0.45, 1.1, 300))
+    times = times[(times < 80) | (times > 125)]
+    signal = quiet(float(times[-1]) + 2)
+    signal[80 * FS : 125 * FS] = signal[80 * FS]
+    first, second = (e for e in events_of(normal(times), signal) if e.kind == AF)
+    assert first.end is not None
+    assert first.end <= 80
+    assert second.start >= 125
+
+
+def test_beside_beats_that_are_hardly_n_no_fibrillation_is_reported() -> None:
+    """Ventricular beats that the network takes for N, now and then, look like no order at all."""
+    rng = np.random.default_rng(2)
+    early = rng.random(400) < 0.4
+    times = np.cumsum(np.where(early, rng.uniform(0.4, 0.65, 400), 0.8)
+                      + np.where(np.roll(early, 1), rng.uniform(0.1, 0.5, 400), 0.0))
+    doubtful, certain = (0.6, 0.05, 0.35, 0.0, 0.0), (0.9, 0.1, 0.0, 0.0, 0.0)
+    beats = [beat(float(t), doubtful if e else certain) for t, e in zip(times, early, strict=True)]
+    signal = quiet(float(times[-1]) + 2)
+
+    def kinds_of(policy: RhythmPolicy) -> set[str]:
+        return {event.kind for event in events_of(beats, signal, policy)}
+
+    assert AF in kinds_of(LABELLED.replace(af_min_atrial=0.0))
+    assert AF not in kinds_of(LABELLED)
+
+
+def test_soon_after_fibrillation_begins_no_beat_is_premature() -> None:
+    """48 intervals make an event, but 24 of them are enough not to call its early beats S."""
+    rng = np.random.default_rng(5)
+    intervals = np.concatenate([np.full(120, 0.8), rng.uniform(0.35, 1.1, 60)])
+    early = np.concatenate([np.zeros(120, dtype=bool), intervals[120:] < 0.6])
+    beats = [beat(float(time), (0.1, 0.9, 0, 0, 0) if e else (0.95, 0.05, 0, 0, 0))
+             for time, e in zip(np.cumsum(intervals), early, strict=True)]
+    signal = quiet(float(intervals.sum()) + 2)
+
+    def premature(policy: RhythmPolicy) -> np.ndarray:
+        """Which beats of the fibrillation are S."""
+        read, _ = push(tracker_of(policy), beats, signal, len(signal) / FS)
+        return np.flatnonzero([one.label == "S" for one in read[120:]])
+
+    soon, late = premature(RhythmPolicy()), premature(RhythmPolicy(af_onset=99.0))
+    assert 0 < len(soon) < len(late)  # the first ones cannot be known
+    assert soon.max() < 30 < late.max() < 60
+
+
+def test_while_fibrillation_is_in_doubt_the_usual_interval_decides_nothing() -> None:
+    rng = np.random.default_rng(2)
+    intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.3, 1.1, 150)])
+    beats = normal(np.cumsum(intervals))
+    signal = quiet(float(intervals.sum()) + 2)
+    # Neither fibrillation nor any doubt about it.
+    never = RhythmPolicy(template=None, af_on=99.0, af_onset=99.0, af_off=99.0)
+    decided, _ = push(tracker_of(never), beats, signal, len(signal) / FS - 1.6)
+    assert {one.label for one in decided[-50:]} == {"N", "S"}
+    doubted = RhythmPolicy(template=None, af_on=99.0, af_onset=99.0)
+    read, _ = push(tracker_of(doubted), beats, signal, len(signal) / FS - 1.6)
+    assert read[-50:] == beats[:len(read)][-50:]
+
+
+@pytest.fixture(scope="module")
+def fibrillating() -> tuple[list[Beat], np.ndarray, float]:
+    """Beats of all labels in sinus rhythm, fibrillation and sinus rhythm; the signal; its end."""
+    rng = np.random.default_rng(2)
+    intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.45, 1.1, 150), np.full(60, 0.8)])
+    rows = {"N": (0.9, 0.1, 0.0, 0.0, 0.0), "S": (0.2, 0.7, 0.1, 0.0, 0.0),
+            "V": (0.1, 0.2, 0.7, 0.0, 0.0)}
+    labels = rng.choice(("N", "S", "V"), len(intervals), p=(0.8, 0.15, 0.05))
+    beats = [beat(float(t), rows[label]) for t, label in
+             zip(np.cumsum(intervals), labels, strict=True)]
+    return beats, quiet(float(intervals.sum()) + 2), 48 + float(intervals[60:210].sum())
+
+
+def test_in_atrial_fibrillation_no_beat_is_premature(
+        fibrillating: tuple[list[Beat], np.ndarray, float]) -> None:
+    beats, signal, end = fibrillating
+    decided = len(signal) / FS - 1.6
+    whole, _ = push(tracker_of(), beats, signal, decided)
+    free, _ = push(tracker_of(LABELLED.replace(af_suppresses_s=False)), beats, signal, decided)
+    assert free == beats
+    early = {one.time for one in beats if one.label == "S"}
+    read = [one for one in whole if one.time in early]
+    assert {one.label for one in read if one.time < 40} == {"S"}  # sinus rhythm
+    within = [one for one in read if 100 < one.time < end - 5]
+    assert {one.label for one in within} == {"N"}
+    assert within[0].score == pytest.approx(0.9)
+    assert within[0].probabilities == pytest.approx((0.9, 0.0, 0.1, 0.0, 0.0))
+    assert [b for b in whole if b.label == "V"] == [b for b in beats if b.label == "V"]
+    assert {b.label for b in whole if b.time not in early} == {"N", "V"}
+
+
+def test_fibrillation_decides_on_labels_alike_in_any_pieces(
+        fibrillating: tuple[list[Beat], np.ndarray, float]) -> None:
+    beats, signal, _ = fibrillating
+    decided, rng = len(signal) / FS - 1.6, np.random.default_rng(2)
+    whole, _ = push(tracker_of(), beats, signal, decided)
+    pieces, tracker, at = [], tracker_of(), 0
+    while at < len(signal):
+        cut = min(at + int(rng.integers(50, 3000)), len(signal))
+        coming = between(beats, at / FS - 1.6, cut / FS - 1.6)
+        pieces += push(tracker, coming, signal[at:cut], cut / FS - 1.6)[0]
+        tracker, at = resumed(tracker, signal[:cut]), cut
+    assert pieces == between(whole, 0, decided)
+
+
+def test_a_beat_is_read_alike_however_late_the_signal_is_judged() -> None:
+    """In small chunks a beat is decided before the second it follows is judged, in large ones
+    after; fibrillation that comes and goes at that moment must make no difference."""
+    rng = np.random.default_rng(3)
+    intervals = np.concatenate([part for _ in range(8) for part in (
+        np.full(70, 0.7), rng.uniform(0.4, 1.0, 70))])
+    rows = rng.dirichlet((2.0, 2.0), len(intervals))
+    beats = [beat(float(t), (float(n), float(s), 0.0, 0.0, 0.0))
+             for t, (n, s) in zip(np.cumsum(intervals), rows, strict=True)]
+    signal = quiet(float(intervals.sum()) + 2)
+    whole, _ = push(tracker_of(RhythmPolicy()), beats, signal, len(signal) / FS - 1.6)
+    for size in (45, 90, 500):
+        tracker, read, known = tracker_of(RhythmPolicy()), [], 0
+        for cut in range(size, len(signal) + size, size):
+            decided = min(cut, len(signal)) / FS - 1.6
+            coming = [one for one in beats[known:] if one.time < decided]
+            read += push(tracker, coming, signal[cut - size : cut], decided)[0]
+            known += len(coming)
+        assert read == whole[: len(read)]
+        assert len(whole) - len(read) <= 3

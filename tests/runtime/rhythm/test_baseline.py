@@ -1,0 +1,110 @@
+"""The usual RR interval: early is what is early for this patient, whatever the rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+import numpy as np
+import pytest
+from patient import EVEN, beat, shipped, tracker_of
+
+from runtime.beats import ATRIAL, choose_label
+from runtime.errors import InputError
+from runtime.findings import CLASSES
+from runtime.model.contract import FS
+from runtime.rhythm import RhythmPolicy
+from runtime.rhythm.baseline import BaselineLimits, RrBaseline
+
+DOUBTFUL = (0.6, 0.4, 0.0, 0.0, 0.0)
+CERTAIN = {"N": (0.999, 0.001, 0.0, 0.0, 0.0), "S": (0.001, 0.999, 0.0, 0.0, 0.0),
+           "V": (0.05, 0.05, 0.9, 0.0, 0.0)}
+LIMITS = shipped().policy.of(BaselineLimits)
+
+
+def read(baseline: RrBaseline, time: float, probabilities: Sequence[float] = DOUBTFUL, *,
+         sinus_certain: bool = True) -> Sequence[float]:
+    """The probabilities of the next beat in the light of those before."""
+    label = CLASSES.index(beat(time, probabilities).label)
+    return baseline.read(round(time * FS), label, probabilities, sinus_certain=sinus_certain)
+
+
+def label_of(probabilities: Sequence[float]) -> str:
+    """N or S, whichever is likelier."""
+    return CLASSES[choose_label(probabilities, EVEN, ATRIAL)]
+
+
+def labels(intervals: Sequence[float], probabilities: Sequence[float] = DOUBTFUL,
+           limits: BaselineLimits = LIMITS) -> str:
+    baseline = RrBaseline(limits)
+    return "".join(label_of(read(baseline, time, probabilities))
+                   for time in accumulate(intervals))
+
+
+def knows(interval: float, *, beats: int = 50) -> RrBaseline:
+    """The baseline of a patient with so many N beats, the last at ``(beats - 1) * interval``."""
+    baseline = RrBaseline(LIMITS)
+    for i in range(beats):
+        read(baseline, interval * i, CERTAIN["N"])
+    return baseline
+
+
+@pytest.mark.parametrize("usual", [0.5, 0.7, 1.2])
+def test_a_run_that_is_fast_for_this_patient_is_premature_to_its_end(usual: float) -> None:
+    found = labels([usual] * 60 + [0.6 * usual] * 200 + [usual] * 20)
+    assert found[:60] == "N" * 60
+    assert found[61:260] == "S" * 199
+    assert found[260:] == "N" * 20
+
+
+def test_a_rate_that_changes_slowly_is_no_prematurity() -> None:
+    rising = np.exp(np.linspace(np.log(0.9), np.log(0.5), 1500))  # 20 minutes
+    assert set(labels(rising.tolist())) == {"N"}
+
+
+def test_without_a_certain_sinus_rhythm_beats_stay_and_nothing_is_learnt() -> None:
+    baseline = knows(0.8)
+    usual = baseline.state.log_interval
+    for i in range(50):
+        assert read(baseline, 40.0 + 0.4 * i, sinus_certain=False) is DOUBTFUL
+    assert baseline.state.log_interval == usual
+
+
+@pytest.mark.parametrize("limits", [
+    {"baseline_beats": 0.5}, {"baseline_beats": float("nan")}, {"baseline_bias": -1000.0},
+    {"baseline_gain": -1.0}, {"max_prematurity": 11.0}])
+def test_numbers_that_no_stream_could_use_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"of the usual RR interval is .*; expected"):
+        replace(LIMITS, **limits)
+
+
+def test_after_a_ventricular_beat_the_interval_says_nothing() -> None:
+    baseline = knows(0.8)
+    assert read(baseline, 40.0, CERTAIN["V"]) is CERTAIN["V"]
+    assert label_of(read(baseline, 40.4)) == "N"  # interpolated: as early as can be
+    assert label_of(read(baseline, 40.8)) == "S"
+
+
+def test_a_beat_that_the_network_is_certain_of_stays() -> None:
+    assert set(labels([0.8] * 20, CERTAIN["S"])) == {"S"}
+    assert set(labels([0.8] * 20 + [0.7] * 5, CERTAIN["N"])) == {"N"}
+
+
+def test_only_n_and_s_share_their_probability_anew() -> None:
+    found = read(knows(0.8, beats=20), 15.2 + 0.4, (0.5, 0.2, 0.2, 0.1, 0.0))
+    assert label_of(found) == "S"
+    assert sum(found) == pytest.approx(1.0)
+    assert list(found[2:]) == [0.2, 0.1, 0.0]
+    assert found[1] > found[0]
+
+
+def test_without_gain_and_bias_only_the_larger_share_counts() -> None:
+    nothing = replace(LIMITS, baseline_bias=0.0, baseline_gain=0.0)
+    assert labels([0.8, 0.3, 0.8], (0.6, 0.4, 0.0, 0.0, 0.0), nothing) == "NNN"
+    assert labels([0.8, 0.3, 0.8], (0.4, 0.6, 0.0, 0.0, 0.0), nothing) == "SSS"
+
+
+def test_left_out_of_the_policy_it_decides_nothing() -> None:
+    assert tracker_of(RhythmPolicy()).rr_baseline is not None
+    assert tracker_of(RhythmPolicy(rr_baseline=None)).rr_baseline is None

@@ -63,7 +63,7 @@ class RhythmModel:
                 WindowModel.from_dict(models["noise"]),
                 {name: LinearModel.from_dict(models[name]) for name in ("atrial", "onset")},
                 (str(stored["network"]["file"]), str(stored["network"]["sha256"])), digest)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"rhythm.json is not what export wrote ({type(error).__name__}: "
                              f"{error}); copy it again or run `make export`.") from error
 

@@ -51,10 +51,21 @@ class WindowModel:
 
     @classmethod
     def from_dict(cls, fit: Mapping[str, Any]) -> WindowModel:
-        """The model that `to_dict` wrote."""
+        """The model that `to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            The numbers are not those of a model of `FEATURES`.
+        """
         mean, scale, weights, hidden = (np.array(fit[name], dtype=np.float64) for name in
                                         ("mean", "scale", "weights", "hidden"))
-        return cls(mean, scale, weights, float(fit["bias"]), hidden)
+        bias, count = float(fit["bias"]), len(FEATURES)
+        numbers = np.concatenate([mean, scale, weights, hidden.ravel(), [bias]])
+        if not (mean.shape == scale.shape == (count,) and (scale > 0).all()
+                and hidden.shape == (count + 1, *weights.shape) and np.isfinite(numbers).all()):
+            raise ValueError(f"a model of five seconds does not fit its {count} features")
+        return cls(mean, scale, weights, bias, hidden)
 
     def to_dict(self) -> dict[str, Any]:
         """The model as JSON has it, with six decimals."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,9 +76,19 @@ class LinearModel(NamedTuple):
 
     @classmethod
     def from_dict(cls, fit: Any) -> LinearModel:
-        """The model as ``artifacts/rhythm.json`` has it."""
+        """The model as ``artifacts/rhythm.json`` has it.
+
+        Raises
+        ------
+        ValueError
+            The numbers are not those of a model of `FEATURES`.
+        """
         columns = tuple(zip(*(map(float, fit[name]) for name in ("mean", "scale", "weights")),
                             strict=True))
+        numbers = [float(fit["bias"]), *chain.from_iterable(columns)]
+        if not (len(columns) == len(FEATURES) and all(scale > 0 for _, scale, _ in columns)
+                and all(map(math.isfinite, numbers))):
+            raise ValueError(f"a model of intervals does not fit its {len(FEATURES)} features")
         # Added up in the order of `log_odds`, so that with the P wave it is never less.
         most = float(fit["bias"])
         for column, ends in zip(columns, _IRREGULARITY_RANGE, strict=False):

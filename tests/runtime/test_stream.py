@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import Beat, Detector, InputError, TokenError
+from runtime import Beat, Detector, InputError
+from runtime.rhythm import closed
 from runtime.signal.units import MILLIVOLTS
 from runtime.simulate import simulate
 
@@ -99,7 +100,7 @@ def test_many_streams_together_are_each_as_if_alone(detector: Detector) -> None:
 
 @settings(max_examples=20)
 @given(st.data())
-def test_company_that_changes_changes_nothing(detector: Detector, data: st.DataObject) -> None:
+def test_batch_composition_does_not_change_results(detector: Detector, data: st.DataObject) -> None:
     """Streams share arrays with those they were last pushed with; none shows in the answers."""
     rates = (360.0, 250.0, 360.0, 250.0, 360.0)
     signals = [simulate(15, fs=rate, seed=20 + i).signal for i, rate in enumerate(rates)]
@@ -189,54 +190,34 @@ def test_a_finished_stream_takes_no_more(detector: Detector) -> None:
         stream.save()
 
 
-@pytest.fixture(scope="module")
-def token(detector: Detector) -> bytes:
-    stream = detector.stream(1000)
-    stream.push(simulate(12.345, fs=1000, seed=9).signal)
-    return stream.save()
+@pytest.mark.parametrize("rate", [250.0, 360.0])
+def test_a_stream_cut_and_saved_gives_the_events_of_predict(
+        detector: Detector, rate: float) -> None:
+    signal = simulate(40, fs=rate, seed=8, heart_rate=130, ectopic=0.3).signal
+    result = detector.predict(signal, rate, events=True)
+    assert not isinstance(result, list)
+    assert result.events
+    stream, events = detector.stream(rate, events=True), []
+    for piece in np.array_split(signal, 37):
+        stream.push(piece)
+        events += stream.events()
+        stream = detector.resume(stream.save())
+    stream.finish()
+    assert [replace(e, confidence=0) for e in closed(events + stream.events())] == [
+        replace(e, confidence=0) for e in result.events]
 
 
-def test_a_token_fits_on_the_wire(token: bytes) -> None:
-    assert len(base64.b64encode(token)) <= 32_000
+def test_the_rhythm_is_followed_only_if_asked_for(detector: Detector) -> None:
+    stream = detector.stream()
+    stream.push(simulate(10, heart_rate=150).signal)
+    assert stream.tracker is None
+    assert stream.events() == []
 
 
-@settings(max_examples=200)
-@given(st.data())
-def test_a_damaged_token_is_refused(detector: Detector, token: bytes, data: st.DataObject
-                                    ) -> None:
-    place = data.draw(st.integers(0, len(token) - 1))
-    harm = data.draw(st.sampled_from(("flip", "cut", "insert", "empty")))
-    damaged = {
-        "flip": token[:place] + bytes([token[place] ^ data.draw(st.integers(1, 255))])
-        + token[place + 1 :],
-        "cut": token[:place], "insert": token[:place] + b"x" + token[place:], "empty": b"",
-    }[harm]
-    with pytest.raises(TokenError):
-        detector.resume(damaged)
-
-
-@pytest.mark.parametrize("token", [None, 7, "", [1, 2], {}, np.zeros(4)])
-def test_what_is_no_bytes_is_no_token(detector: Detector, token: object) -> None:
-    with pytest.raises(TokenError, match="expected the bytes"):
-        detector.resume(token)  # type: ignore[arg-type]
-
-
-def test_another_models_token_is_refused(detector: Detector, token: bytes) -> None:
-    other = Detector(detector.session, detector.contract, b"\x00" * 32)
-    with pytest.raises(TokenError, match="another model"):
-        other.resume(token)
-
-
-def test_a_forged_token_with_a_right_checksum_does_no_harm(
-        detector: Detector, token: bytes) -> None:
-    """The checksum is no signature; lengths and numbers are checked as well."""
-    import struct
-    import zlib
-
-    for place, value in ((14, struct.pack("<I", 0)), (22, struct.pack("<Q", 2**63)),
-                         (22, struct.pack("<Q", 2**40)),
-                         (len(token) - 8, struct.pack("<f", float("nan")))):
-        body = (token[:place] + value + token[place + len(value) :])[: len(token) - 4]
-        forged = body + zlib.crc32(body).to_bytes(4, "little")
-        with pytest.raises(TokenError):
-            detector.resume(forged)
+def test_events_are_given_once(detector: Detector) -> None:
+    stream = detector.stream(events=True)
+    stream.push(simulate(30, heart_rate=150, ectopic=0.0).signal)
+    assert [(e.kind, e.end) for e in stream.events()] == [("tachycardia", None)]
+    assert stream.events() == []
+    stream.finish()
+    assert [e.kind for e in stream.events() if e.end is not None] == ["tachycardia"]

@@ -10,10 +10,15 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def warn_renamed(old: str, new: str) -> None:
-    """Warn that a name is now another; the caller's caller is named as the place."""
+def warn_renamed(old: str, new: str, *, above: int = 0) -> None:
+    """Warn that a name is now another; the caller's caller is named as the place.
+
+    Parameters
+    ----------
+    above : calls further up than that, to the user's own
+    """
     warnings.warn(f"{old} is now {new}; the old name goes with the next release.",
-                  DeprecationWarning, stacklevel=3)
+                  DeprecationWarning, stacklevel=3 + above)
 
 
 def renamed_fields(**names: str) -> Callable[[type[T]], type[T]]:

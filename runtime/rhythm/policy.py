@@ -68,7 +68,7 @@ class RhythmPolicy:
         from ..model.artifacts import DEFAULT_ARTIFACTS, Artifacts
 
         shipped = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")["policy"]
-        policy = RhythmPolicy.from_dict(shipped).replace(**changes)
+        policy = RhythmPolicy.from_dict(shipped)._changed(changes)
         self._sections: dict[str, Section | None] = policy._sections
 
     @classmethod
@@ -108,12 +108,16 @@ class RhythmPolicy:
 
     def replace(self, **changes: Any) -> RhythmPolicy:
         """The same policy with these limits changed, by their names."""
+        return self._changed(changes)
+
+    def _changed(self, changes: Mapping[str, Any]) -> RhythmPolicy:
+        """`replace`, for its callers alone: an old name's warning points at theirs."""
         parts = dict(self._sections)
         for given, value in changes.items():
             name = given
             if given in _RENAMED:
                 name = _RENAMED[given]
-                warn_renamed(f"the rhythm's limit {given!r}", repr(name))
+                warn_renamed(f"the rhythm's limit {given!r}", repr(name), above=1)
             if name in parts and (value is None or isinstance(value, Section)):
                 parts[name] = value
                 continue

@@ -1,0 +1,41 @@
+"""Plain values: beats, flaws, quality."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.findings import (
+    CLASSES,
+    DOUBTFUL,
+    IMPOSSIBLE_RANGE_MV,
+    UNREADABLE,
+    Beat,
+    Flaw,
+    Quality,
+)
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_every_class_but_n_is_an_anomaly(label: str) -> None:
+    assert Beat(1.0, label, 0.9, (0.2,) * 5).anomaly == (label != "N")
+
+
+def test_good_quality_has_no_share_of_any_doubtful_flaw() -> None:
+    assert Quality(0, 0, 2.0).ok
+    assert Quality(0, 0, 2.0, powerline=1.0).ok  # hum is filtered out
+    for flawed in (Quality(0.1, 0, 2.0), Quality(0, 0.1, 2.0), Quality(0, 0, 2.0, baseline=0.1),
+                   Quality(0, 0, 2.0, noise=0.1), Quality(0, 0, IMPOSSIBLE_RANGE_MV + 0.1)):
+        assert not flawed.ok
+
+
+def test_quality_as_json_is_rounded_and_without_single_seconds() -> None:
+    quality = Quality(1 / 3, 0, 1.23456, seconds=(Flaw.FLAT, Flaw.NONE, Flaw.NONE))
+    assert quality.to_dict() == {"ok": False, "flat": 0.3333, "clipped": 0, "baseline": 0.0,
+                                 "noise": 0.0, "powerline": 0.0, "range_mv": 1.2346}
+    assert "seconds" not in repr(quality)
+
+
+def test_what_cannot_be_read_is_doubtful_too() -> None:
+    assert UNREADABLE in DOUBTFUL
+    assert {flaw for flaw in Flaw if flaw not in DOUBTFUL} == {Flaw.CLIPPED, Flaw.POWERLINE}
+    assert sum(Flaw) == 63  # one bit for each, as states are saved

@@ -52,6 +52,16 @@ def test_only_intervals_without_order_or_p_wave_are_atrial_fibrillation() -> Non
         assert log_odds_of(ordered.tolist(), p_wave=0.0) < limits.af_on
 
 
+def test_intervals_two_minutes_apart_are_not_judged_together() -> None:
+    features, wave = AfFeatures(), np.zeros(len(P_WAVE), dtype=np.float32)
+    for i in range(1, MANY):
+        assert features.add(300, 300 * i, wave)[0] is False
+    apart = features.intervals[-1].end + 121 * FS
+    assert features.add(300, apart, wave) == (False, False)
+    assert features.intervals == [(300, apart)]
+    assert features.start == apart - 300
+
+
 def test_atrial_fibrillation_begins_and_ends() -> None:
     rng = np.random.default_rng(2)
     intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.45, 1.1, 150), np.full(60, 0.8)])

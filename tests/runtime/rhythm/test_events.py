@@ -71,6 +71,14 @@ def test_a_run_of_many_beats_quickens_by_all_of_them() -> None:
     assert "ventricular_tachycardia" in {e.kind for e in begun}
 
 
+def test_a_bradycardia_after_a_tachycardia_begins_where_that_ended() -> None:
+    fast = beats_of("N" * 16, rate=150)
+    beats = fast + beats_of("N" * 10, rate=40, start=fast[-1].time + 1.5)
+    first, second = events_of(beats, quiet(beats[-1].time + 2))
+    assert (first.kind, second.kind) == ("tachycardia", "bradycardia")
+    assert first.end == second.start
+
+
 def test_the_limits_are_the_policys() -> None:
     beats, signal = beats_of("NNNNVVVNNNNNNNNN", rate=110), quiet(12)
     assert events_of(beats, signal, LABELLED.replace(run_beats=5)) == []

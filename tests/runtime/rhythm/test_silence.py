@@ -77,3 +77,12 @@ def test_with_asystole_everything_made_of_beats_is_over() -> None:
     for kind in ("ventricular_tachycardia", "tachycardia"):
         assert found[kind].end == pytest.approx(fast[-1].time, abs=1 / FS)
     assert found["asystole"].end == pytest.approx(after[0].time, abs=1 / FS)
+
+
+def test_asystole_ends_with_the_signal_that_shows_it() -> None:
+    signal = quiet(30)
+    signal[4 * FS : 14 * FS] = 0.1 * np.sin(2 * np.pi * 0.25 * np.arange(10 * FS) / FS)
+    signal[14 * FS : 22 * FS] = 0.5  # a loose lead
+    beats = [*beats_of("NNNN"), *beats_of("N" * 8, start=22.6)]
+    (event,) = events_of(beats, signal)
+    assert (event.kind, event.end) == ("asystole", 14.0)

@@ -60,3 +60,9 @@ def test_unreadable_signal_ends_fibrillation_only_if_it_lasts() -> None:
         if ends:
             assert found[0].end == pytest.approx(50, abs=4)
             assert found[1].start >= 50 + flat_s - 4
+
+
+def test_after_fibrillation_that_was_lost_sight_of_a_normal_rhythm_is_none() -> None:
+    wave = 0.6 * np.sin(2 * np.pi * 4.6 * np.arange(30 * FS) / FS)
+    signal = np.concatenate([quiet(20), wave, np.zeros(45 * FS), quiet(20)])
+    assert [e.kind for e in events_of([], signal) if e.kind == VF] == [VF]

@@ -255,7 +255,8 @@ class Detector:
                 return
             what = f"{apart:.0%} of the beats otherwise than expected"
         elif found != expected:
-            what = f"{len(found)} beats, not the {len(expected)} that are expected"
+            what = (f"other beats than expected ({len(found)}, of which "
+                    f"{len(set(found) & set(expected))} are among the expected {len(expected)})")
         elif [event.kind for event in events] != [kind for kind, *_ in golden.events]:
             what = "other rhythm events than expected"
         elif not max(near, default=0.0) <= golden.tolerance:

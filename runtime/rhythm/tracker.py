@@ -160,8 +160,6 @@ class RhythmTracker:
     def finish(self) -> list[Event]:
         """The last events; what lasts ends with the signal."""
         end = self.seconds.state.taken
-        waiting = self._state.waiting
-        self._state.waiting = [beat for beat in waiting if beat.sample < end]
         for second in self.seconds.rest():
             self._atrial.remember()
             self._close(second)

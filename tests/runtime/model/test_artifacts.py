@@ -207,7 +207,11 @@ def test_another_answer_to_the_golden_recording_is_refused(
 
 def test_fewer_beats_are_refused(copy: Path) -> None:
     per_beat = {name: (lambda array: array[:-1]) for name in ("samples", "labels", "scores")}
-    assert re.search(r" \d+ beats, not the \d+ that are exp", refusal(regolden(copy, **per_beat)))
+    found = re.search(r"other beats than expected \((\d+), of which (\d+) are among the expected "
+                      r"(\d+)\)", refusal(regolden(copy, **per_beat)))
+    assert found
+    there, right, expected = map(int, found.groups())
+    assert there - 1 == right == expected
 
 
 def test_fewer_events_are_refused(copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""The patient's usual RR interval, and what it says about the next beat.
+"""The patient's usual RR interval, as evidence about the next beat.
 
 The network sees ten seconds. That is enough for one early beat, but within a long run of early
 beats, or at a rate that is fast for some patients and usual for others, ten seconds do not separate
@@ -23,14 +23,14 @@ SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
 
 @dataclass(frozen=True)
 class BaselineLimits(Section):
-    """How the usual interval decides between N and S, in log-odds of S.
+    """Weights of the usual interval in the decision between N and S, in log-odds of S.
 
     Attributes
     ----------
     baseline_bias : added to the network's own
     baseline_gain : added for an interval shorter than the usual one, times the log of their ratio
-    max_prematurity : of that log; what is shorter still says no more
-    baseline_beats : how many N beats are remembered
+    max_prematurity : largest value of that log; shorter intervals count no more
+    baseline_beats : number of N beats remembered
     """
 
     section = "rr_baseline"
@@ -46,7 +46,7 @@ class BaselineLimits(Section):
 
 @dataclass
 class BaselineState:
-    """What is usual in one patient.
+    """The usual interval of one patient, and the last beat.
 
     Attributes
     ----------
@@ -77,8 +77,8 @@ class RrBaseline:
              sinus_certain: bool = True) -> Sequence[float]:
         """The probabilities of the next beat in the light of those before.
 
-        N and S share theirs anew; of a beat of another class nothing changes. An interval after a
-        beat of the ventricles says nothing about the rhythm of the atria.
+        N and S share theirs anew; beats of other classes stay as they are. An interval after a
+        ventricular beat is no evidence about the atria.
 
         Parameters
         ----------

@@ -72,7 +72,7 @@ class RhythmModel:
 
         Parameters
         ----------
-        more : what decides beside it
+        more : everything else that decides
         """
         decides = json.dumps([self.policy.to_dict(), asdict(self.quality), repr(more)],
                              sort_keys=True)

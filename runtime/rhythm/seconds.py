@@ -26,8 +26,8 @@ from .state import Maybe, Moment, Number, Row, Rows, Vector, Whole, saved
 from .template import FIRST, LAST
 
 KEPT_S = 2  # of signal, in which beats still to be decided lie: a network is no later than 1.5 s
-UNKNOWN = -100.0  # log-odds of what is not known: signal shorter than a window
-MOST_SECONDS = 64  # judged and not yet closed
+UNKNOWN = -100.0  # log-odds as long as the signal is shorter than a window
+MAX_PENDING_SECONDS = 64  # judged and not yet closed
 ALL_FLAWS = sum(int(flaw) for flaw in Flaw)
 _FLAT, _UNREADABLE, _NOISE = int(Flaw.FLAT), int(UNREADABLE), int(Flaw.NOISE)
 
@@ -67,9 +67,9 @@ class SecondsState:
     extremes: Extremes | None = saved(Maybe(Row(Extremes, (Number(), Number()))))
     newest: Window = saved(WINDOW, Window(UNKNOWN, UNKNOWN))
     ecg_60hz: NDArray[np.float32] = saved(
-        Vector(MOST_SECONDS * RATE), make=lambda: np.zeros(0, dtype=np.float32))
-    flaws: list[int] = saved(Rows(Whole(0, ALL_FLAWS), MOST_SECONDS), make=list)
-    windows: list[Window] = saved(Rows(WINDOW, MOST_SECONDS), make=list)
+        Vector(MAX_PENDING_SECONDS * RATE), make=lambda: np.zeros(0, dtype=np.float32))
+    flaws: list[int] = saved(Rows(Whole(0, ALL_FLAWS), MAX_PENDING_SECONDS), make=list)
+    windows: list[Window] = saved(Rows(WINDOW, MAX_PENDING_SECONDS), make=list)
 
 
 class Seconds:
@@ -140,7 +140,7 @@ class Seconds:
         return samples_before(self.state.ecg_60hz, sample - self.base * FS)
 
     def close(self) -> Second:
-        """Close the next second; what no later one needs is forgotten with it."""
+        """Close the next second, and drop what no later one needs."""
         state, second, base = self.state, self.next, self.base
         around, flaws, readable = state.flaws[:WINDOW_S], 0, True
         if any(around):  # seldom
@@ -155,7 +155,7 @@ class Seconds:
         return closed
 
     def rest(self) -> Iterator[Second]:
-        """Close the seconds up to the signal's end; the last window speaks of those after it."""
+        """Close the seconds up to the signal's end; the last window stands for those after it."""
         state, base = self.state, self.base
         pending = self.recent[len(self.recent) - state.taken % FS:]
         if len(pending) >= FS // 4:
@@ -185,7 +185,7 @@ class Seconds:
 def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float32]]) -> None:
     """Take the signal that follows for each of many patients, whatever its length.
 
-    What is computed from it at once for all takes a third of the time or less.
+    Computing for all of them at once takes a third of the time or less.
 
     Parameters
     ----------

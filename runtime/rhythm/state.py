@@ -144,27 +144,27 @@ class Rows:
     """A list of values of one kind."""
 
     codec: Codec
-    most: int
+    max_length: int
 
     def dump(self, value: Sequence[Any], at: int) -> Sequence[float]:
         return (len(value), *chain.from_iterable(self.codec.dump(one, at) for one in value))
 
     def load(self, numbers: Iterator[float], at: int) -> list[Any]:
-        count = Whole(0, self.most).load(numbers, at)
+        count = Whole(0, self.max_length).load(numbers, at)
         return [self.codec.load(numbers, at) for _ in range(count)]
 
 
 @dataclass(frozen=True)
 class Vector:
-    """A float32 array [values] of any length up to ``most``."""
+    """A float32 array [values] of any length up to ``max_length``."""
 
-    most: int
+    max_length: int
 
     def dump(self, value: NDArray[np.float32], at: int) -> Sequence[float]:
         return (len(value), *value.tolist())
 
     def load(self, numbers: Iterator[float], at: int) -> NDArray[np.float32]:
-        count = Whole(0, self.most).load(numbers, at)
+        count = Whole(0, self.max_length).load(numbers, at)
         return np.array([next(numbers) for _ in range(count)], dtype=np.float32)
 
 
@@ -236,9 +236,9 @@ class Schema:
         Raises
         ------
         ValueError
-            The numbers are not such, or some are left over.
+            Numbers are missing, out of bounds or left over.
         """
-        if not (np.abs(packed) <= LARGEST).all():  # which NaN is not
+        if not (np.abs(packed) <= LARGEST).all():  # NaN fails too
             raise ValueError("a number is not finite")
         numbers = iter(packed.astype(np.float64).tolist())
         try:

@@ -1,4 +1,4 @@
-"""The patient's usual QRS complex, and what it says about the next beat.
+"""The patient's usual QRS complex, as evidence about the next beat.
 
 The network sees ten seconds and knows V beats of most patients. It does not know this patient:
 wide complexes that have always been there (a bundle branch block) it may call V, and escape or
@@ -31,28 +31,28 @@ FIRST = -(BEFORE + SHIFT) * STEP - STEP // 2  # samples from the R peak, of what
 LAST = FIRST + (BEFORE + AFTER + 2 * SHIFT + 1) * STEP
 SIZE = BEFORE + AFTER + 1
 ORDINARY_Z = 2.0  # Fisher's z of a correlation of 0.96: how alike N beats are in most patients
-FIRST_FEW = 5  # N beats, that say little of how alike they are
-STILL_MV = 0.002  # a signal rougher than this is rough; a recording without any noise is not
-MOST_ROUGHNESS = 1.5  # of a log; what is rougher or smoother still says no more
-MOST_SHIFT = 50.0  # of log-odds
+FIRST_FEW = 5  # N beats: so few do not show how alike they are
+STILL_MV = 0.002  # added to a roughness, whose log without any noise would have no bound
+MAX_ROUGHNESS = 1.5  # of a difference of logs, to either side; larger ones count as this
+MAX_LOG_ODDS_SHIFT = 50.0
 
 
 @dataclass(frozen=True)
 class TemplateLimits(Section):
-    """How the template decides between V and beats of the atria, in log-odds of V.
+    """Weights of the template in the decision between V and atrial beats, in log-odds of V.
 
     Likeness is the correlation with the template at the best shift, as Fisher's z (``arctanh``),
     in which 0.99 and 0.9 differ as much as 0.9 and 0.29.
 
     Attributes
     ----------
-    template_gain : of the log-odds, times how much less alike the beat is than N beats are in the
+    template_gain : log-odds for each unit by which the beat is less alike than N beats are in the
         mean
-    template_margin : of that; a beat less alike than they by no more is rather N
-    template_roughness : taken off, times the log of how much rougher the signal is than around N
-        beats
+    template_margin : a beat that is less alike by no more than this is rather N
+    template_roughness : log-odds taken off for each unit of the log of how much rougher the signal
+        is than around N beats
     min_correlation, max_correlation : correlations beyond count as these: noise is like nothing
-    template_beats : how many N beats are remembered
+    template_beats : number of N beats remembered
     template_min_normal : smallest probability of a beat that is remembered as N
     """
 
@@ -81,12 +81,12 @@ class TemplateLimits(Section):
 
 @dataclass
 class TemplateState:
-    """What is usual in one patient.
+    """The usual QRS complex of one patient.
 
     Attributes
     ----------
     template : float32 [`SIZE`], mV, mean 0: that of N beats; None before the first
-    correlation_z : how alike N beats are to it, Fisher's z, in the mean
+    correlation_z : mean correlation of N beats with it, as Fisher's z
     log_roughness : log of the mean size of second differences around them, mV, in the mean
     beats : N beats that these were taken from, as far as they are remembered
     """
@@ -113,10 +113,10 @@ class QrsTemplate:
     def __init__(self, limits: TemplateLimits, weights: Sequence[float]):
         self.limits, self._weights = limits, weights
         self.state = TemplateState()
-        self._most_beats = single(limits.template_beats)
+        self._max_beats = single(limits.template_beats)
 
     def relabel(self, beats: Beats, around: Callable[[int], NDArray[np.float32] | None]) -> Beats:
-        """The next beats in the light of those before: N or S may become V, and V either.
+        """The next beats in the light of those before: N or S may become V, and V one of these.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class QrsTemplate:
         return moved, choose_label(moved, self._weights, among)
 
     def compare(self, normal: float, around: NDArray[np.float32]) -> tuple[float, float] | None:
-        """Hold a beat against the usual ones; one that is certainly N is remembered.
+        """Compare a beat with the usual ones; one that is certainly N is remembered.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class QrsTemplate:
         second = slope[1:] - slope[:-1]
         roughness = math.log(math.sqrt(float(second.dot(second)) / len(second)) + STILL_MV)
         shift = SHIFT
-        if template is not None:  # its mean is 0, so the level of the beat is no matter
+        if template is not None:  # its mean is 0, so the beat's level makes no difference
             products = np.correlate(coarse, template)
             shift = int(products.argmax())
         piece = coarse[shift : shift + SIZE]
@@ -178,7 +178,7 @@ class QrsTemplate:
         correlation = products.item(shift) / math.sqrt(power + _FLAT)
         z = math.atanh(min(max(correlation, limits.min_correlation), limits.max_correlation))
         compared = (state.correlation_z - z, min(max(roughness - state.log_roughness,
-                                                     -MOST_ROUGHNESS), MOST_ROUGHNESS))
+                                                     -MAX_ROUGHNESS), MAX_ROUGHNESS))
         if usual:
             self._remember(piece, z, roughness)
         return compared
@@ -186,7 +186,7 @@ class QrsTemplate:
     def _remember(self, piece: NDArray[np.float32], z: float, roughness: float) -> None:
         """One more N beat, its mean 0. In float32, as a state is saved."""
         state = self.state
-        beats = state.beats = min(state.beats + 1.0, self._most_beats)
+        beats = state.beats = min(state.beats + 1.0, self._max_beats)
         if state.template is None:
             state.template, state.log_roughness = piece, single(roughness)
         else:
@@ -198,11 +198,11 @@ class QrsTemplate:
 
 
 def towards_v(probabilities: Sequence[float], shift: float) -> list[float]:
-    """The probabilities with so much more log-odds of V against N and S; F and Q keep theirs."""
+    """Shift the log-odds of V against N and S by so much; F and Q keep their probabilities."""
     n, s, v, *others = probabilities
     atrial, together = n + s, n + s + v
     log_odds = (math.log(max(v, PROBABILITY_FLOOR) / max(atrial, PROBABILITY_FLOOR))
-                + min(max(shift, -MOST_SHIFT), MOST_SHIFT))
+                + min(max(shift, -MAX_LOG_ODDS_SHIFT), MAX_LOG_ODDS_SHIFT))
     v = together / (1 + math.exp(-log_odds))
     left, normal = together - v, max(n, PROBABILITY_FLOOR)
     normal /= normal + s

@@ -2,7 +2,7 @@
 
 `RhythmTracker` is given what a stream decides and gives it back relabelled, with the events that
 begin and end. It works on a fixed clock, so a stream cut anywhere gives the answers of the whole.
-In bad signal beats and their absence count for nothing. ``docs/rhythm.md`` says how the limits
+In bad signal neither beats nor their absence count. ``docs/rhythm.md`` says how the limits
 were chosen and what they find.
 """
 
@@ -28,19 +28,19 @@ from .events.ledger import LedgerState
 from .events.silence import SilenceLimits
 from .model import RhythmModel
 from .policy import RhythmPolicy
-from .seconds import ALL_FLAWS, MOST_SECONDS, Seconds, SecondsState
+from .seconds import ALL_FLAWS, MAX_PENDING_SECONDS, Seconds, SecondsState
 from .state import Rows, Schema, Whole, saved, single
 from .template import QrsTemplate, TemplateLimits, TemplateState
 
 LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
 RATE_INTERVALS = 8  # a heart rate is the median over so many at most
-MOST_WAITING = 16 * MOST_SECONDS  # beats of seconds that are not closed yet
+MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
 _DOUBTFUL = int(DOUBTFUL)
 
 
 @dataclass
 class TrackerState:
-    """What the tracker itself keeps.
+    """State of the tracker itself.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class TrackerState:
     """
 
     flaws: int = saved(Whole(0, ALL_FLAWS), 0)
-    waiting: list[TrackedBeat] = saved(Rows(BEAT, MOST_WAITING), make=list)
+    waiting: list[TrackedBeat] = saved(Rows(BEAT, MAX_WAITING_BEATS), make=list)
 
 
 class RhythmTracker:
@@ -87,8 +87,8 @@ class RhythmTracker:
              if getattr(type(one), hook) is not getattr(Family, hook)]
             for hook in ("on_second", "on_beat", "on_gap", "on_standstill", "is_standstill"))
         self._atrial = next(one for one in self._families if isinstance(one, Atrial))
-        self._most_intervals = max(RATE_INTERVALS, *(family.intervals_needed(policy)
-                                                     for family in FAMILIES))
+        self._max_intervals = max(RATE_INTERVALS, *(family.intervals_needed(policy)
+                                                    for family in FAMILIES))
 
     @property
     def heart_rate(self) -> float | None:
@@ -120,7 +120,7 @@ class RhythmTracker:
         """Take the beats that a stream has decided; its signal was taken by `take_together`.
 
         The patient's usual QRS complex joins in deciding whether a beat is V (`.template`). In
-        atrial fibrillation no beat from the atria is premature: there S becomes N. Elsewhere the
+        atrial fibrillation no atrial beat is premature, so S becomes N. Elsewhere the
         patient's usual interval joins in deciding between the two (`.baseline`).
 
         Parameters
@@ -206,7 +206,7 @@ class RhythmTracker:
 
     def _relabel(self, sample: int, row: list[float], label: int, certain: bool
                  ) -> tuple[list[float], int]:
-        """The next beat as the rhythm lets it be; it waits for its second to be closed.
+        """Relabel the next beat by the rhythm; it then waits for its second to be closed.
 
         However the signal is cut, a beat is read in the light of the seconds up to two before its
         own: these are closed when it is decided, later ones may be or not.
@@ -252,7 +252,7 @@ class RhythmTracker:
         self._silent_until(second.end, second)
 
     def _silent_until(self, now: int, second: Second) -> None:
-        """Nothing has beaten up to this sample."""
+        """End what a standstill ends: no beat came up to this sample."""
         for is_standstill in self._is_standstill:
             if is_standstill(now, second, self._history):
                 for on_standstill in self._on_standstill:
@@ -265,7 +265,7 @@ class RhythmTracker:
         if history.previous is not None:
             interval = max(1, beat.sample - history.previous.sample)
             history.intervals.append(interval)
-            del history.intervals[:-self._most_intervals]
+            del history.intervals[:-self._max_intervals]
         for on_beat in self._on_beat:
             on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, beat.sample, beat.sample

@@ -39,13 +39,13 @@ class AtrialLimits(Section):
     Attributes
     ----------
     af_on, af_off : log-odds at which it begins and ends
-    af_min_s : shorter episodes are not reported; it is known to last up to the middle of the
-        intervals that show it
-    af_min_atrial : smallest probability, N and S together, of a beat that it is judged by: beside
-        a V beat taken for N any order is lost
+    af_min_s : shorter episodes are not reported; an episode is known to last up to the middle of
+        the intervals that show it
+    af_min_atrial : smallest probability, N and S together, of a beat that it is judged by: a V
+        beat taken for N makes any rhythm look irregular
     af_suppresses_s : while it lasts no beat is labelled S
-    af_onset : log-odds of the last 24 intervals alone from which on it is taken to last, as far as
-        labels go: it is reported later, and until then its early beats would be S
+    af_onset : log-odds of the last 24 intervals alone from which on labels are chosen as in
+        fibrillation: it is reported later, and until then its early beats would be S
     """
 
     section = "atrial"
@@ -65,14 +65,14 @@ class LinearModel(NamedTuple):
 
     Attributes
     ----------
-    bias : log-odds where every feature has its mean
+    bias : log-odds if every feature has its mean
     columns : mean, scale and weight of each feature
-    most : the largest log-odds that any intervals could give, without the P wave
+    max_log_odds : the largest that any intervals could give, without the P wave
     """
 
     bias: float
     columns: tuple[tuple[float, float, float], ...]
-    most: float
+    max_log_odds: float
 
     @classmethod
     def from_dict(cls, fit: Any) -> LinearModel:
@@ -90,10 +90,10 @@ class LinearModel(NamedTuple):
                 and all(map(math.isfinite, numbers))):
             raise ValueError(f"a model of intervals does not fit its {len(FEATURES)} features")
         # Added up in the order of `log_odds`, so that with the P wave it is never less.
-        most = float(fit["bias"])
+        max_log_odds = float(fit["bias"])
         for column, ends in zip(columns, _IRREGULARITY_RANGE, strict=False):
-            most += max(contribution(end, *column) for end in ends)
-        return cls(float(fit["bias"]), columns, most)
+            max_log_odds += max(contribution(end, *column) for end in ends)
+        return cls(float(fit["bias"]), columns, max_log_odds)
 
     def to_dict(self) -> dict[str, Any]:
         """The model as JSON has it, with six decimals."""
@@ -110,7 +110,7 @@ class LinearModel(NamedTuple):
 
 
 def contribution(value: float, mean: float, scale: float, weight: float) -> float:
-    """The part of one feature in the log-odds; beyond `LARGEST` deviations it says no more."""
+    """The part of one feature in the log-odds; beyond `LARGEST` deviations it grows no more."""
     return weight * min(max((value - mean) / scale, -LARGEST), LARGEST)
 
 
@@ -136,7 +136,7 @@ class AfFeatures:
     ----------
     intervals : the last 48 at most
     intervals_since_verdict : of the model "atrial"
-    first_window : True if no earlier verdict spoke of any of the intervals
+    first_window : True if no earlier verdict covered any of the intervals
     p_wave_means : float32 [2, 16], for each model the mean over beats, mV, and last the mean power
         of single ones, mV²
     log_odds, onset_log_odds : of fibrillation at the last verdict of each model
@@ -156,12 +156,15 @@ class AfFeatures:
 
     @property
     def middle(self) -> int:
-        """Sample that the intervals speak of."""
+        """Sample that a verdict on the intervals holds for."""
         return self.intervals[len(self.intervals) // 2].end
 
     @property
     def start(self) -> int:
-        """Sample at which fibrillation that they show begins: the first of all, else the middle."""
+        """Sample at which fibrillation begins: the intervals' middle.
+
+        In the first window it is the first interval's start.
+        """
         first = self.intervals[0]
         return max(0, first.end - first.length) if self.first_window else self.middle
 
@@ -206,14 +209,15 @@ class AfFeatures:
         kept = sum([value * value for value in wave]) / len(wave) / (power + 1e-5)
         return math.log(kept + 0.01)
 
-    def log_odds_of(self, name: str, model: LinearModel, *, least: float = -math.inf) -> float:
+    def log_odds_of(self, name: str, model: LinearModel, *,
+                    min_log_odds: float = -math.inf) -> float:
         """Log-odds of atrial fibrillation, in float32, as they are saved.
 
-        If beside the P wave no intervals could reach ``least``, they are not looked at: then it is
-        the most that they could be.
+        If with this P wave no intervals could reach ``min_log_odds``, they are not examined: then
+        it is the largest value that any could give.
         """
-        log_odds = model.most + contribution(self.p_wave(name), *model.columns[-1])
-        if log_odds >= least:
+        log_odds = model.max_log_odds + contribution(self.p_wave(name), *model.columns[-1])
+        if log_odds >= min_log_odds:
             log_odds = model.log_odds(self.features(name))
         return single(log_odds)
 
@@ -268,7 +272,7 @@ class Atrial(Family):
         atrial, onset = state.add(interval, beat.sample, signal.before(beat.sample))
         if onset:
             state.onset_log_odds = state.log_odds_of("onset", self.models["onset"],
-                                                     least=limits.af_onset)
+                                                     min_log_odds=limits.af_onset)
         if not atrial:
             return
         log_odds = state.log_odds = state.log_odds_of("atrial", self.models["atrial"])
@@ -302,7 +306,7 @@ def is_certainly_atrial(probabilities: Sequence[float], label: int, limits: Atri
 
 
 def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
-    """Two features that say how far RR intervals are from any order.
+    """Two measures of how far RR intervals are from any order.
 
     The conditional entropy of Lake and Moorman (Am J Physiol 300, 2011), near 0 for any order: how
     much rarer two successive intervals both find a match (within 8 % of the median) than one does.

@@ -15,7 +15,7 @@ from ..state import Flag, Maybe, Moment, Number, Row, Rows, Whole, saved
 from .ledger import Ledger
 
 CRITICAL_GRAVITY = 100
-MOST_BEATS = 100  # that a limit may count: a stream's state holds as many intervals
+MAX_BEATS = 100  # that a limit may count: a stream's state holds as many intervals
 
 
 class Kind(NamedTuple):
@@ -98,7 +98,7 @@ class History:
     previous: TrackedBeat | None = saved(Maybe(BEAT))
     seen: int = saved(Moment(), 0)
     clear: int = saved(Moment(), 0)
-    intervals: list[int] = saved(Rows(Whole(1, 1 << 24), MOST_BEATS), make=list)
+    intervals: list[int] = saved(Rows(Whole(1, 1 << 24), MAX_BEATS), make=list)
 
 
 class Signal(Protocol):
@@ -124,7 +124,7 @@ class Family:
     name : of its part in the saved state
     kinds : the events that it can report
     Limits : its section of the policy, if it has one
-    State : dataclass of what it keeps between chunks (see `.state`)
+    State : dataclass of its state between chunks (see `.state`)
     limits, state : those of this patient
     """
 
@@ -164,11 +164,11 @@ class Family:
         """Take the next second of signal."""
 
     def is_standstill(self, now: int, second: Second, history: History) -> bool:
-        """True if the heart stands still at this sample: whatever was made of beats is over."""
+        """True if the heart stands still at this sample: events that are made of beats end."""
         return False
 
     def on_standstill(self, history: History) -> None:
-        """End whatever was made of beats."""
+        """End the events that are made of beats."""
 
     def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
                 ) -> None:

@@ -10,7 +10,7 @@ from ...findings import Event
 from ...model.contract import FS
 from ..state import Flag, Moment, Number, Row, Rows, Whole, saved
 
-MOST_OPEN = 64  # kinds of events that can last at the same time
+MAX_OPEN = 64  # kinds of events that can last at the same time
 
 
 @dataclass
@@ -53,8 +53,8 @@ class LedgerState:
     """The open events, as they are saved."""
 
     rows: list[_Row] = saved(Rows(Row(_Row, (
-        Whole(0, MOST_OPEN), Moment(), Number(0), Whole(0, 1 << 24), Flag(), Moment())),
-        MOST_OPEN), make=list)
+        Whole(0, MAX_OPEN), Moment(), Number(0), Whole(0, 1 << 24), Flag(), Moment())),
+        MAX_OPEN), make=list)
 
 
 class Ledger:

@@ -9,7 +9,7 @@ from typing import Any
 from ...beats import V
 from ..policy import RhythmPolicy, Section
 from ..state import Moment, Number, Whole, saved
-from .family import MOST_BEATS, Family, History, Kind, Signal, TrackedBeat
+from .family import MAX_BEATS, Family, History, Kind, Signal, TrackedBeat
 from .ledger import Ledger
 from .runs import RunLimits
 
@@ -22,7 +22,7 @@ class PatternLimits(Section):
 
     section = "patterns"
     about = "patterns"
-    bounds = {"pattern_beats": (2, MOST_BEATS)}
+    bounds = {"pattern_beats": (2, MAX_BEATS)}
 
     pattern_beats: int
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...model.contract import FS
 from ..policy import RhythmPolicy, Section
 from ..state import Moment, saved
-from .family import MOST_BEATS, Family, History, Kind, Signal, TrackedBeat
+from .family import MAX_BEATS, Family, History, Kind, Signal, TrackedBeat
 
 BRADYCARDIA, TACHYCARDIA = "bradycardia", "tachycardia"
 
@@ -26,8 +26,8 @@ class RateLimits(Section):
 
     section = "rates"
     about = "the heart rate"
-    bounds = {"bradycardia_bpm": (0, 1000), "bradycardia_beats": (1, MOST_BEATS),
-              "tachycardia_bpm": (0, 1000), "tachycardia_beats": (1, MOST_BEATS),
+    bounds = {"bradycardia_bpm": (0, 1000), "bradycardia_beats": (1, MAX_BEATS),
+              "tachycardia_bpm": (0, 1000), "tachycardia_beats": (1, MAX_BEATS),
               "hysteresis_bpm": (0, 1000)}
 
     bradycardia_bpm: float
@@ -86,8 +86,8 @@ class Rates(Family):
                                   beat.score)
             elif kind in self.ledger.open and sign * (rate - limit) < -limits.hysteresis_bpm:
                 self.ledger.close(kind, now)
-                # The intervals that one was made of do not make the next; two still give the
-                # heart rate.
+                # An event's intervals do not count for the next; two are kept for the heart
+                # rate.
                 del history.intervals[:-2]
                 self.state.rated_until = now
 

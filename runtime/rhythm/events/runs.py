@@ -10,7 +10,7 @@ from ...model.contract import FS
 from ..policy import RhythmPolicy, Section
 from ..state import Moment, Number, Whole, saved
 from .atrial import AF
-from .family import MOST_BEATS, Family, History, Kind, Signal, TrackedBeat
+from .family import MAX_BEATS, Family, History, Kind, Signal, TrackedBeat
 
 VT, VENTRICULAR_RUN = "ventricular_tachycardia", "ventricular_run"
 SUPRAVENTRICULAR_RUN, COUPLET = "supraventricular_run", "couplet"
@@ -33,7 +33,7 @@ class RunLimits(Section):
 
     section = "runs"
     about = "runs"
-    bounds = {"run_beats": (2, MOST_BEATS), "vt_bpm": (0, 1000), "min_confidence": (0, 1)}
+    bounds = {"run_beats": (2, MAX_BEATS), "vt_bpm": (0, 1000), "min_confidence": (0, 1)}
 
     run_beats: int
     vt_bpm: float
@@ -107,7 +107,7 @@ class Runs(Family):
         if run.label == V:
             rate = 60.0 * FS * (run.count - 1) / max(1, run.end - run.start)
             kind = VT if rate >= limits.vt_bpm else VENTRICULAR_RUN
-        elif AF not in self.ledger.open:  # where every beat is irregular, S means little
+        elif AF not in self.ledger.open:  # in which every beat is irregular, so S means little
             kind = SUPRAVENTRICULAR_RUN
         else:
             return

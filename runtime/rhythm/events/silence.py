@@ -39,7 +39,7 @@ class SilenceLimits(Section):
 class Silence(Family):
     """Pauses, reported when they are over, and asystole, reported while it lasts.
 
-    Where whole seconds begin makes no difference. With asystole ends whatever was made of the
+    Neither depends on the places of whole seconds. Asystole ends the events that are made of the
     beats before, and there is no heart rate.
     """
 

@@ -12,8 +12,8 @@ from .family import Family, History, Kind, Second
 
 VF = "ventricular_fibrillation"
 RESTING = -5.0  # log-odds of fibrillation as long as nothing is known
-LAG_S = 2  # what five-second windows show together is known so much later
-MOST_LOG_ODDS = 6.0  # of a window; what is clearer still says no more
+LAG_S = 2  # five-second windows together show a change so much after it
+MAX_LOG_ODDS = 6.0  # of a window, to either side; larger ones count as this
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class VentricularLimits(Section):
 
     Attributes
     ----------
-    vf_transition : chance in a second that fibrillation begins where it was not, or ends
+    vf_transition : chance that fibrillation begins, or ends, in a second
     vf_weight : of a window's log-odds; five windows see each second, so a fifth
     vf_prior : taken off a window's log-odds, because the model was fitted on even odds
     vf_on, vf_off : log-odds of fibrillation, after all windows so far, at which it begins and ends
     vf_min_s : shorter episodes are not reported; every second more delays the alarm by one
-    hold_s : so long an episode, of the atria too, outlives signal that cannot be read
+    hold_s : time that an episode, atrial or ventricular, outlives signal that cannot be read
     """
 
     section = "ventricular"
@@ -112,7 +112,7 @@ def hmm_step(before: float, observed: float | None, limits: VentricularLimits) -
     log_odds = math.log(share / (1 - share))
     if observed is None:
         return log_odds
-    clipped = min(max(observed, -MOST_LOG_ODDS), MOST_LOG_ODDS)
+    clipped = min(max(observed, -MAX_LOG_ODDS), MAX_LOG_ODDS)
     return log_odds + limits.vf_weight * (clipped - limits.vf_prior)
 
 

@@ -21,7 +21,7 @@ LONGEST_HALF = 120  # samples, 2 s: of a period, half of which the signal is hel
 BASELINE = 45  # samples, 0.75 s: a moving mean of this length is taken off as baseline
 # Hz; the bands in which power is compared
 BANDS = (0.7, 1.2, 1.8, 2.4, 3.0, 3.8, 4.6, 5.6, 7.0, 9.0, 12.0, 16.0, 22.0)
-LARGEST = 4.0  # standard deviations; a feature further out says no more
+LARGEST = 4.0  # standard deviations; a feature further out counts as this
 FEATURES = (*(f"power from {low:g} Hz" for low in BANDS[:-1]), "peak", "entropy", "centroid",
             "spread", "kurtosis", "skewness", "slope kurtosis", "mobility", "near zero",
             "slope near zero", "amplitude", "leakage", "period", "second to second",
@@ -39,7 +39,7 @@ class WindowModel:
     ----------
     mean, scale : float64 [features], make them comparable
     weights : float64 [hidden]
-    bias : log-odds where all else is zero
+    bias : log-odds if all else is zero
     hidden : float64 [features + 1, hidden], the last row its bias
     """
 
@@ -107,8 +107,8 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Powers are shares of the whole in log; shapes are of the signal at unit variance. Leakage
     is Kuo and Dillman's (Computers in Cardiology, 1978): what remains of a signal that is
-    added to itself half a period later, near 0 for flutter, near 1 for sharp beats. What is said
-    of each second by itself outlives artefact in one of them.
+    added to itself half a period later, near 0 for flutter, near 1 for sharp beats. Features
+    of each second by itself outlive artefact in one of them.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _seconds(rows: NDArray[np.float32], height: NDArray[np.float32], found: NDArray[np.float64]
              ) -> None:
-    """Least, median and most of what each second shows by itself, [windows, 15].
+    """Smallest, median and largest of the features of each second by itself, [windows, 15].
 
     Tall is the share of samples above a fifth of the second's largest, after the threshold
     crossing sample count of Arafat et al. (Signal, Image and Video Processing 5, 2011).
@@ -160,7 +160,7 @@ def _seconds(rows: NDArray[np.float32], height: NDArray[np.float32], found: NDAr
     ----------
     rows : [windows, 5, 60]
     height : its absolute values
-    found : what is found is put there
+    found : [windows, 15], filled with them
     """
     square = (rows[:, :, 1:] - rows[:, :, :-1])**2
     power, amplitude = _mean(square), np.sqrt(_mean(rows * rows))
@@ -175,24 +175,24 @@ def _seconds(rows: NDArray[np.float32], height: NDArray[np.float32], found: NDAr
 
 
 def _mean(values: NDArray[np.floating]) -> NDArray[Any]:
-    """Along the last axis, to the bit `numpy.mean`."""
+    """Mean along the last axis, to the bit `numpy.mean`."""
     return np.asarray(np.add.reduce(values, axis=-1) / values.shape[-1])
 
 
 def _share(true: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Of true values along the last axis."""
+    """Share of true values along the last axis."""
     return np.asarray(np.add.reduce(true, axis=-1, dtype=np.intp) / true.shape[-1])
 
 
 def _deviation(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Along the rows, which are kept as [rows, 1]; to the bit `numpy.std`."""
+    """Standard deviation of each row, [rows, 1]; to the bit `numpy.std`."""
     size = values.shape[1]
     off = values - np.add.reduce(values, axis=1, keepdims=True) / size
     return np.asarray(np.sqrt(np.add.reduce(off * off, axis=1, keepdims=True) / size))
 
 
 def _crossings(y: NDArray[np.floating]) -> NDArray[np.int64]:
-    """How often the sign changes along the last axis."""
+    """Number of sign changes along the last axis."""
     below = y < 0
     return np.asarray(np.add.reduce(below[..., 1:] != below[..., :-1], axis=-1, dtype=np.int64))
 
@@ -211,7 +211,7 @@ def _moving_mean(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
 def _spectrum(y: NDArray[np.float32], found: NDArray[np.float64]) -> None:
     """Log shares of power in `BANDS`, then peak, entropy, centroid and spread (Hz).
 
-    ``found`` [windows, 16] is where they are put.
+    They are written into ``found`` [windows, 16].
     """
     power = np.abs(np.fft.rfft(y * _TAPER, axis=1)[:, _INSIDE])**2
     share = power / (np.add.reduce(power, axis=1, keepdims=True) + 1e-12)

@@ -14,7 +14,7 @@ from ..findings import Flaw, Quality
 from .features import WINDOW_S, WindowModel, at_rate, features, windows
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
-AT_ONCE = 600  # seconds, or windows
+AT_ONCE = 600  # seconds, or windows, that are judged together
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 
 
@@ -62,7 +62,7 @@ def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, 
     """
     for name, (lowest, highest) in bounds.items():
         value = getattr(policy, name)
-        if not lowest <= value <= highest:  # which NaN is not
+        if not lowest <= value <= highest:  # NaN is refused too
             raise InputError(f"{name} of {what} is {value:g}; expected {lowest:g} to "
                              f"{highest:g}.")
 
@@ -98,14 +98,15 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noi
             return [_quality([0], high - low)]
     count = samples // second
     rows = ecg[:, : count * second].reshape(-1, second)
-    least, most = rows.min(axis=1), rows.max(axis=1)
+    lowest, highest = rows.min(axis=1), rows.max(axis=1)
     if count * second == samples:
-        lows = least.reshape(batch, count).min(axis=1)
-        highs = most.reshape(batch, count).max(axis=1)
+        lows = lowest.reshape(batch, count).min(axis=1)
+        highs = highest.reshape(batch, count).max(axis=1)
     else:
         lows, highs = ecg.min(axis=1), ecg.max(axis=1)
     lows, highs = lows.astype(np.float64), highs.astype(np.float64)
-    rails, swing = np.stack((lows, highs)).repeat(count, axis=1), most.astype(np.float64) - least
+    rails = np.stack((lows, highs)).repeat(count, axis=1)
+    swing = highest.astype(np.float64) - lowest
     # A day's at once would take gigabytes.
     flaws = np.concatenate([
         _flaws(rows[at : at + AT_ONCE], fs, policy, rails[:, at : at + AT_ONCE],
@@ -118,10 +119,11 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noi
     if samples >= WINDOW_S * fs:
         for row, signal in enumerate(ecg):
             pieces = windows(at_rate(signal, fs))
-            odds = np.concatenate([
+            log_odds = np.concatenate([
                 noise.log_odds(features(pieces[at : at + AT_ONCE]))
                 for at in range(0, len(pieces), AT_ONCE)])
-            noisy = (odds >= policy.noise_log_odds)[centred(np.arange(count), len(odds))]
+            around = centred(np.arange(count), len(log_odds))
+            noisy = (log_odds >= policy.noise_log_odds)[around]
             flaws[row] |= np.where(noisy, int(Flaw.NOISE), 0)
     return [_quality(row, range_) for row, range_ in zip(flaws.tolist(), (highs - lows).tolist(),
                                                          strict=True)]
@@ -142,7 +144,7 @@ _CLEAN = (0.0,) * len(_SHARED)
 
 
 def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Which of ``count`` windows, one starting each second, speaks of each second."""
+    """Index of the window around each second, of ``count`` that start one each second."""
     return np.clip(seconds - WINDOW_S // 2, 0, count - 1)
 
 
@@ -150,8 +152,8 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
              low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.int64]:
     """Flaws that a second shows by itself, as the bits of `Flaw`.
 
-    Where the range of every second, which is cheap to know, rules a flaw out, nothing more is
-    computed for it; of good signal that leaves little.
+    A flaw that the seconds' ranges rule out, which are cheap to know, is not looked for any
+    further; of good signal that leaves little to compute.
 
     Parameters
     ----------
@@ -166,9 +168,9 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
 
 def _plainly_good(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, low: float,
                   high: float) -> bool:
-    """True if it is plain, in a third of the time, that `_flaws` would find nothing here.
+    """True if `_flaws` would find nothing here, known in a third of its time.
 
-    False says nothing.
+    False leaves it open.
     """
     ordered, few = np.sort(ecg), min(_rail_samples(fs, policy))
     if len(ordered) < few:
@@ -185,7 +187,7 @@ def _plainly_good(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, lo
     tenth = round(fs / 10)
     count = len(ecg) // tenth
     waves = ecg[: count * tenth].reshape(count, tenth).dot(_mains(fs, tenth)).tolist()
-    # The median exceeds a limit only where half of the tenths do, and one's amplitude only where
+    # The median exceeds a limit only if half of the tenths do, and one's amplitude only if
     # one of its parts exceeds 0.7 of it.
     part = 0.7 * policy.powerline_mv
     return 2 * sum(max(wave) > part or min(wave) < -part for wave in waves) < max(count, 1)
@@ -227,7 +229,7 @@ def _jumps(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> NDArra
 
 def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
               rails: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which seconds have their peaks cut off, and which are at the amplifier's end."""
+    """Seconds that have their peaks cut off, and those at the amplifier's end, bool [seconds]."""
     cut, held = _rail_samples(fs, policy)
     distance = np.abs(ecg - rails[:, :, None])  # [rails, seconds, samples]
     near = distance <= max(policy.rail_mv, EQUAL_MV)
@@ -245,7 +247,7 @@ def _rail_samples(fs: float, policy: QualityPolicy) -> tuple[int, int]:
 
 
 def _has_run(true: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-    """Which rows hold at least ``size`` true values in a row."""
+    """Rows that hold at least ``size`` true values one after another, bool [rows]."""
     if true.shape[1] < size:
         return np.zeros(len(true), dtype=bool)
     total = np.cumsum(np.pad(true, ((0, 0), (1, 0))), axis=1)

@@ -21,7 +21,7 @@ SLOWEST, FASTEST = 100.0, 1000.0  # Hz
 LOBES = 8  # zero crossings of the sinc to either side; 80 ms at 100 Hz, less at higher rates
 MATRIX = 72  # phases up to which one matrix makes a period: the usual rates
 TABLE = 720  # phases kept in a table: every whole or half rate
-FINE = 8192  # of odder rates so many are, with lines between: wrong by 1e-7, as float32 is
+FINE = 8192  # phases kept of any other rate, with lines between: wrong by 1e-7, as float32 is
 KAISER_BETA = 6.0  # 60 dB: below the noise of any ECG
 
 
@@ -31,7 +31,7 @@ def resampler(fs: float, model_fs: int) -> Resampler:
     Raises
     ------
     InputError
-        Where the rate is no number from 100 to 1000 Hz.
+        The rate is no number from 100 to 1000 Hz.
     """
     if isinstance(fs, bool) or not isinstance(fs, int | float | np.integer | np.floating):
         raise InputError(f"fs is {fs!r}; expected the sampling rate in Hz, a number from "
@@ -89,14 +89,14 @@ class Resampler:
         return output, held[:, held.shape[1] - self.kept(end):].copy()
 
     def complete(self, taken: int) -> int:
-        """How many output samples so many input samples complete."""
+        """Number of output samples that so many input samples complete."""
         if not self.half:
             return taken
         # Output n lies at input position n * down / up and needs `half` samples beyond.
         return max(0, ((taken - self.half) * self.up - 1) // self.down + 1)
 
     def kept(self, taken: int) -> int:
-        """How many of so many input samples are needed again, the length of ``tail``."""
+        """Number of input samples, of so many, that are needed again: the length of ``tail``."""
         if not self.half:
             return 0
         needed = self.complete(taken) * self.down // self.up + 1 - self.half

@@ -1,4 +1,4 @@
-"""Rows of many patients: what the network and the rhythm do with the next chunk of each.
+"""The next chunk of each of many patients: through the network, then through the rhythm.
 
 Patients that are equally far share arrays, a row for each, and everything here works on all rows
 at once. One patient is a block of one row: the same code. Nothing about a patient is kept in the
@@ -103,7 +103,7 @@ class Patient:
     ----------
     rate : the resampler from the patient's rate to the network's
     rows, row : the state, and which of its rows this patient is
-    tracker : follows the rhythm and the signal's quality; None if that was not asked for
+    tracker : follows the rhythm and the signal's quality; None if it is not followed
     events : not handed out yet
     end : samples in all, once the recording is finished
     """
@@ -191,7 +191,7 @@ def push_whole(patients: Sequence[Patient], ecg: NDArray[np.float64]) -> list[Be
 
 @lru_cache(maxsize=64)
 def _nothing(contract: Contract, reach: int, _: Resampler) -> Rows:
-    """Before a recording at this rate: nothing seen, no beat. Other rates share none with it."""
+    """State before a recording's first sample: no signal, no beat. One for each rate."""
     frames = contract.policy.context_before + contract.policy.context_after
     recent = np.zeros((1, frames, len(contract.classes)), dtype=np.float32)
     recent[:, :, 0] = 1.0
@@ -252,7 +252,7 @@ def _grouped(patients: Sequence[Patient], chunks: Sequence[ArrayLike], units: st
 
 
 def _together(patient: Patient, samples: int) -> int:
-    """How many chunks like this one are run together."""
+    """Number of chunks like this one that are run together."""
     return max(1, int(RUN_SAMPLES * patient.rate.fs
                       / (patient.engine.contract.fs * max(1, samples))))
 
@@ -309,7 +309,7 @@ def _advance(patients: Sequence[Patient], rows: Rows, ecg: NDArray[np.float64], 
 
 
 def _joined(parts: Sequence[Beats], patient: Patient, contract: Contract) -> Beats:
-    """The pieces' beats as one block; what was found after a recording's end is none."""
+    """The pieces' beats as one block, without those found after a recording's end."""
     if len(parts) == 1 and patient.end is None:
         return parts[0]
     rows = [row for part in parts for row in zip(*part, strict=True)
@@ -361,11 +361,11 @@ def _decide(contract: Contract, rate: Resampler, frames: NDArray[np.float32],
     waiting : samples at the end of `line` that are in no frame
     taken : samples taken since each one's start
     """
-    owners, found, shares = find_beats(frames, contract.policy)
+    owners, found, class_probabilities = find_beats(frames, contract.policy)
     if not found:
         return [NO_BEATS] * len(line)
     fs, hop, samples = contract.fs, contract.hop, line.shape[1]
-    # A frame speaks of the same place in every row, and what is around it lies in the row.
+    # A frame stands for the same place in every row, and the signal around it lies in the row.
     first = samples - waiting - frames.shape[1] * hop + hop // 2 - contract.delay
     near = [owner * samples + first + frame * hop
             for owner, frame in zip(owners, found, strict=True)]
@@ -373,8 +373,8 @@ def _decide(contract: Contract, rate: Resampler, frames: NDArray[np.float32],
     shifts = [rate.complete(one) - (row + 1) * samples for row, one in enumerate(taken)]
     weights = contract.policy.class_weights
     blocks: list[list[tuple[int, list[float], int]]] = [[] for _ in line]
-    for owner, place, peak, row in zip(owners, near, r_peaks(line.ravel(), near, fs), shares,
-                                       strict=True):
-        if place + shifts[owner] > -hop:  # a beat before the recording's start is none
+    for owner, place, peak, row in zip(owners, near, r_peaks(line.ravel(), near, fs),
+                                       class_probabilities, strict=True):
+        if place + shifts[owner] > -hop:  # beats before the recording's start do not count
             blocks[owner].append((max(peak + shifts[owner], 0), row, choose_label(row, weights)))
     return [as_block(block) for block in blocks]

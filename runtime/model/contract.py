@@ -22,7 +22,7 @@ FS, HOP, FRAME_CLASSES = 360, 18, ("none", *CLASSES)
                 before="context_before", after="context_after")
 @dataclass(frozen=True)
 class BeatPolicy:
-    """When frames make a beat. The model file carries the values that go with it.
+    """The rule by which frames make a beat; the model file carries the values that go with it.
 
     Attributes
     ----------

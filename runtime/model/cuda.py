@@ -58,8 +58,8 @@ class CudaNet:
     Attributes
     ----------
     way : fused, cupy or kernels
-    provider, placement : as of a `Session`; no graph's nodes are placed where there is none
-    contract : what the model file says of itself; its carry_size is that of `ekg_fused.onnx`
+    provider, placement : as of a `Session`; no nodes are placed without a graph
+    contract : the model file's metadata; its carry_size is that of `ekg_fused.onnx`
     cupy : the module
     stream : the CuPy stream that everything runs on
     fir_taps : of the filter, newest sample first
@@ -98,7 +98,7 @@ class CudaNet:
 
         Parameters
         ----------
-        batch : how many streams it is meant for; any number is taken
+        batch : number of streams it is meant for; any number is taken
         way : fused, cupy, kernels, or auto for the first of `choose_ways` that runs here
         cuda_graph : record ONNX Runtime's launches once and replay them, for one shape only: that
             of the first call. So the golden answer is checked on a net without. Not for kernels,
@@ -138,8 +138,8 @@ class CudaNet:
         return cls(path, way, cuda_graph=True) if cuda_graph else net
 
     def start(self, batch: int) -> Carry:
-        """The carry where recordings begin, on the GPU."""
-        with self.stream:  # which does not wait for what is done on others
+        """The carry at the start of recordings, on the GPU."""
+        with self.stream:  # it waits for no other stream
             return tuple(self.cupy.zeros((batch, size), np.float32) for size in self._sizes)
 
     def step(self, ecg: CupyArray, carry: Carry) -> tuple[CupyArray, Carry]:
@@ -171,12 +171,12 @@ class CudaNet:
                                  f"{type(array).__name__} of {type(array).__module__}; use `run` "
                                  "for NumPy's.")
         if not _plain(ecg) or ecg.ndim != 2 or ecg.shape[1] % hop:
-            raise InputError(f"the chunk is {_shown(ecg)}; expected C-contiguous float32 [batch, "
-                             f"samples], samples a multiple of {hop}.")
+            raise InputError(f"the chunk is {_described(ecg)}; expected C-contiguous float32 "
+                             f"[batch, samples], samples a multiple of {hop}.")
         expected = [(len(ecg), size) for size in self._sizes]
         if [part.shape for part in carry] != expected or not all(map(_plain, carry)):
-            raise InputError(f"the carry is {', '.join(map(_shown, carry))}; expected C-contiguous "
-                             f"float32 {', '.join(map(str, expected))}.")
+            raise InputError(f"the carry is {', '.join(map(_described, carry))}; expected "
+                             f"C-contiguous float32 {', '.join(map(str, expected))}.")
         try:
             with self.stream:
                 past: Carry = ()
@@ -254,11 +254,11 @@ _DEVICE = "cuda"
 
 
 def _plain(array: CupyArray) -> bool:
-    """Whether a bare address tells all: ONNX Runtime and the kernel know nothing of strides."""
+    """True if a bare address is enough: ONNX Runtime and the kernel know no strides."""
     return bool(array.dtype == np.float32 and array.flags.c_contiguous)
 
 
-def _shown(array: CupyArray) -> str:
+def _described(array: CupyArray) -> str:
     return f"{array.dtype} {array.shape}, C-contiguous: {array.flags.c_contiguous}"
 
 
@@ -303,7 +303,7 @@ def _fir(taps: list[float]) -> Any:
 
 
 def _net(path: Path) -> tuple[dict[str, str], Any]:
-    """What the model file says of itself, and our kernel with its numbers."""
+    """Return the model file's metadata, and our kernel with its numbers."""
     kernels = _kernels()
     try:
         import onnx

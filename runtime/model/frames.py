@@ -1,4 +1,4 @@
-"""From frames to beats: when frames make a beat.
+"""From frames to beats.
 
 The network gives probabilities for every 50 ms frame. Only a few frames around a moment decide on
 it, so that a stream cut anywhere gives the beats of the whole.
@@ -25,12 +25,12 @@ def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
     Returns
     -------
     patients, frames : of each beat, ascending
-    shares : [beats, 5], probabilities of the classes given that there is a beat; each sums to 1
+    class_probabilities : [beats, 5], given that there is a beat; each sums to 1
     """
     # Plain numbers: between two runs of the network the code of array functions is cold, and each
     # takes microseconds; and of a day's frames few are strong enough to be looked at twice.
     gap, weakest = policy.min_frames_between, 3.0 * (1.0 - policy.threshold)
-    patients, frames, shares = [], [], []
+    patients, frames, class_probabilities = [], [], []
     for patient, none in enumerate(probabilities[:, :, 0].tolist()):
         # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
         no_beat_sum = [a + b + c for a, b, c in zip(none, none[1:], none[2:], strict=False)]
@@ -44,5 +44,6 @@ def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
                     total = n + s + v + f + q
                     patients.append(patient)
                     frames.append(frame)
-                    shares.append([n / total, s / total, v / total, f / total, q / total])
-    return patients, frames, shares
+                    class_probabilities.append(
+                        [n / total, s / total, v / total, f / total, q / total])
+    return patients, frames, class_probabilities

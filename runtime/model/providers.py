@@ -1,6 +1,6 @@
-"""Which of ONNX Runtime's execution providers to use, with which graph and which options.
+"""Choice of one of ONNX Runtime's execution providers, of its graph and of its options.
 
-Pure choice: nothing is loaded or built here.
+Nothing is loaded or built here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ONNX_NAMES = {
 SYNONYMS = {"mps": "coreml"}
 NAMES = ("auto", *ONNX_NAMES, *SYNONYMS)
 
-# What CUDA needs: a checkout and a bundle have a list of it, who installed the wheel has not.
+# A checkout and a bundle have a list of what CUDA needs, an installed wheel has not.
 _LIST = "requirements-runtime-cuda.txt"
 _IS_LISTED = (Path(__file__).resolve().parents[2] / _LIST).is_file()
 INSTALL_CUDA = f"pip install -r {_LIST}" if _IS_LISTED else (
@@ -46,15 +46,15 @@ def compiled_in() -> list[str]:
 
 
 def choose(name: str, available: Sequence[str] | None = None) -> list[str]:
-    """Short names of the providers to try, in order, for what was asked for.
+    """Short names of the providers to try for the requested one, in order.
 
-    ``auto`` is CUDA where it is compiled in, then the CPU; any other name is that provider
+    ``auto`` is CUDA if it is compiled in, then the CPU; any other name is that provider
     alone, because a silent fall-back to the CPU is the fault users complain about most.
 
     Raises
     ------
     ProviderError
-        Where the name is unknown, or the installed ONNX Runtime lacks the provider.
+        The name is unknown, or the installed ONNX Runtime lacks the provider.
     """
     available = compiled_in() if available is None else available
     if name not in NAMES:
@@ -76,7 +76,7 @@ def graph(name: str) -> str:
 
 
 def options(name: str, model_sha256: str) -> dict[str, str]:
-    """What a provider is told beside the graph.
+    """Options that a provider gets beside the graph.
 
     Parameters
     ----------
@@ -102,7 +102,9 @@ def options(name: str, model_sha256: str) -> dict[str, str]:
 
 
 def cache_folder(model_sha256: str) -> Path:
-    """Where Core ML keeps a compiled model: by its content, so that a new model is compiled anew.
+    """Folder in which Core ML keeps a compiled model, named by the model's content.
+
+    So a new model is compiled anew.
 
     ``EKG_CACHE`` names another place than the user's caches.
     """

@@ -1,4 +1,4 @@
-"""One ONNX graph on one execution provider: built strictly, and asked what it really runs on."""
+"""One ONNX graph on one execution provider: built strictly, its real placement read back."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Session:
     Attributes
     ----------
     provider : short name of the execution provider that runs it
-    placement : nodes on each execution provider, by ONNX Runtime's name for it; empty where
-        ONNX Runtime is too old to tell (before 1.24)
-    metadata : what the model file says of itself; its carry_size is what `run` takes and gives
+    placement : nodes on each execution provider, by ONNX Runtime's name for it; empty if
+        ONNX Runtime is too old to report them (before 1.24)
+    metadata : of the model file; its carry_size is that of the carry that `run` takes and gives
     inference_session : ONNX Runtime's own object, for what `run` does not offer
 
     Raises
@@ -63,9 +63,9 @@ class Session:
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         self._run: Run = self._run_graph
         samples, carry_size = shapes["ecg"][1], shapes["carry"][1]
-        said = self.metadata.get("carry_size", str(carry_size))  # its lack is said by `Contract`
-        if said != str(carry_size):
-            raise ModelError(f"{path} has carry_size {said}; expected {carry_size}, as its own "
+        stated = self.metadata.get("carry_size", str(carry_size))  # a missing one: see `Contract`
+        if stated != str(carry_size):
+            raise ModelError(f"{path} has carry_size {stated}; expected {carry_size}, as its own "
                              "input has it.")
         if isinstance(samples, int):  # the static graph; elsewhere it is a name
             fixed = FixedChunks(self._run_graph, samples=samples, carry_size=carry_size)
@@ -99,8 +99,8 @@ _OUTPUTS = ("probabilities", "carry_out")  # named: ONNX Runtime would ask the g
 class FixedChunks:
     """A graph of one signal and a fixed number of samples, made to take any.
 
-    What does not fill a chunk runs at once, padded, because live signal cannot wait for a second
-    to be full; a frame sees nothing after it, so padding does not reach what is answered. It runs
+    Samples that do not fill a chunk run at once, padded, because live signal cannot wait for a
+    second to be full; a frame sees nothing after it, so padding does not reach its answer. It runs
     again when more has come, from the carry before it. So the carry handed out is the graph's own
     at the last full chunk, the samples since then, and their number.
 
@@ -147,7 +147,7 @@ class FixedChunks:
 
 
 def session_options(provider: str, threads: int) -> onnxruntime.SessionOptions:
-    """How ONNX Runtime is to run any graph of this project."""
+    """Options of ONNX Runtime for any graph of this project."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -179,9 +179,9 @@ def usable_cores(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc
 
 
 def missing_libraries() -> list[str]:
-    """What the CUDA provider needs and the loader does not find, in the loader's own words.
+    """Libraries that the CUDA provider needs and the loader does not find, in its own words.
 
-    Empty where all are found, where ONNX Runtime was built without CUDA, and off Linux.
+    Empty if all are found, if ONNX Runtime was built without CUDA, and off Linux.
     """
     if platform.system() != "Linux":
         return []
@@ -195,7 +195,7 @@ def missing_libraries() -> list[str]:
 
 
 def preload_cuda() -> None:
-    """Load CUDA and cuDNN from where pip put them; what is missing is told when it is missed."""
+    """Load CUDA and cuDNN from where pip put them; a missing one is reported when it is needed."""
     if hasattr(onnxruntime, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls()
@@ -222,20 +222,20 @@ def _build(path: Path, provider: str, options: onnxruntime.SessionOptions,
 
 def _open(path: Path, provider: str, options: onnxruntime.SessionOptions,
           extra: dict[str, str]) -> onnxruntime.InferenceSession:
-    told = providers.options(provider, hashlib.sha256(path.read_bytes()).hexdigest()) | extra
-    if "ModelCacheDirectory" in told:
-        Path(told["ModelCacheDirectory"]).mkdir(parents=True, exist_ok=True)
+    own = providers.options(provider, hashlib.sha256(path.read_bytes()).hexdigest()) | extra
+    if "ModelCacheDirectory" in own:
+        Path(own["ModelCacheDirectory"]).mkdir(parents=True, exist_ok=True)
     if provider != "cpu":  # one that does not load is raised below; the log would say it again
         onnxruntime.set_default_logger_severity(4)
     try:
         return onnxruntime.InferenceSession(
-            str(path), options, providers=[(ONNX_NAMES[provider], told)], enable_fallback=0)
+            str(path), options, providers=[(ONNX_NAMES[provider], own)], enable_fallback=0)
     finally:
         onnxruntime.set_default_logger_severity(2)  # its default
 
 
 def _refusal(path: Path, provider: str, reason: str) -> ProviderError:
-    """Why a provider is not used, as far as ONNX Runtime and the loader can tell."""
+    """The error of a provider that does not run here, as far as its reason is known."""
     if provider == "cuda" and (missing := missing_libraries()):
         return ProviderError(f"provider 'cuda' does not start ({reason}), and libraries are "
                              f"missing: {'; '.join(missing)}; {_library_remedy(missing)}.")
@@ -247,8 +247,8 @@ def _refusal(path: Path, provider: str, reason: str) -> ProviderError:
     stranded = [node for node, where in nodes if where != ONNX_NAMES[provider]]
     if not stranded or len(stranded) == len(nodes):
         # Before 1.24 it may also be some nodes, which that ONNX Runtime cannot name.
-        told = "does not start" if nodes else "does not start, or not with every node"
-        return ProviderError(f"provider {provider!r} {told}: {reason}; {REMEDIES[provider]}.")
+        fault = "does not start" if nodes else "does not start, or not with every node"
+        return ProviderError(f"provider {provider!r} {fault}: {reason}; {REMEDIES[provider]}.")
     named = ", ".join(stranded[:5]) + (", ..." if len(stranded) > 5 else "")
     return ProviderError(
         f"provider {provider!r} does not run every node of {path.name}: {len(stranded)} of "
@@ -256,7 +256,7 @@ def _refusal(path: Path, provider: str, reason: str) -> ProviderError:
 
 
 def _assigned(session: onnxruntime.InferenceSession) -> list[tuple[str, str]]:
-    """(node, ONNX Runtime's name of the provider it runs on); none where it cannot tell."""
+    """(node, ONNX Runtime's name of the provider it runs on); none if it reports none."""
     try:
         parts = session.get_provider_graph_assignment_info()
     except (AttributeError, RuntimeError):

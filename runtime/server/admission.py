@@ -1,4 +1,4 @@
-"""Bounded work: a full server says so at once, and keeps its promise to whom it has accepted."""
+"""Bounded work: a full server refuses at once, and finishes the requests that it has accepted."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class OverloadError(EkgError):
 
 
 class Admission:
-    """Who may compute now, in one worker. Safe to use from threads.
+    """The bound on requests in work, in one worker. Safe to use from threads.
 
     Patients' chunks come in bursts, and a short queue smooths these at little cost. Under an
     overload the same queue never empties: it adds its length to everyone's latency and lets no
     one more through. So its bound is a time, which requests of any size can be measured by, and
-    where most are refused anyway it gives up the queue.
+    if most are refused anyway it gives up the queue.
 
     Parameters
     ----------
-    changed : is told by how much the number of requests in work changes
+    changed : called with each change of the number of requests in work
     work_s : of a request, until some were seen
     clock : gives s
     """
@@ -56,7 +56,7 @@ class Admission:
         Raises
         ------
         OverloadError
-            At once, where there is no room.
+            At once, if there is no room.
         """
         with self._lock:
             self._refuse_if_full()
@@ -86,7 +86,7 @@ class Admission:
         Raises
         ------
         OverloadError
-            At once, where there is no room.
+            At once, if there is no room.
         """
         self.enter()
         started = self._clock()
@@ -97,7 +97,7 @@ class Admission:
             self.leave((self._clock() - started) / self._in_work)
 
     def check(self) -> None:
-        """Raise `OverloadError` where `enter` would, before anything is spent on a request."""
+        """Raise `OverloadError` if `enter` would, before anything is spent on a request."""
         with self._lock:
             self._refuse_if_full()
 

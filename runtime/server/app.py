@@ -23,7 +23,7 @@ from ..detector import DEFAULT_ARTIFACTS, Detector
 from ..errors import EkgError, StaleTokenError
 from . import routes
 from .admission import Admission, OverloadError
-from .direct import Direct, request_id, told
+from .direct import Direct, log_request, request_id
 from .metrics import Metrics
 from .openapi import document
 from .service import HEADERS, Service
@@ -50,7 +50,7 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None,
     Raises
     ------
     SystemExit
-        With status 4 and a sentence, where the model cannot be loaded or no header can carry the
+        With status 4 and a sentence, if the model cannot be loaded or no header can carry the
         token: nothing is served then.
     """
     app = Flask(__name__, root_path=str(Path(__file__).parent))
@@ -79,7 +79,7 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None,
 
 
 def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | None) -> None:
-    """What every request goes through: identity, limits, authority, errors, counts, log."""
+    """Add the frame of every request: identity, limits, authority, errors, counts, log."""
 
     @app.before_request
     def arrive() -> Response | None:
@@ -92,7 +92,7 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
             return problem(401, "the request has no valid bearer token; expected the header "
                                 "'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": "Bearer"})
         if request.method == "POST" and request.url_rule is not None:
-            # Before there is a place taken: a slow sender keeps nobody from computing.
+            # Before a place is taken: a slow sender keeps nobody from computing.
             refused = _take_body(admission)
             coding = request.content_encoding or "identity"
             if refused is None and coding.lower() != "identity":
@@ -106,8 +106,9 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         response.headers.extend({k: v for k, v in HEADERS.items() if k not in response.headers})
         response.headers["X-Request-ID"] = g.request_id
         rule = request.url_rule.rule if request.url_rule else "other"
-        told(metrics, rule, request.method if rule != "other" else "other", response.status_code,
-             time.perf_counter() - g.started, g.request_id, request.content_length or 0)
+        log_request(metrics, rule, request.method if rule != "other" else "other",
+                    response.status_code, time.perf_counter() - g.started, g.request_id,
+                    request.content_length or 0)
         return response
 
     @app.errorhandler(EkgError)
@@ -136,7 +137,7 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
 
 
 def _take_body(admission: Admission) -> Response | None:
-    """Read the body, or discard it where it is refused unread."""
+    """Read the body, or discard it if it is refused unread."""
     try:
         admission.check()
         body, announced = request.get_data(), request.content_length
@@ -161,7 +162,7 @@ def _discard_body() -> None:
 
 
 def _authorized(given: str, secret: str | None) -> bool:
-    """Whether an Authorization header gives the secret, if one is wanted."""
+    """True if an Authorization header gives the secret, or none is wanted."""
     if secret is None:
         return True
     scheme, _, token = given.partition(" ")

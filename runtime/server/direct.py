@@ -64,7 +64,7 @@ class Asked:
 
     @property
     def short(self) -> bool:
-        """Whether the event loop may work on it itself."""
+        """True if the event loop may work on it itself."""
         token = TOKEN if self.route == "/stream" else 0
         return (self.size - self.head <= SHORT.get(self.kind, 0) + token
                 and (self.kind != JSON or self.body.count(b"[") <= LISTS))
@@ -88,7 +88,7 @@ class Direct:
 
     @staticmethod
     def may_be(octets: bytes) -> bool:
-        """Whether the loop waits for the end of a head that begins like this.
+        """True if the loop waits for the end of a head that begins like this.
 
         The parser has the say on what does not: it refuses lines that end in a bare LF at once.
         """
@@ -106,7 +106,7 @@ class Direct:
                      time.perf_counter())
 
     def full(self, asked: Asked) -> bool:
-        """Whether it would be refused, were it there to the end."""
+        """True if it would be refused, were it there to the end."""
         try:
             self._lane(asked).check()
         except OverloadError:
@@ -176,8 +176,8 @@ class Direct:
     def _told(self, asked: Asked, status: HTTPStatus, kind: str, body: bytes, more: bytes = b""
               ) -> bytes:
         """The answer, counted and logged."""
-        told(self._metrics, asked.route, "POST", status, time.perf_counter() - asked.started,
-             asked.id, asked.size - asked.head)
+        log_request(self._metrics, asked.route, "POST", status,
+                    time.perf_counter() - asked.started, asked.id, asked.size - asked.head)
         return b"%b%bX-Request-ID: %b\r\nContent-Length: %d\r\n\r\n%b" % (
             _answer_head(status, kind, int(time.time())), more, asked.id.encode(), len(body), body)
 
@@ -187,8 +187,8 @@ def request_id(given: str) -> str:
     return given if REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
-def told(metrics: Metrics, route: str, method: str, status: int, seconds: float, id_: str,
-         octets: int) -> None:
+def log_request(metrics: Metrics, route: str, method: str, status: int, seconds: float, id_: str,
+                octets: int) -> None:
     """Count and log an answered request; ``route`` is the rule, never the path that was sent."""
     metrics.request(route, status, seconds)
     level = logging.DEBUG if route.startswith(("/health", "/metrics")) else logging.INFO

@@ -2,7 +2,7 @@
 
 The server keeps nothing of a patient, so the signal is held by the one who has it: this process
 reads the source, keeps its last hour, and serves the page together with the model, on this machine
-only. The page asks for samples by number, so that nothing is missed or taken twice.
+only. The page requests samples by number, so that nothing is missed or taken twice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Feed:
 
     Attributes
     ----------
-    start : no other feed's; where it changes, sample numbers and rate are another signal's
+    start : no other feed's; if it changes, sample numbers and rate are another signal's
     """
 
     def __init__(self, fs: float, name: str):
@@ -55,26 +55,26 @@ class Feed:
             self._news.notify_all()
 
     def end(self) -> None:
-        """No more comes."""
+        """End the signal: no more comes."""
         with self._news:
             self._ended = True
             self._news.notify_all()
 
     def since(self, sample: int) -> tuple[int, NDArray[np.float32], bool]:
-        """What came from this sample on: where it begins, mV, whether it is the last.
+        """Return the signal from this sample on: its first number, its mV, True if it is the last.
 
-        Waits a moment where there is nothing yet.
+        Waits a moment if there is nothing yet.
         """
         with self._news:
             self._news.wait_for(lambda: self._end > sample or self._ended, WAIT_S)
             first = min(max(sample, self._start), self._end)
-            most, at, parts = int(ANSWER_S * self.fs), self._end, []
-            for chunk in reversed(self._chunks):  # mostly the newest alone is asked for
+            max_samples, at, parts = int(ANSWER_S * self.fs), self._end, []
+            for chunk in reversed(self._chunks):  # mostly the newest alone is needed
                 at -= len(chunk)
                 parts.append(chunk[max(0, first - at):])
                 if at <= first:
                     break
-            samples = np.concatenate([np.zeros(0, np.float32), *reversed(parts)])[:most]
+            samples = np.concatenate([np.zeros(0, np.float32), *reversed(parts)])[:max_samples]
             return first, samples, self._ended and first + len(samples) == self._end
 
 
@@ -82,7 +82,7 @@ def page(detector: Detector, feed: Feed) -> Flask:
     """The server's application, with the feed on it."""
     def routes(site: Site) -> Blueprint:
         live = Blueprint("feed", __name__)
-        # From /model the page learns that there is a feed; elsewhere it need not ask in vain.
+        # From /model the page learns that there is a feed; elsewhere it does not try.
         site.more["feed"] = {"name": feed.name, "fs": feed.fs, "start": feed.start}
 
         @live.get("/feed")
@@ -140,14 +140,14 @@ def sane(chunks: Iterable[ArrayLike], scale: float) -> Iterator[NDArray[np.float
 
     One such value would end the page's analysis for as long as the feed holds it.
     """
-    last, told = 0.0, False
+    last, warned = 0.0, False
     for chunk in chunks:
         with np.errstate(over="ignore"):  # beyond float64 is beyond any amplifier too
             mv = np.concatenate([[last], scale * np.asarray(chunk, np.float64)])
-        good = np.abs(mv) <= LARGEST_MV  # which NaN is not
+        good = np.abs(mv) <= LARGEST_MV  # NaN is not
         mv = mv[np.maximum.accumulate(np.where(good, np.arange(len(mv)), 0))]
-        if not (told or good.all()):
-            told = True
+        if not (warned or good.all()):
+            warned = True
             print(f"warning: a sample is beyond ±{LARGEST_MV:g} mV (are the units right?); such a "
                   "sample is missing, and held at the value before.", file=sys.stderr)
         last = float(mv[-1])

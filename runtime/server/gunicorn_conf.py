@@ -1,4 +1,4 @@
-"""How gunicorn runs the server; ``python -m runtime serve`` uses it, and so can an operator.
+"""gunicorn's configuration; ``python -m runtime serve`` uses it, and so can an operator.
 
 Nothing of this package is imported here: gunicorn's master reads this file before it forks, the
 package loads ONNX Runtime, that starts threads at import, and a forked worker aborts at exit
@@ -149,7 +149,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._decide(conn, last=not piece)
 
     def _decide(self, conn: Any, *, last: bool) -> None:
-        """Who takes the request that is there, or whether to wait for more of it."""
+        """Pass on the request that is there, or wait for more of it."""
         end = 0 if conn.asked else conn.octets.find(b"\r\n\r\n")
         if end > 0:
             conn.asked = self.direct.begin(conn.octets[: end + 4])
@@ -308,7 +308,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.alive = False
 
     def is_parent_alive(self) -> bool:
-        """Whether the master is there; if not, its successor needs the port."""
+        """True if the master is there; if not, its successor needs the port."""
         alive = bool(super().is_parent_alive())
         if not alive:
             self._say_not_ready()

@@ -1,9 +1,9 @@
 """Prometheus metrics, counted over all worker processes.
 
 Every worker counts in a row of its own in memory that gunicorn's master shares out
-(`.gunicorn_conf`); whichever worker is asked sums the rows. A worker that dies leaves its
-row to its successor, so no count is lost or doubled and nothing grows; no disk is involved that
-could be full. Outside gunicorn a process counts for itself.
+(`.gunicorn_conf`); the worker that answers ``/metrics`` sums the rows. A worker that dies leaves
+its row to its successor, so no count is lost or doubled and nothing grows; no disk is involved
+that could be full. Outside gunicorn a process counts for itself.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Metrics:
             self._own[self._place[("ekg_requests_in_work",)]] += change
 
     def provider(self, name: str) -> None:
-        """The execution provider that this worker's model really runs on."""
+        """Record the execution provider that this worker's model really runs on."""
         self._own[self._place["ekg_workers", name]] = 1
 
     def render(self) -> str:
@@ -136,7 +136,7 @@ class Metrics:
             for le in (*BUCKETS_S, "+Inf"):
                 count += self._sum(("bucket", route, str(le)))
                 counts.append((str(le), count))
-            if count:  # routes that nobody has used say nothing
+            if count:  # routes that nobody has used are left out
                 yield from (_line(f"{name}_bucket", {"route": route, "le": le}, so_far)
                             for le, so_far in counts)
                 yield _line(f"{name}_sum", {"route": route}, self._sum(("sum", route)))

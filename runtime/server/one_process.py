@@ -1,4 +1,4 @@
-"""The server in one process of threads, with waitress: where gunicorn does not run.
+"""The server in one process of threads, with waitress, for systems without gunicorn.
 
 It is the application that gunicorn's workers run. `.gunicorn_conf` adds what is missing here: a
 process for each core, limits to slow clients, short requests as one batch, and an end that waits

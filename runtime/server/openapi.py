@@ -9,7 +9,7 @@ from typing import Any
 
 from ..rhythm import kinds
 
-CALM = ("regular", "unreadable")  # a stream's rhythm where no event lasts
+CALM = ("regular", "unreadable")  # a stream's rhythm while no event lasts
 
 
 def document(paths: Mapping[str, Mapping[str, Any]] | None = None) -> bytes:

@@ -1,6 +1,6 @@
-"""What ``/predict`` and ``/stream`` answer, whoever carried the request.
+"""The answers of ``/predict`` and ``/stream``, whoever carried the request.
 
-`.app` carries requests through Flask, `.direct` past it; both ask here.
+`.app` carries requests through Flask, `.direct` past it; both come here.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .wire import (
     rhythm_fields,
 )
 
-# What every answer carries.
+# Of every answer.
 HEADERS = {
     "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
                                "form-action 'none'",
 }
-REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # what is taken over from a client
+REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # a client's own that is kept
 
 Fields = dict[str, Any]
 
@@ -111,7 +111,7 @@ class Service:
 
     def _stream(self, chunk: Chunk) -> Stream:
         if chunk.token is None:
-            # read_chunks asks for a rate where there is no token
+            # read_chunks refuses a chunk with neither rate nor token
             return self.model.stream(chunk.fs, events=True)  # type: ignore[arg-type]
         live = self.model.resume(chunk.token)
         if chunk.fs is not None and abs(self.model.stream(chunk.fs).fs - live.fs) > 0.01:

@@ -1,4 +1,4 @@
-"""What the routes share: the model and what counts and bounds the work on it, and refusals."""
+"""Shared by the routes: the model, the counts and bounds of the work on it, and refusals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Site:
     ----------
     model : the loaded detector
     service : answers to /predict and /stream
-    admission : who may compute now
+    admission : bound on the requests in work
     metrics : of all workers
     specification : the OpenAPI document, JSON
     more : fields of /model that others add

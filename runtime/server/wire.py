@@ -1,4 +1,4 @@
-"""What goes over the wire: bodies that become checked values, values that become JSON.
+"""Bodies that become checked values, and values that become JSON.
 
 A body is a JSON object, or raw little-endian float32 with the other fields in the query string.
 """
@@ -23,7 +23,7 @@ from ..rhythm import RhythmTracker
 
 try:
     import orjson
-except ImportError:  # where there is no wheel of it, json does the same more slowly
+except ImportError:  # without a wheel of it json does the same, more slowly
     orjson = None  # type: ignore[assignment]
 
 MAX_BODY = 16 << 20  # bytes
@@ -63,8 +63,8 @@ class Chunk:
     Attributes
     ----------
     signal : [samples], in ``units``
-    fs : Hz; may be None where a token tells it
-    token : of the last answer; None where a recording starts
+    fs : Hz; may be None with a token, which holds it
+    token : of the last answer; None at a recording's start
     end : no more comes, so decide the last beats too
     """
 
@@ -75,17 +75,17 @@ class Chunk:
     end: bool
 
 
-def read_window(body: bytes, kind: str, query: Mapping[str, str]) -> Window:
+def read_window(body: bytes, media_type: str, query: Mapping[str, str]) -> Window:
     """Understand a request to ``/predict``.
 
     Raises
     ------
     InputError, MediaTypeError
     """
-    if kind == RAW:
+    if media_type == RAW:
         _only(query, PREDICT_FIELDS[1:])
         return Window(_floats(body), _rate(query.get("fs"), text=True), _units(query))
-    fields = _object(body, kind, query, PREDICT_FIELDS)
+    fields = _object(body, media_type, query, PREDICT_FIELDS)
     rows, many = _rows(fields["signal"])
     if len({len(row) for row in rows}) > 1:
         raise InputError("the rows of the signal differ in length; expected [batch, samples].")
@@ -93,7 +93,8 @@ def read_window(body: bytes, kind: str, query: Mapping[str, str]) -> Window:
                   _rate(fields.get("fs")), _units(fields))
 
 
-def read_chunks(body: bytes, kind: str, query: Mapping[str, str]) -> tuple[list[Chunk], bool]:
+def read_chunks(body: bytes, media_type: str, query: Mapping[str, str]
+                ) -> tuple[list[Chunk], bool]:
     """Understand a request to ``/stream``: the patients' chunks, and whether it is a batch.
 
     In a batch ``signal`` is a list of chunks of any lengths and ``carry`` a list of tokens;
@@ -104,9 +105,9 @@ def read_chunks(body: bytes, kind: str, query: Mapping[str, str]) -> tuple[list[
     ------
     InputError, MediaTypeError
     """
-    if kind == RAW:
+    if media_type == RAW:
         return [_raw_chunk(body, query)], False
-    fields = _object(body, kind, query, STREAM_FIELDS)
+    fields = _object(body, media_type, query, STREAM_FIELDS)
     rows, many = _rows(fields["signal"])
     units = _units(fields)
     carries = _per_row(fields, "carry", None, len(rows), many, shared=False)
@@ -116,7 +117,7 @@ def read_chunks(body: bytes, kind: str, query: Mapping[str, str]) -> tuple[list[
     for i, (signal, carry, fs, end) in enumerate(zip(rows, carries, rates, ends, strict=True)):
         try:
             if not isinstance(end, bool):
-                raise InputError(f"'end' is {_shown(end)}; expected true or false.")
+                raise InputError(f"'end' is {_quoted(end)}; expected true or false.")
             token = None if carry is None else decode_token(carry)
             rate = None if fs is None and token is not None else _rate(fs)
             chunks.append(Chunk(signal, rate, units, token, end))
@@ -126,7 +127,7 @@ def read_chunks(body: bytes, kind: str, query: Mapping[str, str]) -> tuple[list[
 
 
 def at_row(error: InputError, row: int, many: bool) -> InputError:
-    """The same error, saying which of many patients it is about."""
+    """The same error, with the patient that it is about if there are many."""
     return type(error)(f"patient {row} of the batch: {error}") if many else error
 
 
@@ -231,11 +232,11 @@ def _loaded(body: bytes) -> Any:
     return json.loads(body)
 
 
-def _object(body: bytes, kind: str, query: Mapping[str, str], known: Sequence[str]
+def _object(body: bytes, media_type: str, query: Mapping[str, str], known: Sequence[str]
             ) -> dict[str, Any]:
-    if kind != JSON:
-        raise MediaTypeError(f"the content type is {_shown(kind) if kind else 'missing'}; expected "
-                             f"{JSON} or {RAW}.")
+    if media_type != JSON:
+        found = _quoted(media_type) if media_type else "missing"
+        raise MediaTypeError(f"the content type is {found}; expected {JSON} or {RAW}.")
     if query:
         raise InputError("the query has fields; with a JSON body they are expected in it.")
     fields = json_object(body)
@@ -251,10 +252,10 @@ def _raw_chunk(body: bytes, query: Mapping[str, str]) -> Chunk:
     size = query.get("carry_bytes", "0")
     # isdecimal alone would take other scripts' digits, and int() endless ones
     if not (size.isascii() and size.isdecimal() and len(size) < 9 and int(size) <= len(body)):
-        raise InputError(f"'carry_bytes' is {_shown(size)}; expected how many bytes of the body's "
+        raise InputError(f"'carry_bytes' is {_quoted(size)}; expected how many bytes of the body's "
                          f"{len(body)} are the decoded token, which come first.")
     if query.get("end", "false") not in ("true", "false"):
-        raise InputError(f"'end' is {_shown(query['end'])}; expected true or false.")
+        raise InputError(f"'end' is {_quoted(query['end'])}; expected true or false.")
     token = body[: int(size)] or None
     rate = None if "fs" not in query and token else _rate(query.get("fs"), text=True)
     return Chunk(_floats(body[int(size):]), rate, _units(query), token,
@@ -269,7 +270,7 @@ def _floats(body: bytes) -> NDArray[np.float32]:
 
 
 def _rows(signal: list[Any]) -> tuple[list[NDArray[np.float64]], bool]:
-    """The signal's rows, and whether there was more than one dimension."""
+    """The signal's rows, and True if it had more than one dimension."""
     many = bool(signal) and all(isinstance(row, list) for row in signal)
     rows = signal if many else [signal]
     if len(rows) > MAX_BATCH:
@@ -319,7 +320,7 @@ def _per_row(fields: Mapping[str, Any], name: str, default: Any, rows: int, many
 def _only(fields: Mapping[str, Any], known: Sequence[str]) -> None:
     unknown = sorted(set(fields) - set(known))
     if unknown:
-        raise InputError(f"{_shown(unknown[0])} is unknown here; expected {', '.join(known)}.")
+        raise InputError(f"{_quoted(unknown[0])} is unknown here; expected {', '.join(known)}.")
 
 
 def _rate(value: Any, *, text: bool = False) -> float:
@@ -329,21 +330,21 @@ def _rate(value: Any, *, text: bool = False) -> float:
     # float() would take Python's own 3_60 too, and other scripts' digits
     odd = isinstance(value, str) and ("_" in value or not value.isascii())
     if odd or isinstance(value, bool) or not isinstance(value, str if text else int | float):
-        raise InputError(f"'fs' is {_shown(value)}; {expected}")
+        raise InputError(f"'fs' is {_quoted(value)}; {expected}")
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise InputError(f"'fs' is {_shown(value)}; {expected}") from None
+        raise InputError(f"'fs' is {_quoted(value)}; {expected}") from None
 
 
 def _units(fields: Mapping[str, Any]) -> str:
     units = fields.get("units", "mV")
     if not isinstance(units, str) or len(units) > 8:  # the detector names the known ones
-        raise InputError(f"'units' is {_shown(units)}; expected mV, uV or V.")
+        raise InputError(f"'units' is {_quoted(units)}; expected mV, uV or V.")
     return units
 
 
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     """A value in an error's sentence, cut short."""
     if isinstance(value, str | int | float | bool) or value is None:
         text = repr(value[:40] if isinstance(value, str) else value)

@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready: the two questions of whoever runs the server."""
+"""GET /health/live and /health/ready: is the server alive, and may it get requests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol, version 2: what KServe's and Triton's clients speak.
+"""The Open Inference Protocol, version 2, which KServe's and Triton's clients speak.
 
 It serves the network itself, as the model file has it: `ecg` and `carry` in, `probabilities` and
-`carry_out` out. Who wants beats uses ``/predict`` and ``/stream``. Triton's binary tensor
+`carry_out` out. For beats there are ``/predict`` and ``/stream``. Triton's binary tensor
 extension is understood in both directions.
 https://github.com/kserve/open-inference-protocol
 """
@@ -63,14 +63,14 @@ def routes(site: Site) -> Blueprint:
         _known(name)
         with site.admission.work():
             fields, binary = _split(request.get_data())
-            tensors, wanted = _inputs(fields, binary), _wanted(fields)
+            tensors, outputs = _inputs(fields, binary), _requested(fields)
             ecg, carry = _checked(tensors, contract.hop, contract.carry_size)
             probabilities, carry_out = model.session.run(ecg, carry)
             answers = {"probabilities": probabilities, "carry_out": carry_out}
             head = {"model_name": NAME, "model_version": model.digest.hex()[:8]}
             if "id" in fields:
                 head["id"] = fields["id"]
-            return _answer(head, {name: answers[name] for name in wanted}, wanted)
+            return _answer(head, {name: answers[name] for name in outputs}, outputs)
 
     return v2
 
@@ -164,18 +164,18 @@ def _checked(tensors: dict[str, NDArray[np.float32]], hop: int, carry_size: int
     return ecg, carry
 
 
-def _wanted(fields: dict[str, Any]) -> dict[str, bool]:
-    """Names of the outputs that are asked for, and whether each is to be binary."""
+def _requested(fields: dict[str, Any]) -> dict[str, bool]:
+    """Names of the requested outputs, each with True if it is to be binary."""
     binary = _parameters(fields).get("binary_data_output") is True
     if "outputs" not in fields:
         return dict.fromkeys(("probabilities", "carry_out"), binary)
     outputs = fields["outputs"]
-    wanted = {}
+    requested = {}
     for entry in outputs if isinstance(outputs, list) else [None]:
         if not isinstance(entry, dict) or entry.get("name") not in ("probabilities", "carry_out"):
             raise InputError("an output is not named 'probabilities' or 'carry_out'.")
-        wanted[entry["name"]] = _parameters(entry).get("binary_data", binary) is True
-    return wanted
+        requested[entry["name"]] = _parameters(entry).get("binary_data", binary) is True
+    return requested
 
 
 def _parameters(entry: dict[str, Any]) -> dict[str, Any]:

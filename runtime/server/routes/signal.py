@@ -15,7 +15,7 @@ def routes(site: Site) -> Blueprint:
     """Return the routes that carry signal."""
     signal = Blueprint("signal", __name__)
 
-    def answer(fields: Fields) -> Response:
+    def respond(fields: Fields) -> Response:
         origin = {"provider": site.model.provider,
                   "latency_ms": round(1000 * (time.perf_counter() - g.started), 3)}
         return Response(dump(fields | origin), content_type=JSON)
@@ -23,13 +23,13 @@ def routes(site: Site) -> Blueprint:
     @signal.post("/predict")
     def predict() -> Response:
         with site.admission.work():
-            asked = read_window(request.get_data(), request.mimetype, query_fields())
-            return answer(site.service.predict([asked])[0])
+            window = read_window(request.get_data(), request.mimetype, query_fields())
+            return respond(site.service.predict([window])[0])
 
     @signal.post("/stream")
     def stream() -> Response:
         with site.admission.work():
-            asked = read_chunks(request.get_data(), request.mimetype, query_fields())
-            return answer(site.service.stream([asked])[0])
+            chunks = read_chunks(request.get_data(), request.mimetype, query_fields())
+            return respond(site.service.stream([chunks])[0])
 
     return signal

@@ -34,7 +34,8 @@ __all__ = ["DEFAULT_ARTIFACTS", "Detector", "load_rhythm", "predict"]
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
 PIECE_S = 60.0  # whole recordings are read to the end in pieces of this length
-MOST_APART = 0.05  # of the golden recording's beats, in a quantized network; INT8: 0.4 %
+# Share of the golden recording's beats that a quantized network may find otherwise; INT8: 0.4 %.
+MAX_DIFFERING_BEATS = 0.05
 log = logging.getLogger("ekg")
 
 
@@ -134,7 +135,7 @@ class Detector:
         window : [samples], or [batch, samples] for many at once (then a list is returned)
         fs : Hz, 100 to 1000
         units : mV, uV or V
-        events : whether to look for rhythm events too; none are in less than 5 s
+        events : look for rhythm events too; there are none in less than 5 s
 
         Raises
         ------
@@ -164,9 +165,9 @@ class Detector:
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:
         """A new live stream at this sampling rate, Hz.
 
-        With ``events`` it follows the rhythm: it reports events, and decides what is V by the
-        patient's usual QRS complex, and between N and S by the usual interval, but labels no beat
-        S in atrial fibrillation, where none is early.
+        With ``events`` it follows the rhythm: it reports events, and the patient's usual QRS
+        complex and RR interval join in deciding what is V, and what is N or S. In atrial
+        fibrillation no beat is premature, so none is labelled S.
         """
         return Stream(self._engine.start(fs, follow_rhythm=events))
 
@@ -191,7 +192,7 @@ class Detector:
 
         Parameters
         ----------
-        progress : is told the seconds of each piece that is done
+        progress : called with the seconds of each piece that is done
         """
         stream, beats = self.stream(record.fs, events=True), []
         size = max(1, round(PIECE_S * record.fs))
@@ -249,11 +250,11 @@ class Detector:
         near += [max(abs(event.confidence - confidence), abs(event.start - start),
                      abs((event.end or 0.0) - end)) for event, (_, start, end, confidence)
                  in zip(events, golden.events, strict=False)]
-        apart = len(set(found) ^ set(expected)) / len(expected)
+        differing = len(set(found) ^ set(expected)) / len(expected)
         if not golden.exact:
-            if apart <= MOST_APART:
+            if differing <= MAX_DIFFERING_BEATS:
                 return
-            what = f"{apart:.0%} of the beats otherwise than expected"
+            what = f"{differing:.0%} of the beats otherwise than expected"
         elif found != expected:
             what = (f"other beats than expected ({len(found)}, of which "
                     f"{len(set(found) & set(expected))} are among the expected {len(expected)})")

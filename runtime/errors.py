@@ -30,7 +30,7 @@ class ModelFileError(ModelError, FileNotFoundError):
 
 
 class ProviderError(EkgError, RuntimeError):
-    """The execution provider that was asked for does not run the model here."""
+    """The requested execution provider does not run the model here."""
 
 
 class MissingPackageError(EkgError, ImportError):

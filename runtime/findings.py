@@ -1,4 +1,4 @@
-"""What is found in a signal, as plain values: records, beats, events, quality, results."""
+"""Findings in a signal, as plain values: records, beats, events, quality, results."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Event:
 
 
 class Flaw(IntFlag):
-    """What can be wrong with a second of signal; several may be."""
+    """Faults of a second of signal; several may hold at once."""
 
     NONE = 0
     FLAT = 1
@@ -142,7 +142,7 @@ class Result:
     probabilities : none, N, S, V, F, Q -> probability, for the beat that gave the label
     beats : all beats, in order of time
     quality : whether the signal was fit to be read
-    events : rhythm events, if they were asked for; in order of start
+    events : rhythm events, in order of start; empty if they were not looked for
     """
 
     label: str

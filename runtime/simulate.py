@@ -1,7 +1,7 @@
-"""A simulated patient: for demonstrations, tests, and where no recording can be had.
+"""A simulated patient, for demonstrations, tests, and work without recordings.
 
 Each wave is a Gaussian, after McSharry et al., IEEE Trans Biomed Eng 50(3), 2003, laid out beat
-by beat so that ectopic beats can be told apart by what tells them apart in real ones: a
+by beat, so that ectopic beats differ from sinus beats as real ones do: a
 ventricular beat is early, wide, has no P wave and is followed by a pause; a supraventricular
 one is early and narrow, with a P wave of another shape.
 """
@@ -91,7 +91,7 @@ def draw_ecg(rng: np.random.Generator, times: NDArray[np.float64], labels: Seque
 
 def _rhythm(rng: np.random.Generator, seconds: float, usual: float, ectopic: float
             ) -> tuple[NDArray[np.float64], list[str]]:
-    """R peaks from before the start to after the end; two ectopic beats never follow directly."""
+    """R peaks from before the start to after the end; no ectopic beat follows another."""
     times, labels, label, at = [], [], "N", -usual * rng.random()
     while at < seconds + 1.0:
         times.append(at)

@@ -29,7 +29,7 @@ class Stream:
 
     @property
     def tracker(self) -> RhythmTracker | None:
-        """Follows the rhythm and the signal's quality; None if that was not asked for."""
+        """Follows the rhythm and the signal's quality; None if it is not followed."""
         return self._patient.tracker
 
     rhythm = renamed_attribute("Stream", "rhythm", "tracker")
@@ -48,7 +48,7 @@ class Stream:
     def latency(self) -> float:
         """From an R peak to its label at the latest, s, not counting the wait for a chunk.
 
-        Of this 0.09 s are for an R peak before the frame that found it: few are.
+        It includes 0.09 s for an R peak before the frame that found it, which is rare.
         """
         return self._patient.latency
 

@@ -16,7 +16,7 @@ RECORD = "WFDB record without extension, .edf or .csv"
 
 
 def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
-    """Add --artifacts and --provider; ``again``: to a command, where they may stand as well."""
+    """Add --artifacts and --provider; ``again`` to a command, so that they may follow it too."""
     group = parser.add_argument_group("model, before or after the command")
     group.add_argument("--artifacts", type=Path, metavar="DIR",
                        default=argparse.SUPPRESS if again else DEFAULT_ARTIFACTS,

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until stopped; what would fail later is checked first and said in a sentence."""
+    """Serve until stopped; what would fail later is checked first."""
     program = server_program()
     workers = _check_environment(args.log)
     port = args.port or free_port(args.host)

@@ -152,11 +152,11 @@ def _kinds_table(study: Study, chosen: Sequence[Excerpt]) -> str:
 
 
 def _events_table(study: Study) -> str:
-    shown = sorted(study.events, key=lambda event: KINDS.index(event.kind))[:MAX_TABLE_ROWS]
+    listed = sorted(study.events, key=lambda event: KINDS.index(event.kind))[:MAX_TABLE_ROWS]
     rows = [(clock(e.start, 1), title(e.kind), length((e.end or e.start) - e.start),
              f"{e.confidence:.2f}", html.escape(e.rule))
-            for e in sorted(shown, key=lambda event: event.start)]
-    left_out = len(study.events) - len(shown)
+            for e in sorted(listed, key=lambda event: event.start)]
+    left_out = len(study.events) - len(listed)
     note = (f"<p>The {MAX_TABLE_ROWS} gravest; {left_out:,} of the milder kinds are in "
             "<code>events.csv</code> only.</p>" if left_out else "")
     return _table("All rhythm events" if not left_out else "Rhythm events",

@@ -44,7 +44,7 @@ LATEST_S = 1.5  # from an R peak to its label: the contract
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; exit status 1 where a graph is not what it should be."""
+    """Command line; exit status 1 if a graph is not what it should be."""
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/latest/model.pt"))
     parser.add_argument("--out", type=Path, default=DEFAULT_ARTIFACTS)
@@ -142,9 +142,9 @@ def read_other_runs(named: Sequence[str]) -> dict[str, Any]:
 
 
 def write_core_ml(net: EkgNet, described: dict[str, str], staged: Path,
-             roles: dict[str, dict[str, object]], signals: NDArray[np.float32]
-             ) -> dict[str, float]:
-    """Write the Core ML package: what it differs from torch by, and would in float16."""
+                  roles: dict[str, dict[str, object]], signals: NDArray[np.float32]
+                  ) -> dict[str, float]:
+    """Write the Core ML package; gives its difference from torch, and that in float16."""
     try:
         from export import coreml
     except ImportError as error:  # coremltools has no wheel for Linux on ARM
@@ -161,7 +161,7 @@ def write_core_ml(net: EkgNet, described: dict[str, str], staged: Path,
 
 def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, object]],
                records: Sequence[Record]) -> dict[str, Any]:
-    """Write the quantized graph and measure it as the main one was: its part of the metrics."""
+    """Write the quantized graph, measure it as the main one was; gives its part of the metrics."""
     onnx.save(int8.quantize(fused, calibration_signals()), staged / int8.NAME)
     roles[int8.NAME] = {"role": "quantized; its accuracy stands in metrics.json",
                         "tolerance": int8.TOLERANCE}
@@ -169,7 +169,7 @@ def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, obj
     detector = Detector.load(staged, provider="cpu", model=int8.NAME)
     measured = evaluate(detector, records)
     print(f"{int8.NAME}:\n{tables(measured)}")
-    return {"file": int8.NAME} | _apart(measured)
+    return {"file": int8.NAME} | _summary(measured)
 
 
 def _halved(net: EkgNet, detector: Detector, records: Sequence[Record]) -> dict[str, Any]:
@@ -177,17 +177,17 @@ def _halved(net: EkgNet, detector: Detector, records: Sequence[Record]) -> dict[
     session = cast(Session, TorchSession(Half(net)))
     measured = evaluate(detector.with_network(session.run, detector.contract), records)
     print(f"float16:\n{tables(measured)}")
-    return _apart(measured)
+    return _summary(measured)
 
 
-def _apart(measured: dict[str, Any]) -> dict[str, Any]:
+def _summary(measured: dict[str, Any]) -> dict[str, Any]:
     """The figures of a variant that are kept."""
     return {key: value for key, value in measured.items()
             if key not in ("per record", "confusion")}
 
 
 def calibration_signals() -> list[NDArray[np.float32]]:
-    """A minute of every patient of DS1, who were trained on; none of DS2 may be among it."""
+    """A minute of every patient of DS1, who were trained on; none may be of DS2."""
     start, end = 300 * FS, 360 * FS
     signals = [record.signal[:1, start:end] for record in
                load_all("mitdb", DS1, require_data(["mitdb"]))]
@@ -195,7 +195,7 @@ def calibration_signals() -> list[NDArray[np.float32]]:
 
 
 def records_to_measure(names: Sequence[str] = DS2) -> list[Record]:
-    """Of mitdb, to measure on; nothing where there is no real data."""
+    """Records of mitdb to measure on; none without real data."""
     if data_folder() is None:
         return []
     return load_all("mitdb", names, require_data(["mitdb"]))

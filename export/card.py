@@ -13,10 +13,10 @@ def card(metrics: dict[str, Any] | None, *, parameters: int, described: dict[str
 
     Parameters
     ----------
-    metrics : of `training.evaluate.evaluate`; None where no recordings were at hand
+    metrics : of `training.evaluate.evaluate`; None if no recordings were at hand
     parameters : of the network
     described : the metadata of the model files
-    recipe, held_out : of the checkpoint; no figures where nobody was held out
+    recipe, held_out : of the checkpoint; no figures if nobody was held out
     worst : graph -> largest difference from torch that was seen
     """
     simulated = described["simulated"] == "true"

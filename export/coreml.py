@@ -109,7 +109,7 @@ def prove(path: Path, net: EkgNet, signals: NDArray[np.float32]) -> float:
     Raises
     ------
     ExportError
-        It exceeds the tolerance, or the package does what the check does not know.
+        It exceeds the tolerance, or the package has an operation that the check does not know.
     """
     package = Package(path)
     worst = _difference(package, net, signals)
@@ -200,7 +200,7 @@ def specification(path: Path) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the package in a folder on this machine; exit status 1 where it answers wrongly."""
+    """Check the package in a folder on this machine; exit status 1 if it answers wrongly."""
     parser = argparse.ArgumentParser(prog="python -m export.coreml", description=main.__doc__)
     parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
     folder = parser.parse_args(arguments).artifacts

@@ -40,11 +40,11 @@ class Graph:
 
     Attributes
     ----------
-    name : of the file; role : what it is for
+    name, role : of the file
     module : the torch module it must equal, called with (signal, carry)
     carry_size : of its own carry
     model : the ONNX model, metadata included
-    chunk : samples it takes at once, of one signal; None where both are free
+    chunk : samples it takes at once, of one signal; None if both are free
     """
 
     name: str

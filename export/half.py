@@ -1,4 +1,4 @@
-"""The network in float16: what that costs is measured at each export. It is not shipped.
+"""The network in float16. It is measured at each export, and not shipped.
 
 float16 halves a file of 330 kB, which nobody needs, and is no faster in ONNX Runtime on a
 processor, which computes such a graph in float32 and casts. Filter, history and softmax stay in

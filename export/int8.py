@@ -23,8 +23,8 @@ NAME = "ekg_fused_int8.onnx"
 # Left in float32: the filter, whose input is raw millivolts with the electrode's offset, what
 # follows it directly, and the head, whose few products decide.
 KEPT = ("fir.weight", "layers.0.", "head.")
-# What a probability may differ by from the float32 answer: 0.2 is seen in minutes of real signal,
-# more is a fault. What that costs in beats is measured and stands in metrics.json.
+# Largest difference of a probability from the float32 answer: 0.2 is seen in minutes of real
+# signal, more is a fault. Its cost in beats is measured and stands in metrics.json.
 TOLERANCE = 0.3
 
 

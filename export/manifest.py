@@ -21,7 +21,7 @@ def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> 
     Parameters
     ----------
     staged : holds every file of ``roles``
-    roles : file name, below the folder -> role and, where it is compared with something, its
+    roles : file name, below the folder -> role and, if it is compared with something, its
         tolerance
     """
     seal(staged, roles)

@@ -1,4 +1,4 @@
-"""Put what follows the rhythm into ``artifacts/``, with the network that it belongs to named in it.
+"""Put the rhythm into ``artifacts/``, with the network that it belongs to named in it.
 
 ``python -m export.rhythm runs/rhythm.json`` takes the file that ``python -m training.fit_rhythm``
 wrote; ``python -m export`` carries the present one over to a new network. Either way the golden
@@ -29,7 +29,7 @@ from runtime.rhythm import RhythmModel, closed
 from runtime.simulate import draw_ecg
 
 NAME, GOLDEN, NETWORK = "rhythm.json", "golden_rhythm.npz", "ekg_fused.onnx"
-# Of scores and confidences, on every provider: 1e-3 of a frame's probability is its tolerance.
+# Of scores and confidences, on every provider; a frame's probability may differ by 1e-3.
 GOLDEN_TOLERANCE = 0.02
 ROLES: dict[str, dict[str, object]] = {
     NAME: {"role": "policies and models that follow the rhythm"},
@@ -119,7 +119,7 @@ def golden_recording() -> NDArray[np.float32]:
 
 def _drawn(rng: np.random.Generator, beats: Sequence[tuple[str, float]], *, p_waves: bool = True
            ) -> NDArray[np.float32]:
-    """The ECG of labels and intervals in s."""
+    """The ECG of beats, each a label and the interval before it in s."""
     times = np.cumsum([interval for _, interval in beats])
     return draw_ecg(rng, times, [label for label, _ in beats], float(times[-1]) + 0.4,
                     p_waves=p_waves)

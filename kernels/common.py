@@ -79,7 +79,7 @@ def check_array(cupy: Any, name: str, array: CupyArray, shape: Sequence[int | No
 
 
 def checked_size(ecg: CupyArray, name: str = "ecg") -> tuple[int, int]:
-    """The batch and samples of `ecg`, or a ValueError where a stream is too long."""
+    """The batch and samples of `ecg`, or a ValueError if a stream is too long."""
     batch, samples = ecg.shape
     if samples > MAX_SAMPLES:
         raise ValueError(

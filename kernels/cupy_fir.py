@@ -55,7 +55,7 @@ class CupyFir:
         self.kernel = self._cupy.RawModule(code=source(self.taps)).get_function("fir")
 
     def start(self, batch: int) -> CupyArray:
-        """The carry where recordings begin: zeros, shape (batch, taps - 1), mV."""
+        """The carry at the start of recordings: zeros, shape (batch, taps - 1), mV."""
         return self._cupy.zeros((batch, len(self.taps) - 1), np.float32)
 
     def __call__(
@@ -200,7 +200,7 @@ class Launch:
 
     @classmethod
     def plan(cls, batch: int, samples: int, taps: int) -> "Launch":
-        """Short chunks put many streams into a block, long ones many tiles into a stream.
+        """Plan short chunks with many streams in a block, long ones with many tiles in a stream.
 
         Raises
         ------

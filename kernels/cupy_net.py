@@ -56,7 +56,7 @@ class CupyNet:
         self._launches = lru_cache(maxsize=256)(plan)
 
     def start(self, batch: int) -> CupyArray:
-        """The carry where recordings begin: zeros, shape (batch, network.carry_size)."""
+        """The carry at the start of recordings: zeros, shape (batch, network.carry_size)."""
         return self._cupy.zeros((batch, self.network.carry_size), np.float32)
 
     def __call__(
@@ -144,7 +144,7 @@ class CupyNet:
     def _compile(self, tile: Tile) -> Any:
         module = self._cupy.RawModule(code=source(self.network, tile))
         kernel = module.get_function("net")
-        # More than the 48 KiB of any block has to be asked for.
+        # More than the 48 KiB of any block has to be requested.
         kernel.max_dynamic_shared_size_bytes = self._gpu.shared_bytes
         return kernel
 

@@ -26,7 +26,7 @@ class Launch:
     def choose(
         cls, network: Network, tiles: Iterable[Tile], gpu: Gpu, batch: int, frames: int
     ) -> Plan:
-        """The launches that together do all frames of all streams, in the tiles soonest done."""
+        """The launches that do all frames of all streams, in the tiles that are done first."""
 
         def time(plan: Plan) -> float:
             return sum(
@@ -94,14 +94,14 @@ Plan = list[tuple[Launch, int]]  # launches, one after another, and how often ea
 
 @dataclass(frozen=True)
 class Tile:
-    """A way for a block to share out its columns; see the top of net.cu.
+    """A division of a block's columns; see the top of net.cu.
 
     Attributes
     ----------
     columns_each
         Columns of a thread.
     warps
-        Into how many the output channels are shared out.
+        Number of them, which share the output channels.
     alone_us, more_us
         Time of a launch with nothing to do, and what each block adds that a multiprocessor gets,
         as measured on an H100.
@@ -128,7 +128,7 @@ TILES = (Tile(1, 8, alone_us=30, more_us=41), Tile(2, 4, alone_us=44, more_us=53
 
 @dataclass(frozen=True)
 class Gpu:
-    """Properties of a GPU that a plan needs: multiprocessors, most shared memory of a block."""
+    """Properties of a GPU that a plan needs: multiprocessors, largest shared memory of a block."""
 
     multiprocessors: int
     shared_bytes: int

@@ -83,7 +83,7 @@ class CupyStft:
         Returns
         -------
         power
-            Float32, shape (batch, frames, n_fft // 2 + 1), mV^2/Hz; no frames where a stream is
+            Float32, shape (batch, frames, n_fft // 2 + 1), mV^2/Hz; no frames if a stream is
             shorter than n_fft.
 
         Raises

@@ -20,7 +20,7 @@ from training.recordings import FS, Record
 IGNORE = -1  # frames whose label is not known: no loss
 # A beat is written on the three frames whose middles lie within 75 ms of its R peak.
 BEAT_REACH = round(0.075 * FS)
-# Beats cut by the edge of a short window: whether they count is not defined there.
+# From the edge of a short window; whether a beat cut by it counts is not defined.
 EDGE = round(0.1 * FS)
 # DS1's patients in atrial fibrillation, whose early beats are no S: two are few.
 FIBRILLATING = ("201", "203")
@@ -151,7 +151,7 @@ def block(rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDArray[np.
 
 def retime(rng: np.random.Generator, beats: NDArray[np.float64], classes: NDArray[np.int8],
            rhythm: str) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Give a patient's beats another rhythm: where each beat goes, and what it is then.
+    """Give a patient's beats another rhythm; gives each beat's new place and class.
 
     Few patients show each rhythm, so a network learns their shapes instead; with this, every
     patient's shape is seen in every rhythm.
@@ -195,13 +195,13 @@ def warp(beats: NDArray[np.float64], to: NDArray[np.float64], samples: int
          ) -> NDArray[np.float64]:
     """The moment of the recording that each sample shows when its beats are moved.
 
-    P wave, QRS and the T wave's begin keep their shape where there is room for them; the rest
+    P wave, QRS and the T wave's begin keep their shape if there is room for them; the rest
     between two beats is stretched or shortened, as it is when a heart changes its rate.
 
     Parameters
     ----------
     beats, to : [beats], R peaks in the recording and in what is made of it, in samples
-    samples : how many to give
+    samples : number to give
 
     Returns
     -------

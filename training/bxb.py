@@ -119,7 +119,7 @@ class _Walk:
             self._missed()
 
     def tally(self, end: int) -> Tally:
-        self.counts[_O:, _O:] = 0  # where neither sees a beat, there is nothing to count
+        self.counts[_O:, _O:] = 0  # if neither sees a beat, there is nothing to count
         shutdown = self.test.shutdown
         if self.test.open_shutdown is not None and end > 0:
             shutdown += end - self.test.open_shutdown
@@ -159,7 +159,7 @@ class _Annotator:
     ----------
     time, next_time : samples of the current beat and of the one ahead
     label, next_label : their classes; None before the first and after the last beat
-    rr : samples of the interval before the current beat; 0 where there is none that counts
+    rr : samples of the interval before the current beat; 0 if there is none that counts
     shutdown : samples of terminated shutdown read so far
     open_shutdown : where a shutdown began that never ends. In the reference it lasts; in the
         test it ends, for bxb, where the shutdown before it ended, and lasts only if it is the

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one_thread()
     try:
         require_every_fold(args.runs)
-        require_data()  # where it is missing, `training_data` would give simulated patients
+        require_data()  # without it `training_data` would give simulated patients
         records, _, _ = dataset.training_data(["mitdb", "svdb"])
         print_thresholds(args.runs, records)
         print_found(args.runs, records)
@@ -126,13 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def require_every_fold(runs: Sequence[Path]) -> None:
-    """Refuse what is not one run for each fold: patients would be missing or count twice, and
-    of a single fold nothing is left to choose on.
+    """Refuse runs that are not one for each fold: patients would be missing or count twice, and
+    a single fold leaves nothing to choose on.
 
     Raises
     ------
     DataError
-        Where the runs are not exactly the folds of one split, each once.
+        The runs are not exactly the folds of one split, each once.
     """
     held_out = [trained(run)[1:] for run in runs]
     _, folds = held_out[0]
@@ -148,7 +148,7 @@ def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
     Raises
     ------
     DataError
-        Where there is no such run, or it saw all of them.
+        There is no such run, or it saw all of them.
     """
     net, fold, folds = trained(run)
     return net, recordings.folds(records, folds)[fold]
@@ -181,8 +181,8 @@ def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
 
 
 def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
-    """What the runtime as it is finds in patients whom the network never saw: beats by database,
-    and runs of V beats."""
+    """Print the beats, by database, and the runs of V beats that the shipped runtime finds in
+    patients whom the network never saw."""
     scores: dict[str, list[Score]] = {}
     hits: list[bool] = []
     for run in runs:

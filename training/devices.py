@@ -29,6 +29,6 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 
 def one_thread() -> None:
-    """Keep torch on one: layers this small gain nothing from more, and where another program has
-    a core, threads that wait for each other take five to twenty times as long."""
+    """Keep torch on one thread: layers this small gain nothing from more, and if another program
+    has a core, threads that wait for each other take five to twenty times as long."""
     torch.set_num_threads(1)

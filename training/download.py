@@ -20,7 +20,7 @@ PHYSIONET = "https://physionet.org/files"
 
 
 def data_folder() -> Path | None:
-    """The folder that holds ``mitdb/`` and the others, or None where there is none.
+    """The folder that holds ``mitdb/`` and the others, or None if there is none.
 
     ``EKG_DATA`` names it; else ``data/``, else ``../shared/data``, seen from the project's root.
     """
@@ -145,7 +145,7 @@ def _sha256(path: Path) -> str:
 
 
 def _fetch(http: requests.Session, url: str, path: Path, digest: str | None) -> None:
-    """One file, continued from ``path.part`` where an earlier try broke off."""
+    """Fetch one file, continued from ``path.part`` if an earlier try broke off."""
     if digest is None:
         raise DataError(f"{url} is not listed in the database's SHA256SUMS.txt.")
     if path.is_file() and _sha256(path) == digest:

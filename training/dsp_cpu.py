@@ -1,4 +1,4 @@
-"""The reference filter, with SciPy: what every other implementation must equal.
+"""The reference filter, with SciPy; every other implementation must equal it.
 
 A linear-phase band-pass and a moving average, both linear, so the deployed filter is their
 cascade folded into one FIR: `taps`.

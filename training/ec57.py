@@ -37,8 +37,8 @@ def compare(reference: Annotations, test: Annotations, fs: float, *,
     Parameters
     ----------
     fs : sampling frequency, Hz
-    start_s, stop_s : what is compared; ``stop_s=0`` ends with the first annotator that ends,
-        None with the record or, where its length is unknown, with the reference
+    start_s, stop_s : the part compared; ``stop_s=0`` ends with the first annotator that ends,
+        None with the record or, if its length is unknown, with the reference
     window_s : largest distance of two annotations of one beat
     record_samples : length of the record as its header states it
 
@@ -97,7 +97,7 @@ class Annotations:
     subtypes: ArrayLike | None = None
 
     def marks(self) -> list[Mark]:
-        """Sample, symbol and subtype of each mark; ValueError where they do not fit together."""
+        """Sample, symbol and subtype of each mark; ValueError if they do not fit together."""
         samples = np.asarray(self.samples)
         if samples.size and not np.issubdtype(samples.dtype, np.integer):
             raise ValueError(f"Samples of annotations must be integers, got {samples.dtype}.")
@@ -119,7 +119,7 @@ class Ratio:
 
     @property
     def percent(self) -> float:
-        """Per cent; nan where there is nothing to divide by."""
+        """Per cent; nan if there is nothing to divide by."""
         return 100.0 * self.part / self.whole if self.whole else math.nan
 
 
@@ -175,12 +175,12 @@ class Comparison:
 
     @property
     def rr_error_ms(self) -> float:
-        """Root mean square error of the RR intervals, ms; nan where none could be compared."""
+        """Root mean square error of the RR intervals, ms; nan if none could be compared."""
         return (math.sqrt(self.rr_squared_error_ms2 / self.rr_errors)
                 if self.rr_errors else math.nan)
 
     def without_sveb(self) -> Comparison:
-        """S counted with N, as bxb does where it gives no SVEB statistics."""
+        """S counted with N, as bxb does if it gives no SVEB statistics."""
         counts = self.counts.copy()
         counts[0] += counts[1]
         counts[:, 0] += counts[:, 1]
@@ -196,7 +196,7 @@ class Summary:
     ----------
     total : the sum of the records
     gross : statistics of that sum
-    average : means of the records' statistics where these are defined, in %, and last of the
+    average : means of the records' statistics that are defined, in %, and last of the
         RR interval errors as bxb prints them, ms
     """
 
@@ -207,7 +207,7 @@ class Summary:
 
 
 def _summed(comparison: Comparison) -> dict[str, Ratio]:
-    """sumstats reads tables where F and Q called s share a column, and so forgives both."""
+    """sumstats reads tables in which F and Q called s share a column, and so forgives both."""
     right = comparison.count("S", "S")
     return comparison.statistics | {
         "SVEB positive predictivity": Ratio(right, comparison.count("NSVOX", "S"))}

@@ -40,7 +40,7 @@ Figure = TypeVar("Figure", Ratio, float)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0 where all records could be compared, 2 with one sentence otherwise."""
+    """Command line; 0 if all records could be compared, else 2 with one sentence."""
     args = _parser().parse_args(arguments)
     try:
         if args.out == args.shutdown_out != "-":

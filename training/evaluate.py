@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[Record] = ()
              ) -> dict[str, object]:
-    """Everything that is reported of a model on these records, from their first lead.
+    """All figures of a model on these records, from their first lead.
 
     ``paced`` records are reported apart, under ``"paced"``.
     """
@@ -138,7 +138,7 @@ def bxb_figures(comparisons: Sequence[ec57.Comparison]) -> dict[str, object]:
 
 
 def window_figures(truth: NDArray[np.integer], called: NDArray[np.integer]) -> dict[str, Any]:
-    """Windows alone, without context: is any beat in them not N, and which class is it?
+    """Figures of windows alone, without context: normal or not, and the class.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Measure rhythm events and signal quality, and draw what was missed.
+"""Measure rhythm events and signal quality, and draw the misses.
 
-``python -m training.evaluate_rhythm`` runs the exported model and what follows the rhythm over
-recordings that neither was designed on: DS2, and the second half of nstdb's noises mixed into DS2;
+``python -m training.evaluate_rhythm`` runs the exported model and its rhythm over recordings that
+neither was designed on: DS2, and the second half of nstdb's noises mixed into DS2;
 ``--design`` takes DS1 and the first half instead. Fibrillation is looked for in all patients of
 cudb, each judged by a model that saw nothing of them.
 """
@@ -163,9 +163,9 @@ def measure_fibrillation(detector: Detector, folder: Path, shipped: RhythmModel
     Cross-validated: for each sixth of cudb's patients the model is fitted on the others, in
     place of the one that is shipped.
 
-    A window is called fibrillation where an event covers at least half of it; by itself, where
-    its own log-odds are above the policy's doubt. Ways: all windows; those that touch nothing
-    the reference calls unreadable; of these, those the runtime can read.
+    A window is called fibrillation if an event covers at least half of it; by itself, if its own
+    log-odds are above the policy's prior. Counted are all windows; those that touch nothing the
+    reference calls unreadable; of these, those the runtime can read.
     """
     from tqdm import tqdm
 
@@ -266,7 +266,7 @@ def measure_runs(records: Sequence[Record], heard: Sequence[Heard],
 def measure_false_alarms(records: Sequence[Record], heard: Sequence[Heard],
                          found: dict[str, list[Event]], folder: Path
                          ) -> tuple[dict[str, Any], list[Miss]]:
-    """Fibrillation where none is marked, asystole where the reference has beats."""
+    """Events of fibrillation outside its marks, and of asystole among the reference's beats."""
     misses = []
     for record, h in zip(records, heard, strict=True):
         spans = fibrillation(folder, "mitdb", record.name)
@@ -288,7 +288,7 @@ def measure_false_alarms(records: Sequence[Record], heard: Sequence[Heard],
 
 def measure_kinds(records: Sequence[Record], heard: Sequence[Heard],
                   found: dict[str, list[Event]], rhythm: RhythmModel) -> dict[str, Any]:
-    """Each kind against what the same rules make of the reference's beats."""
+    """Each kind against the events that the same rules make of the reference's beats."""
     sums: dict[str, Rates] = {}
     for record, h in zip(records, heard, strict=True):
         real = events_of(reference_beats(record), h.signal, rhythm)
@@ -322,8 +322,8 @@ def measure_noise(detector: Detector, folder: Path, records: Sequence[Record],
                   rhythm: RhythmModel, *, design: bool) -> dict[str, Any]:
     """False events an hour in the noisy blocks, and real events kept, with and without gate.
 
-    Real events are what the same rules make of the reference's beats and the clean signal; a
-    reported event is false where none of its kind overlaps it.
+    Real events are those that the same rules make of the reference's beats and the clean signal;
+    a reported event is false if none of its kind overlaps it.
     """
     from tqdm import tqdm
 

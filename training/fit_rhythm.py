@@ -80,10 +80,10 @@ class Windows:
     Attributes
     ----------
     features : float64 [windows, features]
-    labels : int64 [windows]: NONE, VF, NOISE, WANDER, or -1 where a window is partly one
+    labels : int64 [windows]: NONE, VF, NOISE, WANDER, or -1 if a window is partly one
     patients : str [windows]
     origin : str [windows]: the database, ``mixture``, or ``motion``, cudb with electrode motion
-    second : int64 [windows]: where each begins
+    second : int64 [windows], at which each begins
     """
 
     features: NDArray[np.float64]
@@ -93,7 +93,7 @@ class Windows:
     second: NDArray[np.int64]
 
 
-# What to find, and how much each window counts.
+# Gives target and weight of each window.
 Task = Callable[[Windows], tuple[NDArray[np.bool_], NDArray[np.float64]]]
 
 
@@ -165,9 +165,9 @@ def design_windows(folder: Path, policy: QualityPolicy) -> Windows:
 
 
 def fibrillation_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """What to find, and how much each window counts: more than half for fibrillation, the rest
-    mostly for the same patients' other rhythms, which are the hardest to tell from it. A patient
-    weighs as the root of the number of windows, so that no long episode decides."""
+    """Target and weight of each window: more than half for fibrillation, the rest mostly for the
+    same patients' other rhythms, which are the hardest to distinguish from it. A patient weighs
+    as the root of the number of windows, so that no long episode decides."""
     moved, none = data.origin == "motion", data.labels == NONE
     weight = _shares(
         (~moved & (data.labels == VF), 0.15), (none & (data.origin == "cudb"), 0.09),

@@ -64,7 +64,7 @@ class Design:
 
     @property
     def delay_samples(self) -> int:
-        """From a moment to the middle of the frame that speaks of it, at 360 Hz."""
+        """From a moment to the middle of the frame that labels it, at 360 Hz."""
         return (self.band_taps + dsp_cpu.AVERAGE_TAPS - 2) // 2 + self.look_ahead * HOP
 
     def to_dict(self) -> dict[str, object]:
@@ -110,7 +110,7 @@ class EkgNet(nn.Module):
         return logits, torch.cat([past, rest], dim=1)
 
     def start(self, batch: int, device: torch.device | str = "cpu") -> Tensor:
-        """The carry where a recording starts."""
+        """The carry at a recording's start."""
         return torch.zeros(batch, self.carry_size, device=device)
 
 

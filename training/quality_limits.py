@@ -1,4 +1,4 @@
-"""How the limits of signal quality sit among design patients: flagged seconds at half, one, double.
+"""Limits of signal quality on design patients: seconds flagged at half, one and double.
 
 ``python -m training.quality_limits`` judges every second of DS1 and svdb (first leads; nothing of
 DS2) with each limit at half its shipped value, at it, and at double, and prints the share of the

@@ -1,4 +1,4 @@
-"""The recipe of a training run, and how the command line changes it."""
+"""The recipe of a training run, and its changes by the command line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Recipe:
     blocked : share of crops in which some beats are missing (`training.augment.block`)
     retimed : share of crops whose beats are given another rhythm (`training.augment.retime`)
     rhythms : of these, shares of premature beats, fibrillation and arrhythmia
-    fibrillating : how much oftener than another a patient in atrial fibrillation is drawn
+    fibrillating : times as often as another a patient in atrial fibrillation is drawn
     folds, fold : the training patients are split into so many; this one is held out, if any
     """
 

@@ -35,13 +35,13 @@ class Record:
     Attributes
     ----------
     signal : float32 [leads, samples], mV at 360 Hz; the lead to look at first comes first
-        (MLII where the record has it).
+        (MLII if the record has it).
     beats : int64 [beats], sample positions at 360 Hz, ascending.
     labels : int8 [beats], index into `CLASSES`.
     flutter : int64 [episodes, 2], start and end (samples) of ventricular flutter or
         fibrillation, where no beats are defined.
     marks : all that the annotators wrote, in the order of their file: sample at 360 Hz, WFDB
-        symbol, subtype. What EC57 counts beside beats is only here.
+        symbol, subtype. Only here are the marks that EC57 counts beside beats.
     """
 
     name: str
@@ -99,7 +99,7 @@ def flutter(marks: Iterable[tuple[int, str, int]], end: int) -> list[tuple[int, 
     """Start and end of each episode of ventricular flutter or fibrillation, as bxb reads them.
 
     From ``[`` to the next ``]``, whatever stands between; an episode without one lasts to ``end``,
-    and a ``]`` outside an episode says nothing.
+    and a ``]`` outside an episode does not count.
     """
     episodes: list[tuple[int, int]] = []
     start = None
@@ -150,7 +150,7 @@ def windows(record: Record, lead: int = 0, seconds: float = 1.0
     Returns
     -------
     signal : float32 [windows, samples], mV
-    labels : int8 [windows]; -1 where no beat lies in the window, else the class of its
+    labels : int8 [windows]; -1 if no beat lies in the window, else the class of its
         rarest beat (a window with any beat that is not N is not normal).
     """
     samples = round(seconds * FS)

@@ -1,4 +1,4 @@
-"""Rhythm events held against a reference: what counts as found, by window, duration and episode."""
+"""Rhythm events compared with a reference, by window, duration and episode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ V_RUNS = (VT, VENTRICULAR_RUN)
 
 def ventricular_runs(record: Record, events: Sequence[Event]
                      ) -> list[tuple[float, int, bool]]:
-    """Each run of 3 or more V beats in the reference: its start (s), its length, and whether a
+    """Each run of 3 or more V beats in the reference: its start (s), its length, and True if a
     closed event of a run or of ventricular tachycardia overlaps it."""
     reported = [event for event in events if event.kind in V_RUNS]
     return [(start, length, any(overlap(event, start, end) for event in reported))
@@ -39,18 +39,18 @@ def runs_of_v(record: Record) -> Iterator[tuple[float, float, int]]:
 
 
 def meets(event: Event, others: Sequence[Event]) -> bool:
-    """Whether an event of the same kind overlaps; VT and V run count as one."""
+    """True if an event of the same kind overlaps; VT and V run count as one."""
     kinds = V_RUNS if event.kind in V_RUNS else (event.kind,)
     return any(o.kind in kinds and overlap(o, event.start, event.end or 0) for o in others)
 
 
 def begins_inside(event: Event, noisy: NDArray[np.float64]) -> bool:
-    """Whether an event begins in a noisy block."""
+    """True if an event begins in a noisy block."""
     return bool(((noisy[:, 0] <= event.start) & (event.start < noisy[:, 1])).any())
 
 
 def covered(events: Iterable[Event], kinds: Sequence[str], count: int) -> NDArray[np.bool_]:
-    """Which windows, one each second, events cover for at least half, bool [count]."""
+    """Windows, one each second, that events cover for at least half, bool [count]."""
     second = np.arange(count + WINDOW_S)
     share = np.zeros(len(second))
     for event in events:
@@ -70,7 +70,7 @@ def painted(spans: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
 
 
 def stretches(wrong: NDArray[np.bool_], least: int = 1) -> list[float]:
-    """Where each stretch of at least so many true values begins."""
+    """Starts of the stretches of at least so many true values."""
     edges = np.flatnonzero(np.diff(np.pad(wrong.astype(np.int8), 1))).reshape(-1, 2)
     return [float(first) for first, last in edges if last - first >= least]
 

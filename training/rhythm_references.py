@@ -1,6 +1,6 @@
-"""Reference marks of rhythm and quality, and noise mixed into records: for fitting and measuring.
+"""Reference marks of rhythm and quality, and noise mixed into records.
 
-What is fitted and what is measured read the same marks in the same way.
+Fitting and measuring both read the marks here, in the same way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def cudb_signal(folder: Path, name: str) -> NDArray[np.float32]:
     """A record of cudb as a stream hears it, mV at 360 Hz.
 
     Samples at the converter's lower end are stored as missing; the runtime's reader holds the
-    last value, where zeros would make jumps that are not in the signal.
+    last value, because zeros would make jumps that are not in the signal.
     """
     record = records.read(folder / "cudb" / name)
     ecg = np.asarray(record.signal - record.signal[0], dtype=np.float32)
@@ -126,8 +126,8 @@ def rhythm_marks(folder: Path, name: str, mark: str) -> NDArray[np.float64]:
 
 
 def truth_of(folder: Path, name: str, count: int | None = None) -> NDArray[np.int64]:
-    """1 for windows of cudb in fibrillation, 0 outside, -1 across an edge or where the reference
-    calls the signal unreadable."""
+    """1 for windows of cudb in fibrillation, 0 outside, -1 across an edge or in signal that the
+    reference calls unreadable."""
     if count is None:
         count = len(cudb_signal(folder, name)) // FS - WINDOW_S + 1
     truth = label_windows(count, fibrillation(folder, "cudb", name))

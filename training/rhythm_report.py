@@ -19,7 +19,7 @@ STRIP_S, STRIPS = 10.0, 16  # of a strip; on a page
 
 @dataclass(frozen=True)
 class Miss:
-    """A stretch of signal where something was missed or wrongly reported."""
+    """A stretch of signal in which something was missed or wrongly reported."""
 
     what: str
     name: str

@@ -32,8 +32,8 @@ def score(reference: NDArray[np.int64], truth: NDArray[np.integer], beats: NDArr
     ----------
     reference, beats : [beats], ascending sample positions at ``fs`` Hz
     truth, labels : their classes, indices into `CLASSES`
-    flutter : [episodes, 2], first and last sample of what is left out: no beats are defined there
-    start_s, stop_s : what lies outside is left out (EC57 gives a detector 5 minutes to learn)
+    flutter : [episodes, 2], first and last sample of episodes left out: no beats are defined there
+    start_s, stop_s : beats outside are left out (EC57 gives a detector 5 minutes to learn)
     """
     def counts(samples: NDArray[np.int64]) -> NDArray[np.bool_]:
         kept = (samples >= start_s * fs) & (samples < stop_s * fs)
@@ -147,8 +147,8 @@ def align(reference: NDArray[np.int64], truth: NDArray[np.integer], beats: NDArr
     Returns
     -------
     samples : int64 [events], the reference's position, a false beat's own
-    there, reported : int64 [events], indices into `CLASSES`; `NONE` where one of them has no beat
-    partner : int64 [events], index into ``beats``; -1 where the beat is missed
+    there, reported : int64 [events], indices into `CLASSES`; `NONE` if that one has no beat
+    partner : int64 [events], index into ``beats``; -1 if the beat is missed
     """
     pairs = match(reference, beats, within)
     partner = np.full(len(reference), -1)

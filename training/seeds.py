@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(detectors: Mapping[str, Detector], records: Sequence[Record]) -> dict[str, Any]:
     """The figures of `evaluate` for each, and mean and SD (of a sample) of every figure.
 
-    A figure that a run does not define (+P where nothing was reported) is left out of its mean.
+    A figure that a run does not define (+P if nothing was reported) is left out of its mean.
     """
     runs = {}
     for name, detector in detectors.items():

@@ -11,7 +11,7 @@ from training.recordings import FS, Record
 
 
 def simulated_records(count: int, *, seconds: float = 300.0) -> list[Record]:
-    """Simulated patients, two leads each, where no real ones can be had."""
+    """Simulated patients, two leads each, for training without real ones."""
     records = []
     for seed in range(count):
         made = simulate(seconds, fs=FS, seed=seed, heart_rate=55.0 + 5.0 * (seed % 9))
@@ -28,7 +28,7 @@ def simulated_records(count: int, *, seconds: float = 300.0) -> list[Record]:
 
 
 def simulated_noise(count: int = 3, *, seconds: float = 300.0) -> NDArray[np.float32]:
-    """Noise where nstdb cannot be had: slow random drift, float32 [count, samples], mV."""
+    """Noise in place of nstdb's: slow random drift, float32 [count, samples], mV."""
     steps = np.random.default_rng(0).standard_normal((count, round(seconds * FS)))
     drift = np.cumsum(steps, axis=1) * 0.01
     return (drift + 0.02 * steps).astype(np.float32)

@@ -28,7 +28,7 @@ _ROW_MM = 50.0  # 35 mm of strip, its marks and its title
 
 def draw_hardest(detector: Detector, records: Sequence[Record], path: Path, *, count: int = 6
                  ) -> None:
-    """The records with the most S and V beats wrong, each where most of them lie together."""
+    """Draw the records with the most S and V beats wrong, each at its densest stretch of them."""
     from tqdm import tqdm
 
     rows = []
@@ -85,7 +85,7 @@ def sheet(rows: int) -> tuple[Figure, list[Axes]]:
 
 def strip(axes: Axes, record: Record, start: float, beats: NDArray[np.int64],
           labels: NDArray[np.int64], seconds: float = STRIP_S) -> None:
-    """One strip: what agrees in grey, what does not in red."""
+    """Draw one strip: beats that agree in grey, the others in red."""
     first = round(start * FS)
     ecg = record.signal[0, first : first + round(seconds * FS)]
     time = np.arange(len(ecg)) / FS
@@ -97,12 +97,12 @@ def strip(axes: Axes, record: Record, start: float, beats: NDArray[np.int64],
                     zorder=0)
     axes.plot(time, np.clip(ecg - np.median(ecg), low, high), color="black", lw=0.8)
     samples, there, reported, _ = align(record.beats, record.labels, beats, labels)
-    for sample, truth, said in zip(samples, there, reported, strict=True):
+    for sample, truth, label in zip(samples, there, reported, strict=True):
         if 0 <= sample - first < len(ecg):
             style: dict[str, Any] = {
-                "fontsize": 8, "ha": "center", "color": "#c00000" if truth != said else "#606060",
-                "fontweight": "bold" if truth != said else "normal"}
+                "fontsize": 8, "ha": "center", "color": "#c00000" if truth != label else "#606060",
+                "fontweight": "bold" if truth != label else "normal"}
             axes.text((sample - first) / FS, high + 0.05, MARKS[truth], va="bottom", **style)
-            axes.text((sample - first) / FS, low - 0.1, MARKS[said], va="top", **style)
+            axes.text((sample - first) / FS, low - 0.1, MARKS[label], va="top", **style)
     axes.set(xlim=(0, seconds), ylim=(low, high), xticks=[], yticks=[], aspect=0.4)
     axes.spines[:].set_color("#eab8b8")

@@ -1,9 +1,9 @@
 """Train the network: ``python -m training.train``.
 
 Patients, not beats, are split: ``--fold`` holds one fold of the training patients (DS1 and svdb)
-out, and no weight, step or threshold is chosen by it, so what it shows is of patients never seen.
-Six such runs say what a recipe is worth; what is shipped then learns from all of them, so nobody
-is held out unless asked for. DS2 is never read here.
+out, and no weight, step or threshold is chosen by it, so its figures are of patients never seen.
+Six such runs measure a recipe; the shipped network then learns from all of them, so nobody is held
+out by default. DS2 is never read here.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ _Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
 
 
 def _moving_average(keep: float) -> _Average:
-    """Exponential, but young averages forget faster: untrained batch norms would linger."""
+    """An exponential average that forgets faster while young: untrained norms would linger."""
     @torch.no_grad()
     def average(old: Sequence[Tensor], new: Sequence[Tensor], count: Tensor | int) -> None:
         weight = 1.0 - min(keep, (1 + int(count)) / (10 + int(count)))

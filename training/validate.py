@@ -34,9 +34,10 @@ def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
 def score(design: Design, frames: NDArray[np.float32], record: Record, policy: BeatPolicy
           ) -> Score:
     """Score of the beats that a policy finds in a record's frames (of `frames_of`)."""
-    _, found, shares = find_beats(frames, policy)
+    _, found, probabilities = find_beats(frames, policy)
     near = np.array(found, dtype=np.int64) * HOP + HOP // 2 - design.delay_samples
-    labels = np.array([choose_label(row, policy.class_weights) for row in shares], dtype=np.int64)
+    labels = np.array([choose_label(row, policy.class_weights) for row in probabilities],
+                      dtype=np.int64)
     inside = near < record.signal.shape[1]
     beats = r_peaks(record.signal[0], near[inside].tolist(), FS)
     return score_record(record, np.array(beats, dtype=np.int64), labels[inside])

@@ -1,4 +1,4 @@
-"""``python -m bench.before_after --base REV``: is the working tree as fast as another commit?
+"""Speed of the working tree against another commit: ``python -m bench.before_after --base REV``.
 
 Both do the same work in turns, in processes of their own on one core, in one run: a busy moment of
 the machine hits both, so the ratios mean more than the times. Writes ``before_after.json`` and

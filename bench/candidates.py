@@ -1,7 +1,7 @@
-"""Candidates inside one process: this project's graphs, and what a user would use instead.
+"""Candidates inside one process: this project's graphs, and their alternatives.
 
 All of them label the same seconds of signal with the same weights, so each one's answer can be
-held against the reference: SciPy's filter and the network in torch, both in float64.
+compared with the reference: SciPy's filter and the network in torch, both in float64.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ WINDOWS = "SciPy + torch eager, windows"
 CARRIED = "SciPy + torch eager, with our carry"
 # float32 against float64: 1e-6 is seen. A GPU that sums in another order stays within this too.
 TOLERANCE = 1e-3
-# What the network looks back on, rounded up: a window that does not hold it is labelled otherwise.
+# The network's past, rounded up: a window that does not hold it is labelled otherwise.
 PAST_S = 12
-CHUNKS = 4  # seconds that are held against the reference, after as many as it looks back on
+CHUNKS = 4  # seconds that are compared with the reference, after a whole past
 
 
 class Refused(Exception):  # noqa: N818 (it is an outcome, listed with its reason)
@@ -63,10 +63,10 @@ class Candidate:
     provider : the execution provider requested, or 'torch'
     run : (ecg [batch, 360], carry) -> (probabilities, carry)
     carry_size : floats a patient
-    stages : filter and model apart, where they are: each is called with (ecg, carry)
-    ours : whether this project ships it
+    stages : filter and model, if they are apart: each is called with (ecg, carry)
+    ours : True if this project ships it
     fixed_batch : the only batch it takes, or None
-    exact : whether it must agree with the reference to `TOLERANCE` (INT8 is only shown)
+    exact : True if it must agree with the reference to `TOLERANCE` (INT8 is only reported)
     nodes : nodes by execution provider
     """
 
@@ -89,11 +89,11 @@ class Candidate:
 
 def candidates(artifacts: Path, *, compiled: bool
                ) -> tuple[list[Candidate], list[dict[str, str]]]:
-    """Everything that runs here, and what does not, with the reason.
+    """The candidates that run here, and those that do not, with the reason.
 
     Parameters
     ----------
-    compiled : also torch.compile, which takes half a minute to compile
+    compiled : also torch.compile, which takes half a minute
     """
     net, trained = network(artifacts), network(artifacts, folded=False)
     builders: list[tuple[str, Callable[[], Candidate]]] = []
@@ -131,7 +131,7 @@ def network(artifacts: Path, *, folded: bool = True) -> EkgNet:
     Notes
     -----
     A fresh clone has no checkpoint. The graph's convolutions come in the order in which the
-    network calls its own, the filter first; that nothing was mixed up is what `agreement` shows.
+    network calls its own, the filter first; `agreement` shows that none were mixed up.
     """
     model = onnx.load(Artifacts(artifacts).path(GRAPHS["fused"]))
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -183,7 +183,7 @@ def agreement(run: Callable[[Array, Array], Pair], carry: Array,
               expected: Sequence[Array], ecg: Array) -> float:
     """Largest difference of a probability from the reference's, over the last seconds.
 
-    Only over the last, because a way that keeps no carry cannot know where a recording starts.
+    Only over the last, because without a carry none can know where a recording starts.
     """
     worst = 0.0
     for i, (chunk, answer) in enumerate(zip(seconds(ecg), expected, strict=True)):
@@ -228,7 +228,7 @@ def seconds(ecg: Array) -> Iterator[Array]:
 
 
 def require_provider(provider: str, nodes: dict[str, int], name: str) -> None:
-    """Refuse what does not run, node for node, on the provider that it is asked to run on."""
+    """Refuse what does not run, node for node, on the requested provider."""
     wanted = ONNX_NAMES[provider]
     elsewhere = {where: count for where, count in nodes.items() if where != wanted}
     if elsewhere or not nodes.get(wanted):
@@ -295,7 +295,7 @@ def _torch(name: str, net: EkgNet, module: Callable[..., tuple[Tensor, Tensor]]
 
 def _torch_script(net: EkgNet) -> Candidate:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is deprecated; users still have it
+        warnings.simplefilter("ignore")  # it warns that it is deprecated; users still have it
         try:
             # A free batch needs a script that does not remember the example's: 2 and 3 differ.
             traced = torch.jit.trace(net, (torch.zeros(3, 2 * FS), net.start(3)),

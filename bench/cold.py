@@ -1,7 +1,7 @@
 """From nothing to the first answer, as a process of its own: ``python -m bench.cold WAY FILE``.
 
-It says 'answered' and stays until its input closes, so that its memory can be looked at. Only
-the way that is chosen is imported.
+It prints 'answered' and stays until its input closes, so that its memory can be measured. Only
+the chosen way is imported.
 """
 
 from __future__ import annotations

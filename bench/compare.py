@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
-    """Everything that runs here, in about six minutes; in less than two where quick."""
+    """Measure everything that runs here, in about six minutes; in less than two if ``quick``."""
     from bench import footprint, in_process, over_http, scaling
     from bench.environments import alternatives_python
     from bench.measure import machine
@@ -97,7 +97,7 @@ def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def _check(artifacts: Path, out: Path) -> None:
-    """Stop with one sentence where there is nothing to measure or nowhere to write."""
+    """Stop with one sentence if there is nothing to measure or nowhere to write."""
     from bench.candidates import GRAPHS
     from runtime.errors import EkgError
     from runtime.model.artifacts import Artifacts
@@ -114,7 +114,7 @@ def _check(artifacts: Path, out: Path) -> None:
 
 
 def _measured(out: Path) -> dict[str, Any]:
-    """The results of an earlier run; where they cannot be read, one sentence."""
+    """The results of an earlier run; stops with one sentence if they cannot be read."""
     try:
         results: dict[str, Any] = json.loads((out / "results.json").read_text())
         results["rows"], results["targets"], results["machine"]

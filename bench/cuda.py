@@ -5,7 +5,7 @@ first: the CPU with all cores (one session for all of them, or one for each), CU
 the host, and, with signal and carry on the GPU, the fused graph and the CuPy filter before the
 CNN, each with and without a CUDA graph, and our kernels for both, also with arrays on the host.
 Then the filter alone: our kernel, the fused graph's convolution, and a copy of as many bytes, which
-nothing that reads and writes them can beat. What is written: bench/results/<machine>/cuda.json and
+nothing that reads and writes them can beat. It writes bench/results/<machine>/cuda.json and
 cuda.png.
 """
 
@@ -122,7 +122,7 @@ def measure_filter(artifacts: Path, batch: int, seconds: float) -> list[dict[str
 
 
 def _checked(answers: dict[str, np.ndarray], batch: int) -> dict[str, float]:
-    """By how much each differs from the first; `EkgError` where that is too much."""
+    """Each one's difference from the first; `EkgError` if it is too large."""
     reference, *_ = answers
     found = {name: float(np.abs(answer - answers[reference]).max())
              for name, answer in answers.items()}
@@ -147,7 +147,7 @@ def _rows(calls: Calls, batch: int, seconds: float, differences: dict[str, float
 
 
 def candidates(artifacts: Path, ecg: np.ndarray) -> tuple[Calls, dict[str, np.ndarray]]:
-    """Everything that can be timed on this chunk, and its answer."""
+    """The calls that can be timed on this chunk, and their answers."""
     batch = len(ecg)
     cpu, cuda = load(artifacts, "cpu"), load(artifacts, "cuda")
     start = np.zeros((batch, cpu.contract.carry_size), dtype=np.float32)
@@ -289,7 +289,7 @@ def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return max(row["windows_per_s"] for row in rows if names(row["candidate"]))
 
     def fastest(names: Callable[[str], bool]) -> dict[int, tuple[float, str]]:
-        """At each batch, the least time in ms and whose it is."""
+        """At each batch, the shortest time in ms and whose it is."""
         found: dict[int, tuple[float, str]] = {}
         for row in rows:
             if names(row["candidate"]):

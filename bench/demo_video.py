@@ -84,7 +84,7 @@ def pictures(browser: Any, server: Server, folder: Path, seconds: float = 87.0) 
 
 
 def report_picture(path: Path) -> None:
-    """A strip of a report on a real record; where there is none the old picture stays."""
+    """Draw a strip of a report on a real record; without one the old picture stays."""
     folder = data_folder()
     if folder is None:
         print(f"{path}: not made again, {REPORTED} is not at hand")

@@ -1,4 +1,4 @@
-"""The Python environments that are compared: where they are, how they come to be, their size."""
+"""The Python environments that are compared: their places, their installation, their size."""
 
 from __future__ import annotations
 

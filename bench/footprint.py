@@ -55,7 +55,7 @@ def measure(artifacts: Path, alternatives: Path | None, served: Sequence[dict[st
         for _ in tqdm(range(rounds + 1), desc="cold starts", leave=False):
             for name, (python, way, given) in ways.items():
                 starts[name].append(cold_start(python, way, given))
-    # The first round read the files from disk; how fast that is says more of the disk.
+    # The first round read the files from disk, and so measured the disk.
     rows = [_row(name, sizes[name], measured[1:]) for name, measured in starts.items()]
     return rows + [_served_row(row, runtime_mb, alternatives) for row in served
                    if row["body"] == "JSON"]
@@ -76,11 +76,11 @@ def cold_start(python: str, way: str, given: Path) -> tuple[float, float | None]
             env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
         assert process.stdout
         assert process.stdin
-        said = process.stdout.readline().strip()
+        line = process.stdout.readline().strip()
         elapsed = time.perf_counter() - began
         resident = resident_mb(process.pid)
         process.stdin.close()
-    if said != "answered":
+    if line != "answered":
         raise OSError(f"`python -m bench.cold {way}` gave no answer")
     return elapsed, resident
 

@@ -1,4 +1,4 @@
-"""``python -m bench.identical --base REV``: are the answers still the same, byte for byte?
+"""Answers against another commit, byte for byte: ``python -m bench.identical --base REV``.
 
 Annotates DS2, svdb and cudb with the working tree and with another commit, and compares every
 file that ``python -m runtime annotate --csv --scores`` writes. Exit status 1 if any differs.

@@ -37,7 +37,7 @@ from training.recordings import FS
 
 PUSH = "ekg Stream.push, to beats"
 FOLLOWED = "ekg Stream.push, rhythm followed"
-BEATS_S = 600  # of signal whose beats are held against the reference's
+BEATS_S = 600  # of signal whose beats are compared with the reference's
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Effort:
 
 
 def measure(artifacts: Path, effort: Effort) -> dict[str, Any]:
-    """Rows for every candidate and batch, what was refused, and this machine's sgemm."""
+    """Rows for every candidate and batch, the candidates refused, and this machine's sgemm."""
     torch.set_num_threads(1)
     net = network(artifacts)
     chosen, refused = candidates(artifacts, compiled=effort.compiled)
@@ -168,7 +168,7 @@ def _product_row(name: str, detector: Detector, differing: int, beats: int, timi
 
 
 def _speed(timing: Timing, batch: int, flops: int, sgemm_gflops: float) -> dict[str, Any]:
-    """A call labels one second of `batch` patients; this is what that means."""
+    """The figures of a call that labels one second of `batch` patients."""
     per_second = 1000 * batch / timing.p50_ms
     # A pool of spinning threads uses more than one core; it is counted by what it uses.
     per_core = 1000 * batch / max(timing.cpu_ms, timing.p50_ms)

@@ -1,9 +1,9 @@
 """Measure the CUDA kernels on a GPU: `python -m bench.kernels`.
 
 Correctness comes first: a kernel that does not equal its reference is not timed. Then, for every
-size, our kernel, CuPy's own way where it has one, and a copy of as many bytes take turns, timed by
-CUDA events, over inputs that rotate so that a small size is not read from the cache alone. What is
-written: bench/results/<machine>/kernels.json. `kernels/README.md` says what the limits mean.
+size, our kernel, CuPy's own way if it has one, and a copy of as many bytes take turns, timed by
+CUDA events, over inputs that rotate so that a small size is not read from the cache alone. It
+writes bench/results/<machine>/kernels.json. `kernels/README.md` says what the limits mean.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def gpu_or_exit() -> Any:
-    """The module `cupy` where it has a GPU; else exit with one sentence and status 1."""
+    """The module `cupy` if it has a GPU; else exit with one sentence and status 1."""
     try:
         cupy = import_cupy()
     except ImportError as error:
@@ -96,7 +96,7 @@ class Bench:
     Attributes
     ----------
     machine
-        What was measured on, how, and when.
+        The GPU, its software, the timing and the date.
     limits
         The two ceilings: bytes read plus written, and float32 multiply-adds, per second.
     """
@@ -181,14 +181,14 @@ class Bench:
         }
 
     def checked(self, kernel: str, got: Any, expected: Any) -> float:
-        """The largest error over the largest output; exits where that is too large or NaN."""
+        """The largest error over the largest output; exits if that is too large or NaN."""
         error = float(self.cupy.abs(got - expected).max() / self.cupy.abs(expected).max())
         if not error <= TOLERANCE:
             sys.exit(f"{kernel} is off by {error:.1e} of its largest output, nothing was timed.")
         return error
 
     def floor(self, moved: int, multiply_adds: int) -> dict[str, Any]:
-        """The least time the measured ceilings allow, and which of them sets it."""
+        """The shortest time that the measured ceilings allow, and which of them sets it."""
         memory = 1e3 * moved / self.limits["bytes_per_s"]
         arithmetic = 1e3 * multiply_adds / self.limits["fp32_multiply_adds_per_s"]
         return {
@@ -276,7 +276,7 @@ class Bench:
 
 
 def multiply_adds(network: Network) -> int:
-    """Of one frame."""
+    """Multiply-adds of one frame."""
     total, outputs = network.head.weight.size, network.frame
     for layer in network.front:
         outputs //= layer.step

@@ -1,4 +1,4 @@
-"""Keep-alive HTTP load from one thread: prepared requests, the least parsing of the answers."""
+"""Keep-alive HTTP load from one thread: prepared requests, hardly any parsing of answers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Request:
     Attributes
     ----------
     path : with its query
-    kind : content type
+    media_type : of the body
     body : bytes
     """
 
     path: str
-    kind: str
+    media_type: str
     body: bytes
 
     def encode(self, port: int) -> bytes:
         return (f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-                f"Content-Type: {self.kind}\r\nContent-Length: {len(self.body)}\r\n\r\n"
+                f"Content-Type: {self.media_type}\r\nContent-Length: {len(self.body)}\r\n\r\n"
                 ).encode() + self.body
 
 

@@ -1,4 +1,4 @@
-"""Timing in turns, and what the machine and a process are; nothing here knows of ECG."""
+"""Timing in turns, and facts about the machine and a process; nothing here knows of ECG."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Timing:
 
     Attributes
     ----------
-    calls : how many were timed
+    calls : number that were timed
     p50_ms, p95_ms, p99_ms : wall clock
     cpu_ms : processor time of a call over all of the process's threads, mean
     """
@@ -54,7 +54,7 @@ def take_turns(calls: Mapping[str, Callable[[], object]], *, rounds: int, block_
 
     Parameters
     ----------
-    calls : name -> what to time
+    calls : name -> call to time
     rounds : turns of each candidate, each beginning with the next one
     block_s : length of a turn, s; at least one call
     step : called with the name of each candidate as its turn begins
@@ -139,8 +139,8 @@ def cpu_name() -> str:
 def resident_mb(pid: int) -> float | None:
     """Memory that a process and its descendants keep resident, MB (10^6 bytes).
 
-    What they share with each other is counted once (Linux's PSS); elsewhere in each of them.
-    None where the process is gone or the system does not tell.
+    Memory that they share with each other is counted once (Linux's PSS); elsewhere in each of
+    them. None if the process is gone or the system does not report it.
     """
     family = _family(pid)
     return sum(_proportional_kib(process) or rss for process, rss in family.items()
@@ -158,7 +158,7 @@ def processor_s(pid: int) -> float | None:
 
 
 def children(pid: int) -> list[int]:
-    """Process ids of a process's children; none where the system does not tell."""
+    """Process ids of a process's children; none if the system does not list them."""
     return sorted(child for child, parent, _ in _processes() if parent == pid)
 
 
@@ -172,19 +172,19 @@ def unwind_on_sigterm() -> None:
 
 
 def cores() -> list[int]:
-    """Cores this process may use; none are listed where they cannot be chosen."""
+    """Cores this process may use; none are listed if they cannot be chosen."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def first_core() -> None:
-    """Keep this process on the first of its cores, where that can be chosen (Linux)."""
+    """Keep this process on the first of its cores, if that can be chosen (Linux)."""
     if cores():
         os.sched_setaffinity(0, cores()[:1])
 
 
 @contextmanager
 def last_core() -> Iterator[None]:
-    """Meanwhile keep this process on the last of its cores, where that can be chosen."""
+    """Meanwhile keep this process on the last of its cores, if that can be chosen."""
     before = cores()
     if not before:
         yield
@@ -207,7 +207,7 @@ def _family(pid: int) -> dict[int, int]:
 
 
 def _processes() -> list[tuple[int, int, int]]:
-    """Every process, its parent and its resident memory in KiB; none where nothing tells.
+    """Every process, its parent and its resident memory in KiB; none if nothing lists them.
 
     A slim container has no ``ps``, and macOS no /proc.
     """
@@ -234,7 +234,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def _proportional_kib(pid: int) -> int | None:
-    """A process's PSS, KiB; None where the system does not tell."""
+    """A process's PSS, KiB; None if the system does not report it."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:

@@ -2,7 +2,7 @@
 
 Every noise of nstdb at every ratio (`training.noise`), through the Python runtime, scored in the
 noisy blocks alone; beside the model gqrs and xqrs of the ``wfdb`` package, which only find beats
-and take long, so that they run on one noise when asked for and are kept from the last time.
+and take long, so that they run only with ``--detectors``, on one noise; else the last results stay.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from training.scores import Score, score_record, total_score
 
 OUT = Path("bench/results/noise")
 CLEAN = "clean"
-# Electrode motion looks most like beats. The other detectors hear it alone, where it matters.
+# Electrode motion looks most like beats. The other detectors get it alone, at these ratios.
 HARDEST, LOUD = "em", (12, 6, 0, -6)
 Label: TypeAlias = Callable[[Record], tuple[NDArray[np.int64], NDArray[np.int64]]]
 Curve: TypeAlias = dict[str, dict[str, float]]  # ratio -> figures of `Score.summary`

@@ -1,11 +1,10 @@
 """``POST /predict`` of this project's server beside others with the same model, on one core each.
 
-The servers all run; they are asked in turn, from another core where there is one. Each has one
-worker and is kept on one core, because that is what is compared: work for a core. None writes a
-log of requests.
+The servers all run; they get requests in turn, from another core if there is one. Each has one
+worker and is kept on one core, because work for a core is compared. None writes a log of requests.
 
 This project's server answers the requests that wait together as one batch. LitServe and BentoML
-can do that too where they are told to, so each has a row with it and one without.
+can do that too if they are set up to, so each has a row with it and one without.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ class Server:
     command : ``{port}`` is filled in
     requests : JSON or raw -> the path that takes it
     settings : of its environment
-    answers : whether it runs the model
-    polls : whether it takes a good part of its core while nobody asks; between its turns it is
+    answers : True if it runs the model
+    polls : True if it takes a good part of its core without requests; between its turns it is
         halted, because all servers share that core
     """
 
@@ -101,7 +100,7 @@ def servers(alternatives: Path | None) -> list[Server]:
 
 def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: float,
             provider: str = "cpu") -> dict[str, Any]:
-    """Rows for every server and kind of body that answered to the end, and what was refused.
+    """Rows for every server and kind of body that answered to the end, and the servers refused.
 
     Parameters
     ----------
@@ -151,7 +150,7 @@ class Started:
 
 @dataclass
 class ServerTrial:
-    """A server with one kind of body: what its turns measured, and the row they become."""
+    """A server with one kind of body: the figures of its turns, and the row they become."""
 
     server: Server
     started: Started
@@ -162,7 +161,7 @@ class ServerTrial:
     costs: list[float] = field(default_factory=list)
 
     def turn(self, block_s: float) -> None:
-        """Ask for so long one after another, then as long from many connections at once.
+        """Send requests for so long one after another, then as long over many connections at once.
 
         Raises
         ------
@@ -221,7 +220,7 @@ def start(server: Server, artifacts: Path, provider: str, window: np.ndarray[Any
         _wait(process, port, prepared(kind, path, window), server.name)
         yield Started(port, process.pid, time.perf_counter() - began)
     finally:
-        with suppress(ProcessLookupError):  # it may have stopped, and said why above
+        with suppress(ProcessLookupError):  # it may have stopped, for a reason raised above
             os.killpg(process.pid, signal.SIGTERM)
             os.killpg(process.pid, signal.SIGCONT)  # one that is halted stays deaf until then
         try:
@@ -248,9 +247,9 @@ def prepared(kind: str, path: str, window: np.ndarray[Any, Any]) -> Request:
 
 def take_turns(running: Sequence[ServerTrial], rounds: int, block_s: float,
                refused: list[dict[str, str]]) -> list[ServerTrial]:
-    """Ask every server in turn; gives those that answered to the end, their rows filled in.
+    """Load every server in turn; gives those that answered to the end, their rows filled in.
 
-    One that fails on the way is refused and asked no more: the others' minutes are not lost.
+    One that fails on the way is refused and gets no more: the others' minutes are not lost.
     """
     left = list(running)
     with tqdm(total=rounds * len(running), desc="HTTP", leave=False) as bar:
@@ -291,7 +290,7 @@ def _checked(server: Server, port: int, request: Request, expected: dict[str, An
 
 
 def _nodes(port: int) -> dict[str, int]:
-    """Nodes of this project's server by execution provider; the others do not tell theirs."""
+    """Nodes of this project's server by execution provider; the others do not report theirs."""
     with Client(f"http://127.0.0.1:{port}", patience=0) as client:
         nodes: dict[str, int] = client.get("/model")["nodes"]
     return nodes

@@ -3,8 +3,8 @@
 A recording is dropped on the page and watched to its end: gaps between frames, memory, and whether
 every beat that `annotate` finds in the same file is on the page. Needs Chromium and playwright.
 
-A second browser shows an empty page meanwhile. Every gap of the monitor counts, whoever caused it;
-those in which the empty page waited too tell what the machine alone does.
+A second browser shows an empty page meanwhile. Every gap of the monitor counts, whatever caused
+it; those in which the empty page waited too come from the machine alone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STOP_WITHIN_S = 10.0
 SAME_S = 0.005
 SIZE = {"width": 1280, "height": 800}
 # Playwright's own waiting needs eval, which the page's policy forbids; this runs before that.
-# What is noted lies outside of the heap that is measured.
+# The notes lie outside of the heap that is measured.
 WATCH = """window.frames_at = new Float64Array(1 << 20); window.frames = 0; window.tasks = [];
     requestAnimationFrame(function frame(at) {
         window.frames_at[window.frames++] = performance.timeOrigin + at;
@@ -57,7 +57,7 @@ LONG_MS = 100.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; the exit status is 1 where something was missed."""
+    """Command line; the exit status is 1 if something was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
     parser.add_argument("record", nargs="?", help="any that `annotate` reads; simulated by default")
     parser.add_argument("--lead")
@@ -78,12 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.exit(2, f"{error}\n")
         with served() as server, chromium() as browser:
             measured = watch(browser, server.url, file, seconds)
-        shown = measured.pop("beats")
+        on_page = measured.pop("beats")
         subprocess.run([sys.executable, "-m", "runtime", "annotate", str(file), "--csv", "--out",
                         folder + "/out"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         found = beats(Path(folder) / "out" / "record.ekg.csv")
-    measured |= {"beats_annotate": len(found), "beats_shown": len(shown),
-                 "missing": len(unmatched(found, shown)), "extra": len(unmatched(shown, found))}
+    measured |= {"beats_annotate": len(found), "beats_shown": len(on_page),
+                 "missing": len(unmatched(found, on_page)),
+                 "extra": len(unmatched(on_page, found))}
     print(json.dumps(measured, indent=1))
     return int(any(measured[fault] for fault in ("missing", "extra", "gaps_over_100_ms")))
 
@@ -97,7 +98,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it, again where it was stopped, and wait until it is ready; else it is stopped."""
+        """Start it, or start it again, and wait until it is ready; else it is stopped."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "runtime", "serve", "--port", str(self.port), "--workers", "1",
              "--log", "error"], cwd=ROOT, stdout=subprocess.DEVNULL,
@@ -126,7 +127,7 @@ def free_port() -> int:
 
 
 def wait_ready(url: str, process: subprocess.Popen[Any]) -> None:
-    """Until a server that was started answers."""
+    """Wait until a server that was started answers."""
     for _ in range(600):
         if process.poll() is not None:
             raise SystemExit("the server stopped at once (it says why above)")
@@ -228,7 +229,7 @@ def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
 
 
 def watch_hours(browser: Any, hours: float) -> list[dict[str, Any]]:
-    """Feed the page a simulated patient; what its objects take each half hour of signal."""
+    """Feed the page a simulated patient; gives its objects' memory each half hour of signal."""
     fs, port = 250, free_port()
     signal = simulate(600, fs=fs, seed=4, ectopic=0.25).signal
     lines = [f"{value:.4f}\n" for value in signal]

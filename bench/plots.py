@@ -22,7 +22,7 @@ OURS_COLOUR, OTHER_COLOUR = "#1f6fb4", "#b0b0b0"
 
 
 def draw(results: dict[str, Any], folder: Path) -> list[str]:
-    """Draw what there is; gives the files' names."""
+    """Draw the results that there are; gives the files' names."""
     figures = {"latency.png": _latency(results["rows"]),
                "throughput.png": _throughput(results["rows"])}
     if results.get("http") and results["http"]["rows"]:
@@ -42,7 +42,7 @@ def _latency(rows: list[dict[str, Any]]) -> Figure:
                  key=lambda row: -row["end_to_end"]["p50_ms"])
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(one) + 1.3), layout="constrained")
     places = range(len(one))
-    for place, row in zip(places, one, strict=True):  # on a log scale a bar's length says nothing
+    for place, row in zip(places, one, strict=True):  # on a log scale a bar's length has no meaning
         colour, timing = OURS_COLOUR if row["ours"] else OTHER_COLOUR, row["end_to_end"]
         axes.plot([timing["p50_ms"], timing["p95_ms"]], [place, place], color=colour, linewidth=1.5)
         axes.plot(timing["p50_ms"], place, "o", color=colour, markersize=9)

@@ -1,4 +1,4 @@
-"""Times `Stream.push` when told to: the part of `bench.before_after` that runs in a checkout.
+"""Times `Stream.push` on request: the part of `bench.before_after` that runs in a checkout.
 
 Reads ``alone COUNT`` or ``followed COUNT`` from standard input, pushes so many seconds of signal,
 and prints the median of a push in ms. It may use of the runtime only what every commit has.

@@ -26,7 +26,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
 
 
 def targets(results: dict[str, Any]) -> list[Row]:
-    """Each wanted ratio or limit, what this run measured, and whether it is met."""
+    """Each wanted ratio or limit, this run's figure, and True if it is met."""
     return [*_latency_targets(results), *_http_targets(results), *_batch_targets(results),
             *_record_targets(results), *_footprint_targets(results)]
 
@@ -205,13 +205,13 @@ def _http_cells(row: Row) -> tuple[str, ...]:
 
 
 def _percentiles(timing: Row, digits: int) -> list[str]:
-    """The three, each blank where fewer than one call lies beyond it: it is the slowest call."""
+    """The three, each blank if fewer than one call lies beyond it: it is the slowest call."""
     return [_figure(timing[f"p{of}_ms"] if timing["calls"] * (100 - of) >= 100 else None, digits)
             for of in (50, 95, 99)]
 
 
 def _figure(value: float | None, digits: int) -> str:
-    """A number, blank where there is none."""
+    """A number, blank if there is none."""
     return "" if value is None else f"{value:.{digits}f}"
 
 

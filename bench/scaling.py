@@ -22,7 +22,7 @@ from runtime import Detector
 from runtime.simulate import simulate
 from training.recordings import FS
 
-BATCH = 64  # patients a call where cores are compared
+BATCH = 64  # patients a call, to compare cores
 
 
 def by_patients(artifacts: Path, counts: Sequence[int], *, rounds: int, block_s: float
@@ -118,7 +118,7 @@ def _all_at_once(workers: Sequence[subprocess.Popen[str]]) -> list[float]:
 
 
 def _work(artifacts: Path, seconds_each: float) -> None:
-    """Says that it is ready, waits for a line, works, prints patients a second."""
+    """Print that it is ready, wait for a line, work, print patients a second."""
     push = live(Detector.load(artifacts, provider="cpu"), list(seconds(patients(BATCH))))
     push()
     print("ready", flush=True)

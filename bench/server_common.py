@@ -60,7 +60,7 @@ class Server:
         self.process.wait()
 
     def stop(self) -> int:
-        """As an operator stops it; gives the exit status."""
+        """Stop it as an operator does; gives the exit status."""
         self.process.terminate()
         return self.process.wait(60)
 
@@ -86,14 +86,15 @@ class Server:
         return children(self.process.pid)
 
     def resident_mb(self) -> float:
-        """Resident memory of the master and the workers, MB; NaN, which passes no trial, where
-        the system does not tell.
+        """Resident memory of the master and the workers, MB.
+
+        NaN, which passes no trial, if the system does not report it.
         """
         resident = resident_mb(self.process.pid)
         return math.nan if resident is None else resident
 
     def threads(self) -> int:
-        """Threads of the master and the workers; 0 where there is no /proc."""
+        """Threads of the master and the workers; 0 without /proc."""
         folders = [Path(f"/proc/{pid}/task") for pid in (self.process.pid, *self.workers())]
         return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
 
@@ -112,7 +113,7 @@ def free_port() -> int:
 
 
 def share(values: Sequence[float], of: float) -> float:
-    """A percentile, by nearest rank; 0 where there are no values."""
+    """A percentile, by nearest rank; 0 without values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * of / 100) - 1)] if ordered else 0.0
 

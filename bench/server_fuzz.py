@@ -1,8 +1,8 @@
 """Fuzz: `python -m bench.server_fuzz`. No input makes the server fail.
 
-Hostile requests of four kinds: what schemathesis makes of the OpenAPI file (where it is
+Hostile requests of four kinds: those that schemathesis makes of the OpenAPI file (if it is
 installed: ``pip install schemathesis``, or ``--schemathesis PATH``), valid requests mutated,
-stream tokens mutated (with their checksum repaired, so that what is behind it is reached), and
+stream tokens mutated (with their checksum repaired, so that the checks behind it are reached), and
 broken HTTP on raw sockets. No answer may be a 5xx, every refusal is problem+json, no request may
 hang, no worker may die or grow.
 """
@@ -47,7 +47,7 @@ QUERY_VALUES = ("360", "0", "-1", "nan", "1e9", "", "mV", "kV", "true")
 
 
 class Tally:
-    """Answers by stage and status, and what must not be."""
+    """Answers by stage and status, and those that must not be."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Counter[str]] = {}
@@ -322,7 +322,7 @@ def damaged(octets: bytes, chance: random.Random) -> bytes:
 
 
 def schemathesis(server: Server, program: str | None, examples: int) -> tuple[int, bool | None]:
-    """Cases that it made, and whether every check passed; None where it is not installed.
+    """Cases that it made, and True if every check passed; None if it is not installed.
 
     One of its checks is left out, that schema-valid requests are accepted: no JSON schema can
     say that a signal has to last a second at its own rate.

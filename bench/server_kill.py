@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def recordings(count: int, samples: int) -> tuple[str, list[NDArray[np.float32]]]:
-    """Signals for the streams: mitdb's records, or simulated ones where there is no data."""
+    """Signals for the streams: mitdb's records, or simulated ones without data."""
     from runtime.records import read
     from training.download import data_folder
 

@@ -1,4 +1,4 @@
-"""Overload: `python -m bench.server_overload`. Who is accepted is served in time.
+"""Overload: `python -m bench.server_overload`. Accepted requests are served in time.
 
 Requests arrive at ten times the rate that the server was measured to sustain, whether or not it
 keeps up (an open loop, Poisson), for a minute. Each is minutes of signal, so that one computer
@@ -55,17 +55,17 @@ class Link:
         self.due, self.left, self.received = due, memoryview(message), b""
 
     def write(self) -> bool:
-        """Send what the socket takes; whether all is sent."""
+        """Send what the socket takes; True if all is sent."""
         try:
             self.left = self.left[self.socket.send(self.left) :]
         except BlockingIOError:
             return False
-        except OSError:  # reading will tell
+        except OSError:  # reading will raise it
             self.left = memoryview(b"")
         return not self.left
 
     def read(self) -> bytes | None:
-        """The head of the answer once it is complete; empty where the connection is gone."""
+        """The head of the answer once it is complete; empty if the connection is gone."""
         try:
             piece = self.socket.recv(1 << 16)
         except BlockingIOError:

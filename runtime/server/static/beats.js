@@ -1,5 +1,5 @@
-// What a beat or an event is called, and how it is drawn. Every class has its own shape and letter
-// as well as its colour, so that nothing is told by colour alone.
+// Names of beats and events, and the shapes they are drawn in. Every class has its own shape and
+// letter as well as its colour, so that nothing depends on colour alone.
 
 import { KINDS } from "./kinds.js"; // written by the server from its registry of events
 
@@ -25,12 +25,12 @@ export function kindName(kind) {
   return CALM[kind] ?? KINDS[kind]?.title ?? plain[0].toUpperCase() + plain.slice(1);
 }
 
-/** Whether a screen reader is interrupted for it. */
+/** True if a screen reader is interrupted for it. */
 export function isCritical(kind) {
   return KINDS[kind]?.critical ?? false;
 }
 
-/** Whether a rhythm is none of the events. */
+/** True if a rhythm is none of the events. */
 export function isCalm(kind) {
   return kind in CALM;
 }
@@ -65,7 +65,7 @@ function polygon(context, points) {
   context.closePath();
 }
 
-/** s as a clock reads it: 1:02 or 1:02:03, with tenths where asked for. */
+/** s as a clock reads it: 1:02 or 1:02:03, with so many digits after the point. */
 export function clock(seconds, digits = 0) {
   const unit = 10 ** digits;
   const whole = Math.max(0, Math.round(seconds * unit));

@@ -1,22 +1,23 @@
 // Recordings dropped on the page: CSV, or a WFDB record's .hea and .dat (formats 16 and 212,
 // https://physionet.org/physiotools/wag/signal-5.htm). Read here; the file itself is not uploaded.
-// The rules are those of runtime/records.py, so that the page and `annotate` see the same signal.
+// The rules are those of runtime/records/tables.py and times.py, so that the page and `annotate` see
+// the same signal.
 
 const MILLIVOLTS = { mV: 1, uV: 0.001, "\u00b5V": 0.001, "\u03bcV": 0.001, V: 1000 };
 const TIME = new Set(["time", "t", "seconds", "elapsed time"]);
-const IN_A_SECOND = { s: 1, sec: 1, seconds: 1, ms: 1000 }; // of its unit
+const TIME_UNITS = { s: 1, sec: 1, seconds: 1, ms: 1000 }; // how many make a second
 const CLOCK = /^(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)$/; // a time as [hours:]minutes:seconds
-const CLOCK_UNIT = /^h+:m+:s+(\.m+)?$/i; // what PhysioNet's rdsamp calls its unit
-const MOST_SHAKEN = 3; // samples that a time may lie beside its own
-const PREFERRED_LEAD = "MLII"; // what the model was trained on most
-// A table whose times jump may become so many times as long, and so long in any case.
-const MOST_GAPS = 10;
-const LONGEST_GAPS_S = 3600;
+const CLOCK_UNIT = /^h+:m+:s+(\.m+)?$/i; // as PhysioNet's rdsamp writes its unit
+const MAX_JITTER_SAMPLES = 3; // between a time and its place on an even grid
+const PREFERRED_LEAD = "MLII"; // the model was trained on it most
+// Gaps may make a recording so many times as long as its rows, or this long in any case.
+const MAX_LENGTHENING = 10;
+const MAX_LENGTH_S = 3600;
 
 /**
  * @typedef {{name: string, fs: number, timed: boolean, leads: string[],
- *   read: (lead: number) => Float32Array}} Recording `fs` in Hz, which the file itself told where it
- *   is `timed`; `read` gives a lead in mV, gaps filled with the value before them
+ *   read: (lead: number) => Float32Array}} Recording `fs` in Hz; `timed` if the
+ *   file states it; `read` gives a lead in mV, gaps filled with the value before them
  */
 
 /**
@@ -76,14 +77,14 @@ export function readCsv(text, name, fs) {
     });
   });
   const [times, unit] = leads[0];
-  let timesTold = false;
+  let hasTimes = false;
   if (TIME.has(times.toLowerCase())) {
-    if (!Object.hasOwn(IN_A_SECOND, unit)) {
+    if (!Object.hasOwn(TIME_UNITS, unit)) {
       throw new Error(`${name}: the column '${times}' is in '${unit}'; expected s, ms or hh:mm:ss.`);
     }
-    columns[0] = columns[0].map((t) => t / IN_A_SECOND[unit]);
+    columns[0] = columns[0].map((t) => t / TIME_UNITS[unit]);
     ({ fs, columns } = timed(columns, `${name}: the column '${times}'`, name));
-    timesTold = true;
+    hasTimes = true;
     leads = leads.slice(1);
   }
   const usable = leads.map(([lead, of], i) => ({ lead, scale: MILLIVOLTS[of], values: columns[i] }))
@@ -91,7 +92,7 @@ export function readCsv(text, name, fs) {
   if (!usable.length) throw new Error(`${name} has times but no lead.`);
   columns = usable.map(({ scale, values }) => values.map((v) => v * scale));
   leads = usable.map(({ lead }) => lead);
-  return { name: stem(name), fs: checkedRate(fs, name), leads, timed: timesTold,
+  return { name: stem(name), fs: checkedRate(fs, name), leads, timed: hasTimes,
     read(i) {
       const values = columns[i];
       // Times or a count: no ECG, but it would be read.
@@ -112,49 +113,52 @@ function column(cell) {
     ? [bare, CLOCK_UNIT.test(unit) ? "s" : unit] : [name, TIME.has(name.toLowerCase()) ? "s" : "mV"];
 }
 
-/** The units of the columns, where a row names them; else empty. */
+/** The units of the columns if the row names them; else empty. */
 function unitsIn(line) {
   const cells = line.replaceAll('"', "").split(",").map(bareOf);
   if (cells.some((cell) => isNumber(cell) || CLOCK.test(cell))) return [];
   const units = cells.map((cell) => (CLOCK_UNIT.test(cell) ? "s" : cell));
-  const known = (unit) => Object.hasOwn(IN_A_SECOND, unit) || Object.hasOwn(MILLIVOLTS, unit);
+  const known = (unit) => Object.hasOwn(TIME_UNITS, unit) || Object.hasOwn(MILLIVOLTS, unit);
   return units.some(known) ? units : [];
 }
 
-/** The s that a cell such as '1:02:03.456' tells; NaN where it is another. */
+/** The seconds of a cell such as '1:02:03.456'; NaN if it is no clock's time. */
 function clock(cell) {
   const [whole, hours, minutes, seconds] = CLOCK.exec(bareOf(cell)) ?? [];
   return whole ? Number((3600 * (hours ?? 0) + 60 * minutes + Number(seconds)).toFixed(9)) : NaN;
 }
 
-/** The rate in Hz that the first column tells, and the others, NaN where it jumps. */
+/** The rate in Hz, derived from the first column, and the other columns, NaN in its gaps. */
 function timed([times, ...values], column, name) {
   const steps = times.slice(1).map((t, i) => t - times[i]);
   if (!steps.every((step) => step > 0 && step < Infinity)) {
     throw new Error(`${column} does not rise; expected numbers of s.`);
   }
-  // Times are rounded: to ms, the steps at 360 Hz are of 2 or 3 ms. But between jumps the steps add
-  // up to the true time but for what both ends are off. Within that a whole rate is taken. Times
-  // taken as samples arrived shake by more: some steps are as much too short as others are too
-  // long. Those tell no jumps, and must stay near a line.
+  // Times are rounded: to ms, the steps at 360 Hz are 2 or 3 ms. Between jumps the steps still add
+  // up to the true duration, but for the rounding of both ends. Within that uncertainty a whole
+  // rate is taken. Times of arrival jitter by more than rounding explains: some steps are as much
+  // too short as others are too long. In these no jump can be recognised, and they must stay near
+  // an even grid.
   const digits = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((d) =>
     times.every((t) => Math.round(t * 10 ** d) / 10 ** d === t)) ?? 9;
   const largest = Math.max(Math.abs(times[0]), Math.abs(times.at(-1)));
   const grain = Math.max(10 ** -digits, Number.EPSILON * largest);
   const usual = median(steps);
   const margin = Math.max(0.5 * usual, 1.01 * grain);
-  const shaken = steps.some((step) => step < usual - margin);
-  const longest = shaken ? Infinity : usual + margin;
+  const jittered = steps.some((step) => step < usual - margin);
+  const longest = jittered ? Infinity : usual + margin;
   const even = steps.filter((step) => step <= longest);
-  const lasted = even.reduce((sum, step) => sum + step, 0);
-  const told = even.length / lasted;
-  const uneven = even.reduce((most, step) => Math.max(most, Math.abs(step - 1 / told)), grain);
-  const slack = 1.01 * uneven * (steps.length - even.length + 1);
-  const whole = Math.round(told);
-  const fs = Math.abs(even.length / whole - lasted) <= slack ? whole : told;
-  if (shaken && times.some((t, i) => Math.abs(t - times[0] - i / told) > MOST_SHAKEN / told)) {
-    throw new Error(`${name}: its times are uneven, so what is missing cannot be told; if nothing`
-      + " is, leave the times out and set the rate.");
+  const duration = even.reduce((sum, step) => sum + step, 0);
+  const meanRate = even.length / duration;
+  const largestError = even.reduce(
+    (largest, step) => Math.max(largest, Math.abs(step - 1 / meanRate)), grain);
+  const uncertainty = 1.01 * largestError * (steps.length - even.length + 1);
+  const whole = Math.round(meanRate);
+  const fs = Math.abs(even.length / whole - duration) <= uncertainty ? whole : meanRate;
+  if (jittered && times.some((t, i) =>
+    Math.abs(t - times[0] - i / meanRate) > MAX_JITTER_SAMPLES / meanRate)) {
+    throw new Error(`${name}: its times are uneven, so gaps cannot be recognised; if there are`
+      + " none, leave the times out and set the rate.");
   }
 
   let lost = 0;
@@ -163,7 +167,7 @@ function timed([times, ...values], column, name) {
     return i + lost;
   });
   const length = times.length + lost;
-  if (length > Math.max(MOST_GAPS * times.length, LONGEST_GAPS_S * fs)) {
+  if (length > Math.max(MAX_LENGTHENING * times.length, MAX_LENGTH_S * fs)) {
     throw new Error(`${name} has ${(times.length / fs).toFixed(1)} s of signal spread over `
       + `${(length / fs).toFixed(1)} s; expected one recording.`);
   }
@@ -196,7 +200,7 @@ export async function readWfdb(text, name, files) {
       + Math.ceil((of[0].format === 16 ? 2 : 1.5) * Number(length) * of.length);
     if (bytes.get(file).length < size) {
       throw new Error(`${file} is cut off: it has ${bytes.get(file).length} bytes; expected ${size}`
-        + ` for the ${length} samples that ${name} tells.`);
+        + ` for the ${length} samples that ${name} states.`);
     }
   }
   return {
@@ -206,7 +210,7 @@ export async function readWfdb(text, name, files) {
       const together = specs.filter((one) => one.file === spec.file); // interleaved in one file
       const data = bytes.get(spec.file).subarray(spec.skip);
       const digital = (spec.format === 16 ? wfdb16 : wfdb212)(data, together.length,
-        together.indexOf(spec)).subarray(0, Number(length) || undefined); // 0: it does not say
+        together.indexOf(spec)).subarray(0, Number(length) || undefined); // 0: not stated
       return hold(digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale),
         `${name}: lead ${spec.lead}`);
     },
@@ -226,7 +230,7 @@ function wfdbSignal(line, index, name) {
   const units = scale[3] ?? "mV";
   return {
     file: fields[0], format: Number(coded[1]), skip: Number(coded[3] ?? 0),
-    gain: Number(scale[1]) || 200, // 0 means uncalibrated, for which WFDB takes 200
+    gain: Number(scale[1]) || 200, // 0 means uncalibrated; WFDB then takes 200
     baseline: Number(scale[2] ?? fields[4] ?? 0), units, scale: MILLIVOLTS[units],
     lead: fields.slice(8).join(" ") || `lead ${index + 1}`,
   };

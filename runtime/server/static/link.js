@@ -3,15 +3,15 @@
 // was, with the same token, and gives the same beats: nothing is missed or counted twice, whatever
 // happens to the server in between.
 
-const CHUNK_S = 0.25; // a request carries at least so much, so that the network is not asked per sample
+const CHUNK_S = 0.25; // a request carries at least so much, so that not every sample is a request
 const LONGEST_S = 60; // and at most so much: catching up after an outage stays answerable
 const TIMEOUT_MS = 20_000;
 const FIRST_PAUSE_MS = 150;
 const LONGEST_PAUSE_MS = 3000;
 const REWIND_S = 10; // of stored signal that warms up a stream which has to start anew
 
-const AWAY = new Set([408, 429, 502, 503, 504]); // worth another try: busy, or a proxy before a restart
-const SAME_S = 0.1; // a beat found again may lie a sample or two elsewhere; no two real ones are so near
+const AWAY = new Set([408, 429, 502, 503, 504]); // worth another try: busy, or a proxy during a restart
+const SAME_S = 0.1; // a beat found again may lie a sample or two off; no two real ones are so near
 const STALE = 409; // the token belongs to another model
 
 /** The server refused; trying again would not help. */
@@ -23,7 +23,7 @@ export class Refused extends Error {
 }
 
 /**
- * GET or POST, with the server's bearer token where the user gave one.
+ * GET or POST, with the server's bearer token if the user gave one.
  * @throws {Refused} for an answer that is final; any other error is worth another try
  */
 export async function request(path, { signal, ...options } = {}) {
@@ -43,8 +43,8 @@ export async function request(path, { signal, ...options } = {}) {
 export class Link {
   /**
    * @param {import("./signal.js").Signal} signal read from its first sample on
-   * @param {{answer: Function, away: Function, refused: Function, restarted: Function}} on what
-   *   the page does about it
+   * @param {{answer: Function, away: Function, refused: Function, restarted: Function}} on the
+   *   page's reactions
    */
   constructor(signal, on) {
     Object.assign(this, { signal, on });
@@ -52,7 +52,7 @@ export class Link {
     this.origin = 0; // sample at which the server's stream began; its times count from there
     this.decided = 0; // s; every beat before this moment is known, and one or two after it
     this.last = -Infinity; // s, of the last beat that is known
-    this.anew = false; // whether the server's stream was begun again
+    this.anew = false; // true once the server's stream was begun again
     this.carry = null; // the token: bytes
     this.ended = false; // no more signal comes
     this.paused = false; // none comes for now: what there is need not wait for more
@@ -91,7 +91,7 @@ export class Link {
     }
   }
 
-  /** Whether the server has answered for all the signal there is. */
+  /** True if the server has answered for all of the signal. */
   get settled() {
     return this.sent === this.signal.end;
   }
@@ -163,7 +163,7 @@ function fromBase64(text) {
   return bytes;
 }
 
-/** float32 as the server reads it; every browser of today runs little-endian, a view makes it sure. */
+/** float32 as the server reads it; a view makes sure of it on big-endian machines too. */
 function littleEndian(samples) {
   const view = new DataView(new ArrayBuffer(samples.byteLength));
   samples.forEach((value, i) => view.setFloat32(4 * i, value, true));

@@ -1,4 +1,4 @@
-// The page: sources feed a signal, a link sends it to the server, what comes back is shown.
+// The page: sources feed a signal, a link sends it to the server, its answers are shown.
 
 import { CLASSES, clock, covers, firstFrom, isCalm, isCritical, kindName } from "./beats.js";
 import { firstLead, readRecording } from "./files.js";
@@ -10,11 +10,11 @@ import { Strip, Sweep } from "./trace.js";
 
 const EPISODE_S = 3; // abnormal beats of one class no further apart are one line on the list
 const LISTED = 300; // lines on the list; a page that stands for days stays light
-const SAY_EVERY_MS = 4000; // a screen reader is told no more often
-const QUALITY_S = 1; // so long must every answer find the same fault: one chunk is short to judge by
+const SAY_EVERY_MS = 4000; // a screen reader gets sentences no more often
+const QUALITY_S = 1; // a fault is shown if every answer of this time has it: one chunk is too short
 const RECENT_S = 10; // of beats are summed up beside the rhythm
 const STALE_S = 5; // after so long without an answer or a sample no vital signs are shown
-const WATCH_MS = 500; // whether samples come is looked at so often
+const WATCH_MS = 500; // between two looks for new samples
 
 const $ = (id) => document.getElementById(id);
 const sweep = new Sweep($("sweep"));
@@ -34,20 +34,20 @@ function run(source) {
   const mine = { source, name: source.name, signal, beats: [], events: [], counts: {}, faults: [],
     chosen: null, follow: true, finished: false,
     cameAt: performance.now(), // the last sample
-    away: null, // while the server does not answer: what is known of it, and when it is asked again
-    stopped: null, // once nothing goes on: why
-    told: "" }; // of what hinders it
+    away: null, // while the server does not answer: the reason, and the wait before the next try
+    stopped: null, // the reason, once nothing goes on
+    problem: "" }; // the sentence that is shown about it
   mine.link = new Link(signal, {
     answer: (answer) => take(mine, answer),
     away: (error, wait) => {
-      const said = error instanceof TypeError || error.name === "TimeoutError" ? "" // no answer at all
+      const reason = error instanceof TypeError || error.name === "TimeoutError" ? "" // no answer
         : ` (${error.message})`;
-      mine.away = { wait, said };
+      mine.away = { wait, reason };
       if (signal.seconds - mine.link.decided > STALE_S) blank();
       showState();
     },
     restarted: (reason) => {
-      // The new stream does not know what lasted; it tells of it again where it goes on.
+      // The new stream does not know which events lasted; it reports again those that go on.
       for (const event of mine.events.filter(({ lasts }) => lasts)) {
         describe(Object.assign(event, { lasts: false, end: mine.link.decided }));
       }
@@ -94,12 +94,12 @@ function stop(mine, error) {
   if (locked) askToken();
 }
 
-/** Whether a device has given nothing for so long that what it gave is no longer so. */
+/** True if a device has been silent for so long that the vital signs are out of date. */
 function isSilent({ source, link, cameAt }) {
   return Boolean(source.flows) && !link.ended && performance.now() - cameAt > 1000 * STALE_S;
 }
 
-/** An answer of `POST /stream`. */
+/** Take an answer of `POST /stream`. */
 function take(mine, answer) {
   if (mine !== now) return;
   const { beats, signal, counts } = mine;
@@ -121,7 +121,7 @@ function take(mine, answer) {
   if (!mine.stripDone) showStrip();
 }
 
-/** Beats and events go when the signal around them is no longer held. */
+/** Drop beats and events once the signal around them is no longer held. */
 function prune({ beats, events, signal }) {
   const oldest = signal.start / signal.fs;
   const gone = firstFrom(beats, oldest);
@@ -147,7 +147,7 @@ function vitals(answer) {
   const decided = now.link.decided;
   const rate = answer.heart_rate;
   put("heart-rate", rate === null ? "--" : String(Math.round(rate)));
-  // What a rhythm is called is the server's to say; beats are only summed up here.
+  // The server names the rhythm; beats are only summed up here.
   const { rhythm } = answer;
   const recent = beats.slice(firstFrom(beats, decided - RECENT_S));
   const ectopic = Object.keys(CLASSES).filter((label) => label !== "N"
@@ -170,17 +170,17 @@ function vitals(answer) {
   put("behind", now.finished ? "" : `${answer.behind.toFixed(1)} s after the beat`);
 }
 
-/** What was true a while ago must not stand there as if it were true now. */
+/** Blank the vital signs: old ones must not look like present ones. */
 function blank() {
   for (const id of ["heart-rate", "rhythm-now", "quality"]) put(id, "--");
   put("rhythm-beats", "");
   for (const id of ["rhythm-box", "quality-box"]) $(id).className = "";
 }
 
-/** What is wrong with the signal, in words. Faults that are not known here show by their name. */
+/** The signal's faults, in words. Faults that are not known here show by their name. */
 function faults(quality) {
   const words = { flat: "Flat line or electrode off", clipped: "Clipped", powerline: "Mains hum",
-    baseline: "Baseline storm", noise: "Muscle or motion noise" };
+    baseline: "Baseline wander", noise: "Muscle or motion noise" };
   const found = Object.entries(quality)
     .filter(([name, value]) => !["ok", "range_mv"].includes(name)
       && (value === true || (typeof value === "number" && value > 0)))
@@ -214,14 +214,14 @@ function listEvent(mine, event) {
     kind === event.kind && Math.abs(start - event.start) < 0.01);
   if (line) describe(Object.assign(line, event));
   else line = add(mine, { ...event, name: kindName(event.kind) });
-  const said = mine.events.filter((beats) => beats.label && covers(line, beats));
-  for (const beats of said) {
+  const covered = mine.events.filter((beats) => beats.label && covers(line, beats));
+  for (const beats of covered) {
     if (beats.button === document.activeElement) line.button.focus();
     if (beats === mine.chosen) mine.chosen = line;
     beats.item.remove();
   }
-  mine.events = mine.events.filter((one) => !said.includes(one));
-  if (said.length) {
+  mine.events = mine.events.filter((one) => !covered.includes(one));
+  if (covered.length) {
     mark();
     listChanged();
   }
@@ -297,7 +297,7 @@ $("list").addEventListener("keydown", (press) => {
 
 // ---- strip ---------------------------------------------------------------------
 
-/** Draw the strip around what is chosen, say what it holds; gives that sentence. */
+/** Draw the strip around the chosen event and describe it; gives that sentence. */
 function showStrip() {
   const { chosen, signal, beats } = now;
   if (!chosen) {
@@ -362,12 +362,12 @@ function setPaused(yes) {
   if (yes) now.source.pause();
 }
 
-/** What the page does; paused is said once every beat of the signal so far is there. */
+/** Show the page's state; "Paused" only once every beat of the signal so far is there. */
 function showState() {
   const { finished, link } = now;
   const [words, sentence] = hindrance(now);
-  if (now.told !== sentence) problem(sentence);
-  now.told = sentence;
+  if (now.problem !== sentence) problem(sentence);
+  now.problem = sentence;
   if (words) state("away", words);
   else if (finished) state("on", "Finished");
   else if ($("pause").ariaPressed === "true") {
@@ -375,7 +375,7 @@ function showState() {
   } else state(link.sent ? "on" : "", link.sent ? "Live" : "Starting");
 }
 
-/** Why no signal or no answers come: in two words, and in a sentence; both empty if nothing is. */
+/** The reason why no signal or no answers come: two words, and a sentence; empty if they come. */
 function hindrance(mine) {
   const { stopped, source, away } = mine;
   if (stopped !== null) return ["Stopped", stopped];
@@ -387,7 +387,7 @@ function hindrance(mine) {
   }
   if (away) {
     return [`Server away, trying again in ${(away.wait / 1000).toFixed(1)} s`,
-      `The server does not answer${away.said}. The signal is kept, and no beat is lost when it `
+      `The server does not answer${away.reason}. The signal is kept, and no beat is lost when it `
         + "comes back."];
   }
   return ["", ""];
@@ -479,7 +479,7 @@ async function openFiles(files) {
     }
     return;
   }
-  $("rate").parentElement.classList.toggle("told", recording.timed);
+  $("rate").parentElement.classList.toggle("timed", recording.timed);
   $("lead").replaceChildren(...recording.leads.map((lead, i) => element("option", { value: i }, lead)));
   $("lead").value = firstLead(recording);
   select("file");
@@ -529,14 +529,14 @@ function save(name, lines) {
 
 // ---- words to the user -------------------------------------------------------------
 
-/** Set an element's text; one that is the same is not laid out again, nor told again. */
+/** Set an element's text; the same text is not laid out again, nor read out again. */
 function put(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
 function state(kind, text) {
   $("state").className = `pill ${kind}`;
-  // Only a change of state is worth hearing, not every second of a countdown.
+  // Only a change of state is worth reading out, not every second of a countdown.
   put("state", text);
   $("state").ariaLive = kind === "away" ? "off" : "polite";
 }
@@ -552,9 +552,9 @@ addEventListener("keydown", (press) => {
   if (press.key === "Escape") problem("");
 });
 
-let saidAt = -Infinity;
+let announcedAt = -Infinity;
 let waiting = [];
-/** Tell a screen reader; what comes too quickly is gathered. */
+/** Let a screen reader read a sentence; those that come too quickly are joined. */
 function say(sentence, atOnce = false) {
   if (atOnce) {
     $("announce").textContent = sentence;
@@ -565,9 +565,9 @@ function say(sentence, atOnce = false) {
   setTimeout(() => {
     const more = waiting.length - 3;
     $("announce").textContent = waiting.slice(0, 3).join("; ") + (more > 0 ? `; and ${more} more` : "");
-    saidAt = performance.now();
+    announcedAt = performance.now();
     waiting = [];
-  }, Math.max(0, saidAt + SAY_EVERY_MS - performance.now()));
+  }, Math.max(0, announcedAt + SAY_EVERY_MS - performance.now()));
 }
 
 function element(name, fields = {}, ...children) {
@@ -599,7 +599,7 @@ let ready;
 const connected = new Promise((resolve) => { ready = resolve; });
 
 function askToken() {
-  if (sessionStorage.getItem("token")) put("login-said", "The server did not accept this token.");
+  if (sessionStorage.getItem("token")) put("login-message", "The server did not accept this token.");
   sessionStorage.removeItem("token");
   $("login").hidden = false;
   $("token").focus();
@@ -612,7 +612,7 @@ async function connect() {
       about = await (await request("model")).json();
       break;
     } catch (error) {
-      state("away", error.status === 401 ? "Token wanted" : "Server away");
+      state("away", error.status === 401 ? "Token required" : "Server away");
       if (error.status === 401) return askToken();
       if (error instanceof Refused) return problem(error.message);
       await new Promise((resolve) => { setTimeout(resolve, 1000); });
@@ -630,9 +630,9 @@ $("login").addEventListener("submit", (submit) => {
   submit.preventDefault();
   const token = $("token").value.trim();
   $("token").value = "";
-  put("login-said", /[^\x21-\x7e]/.test(token) // which no header can carry
+  put("login-message", /[^\x21-\x7e]/.test(token) // which no header can carry
     ? "A token has letters, digits and signs of ASCII only; expected the server's EKG_TOKEN." : "");
-  if ($("login-said").textContent) return;
+  if ($("login-message").textContent) return;
   sessionStorage.setItem("token", token);
   connect();
 });

@@ -33,7 +33,7 @@ export const RHYTHMS = {
   noise: { name: "Motion noise", beats: sinus(1), noise: 0.45 },
   off: { name: "Electrode off", beats: sinus(1), off: true },
 };
-// What the patient does when left alone: [rhythm, s]
+// The rhythms of a patient for whom none is chosen: [rhythm, s]
 const PROGRAMME = [["sinus", 5], ["pvc", 15], ["sinus", 5], ["bigeminy", 14], ["sveb", 18],
   ["couplet", 14], ["sinus", 5], ["run", 16], ["af", 45], ["sinus", 6], ["pause", 15],
   ["brady", 12], ["tachy", 12], ["noise", 10], ["off", 8]];
@@ -87,7 +87,7 @@ export class Patient {
     return value;
   }
 
-  /** Change the rhythm where the programme or the user does. */
+  /** Change the rhythm if the programme or the user does. */
   #follow(t) {
     const wanted = this.chosen ?? planned(t);
     if (wanted === this.rhythm) return;

@@ -32,7 +32,7 @@ export class Signal {
     this.end += samples.length;
   }
 
-  /** One sample, mV; NaN where it is not held. */
+  /** One sample, mV; NaN if it is not held. */
   at(index) {
     return index >= this.start && index < this.end ? this.ring[index % this.ring.length] : NaN;
   }

@@ -1,5 +1,5 @@
-// Where signal comes from. A source has `name` and `fs`; once started it calls `append(samples)` as
-// they come and `end()` when no more do; `pause`, `resume` and `stop` are the user's; `flows` where
+// Sources of signal. A source has `name` and `fs`; once started it calls `append(samples)` as they
+// come and `end()` when no more do; `pause`, `resume` and `stop` are the user's; `flows` is true if
 // pausing stops no signal.
 
 import { Patient } from "./patient.js";
@@ -7,7 +7,7 @@ import { Refused, request } from "./link.js";
 import { HOLD_S } from "./signal.js";
 
 const TICK_MS = 40;
-const LONGEST_TICK_S = 300; // what a sleeping page may catch up at once
+const LONGEST_TICK_S = 300; // that a sleeping page may catch up at once
 const FAST_PIECE_S = 60;
 
 /** Signal that is made or read here, at the pace of the clock. */
@@ -85,11 +85,11 @@ export class FileSource extends Paced {
 
 /**
  * A live signal that `python -m runtime stream SOURCE --page PORT` feeds to the page it shows.
- * Asked for by sample number, so that a lost answer is asked for again and nothing comes twice.
+ * Requested by sample number, so that a lost answer can be requested again and nothing comes twice.
  */
 export class FeedSource {
   capacityS = HOLD_S;
-  flows = true; // a device does not wait; where it is paused only the picture stands still
+  flows = true; // a device does not wait; paused, only the picture stands still
   away = false; // the feed does not answer
 
   /** @param {{name: string, fs: number, start: string}} about the feed, from `GET /model` */
@@ -109,7 +109,7 @@ export class FeedSource {
         if (response.headers.get("X-EKG-Start") !== this.id) return another();
         const samples = new Float32Array(await response.arrayBuffer());
         const from = Number(response.headers.get("X-EKG-From"));
-        // What was dropped while the page was away is held flat, so that times stay true.
+        // Samples dropped while the page was away are held flat, so that times stay true.
         if (at !== null && from > at) append(new Float32Array(from - at).fill(samples[0] ?? 0));
         append(samples);
         at = from + samples.length;

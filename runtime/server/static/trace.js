@@ -79,7 +79,7 @@ class Paper {
     return this.width / (this.speed * this.mm);
   }
 
-  /** Where the trace's level stands: a little low, because QRS complexes mostly point up. */
+  /** Height of the trace's level: a little low, because QRS complexes mostly point up. */
   get middle() {
     return LANE_MM * this.mm + (this.height - LANE_MM * this.mm) * 0.56;
   }
@@ -104,7 +104,7 @@ class Paper {
     }
   }
 
-  /** A beat's mark in the lane, with its letter, and a band behind what is not normal. */
+  /** A beat's mark in the lane, with its letter, and a band behind it if it is not normal. */
   mark(beat, x) {
     for (const { ink } of this.under(x - BAND_MM * this.mm, x + MARK_MM * this.mm)) {
       this.#mark(ink, beat, x);
@@ -133,14 +133,14 @@ class Paper {
   }
 }
 
-/** The monitor's picture: a pen that runs left to right and wipes what it wrote a sweep ago. */
+/** The monitor's picture: a pen that runs left to right and wipes the trace of the sweep before. */
 export class Sweep extends Paper {
   constructor(box) {
     super(box, TILE_MM);
     this.show(null, []);
   }
 
-  /** Another source. */
+  /** Show another source. */
   show(signal, beats) {
     Object.assign(this, { signal, beats, head: 0, drawn: 0, marked: 0, level: 0, frozen: false,
       ended: false });
@@ -153,7 +153,7 @@ export class Sweep extends Paper {
     this.redraw();
   }
 
-  /** Move the pen on to where it is `dt` seconds later. */
+  /** Move the pen on by `dt` seconds. */
   advance(dt) {
     if (!this.signal || !this.width || this.frozen) return;
     const target = Math.max(0, this.signal.seconds - (this.ended ? 0 : LAG_S));
@@ -170,7 +170,7 @@ export class Sweep extends Paper {
     this.#markNew();
   }
 
-  /** Write again what is in sight. */
+  /** Write again the part in sight. */
   redraw() {
     this.clear();
     if (!this.signal || !this.width) return;

@@ -1,4 +1,4 @@
-"""What the tests of the page share: a server to kill, and what they do with an open page."""
+"""Shared by the tests of the page: a server to kill, and actions on an open page."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_another_model_in_between_loses_and_doubles_no_beat(
     np.testing.assert_allclose(shown["time"], [beat.time for beat in truth], atol=0.02)
 
 
-def test_events_are_told_listed_and_lead_to_their_strip(open_page: Callable[..., Any]) -> None:
+def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..., Any]) -> None:
     page = open_page()
 
     def with_events(route: Any) -> None:
@@ -133,8 +133,8 @@ def test_events_are_told_listed_and_lead_to_their_strip(open_page: Callable[...,
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_everything_has_a_name_and_can_be_read(open_page: Callable[..., Any], scheme: str,
-                                               width: int) -> None:
+def test_controls_have_names_and_text_has_contrast(open_page: Callable[..., Any], scheme: str,
+                                                   width: int) -> None:
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 800})
     state(page, "Live")
     assert page.get_by_text("Not a medical device", exact=True).is_visible()
@@ -168,7 +168,7 @@ def refuse(status: int, detail: str) -> Callable[[Any], None]:
                                        body=json.dumps({"detail": detail}))
 
 
-def test_a_run_that_was_refused_is_stopped_and_says_so(open_page: Callable[..., Any]) -> None:
+def test_a_refused_run_stops_and_shows_the_reason(open_page: Callable[..., Any]) -> None:
     page = open_page(outage=True)
     until(page, HEART_RATE)
     page.route("**/stream?*", refuse(400, "sample 3 is not finite"))
@@ -217,8 +217,8 @@ def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
     state(page, "Live")
 
 
-def test_a_token_that_is_not_accepted_is_asked_for_again(open_page: Callable[..., Any],
-                                                         server: Server) -> None:
+def test_a_rejected_bearer_token_can_be_entered_again(open_page: Callable[..., Any],
+                                                      server: Server) -> None:
     def guard(route: Any) -> None:
         if route.request.headers.get("authorization") == "Bearer right":
             route.continue_()
@@ -228,8 +228,8 @@ def test_a_token_that_is_not_accepted_is_asked_for_again(open_page: Callable[...
     page = open_page(outage=True)
     page.route("**/model", guard)
     page.reload()
-    state(page, "Token wanted")
-    assert page.locator("#login-said").inner_text() == ""  # none was given yet
+    state(page, "Token required")
+    assert page.locator("#login-message").inner_text() == ""  # none was given yet
     for button in ("Save beats", "Save signal"):
         page.get_by_role("button", name=button).click()  # of nothing: no error
     for token, said in (("right\u2026", "of ASCII only"), ("wrong", "did not accept"),
@@ -237,7 +237,7 @@ def test_a_token_that_is_not_accepted_is_asked_for_again(open_page: Callable[...
         page.locator("#token").fill(token)
         page.get_by_role("button", name="Connect").click()
         if said:
-            page.locator("#login-said").get_by_text(said).wait_for()
+            page.locator("#login-message").get_by_text(said).wait_for()
             assert page.evaluate("sessionStorage.getItem('token')") is None
             assert page.locator("#login").is_visible()
     state(page, "Live")

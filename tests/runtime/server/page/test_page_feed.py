@@ -25,7 +25,7 @@ from runtime import Detector
 from runtime.simulate import simulate
 
 
-def test_a_live_feed_is_shown_whole(open_page: Callable[..., Any], detector: Detector) -> None:
+def test_a_whole_live_feed_is_shown(open_page: Callable[..., Any], detector: Detector) -> None:
     signal = simulate(30, fs=250, seed=9, ectopic=0.3).signal
     port = free_port()
     with feeding(port, 250) as device:
@@ -60,7 +60,7 @@ def give(device: subprocess.Popen[str], signal: np.ndarray) -> None:
     device.stdin.flush()
 
 
-def test_a_live_feed_that_gives_nothing_shows_nothing_that_was(
+def test_a_silent_live_feed_blanks_the_vital_signs(
         open_page: Callable[..., Any]) -> None:
     signal = simulate(40, fs=250, seed=9).signal
     port = free_port()

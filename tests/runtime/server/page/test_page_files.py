@@ -145,8 +145,8 @@ def test_a_table_in_another_encoding_is_refused_not_misread(open_page: Callable[
         page.get_by_text(f"{encoding}.csv is no text in UTF-8").wait_for()
 
 
-def test_every_lead_of_a_table_is_looked_at_before_it_is_shown(open_page: Callable[..., Any]
-                                                               ) -> None:
+def test_a_lead_that_is_no_ecg_is_refused_when_it_is_chosen(open_page: Callable[..., Any]
+                                                           ) -> None:
     page = open_page()
     drop(page, "time,ECG,count,empty\n" + "\n".join(
         f"{i / 250:.3f},{i % 97 / 100},{i // 9}," for i in range(500)))
@@ -176,7 +176,7 @@ def test_the_rate_of_a_table_without_times_can_be_corrected(open_page: Callable[
     assert page.locator("#rate").is_hidden()  # the file tells it
 
 
-def test_what_follows_the_length_that_a_header_tells_is_not_read(
+def test_samples_beyond_the_headers_length_are_not_read(
         open_page: Callable[..., Any], tmp_path: Path) -> None:
     signal = np.rint(200 * simulate(20, fs=250, seed=6).signal).astype("<i2")
     (tmp_path / "x.dat").write_bytes(signal.tobytes())

@@ -45,7 +45,7 @@ def test_a_worker_times_pushes_with_and_without_the_rhythm() -> None:
     assert process.poll() is not None
 
 
-def test_a_worker_that_cannot_start_is_said_in_one_sentence(
+def test_a_worker_that_cannot_start_is_reported_in_one_sentence(
         tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A folder without a runtime."""
     with pytest.raises(WorkError, match="stopped"), before_after.worker(tmp_path):
@@ -53,7 +53,7 @@ def test_a_worker_that_cannot_start_is_said_in_one_sentence(
     assert "No module named 'runtime'" in capfd.readouterr().err
 
 
-def test_commands_are_timed_and_a_failure_is_said(tmp_path: Path) -> None:
+def test_commands_are_timed_and_a_failure_is_reported(tmp_path: Path) -> None:
     record = before_after.write_csv(tmp_path / "short.csv", 5)
     assert before_after.imported(ROOT) > 0
     assert before_after.predicted(ROOT, record) > before_after.imported(ROOT)
@@ -61,7 +61,7 @@ def test_commands_are_timed_and_a_failure_is_said(tmp_path: Path) -> None:
         before_after.predicted(ROOT, tmp_path / "nosuch.csv")
 
 
-def test_the_long_record_is_as_long_as_asked_for(tmp_path: Path) -> None:
+def test_the_long_record_has_the_requested_length(tmp_path: Path) -> None:
     import wfdb
 
     header = wfdb.rdheader(str(before_after.write_record(tmp_path / "long", 0.25)))

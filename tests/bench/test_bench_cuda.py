@@ -1,4 +1,4 @@
-"""What the CUDA benchmark concludes from its rows, and what it says without a GPU."""
+"""The conclusions of the CUDA benchmark, and its message without a GPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_no_batch_at_all_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--largest 0: the smallest batch is 1" in capsys.readouterr().err
 
 
-def test_conclusions() -> None:
+def test_conclusions_give_the_best_and_the_crossings() -> None:
     """The GPU pays from a batch of 16 on, the kernel before the graph from 64 on."""
     rows = [
         row("cpu", 1, 0.1), row("cpu", 16, 1.0), row("cpu", 64, 4.0),

@@ -84,7 +84,7 @@ def test_a_record_that_cannot_be_annotated_is_a_difference(tmp_path: Path) -> No
     assert line.startswith("after: annotate ended with status 2 (")
 
 
-def test_a_record_that_is_not_there_is_refused(record: str) -> None:
+def test_a_missing_record_is_refused(record: str) -> None:
     with pytest.raises(DataError, match=r"nosuch\.hea does not exist; expected --records"):
         identical.chosen([record, "cudb/nosuch"])
     assert [path.name for path in identical.chosen([record, "cudb"])] == ["x"]
@@ -108,6 +108,6 @@ def test_a_checkout_is_removed_after_an_error() -> None:
 
 
 @in_git
-def test_a_revision_that_is_not_there_is_said_in_one_sentence() -> None:
+def test_an_unknown_revision_is_refused_in_one_sentence() -> None:
     with pytest.raises(CheckoutError, match="--base nosuch: there is no such commit"):
         checkouts.commit_of("nosuch")

@@ -38,7 +38,7 @@ def test_only_noisy_blocks_count(records: list[Record]) -> None:
     assert curves["em"]["0 dB"]["accuracy"] == curves["em"]["clean"]["accuracy"] == 1
 
 
-def test_noise_is_heard_and_reported_and_drawn(results: dict, tmp_path: Path) -> None:
+def test_noise_lowers_the_figures_and_is_reported_and_drawn(results: dict, tmp_path: Path) -> None:
     assert results["this model"]["em"]["0 dB"]["QRS +P"] == 1
     tallest = results["detectors"]["tallest"]["em"]
     assert tallest["0 dB"]["QRS +P"] < tallest["12 dB"]["QRS +P"] <= tallest["clean"]["QRS +P"]

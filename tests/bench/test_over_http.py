@@ -75,7 +75,7 @@ def test_no_rows_if_all_servers_fail() -> None:
     assert len(refused) == 1
 
 
-def test_why_a_server_stopped_at_its_start_is_not_lost() -> None:
+def test_the_status_of_a_server_that_stops_at_its_start_is_reported() -> None:
     stops = over_http.Server("gone", [sys.executable, "-c", "raise SystemExit(3)"],
                              {"JSON": "/predict"})
     with pytest.raises(Failed, match="gone stopped with status 3 as it started"), \
@@ -90,7 +90,7 @@ def test_batching_has_rows_of_its_own() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_a_batch_is_answered_as_its_windows_are_one_by_one(detector: Detector) -> None:
+def test_batch_composition_does_not_change_answers(detector: Detector) -> None:
     """Windows of two lengths, mixed: each gets its own answer, in its own place."""
     signal = simulate(12, seed=3, ectopic=0.3).signal
     windows = [signal[at : at + (720 if at % 720 else 360)] for at in range(0, 3600, 360)]

@@ -89,7 +89,7 @@ def test_the_report_is_written_and_drawn(results, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text())["targets"]
 
 
-def test_a_percentile_stands_where_a_call_lies_beyond_it(results):
+def test_a_percentile_needs_a_call_beyond_it(results):
     results["targets"] = []
     for calls, cells in ((100, "| 0.33 | 0.44 | 0.55 |"), (99, "| 0.33 | 0.44 |  |"),
                          (19, "| 0.33 |  |  |")):
@@ -106,7 +106,7 @@ def test_unknown_memory_is_left_blank(results):
     assert any("cold start" in target["what"] for target in results["targets"])
 
 
-def test_the_way_of_counting_patients_is_stated_if_known(results):
+def test_the_count_of_patients_is_explained_if_it_is_known(results):
     results["targets"] = []
     assert "whichever is longer" not in report.markdown(results)
     for line in results["scaling"]["patients"]:

@@ -1,4 +1,4 @@
-"""What follows from the timings of growing work."""
+"""Conclusions from the timings of growing work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server's trials share, and what they say of arguments and data they cannot use."""
+"""Shared parts of the server's trials, and refusals of arguments and data they cannot use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_share_is_by_nearest_rank(count: int, of: float, rank: int) -> None:
     assert server_common.share(range(count, 0, -1), of) == rank
 
 
-def test_a_share_of_nothing_is_none() -> None:
+def test_a_share_of_no_values_is_zero() -> None:
     assert server_common.share([], 99) == 0
 
 
@@ -43,7 +43,7 @@ def test_a_server_that_does_not_get_ready_is_killed() -> None:
     assert server.killed
 
 
-def test_what_follows_a_continue_is_judged() -> None:
+def test_the_answer_after_a_continue_is_judged() -> None:
     answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
     tally = server_fuzz.Tally()
     with socket.create_server(("127.0.0.1", 0)) as listener:

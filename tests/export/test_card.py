@@ -49,7 +49,7 @@ def test_the_card_says_who_was_held_out() -> None:
 
 
 @pytest.mark.parametrize("simulated", [True, False])
-def test_a_model_of_simulated_ecg_claims_nothing_of_real_patients(simulated: bool) -> None:
+def test_the_card_of_a_simulated_model_has_no_real_figures(simulated: bool) -> None:
     described = {"delay": "1.2", "fs": "360", "fir_design": "f", "threshold": "0.5",
                  "class_weights": "[]", "commit": "c", "trained_on": "t",
                  "simulated": str(simulated).lower()}

@@ -33,7 +33,7 @@ def package(small: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return coreml.write(small.net, small.described, tmp_path_factory.mktemp("coreml"))
 
 
-def test_it_equals_torch_second_by_second(
+def test_the_package_equals_torch_second_by_second(
         package: Path, small: Exported, signals: NDArray[np.float32]) -> None:
     assert coreml.prove(package, small.net, signals) <= TOLERANCE
 
@@ -50,7 +50,7 @@ def test_the_carry_is_plain_input_and_output(package: Path, small: Exported) -> 
                for each in (*description.input, *description.output))
 
 
-def test_it_computes_in_single_precision(package: Path) -> None:
+def test_the_package_computes_in_single_precision(package: Path) -> None:
     program = coreml.specification(package).mlProgram.functions["main"]
     operations = next(iter(program.block_specializations.values())).operations
     assert "cast" not in {operation.type for operation in operations}
@@ -61,7 +61,7 @@ def test_half_precision_is_measured_and_farther_off(
     assert 1e-5 < coreml.half_difference(small.net, small.described, signals) < 0.1
 
 
-def test_it_describes_itself(package: Path) -> None:
+def test_the_package_holds_contract_and_descriptions(package: Path) -> None:
     description = coreml.specification(package).description
     metadata = dict(description.metadata.userDefined)
     contract = Contract.read(metadata, coreml.NAME)
@@ -80,7 +80,7 @@ def test_the_same_network_gives_the_same_bytes(
         assert (package / name).read_bytes() == (again / name).read_bytes(), name
 
 
-def test_a_package_that_answers_differently_is_not_let_through(
+def test_a_package_that_answers_differently_is_refused(
         package: Path, small: Exported, signals: NDArray[np.float32], tmp_path: Path) -> None:
     spoilt = shutil.copytree(package, tmp_path / coreml.NAME)
     weights = spoilt / "Data/com.apple.CoreML/weights/weight.bin"
@@ -102,7 +102,7 @@ def test_an_operation_that_the_check_does_not_know_is_named(
 
 def test_the_committed_package_answers_as_the_committed_graph(
         capsys: pytest.CaptureFixture[str]) -> None:
-    """What a user of a Mac is asked to run: `python -m export.coreml`."""
+    """The command for users of a Mac: `python -m export.coreml`."""
     assert coreml.main([]) == 0
     said = capsys.readouterr().out
     assert said.endswith("right\n")

@@ -47,7 +47,7 @@ def test_every_graph_equals_torch_whole_and_cut(exported: list[graphs.Graph]) ->
             assert graphs.prove(graph, signals()) <= graphs.TOLERANCE
 
 
-def test_a_graph_that_answers_differently_is_not_let_through(
+def test_a_graph_that_answers_differently_is_refused(
         exported: list[graphs.Graph]) -> None:
     graph = next(g for g in exported if g.name == "ekg_fused.onnx")
     spoilt = onnx.ModelProto()
@@ -131,7 +131,7 @@ def test_a_network_that_answers_too_late_is_not_exported(
 
 @pytest.mark.parametrize(("entry", "records"), [
     ("others={}", "mitdb: 104 217"), ("{}", f"mitdb: {' '.join(DS2)}"), ("others={}", None)])
-def test_only_named_runs_on_the_same_records_stand_beside(
+def test_other_runs_need_a_name_and_the_same_records(
         entry: str, records: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ) -> None:
     figures = {"records": records, "runs": {}, "figures": {}}
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("inside", ["", "a/b"])
-def test_a_folder_that_cannot_be_written_is_said_before_anything_is_proven(
+def test_an_unwritable_folder_is_refused_before_the_export(
         inside: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     out = tmp_path / "file" / inside

@@ -37,7 +37,7 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
                                         providers=["CPUExecutionProvider"])
 
 
-def test_it_is_quantized_but_where_it_must_not_be(
+def test_all_convolutions_but_the_kept_ones_are_quantized(
         quantized: onnx.ModelProto, small: Exported) -> None:
     made = {name for node in quantized.graph.node for name in node.output
             if node.op_type == "DequantizeLinear"}
@@ -54,7 +54,7 @@ def test_old_runtimes_can_read_it(quantized: onnx.ModelProto) -> None:
     assert {o.domain: o.version for o in quantized.opset_import} == {"": 18}
 
 
-def test_it_is_close_to_the_whole_graph(
+def test_the_quantized_graph_is_close_to_the_whole_one(
         quantized: onnx.ModelProto, small: Exported, signals: NDArray[np.float32]) -> None:
     start = np.zeros((len(signals), small.net.carry_size), dtype=np.float32)
     feed = {"ecg": signals, "carry": start}
@@ -64,7 +64,7 @@ def test_it_is_close_to_the_whole_graph(
     np.testing.assert_allclose(answer.sum(axis=2), 1, atol=1e-5)
 
 
-def test_it_rounds_alike_however_a_recording_is_cut(
+def test_rounding_does_not_depend_on_the_cut(
         quantized: onnx.ModelProto, small: Exported, signals: NDArray[np.float32]) -> None:
     running = session(quantized)
     start = np.zeros((len(signals), small.net.carry_size), dtype=np.float32)
@@ -76,7 +76,7 @@ def test_it_rounds_alike_however_a_recording_is_cut(
     np.testing.assert_allclose(np.concatenate(given, axis=1), expected, atol=1e-5)
 
 
-def test_names_that_have_changed_are_noticed(small: Exported) -> None:
+def test_changed_names_of_the_exporter_are_refused(small: Exported) -> None:
     fused = small.graphs["ekg_fused.onnx"]
     renamed = onnx.ModelProto()
     renamed.CopyFrom(fused.model)
@@ -101,7 +101,7 @@ def test_test_patients_are_not_among_the_calibration(
     assert {s.shape for s in signals} == {(1, 21600)}
 
 
-def test_the_committed_one_comes_with_its_accuracy() -> None:
+def test_the_accuracy_of_the_committed_file_is_stored() -> None:
     """On DS2, end to end, beside the whole graph's: quantizing costs less than a point."""
     metrics = json.loads((ARTIFACTS / "metrics.json").read_text())
     detector = Detector.load(ARTIFACTS, provider="cpu", model=int8.NAME)

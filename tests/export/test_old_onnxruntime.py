@@ -57,7 +57,7 @@ def ecg() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def old(ecg: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """What every model file answers there."""
+    """The answers of every model file there."""
     python = Path(os.environ.get("EKG_ORT116_PYTHON", ROOT / ".venv-ort116" / "bin" / "python"))
     if not python.is_file():
         pytest.skip(f"no environment with ONNX Runtime 1.16.3 at {python}; how to make one stands "
@@ -73,7 +73,7 @@ def old(ecg: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         return dict(answers)
 
 
-def test_it_is_the_old_one(old: dict[str, np.ndarray]) -> None:
+def test_the_old_onnxruntime_is_used(old: dict[str, np.ndarray]) -> None:
     assert str(old["version"]) == "1.16.3"
 
 

@@ -37,7 +37,7 @@ def test_every_shape_is_a_number(static: graphs.Graph) -> None:
     assert [d.dim_value for d in inferred.input[0].type.tensor_type.shape.dim] == [1, 360]
 
 
-def test_core_ml_knows_every_operation_and_what_it_wants_constant_is(
+def test_core_ml_supports_every_operation_and_its_parameters_are_constant(
         static: graphs.Graph) -> None:
     constants = {tensor.name for tensor in static.model.graph.initializer}
     for node in static.model.graph.node:
@@ -47,7 +47,7 @@ def test_core_ml_knows_every_operation_and_what_it_wants_constant_is(
 
 
 @pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_cnn.onnx"])
-def test_no_graph_computes_with_shapes(small: Exported, name: str) -> None:
+def test_no_graph_holds_shape_nodes(small: Exported, name: str) -> None:
     # CUDA would leave such nodes to the CPU, and strict placement refuse the graph.
     assert not {"Shape", "Gather", "ConstantOfShape", "Range"} & {
         node.op_type for node in small.graphs[name].model.graph.node}
@@ -59,7 +59,7 @@ def test_fused_static_and_cnn_after_the_filter_equal_torch(
         assert graphs.prove(graph, signals) <= graphs.TOLERANCE
 
 
-def test_a_static_graph_that_answers_differently_is_not_let_through(
+def test_a_static_graph_that_answers_differently_is_refused(
         static: graphs.Graph, signals: NDArray[np.float32]) -> None:
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(static.model)

@@ -152,7 +152,7 @@ def test_writes_into_the_given_arrays(cpu_cuda: Any) -> None:
         ({"out": np.ones((2, 49), np.float32)}, ValueError, r"out must have shape \(2, 50\)"),
     ],
 )
-def test_says_what_is_wrong(
+def test_bad_arguments_are_refused_with_the_reason(
     cpu_cuda: Any, replace: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     fir = cpu_cuda.fir(taps_of(33))
@@ -170,7 +170,7 @@ def test_refuses_outputs_that_overlap(cpu_cuda: Any) -> None:
         fir(ecg, carry, carry_out=carry)
 
 
-def test_no_streams_are_no_launch(cpu_cuda: Any) -> None:
+def test_an_empty_batch_launches_nothing(cpu_cuda: Any) -> None:
     fir = cpu_cuda.fir(taps_of(33))
     filtered, carry = fir(np.ones((0, 50), np.float32), fir.start(0))
     assert filtered.shape == (0, 50)

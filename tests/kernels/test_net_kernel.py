@@ -143,7 +143,7 @@ def test_large_logits_do_not_overflow(cpu_cuda: Any) -> None:
 
 
 @pytest.mark.parametrize(("batch", "frames"), [(0, 4), (3, 0)])
-def test_nothing_in_is_nothing_out(cpu_cuda: Any, batch: int, frames: int) -> None:
+def test_an_empty_chunk_keeps_the_carry(cpu_cuda: Any, batch: int, frames: int) -> None:
     net = cpu_cuda.net(small())
     signal, carry = chunk(net.network, batch, frames)
     probabilities, carry_out = net(signal, carry)
@@ -160,7 +160,7 @@ def test_nothing_in_is_nothing_out(cpu_cuda: Any, batch: int, frames: int) -> No
         ({"carry": np.ones((2, 9), np.float32)}, ValueError, r"carry must have shape \(2, 79\)"),
     ],
 )
-def test_says_what_is_wrong(
+def test_bad_arguments_are_refused_with_the_reason(
     cpu_cuda: Any, replace: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     net = cpu_cuda.net(small())
@@ -244,7 +244,7 @@ def test_a_batch_too_large_for_a_launch_is_refused(monkeypatch: pytest.MonkeyPat
         Launch.plan(small(), TILES[0], H100, 1000, 30)
 
 
-def test_a_history_too_long_to_index() -> None:
+def test_a_history_too_long_to_index_is_refused() -> None:
     """`take_history` divides by a multiplication, which is exact below 2^32 only."""
     def far(dilation: int) -> Network:
         down, middle, up = small().blocks[0]
@@ -276,7 +276,7 @@ def test_another_device_is_refused(cpu_cuda: Any) -> None:
 
 
 @pytest.mark.parametrize("late", ["wait_for_copies();", HERE])
-def test_the_cpu_run_notices_weights_that_are_not_here_yet(cpu_cuda: Any, late: str) -> None:
+def test_the_cpu_run_notices_weights_that_arrive_too_late(cpu_cuda: Any, late: str) -> None:
     net = cpu_cuda.net(small())
     for tile in net.kernels:
         code = cupy_net.source(net.network, tile)

@@ -104,7 +104,7 @@ def test_refuses_a_framing(options: dict[str, Any], message: str) -> None:
         CupyStft(**options)
 
 
-def test_says_what_is_wrong_with_an_array(cpu_cuda: Any) -> None:
+def test_bad_arrays_are_refused_with_the_reason(cpu_cuda: Any) -> None:
     stft = cpu_cuda.stft(128)
     ecg = np.ones((1, 300), np.float32)
     with pytest.raises(TypeError, match="ecg must be float32, got float64"):

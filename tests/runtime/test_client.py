@@ -30,7 +30,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the client waited each time, s; nobody really waits."""
+    """Times that the client waited, s; nobody really waits."""
     waited: list[float] = []
     monkeypatch.setattr("runtime.client.time.sleep", waited.append)
     return waited

@@ -90,7 +90,7 @@ def missing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(packages, "is_installed", lambda package: package.name not in names)
 
 
-def test_nothing_is_said_where_all_is_well() -> None:
+def test_a_complete_installation_has_no_problem() -> None:
     assert preflight.problem() == ""
 
 

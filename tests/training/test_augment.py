@@ -1,4 +1,4 @@
-"""What training sees: beats given another rhythm keep their shape, their order and their labels."""
+"""Examples of training: beats given another rhythm keep their shape, order and labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RHYTHMS = ("premature", "fibrillation", "arrhythmia")
 
 @given(seed=st.integers(0, 1000), rate=st.floats(35, 200), rhythm=st.sampled_from(RHYTHMS),
        ventricular=st.sets(st.integers(0, 39)))
-def test_a_new_rhythm_keeps_the_beats_their_order_and_what_is_not_normal(
+def test_a_new_rhythm_keeps_the_beats_order_and_abnormal_labels(
         seed: int, rate: float, rhythm: str, ventricular: set[int]) -> None:
     beats = np.arange(40) * FS * 60 / rate
     classes = np.full(40, N, dtype=np.int8)
@@ -62,7 +62,7 @@ def test_no_beat_is_made_premature_in_a_patient_who_fibrillates(name: str) -> No
 
 
 @pytest.mark.parametrize("rhythm", range(3))
-def test_a_beat_that_is_labelled_is_shown(rhythm: int) -> None:
+def test_labelled_beats_lie_on_real_signal(rhythm: int) -> None:
     """None on signal that is not there: at a crop's end its last value would be held."""
     record = simulated_records(1, seconds=60)[0]
     shares = np.eye(3)[rhythm]
@@ -77,7 +77,7 @@ def test_a_beat_that_is_labelled_is_shown(rhythm: int) -> None:
 
 
 @given(seed=st.integers(0, 1000), rhythm=st.sampled_from(RHYTHMS))
-def test_beats_lie_where_they_were_sent_and_their_qrs_keeps_its_shape(
+def test_moved_beats_lie_at_their_new_place_with_their_qrs_unchanged(
         seed: int, rhythm: str) -> None:
     beats = np.cumsum(np.full(30, 0.8 * FS))
     classes = np.full(30, N, dtype=np.int8)
@@ -107,7 +107,7 @@ def test_fibrillation_flattens_p_waves_and_leaves_the_qrs() -> None:
 
 @given(seed=st.integers(0, 1000), rate=st.floats(40, 180),
        ventricular=st.sets(st.integers(0, 29)))
-def test_a_blocked_beat_is_gone_and_nothing_else(
+def test_blocking_removes_the_beat_and_nothing_else(
         seed: int, rate: float, ventricular: set[int]) -> None:
     beats = (FS * (1 + np.arange(30) * 60 / rate)).astype(np.int64)
     classes = np.full(30, N, dtype=np.int8)
@@ -141,7 +141,7 @@ def test_a_step_is_a_function_of_its_seed_and_number(retimed: float) -> None:
     assert set(targets.unique().tolist()) <= {augment.IGNORE, 0, 1, 2, 3, 4, 5}
 
 
-def test_frames_are_labelled_with_the_moment_they_speak_of() -> None:
+def test_frames_are_labelled_with_their_delayed_moment() -> None:
     labels = np.zeros(100 * HOP, dtype=np.int8)
     labels[1000 - augment.BEAT_REACH : 1000 + augment.BEAT_REACH] = 3
     targets = augment.frame_targets(labels, DESIGN)
@@ -163,7 +163,7 @@ def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
         assert not labels[FS :].any()
 
 
-def test_beats_cut_by_a_windows_edge_are_ignored_and_flutter_is_everywhere() -> None:
+def test_beats_cut_by_a_windows_edge_and_all_flutter_are_ignored() -> None:
     beats, classes = np.array([20, 180, 350]), np.zeros(3, dtype=np.int8)
     at = np.arange(360.0)
     for edges in (True, False):

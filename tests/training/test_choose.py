@@ -99,7 +99,7 @@ def run(folder: Path, fold: int, folds: int) -> str:
 
 
 def refusal(runs: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What is said where nothing is chosen."""
+    """The message of a refusal, with which nothing is chosen."""
     with pytest.raises(SystemExit) as stopped:
         command.main(runs)
     assert stopped.value.code == 2
@@ -113,16 +113,16 @@ def refusal(runs: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     ([(0, 3)], "0 of 3"), ([(0, 2), (0, 2)], "0 of 2, 0 of 2"),
     ([(1, 2), (2, 2)], "1 of 2, 2 of 2"), ([(0, 2), (1, 3)], "0 of 2, 1 of 3"),
     ([(0, 2), (1, 2), (1, 2)], "0 of 2, 1 of 2, 1 of 2")])
-def test_what_is_not_one_run_for_each_fold_is_refused(
+def test_runs_that_are_not_one_for_each_fold_are_refused(
         held_out: list[tuple[int, int]], told: str, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(dataset, "training_data", None)  # asked for later
+    monkeypatch.setattr(dataset, "training_data", None)  # needed later
     runs = [run(tmp_path / str(i), *fold) for i, fold in enumerate(held_out)]
     assert refusal(runs, capsys) == (f"These runs hold out fold {told}; expected one run for each "
                                      f"fold from 0 to {held_out[0][1] - 1}.")
 
 
-def test_every_fold_once_is_what_is_asked_for_in_any_order(tmp_path: Path) -> None:
+def test_every_fold_once_is_accepted_in_any_order(tmp_path: Path) -> None:
     command.require_every_fold([Path(run(tmp_path / str(fold), fold, 3)) for fold in (2, 0, 1)])
 
 

@@ -25,9 +25,9 @@ def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
     assert "SIMULATED" in capsys.readouterr().out
 
 
-def test_recordings_are_looked_for_before_a_download_and_in_a_fixed_order(
+def test_the_data_folder_is_checked_before_a_download_in_fixed_order(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else it hung on the hash seed whether a failed download left what looks like recordings."""
+    """Else the hash seed decided whether a failed download left what looks like recordings."""
     asked = []
 
     def broken_off(databases: object) -> Path:

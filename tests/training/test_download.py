@@ -39,7 +39,7 @@ def test_a_download_that_finds_no_server_leaves_no_folder(
     assert data_folder() is None
 
 
-def test_a_folder_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_is_no_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EKG_DATA", "/nowhere/at/all")
     with pytest.raises(DataError, match="EKG_DATA names /nowhere/at/all"):
         data_folder()

@@ -167,7 +167,7 @@ def test_equally_near_beat_is_given_up_for_its_nearer_partner() -> None:
 
 
 def test_two_beats_at_one_sample() -> None:
-    """Where times are equal bxb asks for the reference's next beat: its own first is let go."""
+    """Of equal times bxb takes the reference's next beat: its own first is let go."""
     twice = [(400, "V"), (400, "N"), (800, "N")]
     once = [(400, "N"), (800, "N")]
     assert counted(compare(twice, once)) == {"Nn": 2, "Vo": 1}
@@ -190,7 +190,7 @@ def test_learning_period_is_left_out() -> None:
     assert counted(compare([(3590, "N"), (4000, "N")], passed_over, start_s=10.0)) == {"Nn": 1}
 
 
-def test_comparison_stops_where_asked() -> None:
+def test_comparison_stops_at_the_given_time() -> None:
     assert compare(BEATS, BEATS, stop_s=10.0).counts.sum() == 12
     with pytest.raises(ValueError, match="before it starts"):
         compare(BEATS, BEATS, start_s=20.0, stop_s=10.0)
@@ -325,7 +325,7 @@ def test_command_line_knows_the_papers_convention(
 @pytest.mark.parametrize("options", [("--from", "5:00", "--to", "4:00"), ("--to", "0"),
                                      ("--from", "31:00"),
                                      ("--shutdown-out", "x")])
-def test_papers_refuse_what_they_cannot_compare(
+def test_papers_format_refuses_impossible_options(
         folders: Any, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folders, "--records", "103", "--format", "papers", *options) == 2
     assert capsys.readouterr().err.startswith("ec57_report: ")
@@ -381,7 +381,7 @@ def test_missing_and_damaged_files_are_named_in_one_sentence(
     assert capsys.readouterr().out.splitlines()[-1].startswith("| sum | 0.00/- |")
 
 
-def test_a_missing_file_is_missing_data(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"100\.atr is missing"):
         read_annotations(tmp_path, "100", "atr", FS)
 

@@ -82,14 +82,14 @@ def test_records_stand_under_their_own_database(
 
 
 @pytest.mark.parametrize("command", ["evaluate", "ec57_report", "seeds", "train"])
-def test_commands_answer(command: str) -> None:
+def test_commands_print_their_help(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"training.{command}", "--help"], check=True,
                           capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.stdout.startswith(f"usage: python -m training.{command}")
 
 
 @pytest.mark.parametrize("tool", [evaluate, evaluate_rhythm, noise], ids=lambda tool: tool.__name__)
-def test_a_model_that_is_not_there_is_said_in_one_sentence(
+def test_a_missing_model_is_reported_in_one_sentence(
         tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         tool.main(["--artifacts", str(tmp_path)])

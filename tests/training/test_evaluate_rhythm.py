@@ -32,5 +32,5 @@ def test_runs_of_the_reference_have_three_beats_and_end_with_the_record() -> Non
     (event("ventricular_run", 6.9, 9.0), True), (event("ventricular_run", 7.3, 9.0), False),
     (event("ventricular_run", 1.0, 2.7), False), (event("supraventricular_run", 3.0, 7.0), False),
     (event("couplet", 3.0, 7.0), False)])
-def test_a_run_is_found_where_an_event_of_its_kind_overlaps(told: Event, found: bool) -> None:
+def test_a_run_is_found_if_an_event_of_its_kind_overlaps(told: Event, found: bool) -> None:
     assert ventricular_runs(record("NNVVVVVNN"), [told]) == [(3.0, 5, found)]

@@ -28,7 +28,7 @@ def pictures(notebook: nbformat.NotebookNode) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
 
 
-def test_both_are_there() -> None:
+def test_both_notebooks_exist() -> None:
     assert [path.stem for path in NOTEBOOKS] == ["01_explore_data", "02_training"]
 
 

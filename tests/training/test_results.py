@@ -21,7 +21,7 @@ def test_undefined_figures_are_null_in_json() -> None:
 @pytest.mark.parametrize("command", [
     "training.train", "training.evaluate", "training.evaluate_rhythm", "bench.noise",
     "bench.detectors", "training.seeds no_run", "bench.ablation no_run"])
-def test_results_that_could_not_be_written_are_not_measured(
+def test_an_unwritable_folder_is_refused_before_measuring(
         command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     module, *runs = command.split()

@@ -1,4 +1,4 @@
-"""What is drawn as wrong is what was wrong, and the strip is where most of it lies."""
+"""Wrong beats are drawn as wrong, and the strip lies where they are densest."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_fold_without_a_patient_is_refused(tmp_path: Path) -> None:
         run(tmp_path, replace(QUICK, folds=60, fold=59))
 
 
-def test_a_run_that_is_not_there_is_not_resumed(tmp_path: Path) -> None:
+def test_a_missing_run_is_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("kept")
     with pytest.raises(DataError, match=r"missing, damaged or no checkpoint"):
         run(tmp_path, resume=True)
@@ -115,7 +115,7 @@ def test_a_run_that_is_not_there_is_not_resumed(tmp_path: Path) -> None:
         "average=2.0", "look_ahead=-1", "band_taps=212", "rhythms=(0.5,0.5,0.5)",
         "band_taps=1", "width=0", "dropout=2.0", "rhythm=((0,16),)", "morphology=(1,2)",
         "weights=(1,1,1,1,1,1e999)", "look_ahead=100000", "to_dict=5"))])
-def test_a_recipe_that_cannot_be_is_refused_in_a_sentence(
+def test_an_impossible_recipe_is_refused_in_a_sentence(
         arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         train.main(["--simulated", "--out", str(tmp_path / "new"), *arguments])
@@ -170,7 +170,7 @@ def test_without_a_fold_all_patients_are_trained_on_and_nobody_is_held_out(
 
 @pytest.mark.parametrize("arguments", [["--fold", "6"], ["--fold", "-1"],
                                        ["--set", "folds=3", "fold=3"]])
-def test_a_fold_that_is_not_there_is_refused(
+def test_an_unknown_fold_is_refused(
         arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         train.main(arguments)

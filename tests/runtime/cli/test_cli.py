@@ -76,7 +76,7 @@ def test_usage_names_the_program_as_it_was_called() -> None:
     assert done.stderr.startswith("usage: python -m runtime predict ")
 
 
-def test_version_is_the_package_s(
+def test_version_is_that_of_the_package(
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "__version__", "12.3.4", raising=False)
     with pytest.raises(SystemExit) as ended:

@@ -146,7 +146,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     (True, ("flask", "gunicorn"), "gunicorn"),
     (True, ("flask", "waitress"), "waitress"),
     (False, ("flask", "gunicorn", "waitress"), "waitress")])
-def test_gunicorn_serves_where_it_runs_else_waitress(
+def test_gunicorn_serves_if_it_can_run_else_waitress(
         posix: bool, packages: tuple[str, ...], program: str, monkeypatch: pytest.MonkeyPatch
         ) -> None:
     installed(monkeypatch, *packages)
@@ -196,7 +196,7 @@ def test_serve_with_waitress_serves_the_application_from_one_process(
 
 
 @pytest.mark.usefixtures("nothing_is_served")
-def test_waitress_is_asked_for_no_more_than_one_process(
+def test_waitress_refuses_more_than_one_process(
         run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.cli.serve.server_program", lambda: "waitress")
     status, out, err = run("serve", "--port", 0, "--workers", 2)

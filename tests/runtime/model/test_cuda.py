@@ -168,7 +168,7 @@ def test_onnx_runtime_gets_the_stream_of_cupy(host: dict[str, str]) -> None:
 
 @pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
-def test_a_carry_goes_from_way_to_way(
+def test_a_carry_of_one_way_continues_in_another(
         ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
     """And to any other provider: on the host it is the carry of `ekg_fused.onnx`."""
     nets = [CudaNet.load(ARTIFACTS, way=way) for way in cuda.GRAPHS]
@@ -189,7 +189,7 @@ def test_a_carry_goes_from_way_to_way(
     (1, "", True, "fused"),
     (255, "", True, "fused"), (256, "", True, "cupy"), (3, "onnx", False, "fused"),
     (4, "onnx", False, "cupy"), (4096, "kernels.cupy_net", False, "fused")])
-def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
+def test_the_way_is_chosen_by_batch_and_installed_packages(
         monkeypatch: pytest.MonkeyPatch, batch: int, missing: str, cuda_graph: bool, way: str
         ) -> None:
     if missing:
@@ -199,9 +199,9 @@ def test_the_way_is_chosen_by_batch_and_by_what_is_at_hand(
 
 @pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
-def test_a_network_that_the_kernel_cannot_run_is_said(
+def test_a_network_that_the_kernel_cannot_run_is_refused(
         monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the way was asked for; else the next one is taken."""
+    """Of the requested way; by auto the next one is taken."""
     monkeypatch.setitem(cuda.GRAPHS, "kernels", "ekg_fused.onnx")
     said = r"'kernels' does not run ekg_fused.onnx: .* another network .*; use the way 'cupy'"
     with pytest.raises(ProviderError, match=said):
@@ -221,7 +221,7 @@ def test_a_way_that_answers_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
-def test_a_kernel_that_refuses_is_bad_input() -> None:
+def test_an_error_of_a_kernel_becomes_an_input_error() -> None:
     net = CudaNet.load(ARTIFACTS, way="kernels")
     with pytest.raises(InputError, match="more than one launch takes"):
         net.step(np.zeros((100, 18), np.float32), net.start(100))
@@ -237,7 +237,7 @@ def test_a_cuda_graph_of_kernels_is_refused() -> None:
 @pytest.mark.parametrize("chunk", [
     np.zeros((2, 360)), np.zeros((2, 361), np.float32), np.zeros((360, 2), np.float32).T,
     np.zeros(360, np.float32)])
-def test_a_chunk_that_cannot_be_read_where_it_lies_is_refused(chunk: np.ndarray) -> None:
+def test_a_chunk_of_another_layout_is_refused(chunk: np.ndarray) -> None:
     net = CudaNet.load(ARTIFACTS)
     with pytest.raises(InputError, match=r"expected C-contiguous float32 \[batch, samples\]"):
         net.step(chunk, net.start(2))
@@ -245,7 +245,7 @@ def test_a_chunk_that_cannot_be_read_where_it_lies_is_refused(chunk: np.ndarray)
 
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_not_of_cupy_is_refused(way: str) -> None:
+def test_arrays_that_are_not_cupys_are_refused(way: str) -> None:
     net = CudaNet.load(ARTIFACTS, way=way)
     with pytest.raises(InputError, match="must be CuPy arrays, one is a list of builtins"):
         net.step([[0.0] * 360] * 2, net.start(2))
@@ -256,7 +256,7 @@ def test_what_is_not_of_cupy_is_refused(way: str) -> None:
 @pytest.mark.parametrize("change", [
     lambda part: part.astype(np.float64), lambda part: np.repeat(part, 2, axis=0)[::2],
     lambda part: part[:1], lambda part: part[:, 1:].copy()])
-def test_a_carry_that_cannot_be_read_where_it_lies_is_refused(
+def test_a_carry_of_another_layout_is_refused(
         way: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
     net = CudaNet.load(ARTIFACTS, way=way)
     *others, last = net.start(2)
@@ -265,19 +265,19 @@ def test_a_carry_that_cannot_be_read_where_it_lies_is_refused(
 
 
 @pytest.mark.usefixtures("host")
-def test_a_way_that_is_unknown_is_said() -> None:
+def test_an_unknown_way_is_refused() -> None:
     with pytest.raises(InputError, match="'slow' is unknown; expected auto, fused, cupy, kernels"):
         CudaNet.load(ARTIFACTS, way="slow")
 
 
 @pytest.mark.usefixtures("host")
-def test_a_missing_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["cupy"].cuda, "is_available", lambda: False)
     with pytest.raises(ProviderError, match=r"finds no NVIDIA GPU .* `python -m runtime doctor`"):
         CudaNet.load(ARTIFACTS)
 
 
-def test_a_missing_cupy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cupy_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(MissingPackageError, match=r"needs CuPy.*requirements-runtime-cuda.txt"):
         CudaNet.load(ARTIFACTS)
@@ -288,7 +288,7 @@ def test_a_missing_cupy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ("cupy", "kernels", "need the folder kernels/"),
     ("kernels", "kernels", "need the folder kernels/"),
     ("kernels", "onnx", "by the package onnx: run `pip install -r requirements-runtime-cuda.txt`")])
-def test_what_a_way_lacks_is_said(
+def test_a_missing_package_of_a_way_is_named(
         monkeypatch: pytest.MonkeyPatch, way: str, missing: str, said: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingPackageError, match=said):
@@ -347,7 +347,7 @@ def test_gpu_large_batch(way: str) -> None:
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("way", WAYS)
-def test_gpu_process_ends_well(way: str) -> None:
+def test_gpu_process_ends_without_a_crash(way: str) -> None:
     """With a net still alive at its end, which lets go of session and stream in some order."""
     program = (f"from runtime.model.cuda import CudaNet; net = CudaNet.load(way={way!r}); "
                "net.step(net.cupy.zeros((2, 360), 'f4'), net.start(2))")

@@ -25,7 +25,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     return be
 
 
-@pytest.mark.parametrize(("system", "listed", "asked", "expected"), [
+@pytest.mark.parametrize(("system", "listed", "requested", "expected"), [
     ("Linux", LINUX, "auto", ["cpu"]),
     ("Linux", LINUX, "cpu", ["cpu"]),
     ("Darwin", MAC, "auto", ["cpu"]),  # Core ML when asked for; it is not always the faster one
@@ -35,13 +35,13 @@ def machine(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     ("Windows", NVIDIA, "cuda", ["cuda"]),
     ("Linux", NVIDIA, "cpu", ["cpu"]),
 ])
-def test_what_is_tried(machine, system: str, listed: list[str], asked: str,  # type: ignore[no-untyped-def]
-                       expected: list[str]) -> None:
+def test_providers_are_tried_in_order(  # type: ignore[no-untyped-def]
+        machine, system: str, listed: list[str], requested: str, expected: list[str]) -> None:
     machine(system, listed)
-    assert providers.choose(asked) == expected
+    assert providers.choose(requested) == expected
 
 
-@pytest.mark.parametrize(("system", "listed", "asked", "said"), [
+@pytest.mark.parametrize(("system", "listed", "requested", "message"), [
     ("Linux", LINUX, "cuda", r"'cuda' is not in .* on Linux \(it has cpu\).*"
                              r"requirements-runtime-cuda.txt.*break each other"),
     ("Linux", NVIDIA, "coreml", r"'coreml' is not in .* on Linux \(it has cpu, cuda\).*macOS 12"),
@@ -49,14 +49,14 @@ def test_what_is_tried(machine, system: str, listed: list[str], asked: str,  # t
     ("Darwin", MAC, "cuda", r"'cuda' is not in .* on Darwin \(it has cpu, coreml\)"),
     ("Linux", LINUX, "tpu", r"'tpu' is unknown; expected one of auto, cpu, coreml, cuda, mps\."),
 ])
-def test_what_is_refused_and_how(machine, system: str, listed: list[str], asked: str,  # type: ignore[no-untyped-def]
-                                 said: str) -> None:
+def test_unusable_providers_are_refused_with_a_remedy(  # type: ignore[no-untyped-def]
+        machine, system: str, listed: list[str], requested: str, message: str) -> None:
     machine(system, listed)
-    with pytest.raises(ProviderError, match=said):
-        providers.choose(asked)
+    with pytest.raises(ProviderError, match=message):
+        providers.choose(requested)
 
 
-def test_core_ml_gets_fixed_shapes_and_the_others_free_ones() -> None:
+def test_core_ml_gets_the_static_graph_and_others_the_free_one() -> None:
     assert {name: providers.graph(name) for name in providers.ONNX_NAMES} == {
         "cpu": "ekg_fused.onnx", "coreml": "ekg_fused_static.onnx", "cuda": "ekg_fused.onnx"}
 
@@ -75,7 +75,7 @@ def test_the_cache_is_the_users_own_by_default(monkeypatch: pytest.MonkeyPatch) 
     assert providers.cache_folder("ab" * 32).is_relative_to(Path.home() / "Library" / "Caches")
 
 
-def test_an_old_onnxruntime_is_not_told_what_it_does_not_know(machine) -> None:  # type: ignore[no-untyped-def]
+def test_an_old_onnxruntime_gets_no_options_that_it_does_not_know(machine) -> None:  # type: ignore[no-untyped-def]
     machine("Darwin", MAC, "1.16.3")
     assert providers.options("coreml", "ab" * 32) == {}
 

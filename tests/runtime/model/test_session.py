@@ -45,13 +45,13 @@ def test_the_cpu_runs_every_node() -> None:
         assert placement == {}
 
 
-def test_what_is_no_model_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"x.onnx cannot be loaded by ONNX Runtime \d"):
         Session(tmp_path / "x.onnx", "cpu")
 
 
-def test_a_model_of_others_is_said(tmp_path: Path) -> None:
+def test_a_model_of_another_project_is_refused(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     made = helper.make_graph(
@@ -99,7 +99,7 @@ def test_a_missing_library_is_named_with_its_remedy(
 
 
 @needs_idle
-def test_auto_falls_back_to_the_cpu_and_says_why(
+def test_auto_falls_back_to_the_cpu_and_logs_the_reason(
         idle_cuda: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
         ) -> None:
     with caplog.at_level(logging.WARNING, "ekg"):
@@ -109,7 +109,7 @@ def test_auto_falls_back_to_the_cpu_and_says_why(
     assert "Using provider 'cpu' instead" in caplog.text
 
 
-def test_a_silent_fall_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_fall_back_to_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """An ONNX Runtime that builds a CPU session where another was asked for, without a word."""
     opened = session._open(FUSED, "cpu", session.session_options("cpu", 1), {})
     monkeypatch.setattr(session, "_open", lambda *_: opened)
@@ -118,7 +118,7 @@ def test_a_silent_fall_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         Session(FUSED, "coreml")
 
 
-def test_what_a_provider_is_told_is_strict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_core_ml_gets_strict_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On a Mac: fixed shapes, a cache of the model's own, no other provider in the list."""
     asked = {}
 
@@ -141,7 +141,7 @@ def test_what_a_provider_is_told_is_strict(monkeypatch: pytest.MonkeyPatch, tmp_
     assert asked["enable_fallback"] == 0
 
 
-def test_every_session_keeps_quiet_threads() -> None:
+def test_sessions_use_one_thread_that_does_not_spin() -> None:
     options = session.session_options("cpu", 1)
     assert options.intra_op_num_threads == options.inter_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
@@ -152,7 +152,7 @@ def test_every_session_keeps_quiet_threads() -> None:
     (("libcudnn.so.9",), ["libcudnn.so.9"]),
     (("libcuda.so.1", "libcublas.so.13"), ["libcuda.so.1", "libcublas.so.13"]),
 ])
-def test_libraries_are_asked_of_the_loader(
+def test_libraries_that_the_loader_does_not_find_are_missing(
         monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], said: list[str]) -> None:
     asked = []
 
@@ -168,7 +168,7 @@ def test_libraries_are_asked_of_the_loader(
     assert {"libcudart.so.13", "libcublasLt.so.13", "libcudnn.so.9"} <= set(asked)
 
 
-def test_a_build_without_cuda_misses_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_without_cuda_has_no_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "cuda_version", "")
     assert missing_libraries() == []
 
@@ -189,7 +189,7 @@ def test_the_static_graph_takes_any_chunk(hops: list[int]) -> None:
 
 
 @pytest.mark.parametrize("waiting", [-18.0, -3.0, 1.0, 5.5, 378.0, 1e6, -1e9])
-def test_a_forged_count_gives_as_many_frames_as_any(waiting: float) -> None:
+def test_a_forged_sample_count_does_not_change_the_number_of_frames(waiting: float) -> None:
     chunks = FixedChunks(lambda ecg, carry: (ecg.reshape(1, 4, 2), carry), samples=8, carry_size=1)
     carry = np.zeros((1, chunks.carry_size), np.float32)
     carry[0, -1] = waiting
@@ -245,7 +245,7 @@ def test_threads_are_never_more_than_cores(wanted: int, cores: int, threads: int
      "4:cpu,cpuacct:/x\n2:memory:/y", 6),
     ({}, "0::/", 8),
 ])
-def test_cores_are_what_affinity_and_quota_leave(
+def test_usable_cores_follow_affinity_and_quota(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], own: str,
         cores: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)

@@ -131,7 +131,7 @@ def test_flaws_are_listed_with_their_longest_run(tmp_path: Path, make_study: Cal
 
 @needs_matplotlib
 @pytest.mark.parametrize("seconds", [0.4, 3, 15])
-def test_nothing_found_is_said_and_names_are_escaped(
+def test_an_empty_report_is_stated_and_names_are_escaped(
         tmp_path: Path, make_study: Callable[..., Study], seconds: float) -> None:
     text = write(tmp_path, make_study(seconds, name="a&<b>"), each=3).read_text()
     assert "<b>" not in text.split("<table", 1)[0]

@@ -33,7 +33,7 @@ class TestAdmission:
             self.work(admission, clock, 0.004)
         assert 12 <= admission.room <= 13  # 50 ms of them
 
-    def test_one_that_was_held_up_makes_no_burst_too_many(self) -> None:
+    def test_one_slow_request_hardly_shortens_the_queue(self) -> None:
         clock = [0.0]
         admission = Admission(clock=lambda: clock[0])
         self.work(admission, clock, 2.0)
@@ -42,7 +42,7 @@ class TestAdmission:
             self.work(admission, clock, 2.0)
         assert admission.room == SHORTEST
 
-    def test_an_overload_gives_up_the_queue_and_comes_back(self) -> None:
+    def test_the_queue_is_given_up_in_overload_and_restored_after(self) -> None:
         admission, clock = Admission(), [0.0]
         entered = [admission.work() for _ in range(LONGEST)]
         for one in entered:
@@ -57,7 +57,7 @@ class TestAdmission:
             self.work(admission, clock, 0.0)
         assert admission.room > UNDER_OVERLOAD
 
-    def test_at_ten_times_capacity_who_is_accepted_hardly_waits(self) -> None:
+    def test_accepted_requests_hardly_wait_at_ten_times_capacity(self) -> None:
         admission, chance, service_s = Admission(), random.Random(0), 0.05
         now, free, leaving, sojourns, refused = 0.0, 0.0, [], [], 0
         while now < 60:  # one computes after the other
@@ -78,7 +78,7 @@ class TestAdmission:
         assert len(sojourns) > 0.85 * 60 / service_s  # and hardly any time is wasted
         assert refused > 8 * len(sojourns)
 
-    def test_work_is_told_and_ends_with_an_error_too(self) -> None:
+    def test_changes_of_work_are_reported_after_an_error_too(self) -> None:
         told: list[int] = []
         admission = Admission(told.append)
         with pytest.raises(ValueError, match="x"), admission.work():

@@ -59,7 +59,7 @@ def answers(direct: Direct, *requests: Asked) -> list[tuple[bytes, dict[str, Any
 
 
 def count(app: Flask, series: str) -> float:
-    """What the metrics say, over all labels."""
+    """A metric's sum over all labels."""
     lines = app.test_client().get("/metrics").get_data(as_text=True).splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series))
 
@@ -91,25 +91,25 @@ class TestPlain:
         (b"Accept: */*", b"A: \x00"), (b"Accept: */*", b"A: \xe9"), (b"Accept: */*", b"A"),
         (b"1440", b"-1"), (b"1440", b"+1"), (b"1440", b"1 440"), (b"1440", b"0x10"),
         (b"1440", b"9" * 30), (b"1440", b""), (b"Content-Length: 1440\r\n", b"")])
-    def test_any_other_is_left_to_the_parser_that_knows_all_of_http(
+    def test_any_other_head_is_left_to_gunicorns_parser(
             self, direct: Direct, old: bytes, new: bytes) -> None:
         assert PLAIN.count(old) >= 1
         assert direct.begin(PLAIN.replace(old, new)) is None
 
-    def test_only_what_can_become_a_head_is_waited_for(self, direct: Direct) -> None:
+    def test_the_loop_waits_only_for_a_possible_head(self, direct: Direct) -> None:
         assert all(direct.may_be(PLAIN[:size]) for size in range(len(PLAIN)))
         assert direct.may_be(b"GET / HTTP/1.1\r\n")  # by no thread either
         assert not direct.may_be(PLAIN.replace(b"\r\n", b"\n"))
         assert not direct.may_be(PLAIN[:-2] + b"A" * MAX_HEAD)
 
-    def test_a_token_is_wanted_here_too(self, detector: Detector) -> None:
+    def test_the_bearer_token_is_required_here_too(self, detector: Detector) -> None:
         direct: Direct = create_app(detector, bearer="s3cret").extensions["direct"]
         given = b"Authorization: Bearer s3cret\r\n"
         assert direct.begin(PLAIN) is None
         assert direct.begin(PLAIN.replace(b"Accept: */*\r\n", given)) is not None
         assert direct.begin(PLAIN.replace(b"Accept: */*\r\n", given.replace(b"3", b"4"))) is None
 
-    def test_long_requests_are_not_the_loops(self, direct: Direct) -> None:
+    def test_the_loop_does_not_compute_long_requests(self, direct: Direct) -> None:
         assert not asked(direct, "/predict?fs=360", RAW, bytes(SHORT[RAW] + 4)).short
         assert not asked(direct, "/predict", JSON, bytes(SHORT[JSON] + 1)).short
         assert not asked(direct, "/stream", "text/plain", bytes(MAX_BODY)).short
@@ -128,8 +128,8 @@ class TestAnswers:
         ("/stream", JSON, as_json(signal=SIGNAL[:2000].tolist(), fs=FS)),
         ("/stream?fs=360&end=true", RAW, SIGNAL.astype("<f4").tobytes()),
         ("/stream", JSON, as_json(signal=[[0.1] * 9, []], fs=[250, 360], end=[True, False]))])
-    def test_are_those_of_the_long_way(self, app: Flask, direct: Direct, target: str, kind: str,
-                                       body: bytes) -> None:
+    def test_answers_are_those_of_flask(self, app: Flask, direct: Direct, target: str, kind: str,
+                                        body: bytes) -> None:
         long = app.test_client().post(target, data=body, content_type=kind)
         (short,) = answers(direct, asked(direct, target, kind, body))
         assert short is not None
@@ -142,7 +142,7 @@ class TestAnswers:
         for name in ("Content-Type", "Content-Security-Policy", "Cache-Control"):
             assert f"{name}: {long.headers[name]}".encode() in head
 
-    def test_requests_together_are_answered_as_each_alone(self, direct: Direct) -> None:
+    def test_batch_composition_does_not_change_answers(self, direct: Direct) -> None:
         token = base64.b64decode(answers(direct, asked(  # type: ignore[index]
             direct, "/stream?fs=360", RAW, SIGNAL[:700].astype("<f4").tobytes()))[0][1]["carry"])
         bodies = [
@@ -167,7 +167,7 @@ class TestAnswers:
         ("/predict?fs=3_60", RAW, bytes(4 * FS)),
         ("/predict?fs=360", RAW, b"\0\0\xc0\x7f" * FS), ("/stream", JSON, as_json(signal=[0.1])),
         ("/stream", JSON, as_json(signal=[0.1], carry="AAAA"))])
-    def test_a_bad_one_is_left_to_flask_and_harms_no_other(
+    def test_a_bad_request_is_left_to_flask_and_the_others_are_answered(
             self, direct: Direct, bad: tuple[str, str, bytes]) -> None:
         good = "/predict?fs=360", RAW, SIGNAL[:360].astype("<f4").tobytes()
         found = answers(direct, asked(direct, *good), asked(direct, *bad), asked(direct, *good))
@@ -176,8 +176,8 @@ class TestAnswers:
             assert one is not None
             assert one[1]["beats"]
 
-    def test_what_fails_is_flasks_to_report(self, direct: Direct, detector: Detector,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failure_of_the_detector_is_left_to_flask(self, direct: Direct, detector: Detector,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object, **__: object) -> None:
             raise RuntimeError("x")
 
@@ -185,7 +185,7 @@ class TestAnswers:
         good = "/predict?fs=360", RAW, SIGNAL[:360].astype("<f4").tobytes()
         assert answers(direct, asked(direct, *good), asked(direct, *good)) == [None, None]
 
-    def test_a_clients_id_comes_back(self, direct: Direct) -> None:
+    def test_a_valid_request_id_is_kept(self, direct: Direct) -> None:
         body = SIGNAL[:360].astype("<f4").tobytes()
         for given, kept in (("ward-3.42", True), ("a b<script>", False)):
             found = answers(direct, asked(direct, "/predict?fs=360", RAW, body,
@@ -193,7 +193,7 @@ class TestAnswers:
             assert found is not None
             assert (f"X-Request-ID: {given}\r\n".encode() in found[0] + b"\r\n") is kept
 
-    def test_all_is_counted_as_the_long_way_counts(self, app: Flask, direct: Direct) -> None:
+    def test_metrics_count_as_those_of_flask(self, app: Flask, direct: Direct) -> None:
         series = ('ekg_requests_total{route="/predict",code="200"}', "ekg_windows_total",
                   'ekg_requests_total{route="/predict",code="503"}', "ekg_beats_total",
                   'ekg_request_seconds_count{route="/predict"}')
@@ -206,7 +206,7 @@ class TestAnswers:
         assert count(app, "ekg_requests_in_work") == 0
 
     @pytest.mark.parametrize("bad", ["/predict?fs=360", "/stream?fs=360"])
-    def test_what_comes_together_with_a_bad_one_is_counted_once(
+    def test_requests_beside_a_bad_one_are_counted_once(
             self, app: Flask, direct: Direct, bad: str) -> None:
         good = SIGNAL[:720].astype("<f4").tobytes()
         before = count(app, "ekg_windows_total"), count(app, "ekg_beats_total")
@@ -219,7 +219,7 @@ class TestAnswers:
 
 
 class TestRefusals:
-    def test_are_a_503_with_retry_after(self, direct: Direct) -> None:
+    def test_a_refusal_is_a_503_with_retry_after(self, direct: Direct) -> None:
         octets = direct.refusal(asked(direct, "/predict?fs=360", RAW, b""))
         head, _, body = octets.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")

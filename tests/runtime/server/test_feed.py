@@ -21,7 +21,7 @@ def test_the_feed_answers_by_sample_number() -> None:
         assert (first, len(samples), ended) == (9, 0, True)
 
 
-def test_what_no_amplifier_gives_is_held_at_the_value_before(
+def test_impossible_samples_are_held_at_the_value_before(
         capsys: pytest.CaptureFixture[str]) -> None:
     chunks = [np.array([np.nan, 1.0, 2e6]), np.array([]), np.array([np.inf, 3e305, 1e6, -4.0])]
     held = list(sane(chunks, 0.001))

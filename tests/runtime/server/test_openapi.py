@@ -18,7 +18,7 @@ SERVER = Path(runtime.__file__).parent / "server"
 
 
 class TestOpenApi:
-    def test_it_names_exactly_the_routes_there_are(self, app: Flask) -> None:
+    def test_exactly_the_served_routes_are_described(self, app: Flask) -> None:
         described = {(path, method.upper()) for path, item in
                      app.test_client().get("/openapi.json").get_json()["paths"].items()
                      for method in item if method != "parameters"}
@@ -28,13 +28,13 @@ class TestOpenApi:
                   and rule.rule != "/" and not rule.rule.startswith("/static")}
         assert described == served
 
-    def test_its_limits_are_the_servers(self, app: Flask) -> None:
+    def test_limits_are_those_of_the_server(self, app: Flask) -> None:
         schemas = app.test_client().get("/openapi.json").get_json()["components"]["schemas"]
         assert schemas["Signal"]["maxItems"] == MAX_SAMPLES
         assert schemas["Batch"]["maxItems"] == MAX_BATCH
         assert schemas["Token"]["maxLength"] == MAX_TOKEN
 
-    def test_event_kinds_are_those_that_are_looked_for(self, app: Flask) -> None:
+    def test_event_kinds_are_those_of_the_rules(self, app: Flask) -> None:
         schemas = app.test_client().get("/openapi.json").get_json()["components"]["schemas"]
         assert tuple(schemas["Event"]["properties"]["kind"]["enum"]) == event_kinds()
         assert schemas["Taken"]["properties"]["rhythm"]["enum"] == [*CALM, *event_kinds()]
@@ -52,7 +52,7 @@ class TestOpenApi:
         script = (SERVER / "static" / "beats.js").read_text(encoding="utf-8")
         assert 'from "./kinds.js"' in script
 
-    def test_schemathesis_finds_it_true(self, app: Flask) -> None:
+    def test_answers_conform_to_the_schema(self, app: Flask) -> None:
         schemathesis = pytest.importorskip(
             "schemathesis", reason="needs `pip install schemathesis`; bench/server_fuzz.py runs it")
         from hypothesis import HealthCheck, given, settings

@@ -15,7 +15,7 @@ from runtime.server.app import create_app
 
 
 class TestOperations:
-    def test_live_and_ready_are_two_things(self, detector: Detector) -> None:
+    def test_a_draining_server_is_live_but_not_ready(self, detector: Detector) -> None:
         app = create_app(detector)
         http = app.test_client()
         assert http.get("/health/ready").get_json()["provider"] == "cpu"
@@ -25,13 +25,14 @@ class TestOperations:
         assert http.get("/health/live").status_code == 200
         assert http.post("/predict", json={"signal": SECOND, "fs": FS}).status_code == 200
 
-    def test_the_model_says_what_it_is(self, http: FlaskClient, detector: Detector) -> None:
+    def test_model_route_gives_hash_and_provider(self, http: FlaskClient, detector: Detector
+                                                 ) -> None:
         model = http.get("/model").get_json()
         assert model["sha256"] == detector.digest.hex()
         assert model["provider"] == "cpu"
 
-    def test_full_means_503_at_once(self, http: FlaskClient, monkeypatch: pytest.MonkeyPatch
-                                    ) -> None:
+    def test_a_full_server_answers_503_at_once(
+            self, http: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Admission, "room", 0)
         for path in ("/predict", "/stream", "/v2/models/ekg/infer"):
             answer = http.post(path, json={"signal": SECOND, "fs": FS})
@@ -40,7 +41,7 @@ class TestOperations:
         assert http.get("/health/live").status_code == 200
         assert http.get("/metrics").status_code == 200
 
-    def test_a_token_is_wanted_of_everyone_but_probes(self, detector: Detector) -> None:
+    def test_every_route_but_the_probes_requires_the_token(self, detector: Detector) -> None:
         http = create_app(detector, bearer="s3cret").test_client()
         body = {"signal": SECOND, "fs": FS}
         for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"},

@@ -68,7 +68,7 @@ class TestRefusals:
         answer = http.post(f"/predict{query}", data=body, content_type=RAW)
         assert part in refusal(answer, 400)
 
-    def test_a_repeated_field_has_to_say_the_same(self, http: FlaskClient) -> None:
+    def test_a_repeated_field_with_another_value_is_refused(self, http: FlaskClient) -> None:
         for path, body in (("/predict", b"\0" * 4 * FS), ("/stream", b"")):
             same = http.post(f"{path}?fs=360&fs=360", data=body, content_type=RAW)
             assert same.status_code == 200
@@ -100,7 +100,7 @@ class TestRefusals:
         assert "POST" in refusal(answer, 405)
         assert "POST" in answer.headers["Allow"]
 
-    def test_an_error_of_ours_tells_nothing(
+    def test_an_unexpected_error_reveals_nothing_of_the_request(
             self, detector: Detector, monkeypatch: pytest.MonkeyPatch,
             caplog: pytest.LogCaptureFixture) -> None:
         from runtime.server.gunicorn_conf import JsonLines

@@ -59,5 +59,5 @@ def test_a_new_file_is_served_described_and_counted(detector: Detector) -> None:
     assert counted(http) - before == 1
 
 
-def test_without_it_there_is_no_such_route(detector: Detector) -> None:
+def test_without_the_file_the_route_does_not_exist(detector: Detector) -> None:
     refusal(create_app(detector).test_client().get("/dummy/rate"), 404)

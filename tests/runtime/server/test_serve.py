@@ -44,7 +44,7 @@ def test_metrics_are_of_all_workers(server: Server) -> None:
 
 
 @linux
-def test_a_killed_worker_costs_no_beat(server: Server, detector: Detector) -> None:
+def test_a_killed_worker_loses_no_beat(server: Server, detector: Detector) -> None:
     expected = [(round(b.time, 4), b.label) for b in
                 detector.predict(SIGNAL, FS).beats]  # type: ignore[union-attr]
     client, found = Client(server.url), []
@@ -117,7 +117,7 @@ def test_requests_sent_without_waiting_are_answered_in_turn(server: Server) -> N
     assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400", b"200"]
 
 
-def test_a_connection_serves_any_sequence(server: Server) -> None:
+def test_a_connection_serves_requests_of_all_kinds_in_turn(server: Server) -> None:
     alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     long = request(SIGNAL.astype("<f4").tobytes() * 4)  # for the thread
     larger = request(SIGNAL.astype("<f4").tobytes() * 8)  # for gunicorn's own way
@@ -136,7 +136,7 @@ def test_a_connection_serves_any_sequence(server: Server) -> None:
     "POST /predict?fs=%33%36%30 HTTP/1.1\r\nHost: x\r\nX-A: \u00e9\r\n",
     "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"])
 @pytest.mark.parametrize("pause", [0.0, 0.1])
-def test_what_is_not_plain_is_answered_as_well_and_as_soon(
+def test_unusual_requests_are_answered_without_delay(
         server: Server, head: str, pause: float) -> None:
     head += "Content-Type: application/octet-stream\r\nContent-Length: 1440\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), 5) as link:
@@ -147,7 +147,7 @@ def test_what_is_not_plain_is_answered_as_well_and_as_soon(
         assert (received or link.recv(1 << 16)).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_is_refused_is_heard_out_and_may_ask_again(server: Server) -> None:
+def test_a_refused_client_can_send_again_on_its_connection(server: Server) -> None:
     # Sixteen times as much as the two workers let wait.
     slow = request(np.tile(SIGNAL, 4).astype("<f4").tobytes(), target="/predict?fs=100")
     links = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(64)]
@@ -167,14 +167,14 @@ def test_who_is_refused_is_heard_out_and_may_ask_again(server: Server) -> None:
             link.close()
 
 
-def test_a_body_that_is_too_large_is_heard_out(server: Server) -> None:
+def test_a_body_that_is_too_large_is_read_to_its_end(server: Server) -> None:
     with pytest.raises(HTTPError) as raised:
         urlopen(f"{server.url}/predict?fs=360", b"\0" * (40 << 20), timeout=20)
     assert raised.value.code == 413
     raised.value.close()
 
 
-def test_slow_clients_keep_nobody_waiting(server: Server) -> None:
+def test_slow_clients_do_not_delay_others(server: Server) -> None:
     half = b"POST /predict HTTP/1.1\r\nContent-Length: 99\r\n\r\n{"
     links = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(150)]
     try:
@@ -212,7 +212,7 @@ def test_no_thread_waits_for_the_rest_of_a_head(server: Server, before: bytes) -
             link.close()
 
 
-def test_clients_that_do_not_hang_up_keep_nobody_waiting(server: Server) -> None:
+def test_clients_that_do_not_hang_up_do_not_delay_others(server: Server) -> None:
     links = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(20)]
     try:
         for link in links:
@@ -246,7 +246,7 @@ def test_sigterm_is_not_ready_then_drain_then_a_clean_end(tmp_path: Path) -> Non
         assert all(re.fullmatch(r"[0-9a-f]{32}", str(line["id"])) for line in requests)
 
 
-def test_what_the_short_way_leaves_out_sends_all_the_long_way(tmp_path: Path) -> None:
+def test_with_an_access_log_gunicorn_handles_every_request(tmp_path: Path) -> None:
     accessed = tmp_path / "access"
     with run(tmp_path, EKG_DRAIN="0", GUNICORN_CMD_ARGS=f"--access-logfile {accessed}") as server:
         with Client(server.url) as client:
@@ -259,7 +259,7 @@ def test_what_the_short_way_leaves_out_sends_all_the_long_way(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("setting", ["--keep-alive 0", "--limit-request-fields 10"])
-def test_a_setting_that_the_short_way_does_not_know_is_kept(tmp_path: Path, setting: str) -> None:
+def test_gunicorns_own_settings_are_kept(tmp_path: Path, setting: str) -> None:
     with (run(tmp_path, EKG_DRAIN="0", GUNICORN_CMD_ARGS=setting) as server,
           socket.create_connection(("127.0.0.1", server.port), 10) as link):
         link.sendall(b"POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nContent-Length: 1440\r\n"

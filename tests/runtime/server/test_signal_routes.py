@@ -34,7 +34,7 @@ class TestPredict:
         assert as_json["provider"] == "cpu"
         assert as_json["latency_ms"] > 0
 
-    def test_a_batch_answers_as_each_alone(self, http: FlaskClient, detector: Detector) -> None:
+    def test_a_batch_answers_as_single_requests(self, http: FlaskClient) -> None:
         rows = [SIGNAL[i * FS : (i + 2) * FS].tolist() for i in range(4)]
         together = http.post("/predict", json={"signal": rows, "fs": FS}).get_json()["results"]
         for row, found in zip(rows, together, strict=True):
@@ -71,7 +71,7 @@ class TestStream:
         assert [b["label"] for b in beats + last["beats"]] == [b["label"] for b in expected]
         assert [b["time"] for b in beats + last["beats"]] == [b["time"] for b in expected]
 
-    def test_patients_of_a_batch_are_as_they_are_alone(self, http: FlaskClient) -> None:
+    def test_batch_composition_does_not_change_results(self, http: FlaskClient) -> None:
         rates = [360, 250, 128]
         signals = [simulate(8, fs=fs, seed=fs).signal for fs in rates]
         carries: list[Any] = [None] * 3
@@ -91,7 +91,7 @@ class TestStream:
             assert len(beats) > 5
 
     @pytest.mark.parametrize("fs", [100, 250, 360, 359.9, 1000])
-    def test_tokens_fit_the_wire(self, http: FlaskClient, fs: float) -> None:
+    def test_tokens_have_a_bounded_size(self, http: FlaskClient, fs: float) -> None:
         carry, sizes = None, []
         for piece in np.array_split(simulate(6, fs=fs).signal, 50):
             carry = push(http, signal=piece.tolist(), fs=fs, carry=carry)["carry"]
@@ -116,27 +116,27 @@ class TestTokens:
         lambda t: t[:-1], lambda t: t[: len(t) // 2], lambda t: b"", lambda t: t + b"\0",
         lambda t: b"XXXX" + t[4:], lambda t: t[:50] + bytes([t[50] ^ 1]) + t[51:],
         lambda t: b"\x80\x04" + t])
-    def test_a_damaged_one_is_a_400(self, http: FlaskClient, token: bytes,
-                                    damage: Callable[[bytes], bytes]) -> None:
+    def test_a_damaged_token_is_a_400(self, http: FlaskClient, token: bytes,
+                                      damage: Callable[[bytes], bytes]) -> None:
         assert "token" in refusal(self.give(http, damage(token)), 400)
 
     @pytest.mark.parametrize("carry", ["*", "é", "AAA", 7, True, {}, ["x"]])
-    def test_what_is_no_token_is_a_400(self, http: FlaskClient, carry: object) -> None:
+    def test_a_carry_that_is_no_token_is_a_400(self, http: FlaskClient, carry: object) -> None:
         answer = http.post("/stream", json={"signal": [0.0], "fs": FS, "carry": carry})
         assert "'carry'" in refusal(answer, 400)
 
     @pytest.mark.parametrize("at", [4, 6])  # the format's version, the model's hash
-    def test_another_models_or_versions_is_a_409(self, http: FlaskClient, token: bytes, at: int
-                                                 ) -> None:
+    def test_a_token_of_another_model_or_version_is_a_409(
+            self, http: FlaskClient, token: bytes, at: int) -> None:
         foreign = bytearray(token)
         foreign[at] ^= 1
         foreign[-4:] = zlib.crc32(foreign[:-4]).to_bytes(4, "little")
         assert "another model or version" in refusal(self.give(http, bytes(foreign)), 409)
 
-    def test_another_rate_is_a_409(self, http: FlaskClient, token: bytes) -> None:
+    def test_a_token_of_another_rate_is_a_409(self, http: FlaskClient, token: bytes) -> None:
         assert "keeps its rate" in refusal(self.give(http, token, fs=250), 409)
 
-    def test_a_forged_one_never_fails_the_server(self, http: FlaskClient, token: bytes) -> None:
+    def test_a_forged_token_never_fails_the_server(self, http: FlaskClient, token: bytes) -> None:
         chance = random.Random(0)
         for _ in range(300):
             forged = bytearray(token)

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None) -> None:
     """Export, prove, measure, describe; the old artifacts stay until all of it is done.
 
-    ``beside``: what was measured of other runs, by what they are, for the model card.
+    ``beside``: figures of other runs, by their description, for the model card.
     """
     require_writable(out)  # before what takes long
     net, saved = load_checkpoint(checkpoint)

@@ -97,7 +97,7 @@ class Rows(NamedTuple):
 
 @dataclass(eq=False)
 class Patient:
-    """One patient: a row, and what is not in arrays.
+    """One patient: a row, and the state that is not in arrays.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, each with one sentence: what was got, what is expected."""
+"""The package's errors, each with one sentence: what was got, what is expected."""
 
 
 class EkgError(Exception):

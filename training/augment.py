@@ -53,7 +53,7 @@ def draw(records: Sequence[Record], noise: NDArray[np.float32], recipe: Recipe, 
 
 
 def frame_targets(labels: NDArray[np.int8], design: Design) -> NDArray[np.int64]:
-    """Frame classes of sample classes: frame i is labelled with the moment it speaks of."""
+    """Frame classes of sample classes: frame i gets that of its delayed moment."""
     moments = np.arange(len(labels) // HOP) * HOP + HOP // 2 - design.delay_samples
     targets = labels[moments.clip(0)].astype(np.int64)
     targets[moments < 0] = 0  # before the recording there are no beats

@@ -27,7 +27,7 @@ def training_data(databases: Sequence[str], *, simulated: bool = False
     If no recordings can be had, simulated ECG takes their place and the line says so.
     """
     if not simulated:
-        at_hand = data_folder() is not None  # asked first: a broken-off download leaves a part
+        at_hand = data_folder() is not None  # checked first: a broken-off download leaves a part
         try:
             folder = require_data(
                 [*dict.fromkeys(TRAINING[part][0] for part in databases), "nstdb"])

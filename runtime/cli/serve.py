@@ -132,7 +132,7 @@ def _announce(sentence: str, fields: dict[str, object], *, quiet: bool) -> None:
                        "send it elsewhere.") from error
     try:
         os.write(2, b"" if quiet else f"{json.dumps(fields)}\n".encode())
-    except OSError as error:  # so this can be said on standard output only
+    except OSError as error:  # so only standard output can report it
         os.write(1, f"error: the log, standard error, cannot be written ({error.strerror}); free "
                     "its disk, or send it elsewhere.\n".encode())
         sys.exit(2)

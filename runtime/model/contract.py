@@ -63,7 +63,7 @@ class Contract:
     ----------
     fs : Hz
     hop : samples a frame
-    delay : samples from a moment to the middle of the frame that speaks of it
+    delay : samples from a moment to the middle of the frame that labels it
     classes : of a frame: none, N, S, V, F, Q
     carry_size : floats of history
     policy : the operating point chosen with the model

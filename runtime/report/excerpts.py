@@ -21,7 +21,7 @@ class Excerpt:
     Attributes
     ----------
     kind : of the event, class of the beat, or extreme of the heart rate
-    start, end : of what is shown, s
+    start, end : of the event, s; equal for a beat or an extreme
     caption : one line over the strip
     rule : that the event met, in words; a second line
     strip_start : s; the strip is `STRIP_S` long

@@ -67,7 +67,7 @@ class RrBaseline:
 
     Attributes
     ----------
-    state : what is usual so far
+    state : the usual interval so far
     """
 
     def __init__(self, limits: BaselineLimits):

@@ -77,7 +77,7 @@ class Seconds:
 
     Attributes
     ----------
-    state : what is still needed of it
+    state : the part that is still needed
     next : the next second to be closed
     recent : float32 [samples], mV at 360 Hz, the last of the signal, `KEPT_S` or more
     limit : sample at which the recording ends; later signal is not its own
@@ -106,7 +106,7 @@ class Seconds:
         Parameters
         ----------
         second : the next to be closed
-        recent : float32 [samples], the last of the signal, at least what is short of a second
+        recent : float32 [samples], the last of the signal, at least since the last whole second
 
         Raises
         ------

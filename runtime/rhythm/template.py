@@ -27,7 +27,7 @@ from .state import Matrix, Maybe, Number, saved, single
 STEP = 3  # samples of which a mean is one of the template's: 120 Hz hold a QRS complex
 BEFORE, AFTER = 12, 18  # of these, on either side of the R peak: 100 and 150 ms
 SHIFT = 4  # R peaks are placed on the largest deflection, which differs: 33 ms to either side
-FIRST = -(BEFORE + SHIFT) * STEP - STEP // 2  # samples from the R peak, of what is looked at
+FIRST = -(BEFORE + SHIFT) * STEP - STEP // 2  # samples from the R peak: the piece to compare
 LAST = FIRST + (BEFORE + AFTER + 2 * SHIFT + 1) * STEP
 SIZE = BEFORE + AFTER + 1
 ORDINARY_Z = 2.0  # Fisher's z of a correlation of 0.96: how alike N beats are in most patients
@@ -107,7 +107,7 @@ class QrsTemplate:
 
     Attributes
     ----------
-    state : what is usual so far
+    state : the template so far
     """
 
     def __init__(self, limits: TemplateLimits, weights: Sequence[float]):

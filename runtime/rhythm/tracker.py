@@ -182,7 +182,7 @@ class RhythmTracker:
 
         Parameters
         ----------
-        recent : float32 [samples], the last signal taken, at least what is short of a second
+        recent : float32 [samples], the last signal taken, at least since the last whole second
 
         Raises
         ------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 RATE = 60  # Hz; fibrillation lies between 2 and 10 Hz, and means over 1/60 s null 60 Hz mains
 WINDOW_S = 5  # s
 LAGS = 60  # samples, 1 s: how far the signal is compared with itself
-LONGEST_HALF = 120  # samples, 2 s: of a period, half of which the signal is held against
+LONGEST_HALF = 120  # samples, 2 s: of half a period, by which the signal is shifted
 BASELINE = 45  # samples, 0.75 s: a moving mean of this length is taken off as baseline
 # Hz; the bands in which power is compared
 BANDS = (0.7, 1.2, 1.8, 2.4, 3.0, 3.8, 4.6, 5.6, 7.0, 9.0, 12.0, 16.0, 22.0)

@@ -280,7 +280,7 @@ def _hum(ecg: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
 
 
 def without_hum(rows: NDArray[np.floating], fs: float) -> NDArray[np.float64]:
-    """The signal less its hum: what is 50 or 60 Hz all through each second.
+    """The signal less its hum, the 50 and 60 Hz that last all through each second.
 
     The hum is the median over tenths of a second, in which a QRS counts for nothing.
 

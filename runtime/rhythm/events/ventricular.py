@@ -94,7 +94,7 @@ class Ventricular(Family):
             ledger.lasted(VF, moment + FS)
 
     def on_gap(self, start: int, end: int, history: History) -> None:
-        """It outlives signal that cannot be read, for a while: see `on_second`."""
+        """Keep the event, which outlives unreadable signal for a while: see `on_second`."""
 
 
 def hmm_step(before: float, observed: float | None, limits: VentricularLimits) -> float:

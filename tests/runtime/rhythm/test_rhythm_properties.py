@@ -64,7 +64,7 @@ def test_intervals_are_looked_at_unless_the_p_wave_rules_fibrillation_out(
         off = (np.array(features.features(name)) - mean) / scale
         log_odds = stored[name]["bias"] + np.clip(off, -LARGEST, LARGEST) @ weights
         assert features.log_odds_of(name, model) == pytest.approx(log_odds, abs=1e-5)
-        early = features.log_odds_of(name, model, least=least)
+        early = features.log_odds_of(name, model, min_log_odds=least)
         assert (early == features.log_odds_of(name, model)
                 or features.log_odds_of(name, model) <= early < least)
 

@@ -32,6 +32,7 @@ serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)
 
 check: $(CHECK_VENV)/.ready  ## style, types and the fast tests of the runtime, without torch
 	@$(CHECK_VENV)/bin/ruff check .
+	@$(CHECK_VENV)/bin/ruff format --check --quiet . || { echo "run \`ruff format .\`"; exit 1; }
 	@$(CHECK_VENV)/bin/mypy runtime kernels
 	@$(CHECK_VENV)/bin/python -m pytest -q -m "not slow" tests/runtime $(wildcard tests/test_*.py)
 
@@ -40,6 +41,7 @@ test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
 
 lint: $(TRAIN_READY)  ## check style and types of everything
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy runtime training export kernels bench
 
 docs: $(DOCS_VENV)/.ready  ## site/: the API reference, from the docstrings

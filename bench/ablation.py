@@ -47,23 +47,35 @@ def read(run: Path) -> dict[str, Any]:
     held_out: dict[str, float] = saved["held_out"]  # type: ignore[assignment]
     if not held_out:
         raise DataError(f"{run} held no patient out; expected runs of `make ablation`.")
-    return {"look-ahead, s": net.design.look_ahead * HOP / FS, "band taps": net.design.band_taps,
-            "delay, s": net.design.delay_samples / FS, "parameters": parameter_count(net),
-            "carry": net.carry_size, "steps": recipe["steps"], "seed": recipe["seed"],
-            **{name: held_out[name] for name in FIGURES}}
+    return {
+        "look-ahead, s": net.design.look_ahead * HOP / FS,
+        "band taps": net.design.band_taps,
+        "delay, s": net.design.delay_samples / FS,
+        "parameters": parameter_count(net),
+        "carry": net.carry_size,
+        "steps": recipe["steps"],
+        "seed": recipe["seed"],
+        **{name: held_out[name] for name in FIGURES},
+    }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The runs as Markdown, shares in %."""
-    lines = ["# Look-ahead and filter length against accuracy", "",
-             f"`make ablation`: {_all(rows, 'steps')} steps each, seed {_all(rows, 'seed')}; "
-             "held-out training patients, never DS2; in %.", "",
-             f"| look-ahead | band taps | delay | {' | '.join(FIGURES)} |",
-             "|---" * (3 + len(FIGURES)) + "|"]
+    lines = [
+        "# Look-ahead and filter length against accuracy",
+        "",
+        f"`make ablation`: {_all(rows, 'steps')} steps each, seed {_all(rows, 'seed')}; "
+        "held-out training patients, never DS2; in %.",
+        "",
+        f"| look-ahead | band taps | delay | {' | '.join(FIGURES)} |",
+        "|---" * (3 + len(FIGURES)) + "|",
+    ]
     for row in rows:
         shares = " | ".join(f"{100 * row[name]:.2f}" for name in FIGURES)
-        lines.append(f"| {row['look-ahead, s']:.2f} s | {row['band taps']} "
-                     f"| {row['delay, s']:.2f} s | {shares} |")
+        lines.append(
+            f"| {row['look-ahead, s']:.2f} s | {row['band taps']} "
+            f"| {row['delay, s']:.2f} s | {shares} |"
+        )
     return "\n".join([*lines, "", "![against delay](ablation.png)", ""])
 
 
@@ -77,15 +89,22 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
     default = Design()
     series = {
-        "look-ahead (filter as shipped)":
-            [row for row in rows if row["band taps"] == default.band_taps],
-        "filter length (look-ahead as shipped)":
-            [row for row in rows if round(row["look-ahead, s"] * FS / HOP) == default.look_ahead]}
+        "look-ahead (filter as shipped)": [
+            row for row in rows if row["band taps"] == default.band_taps
+        ],
+        "filter length (look-ahead as shipped)": [
+            row for row in rows if round(row["look-ahead, s"] * FS / HOP) == default.look_ahead
+        ],
+    }
     figure = Figure(figsize=(9.6, 6.4), layout="constrained")
     for axes, name in zip(figure.subplots(2, 2).flat, FIGURES, strict=True):
         for label, points in series.items():
-            axes.plot([row["delay, s"] for row in points], [100 * row[name] for row in points],
-                      "o-", label=label)
+            axes.plot(
+                [row["delay, s"] for row in points],
+                [100 * row[name] for row in points],
+                "o-",
+                label=label,
+            )
         axes.axvline(default.delay_samples / FS, color="0.8", zorder=0)
         axes.set(xlabel="delay of a frame, s (grey: shipped)", ylabel=f"{name}, %")
         axes.grid(alpha=0.3)

@@ -41,25 +41,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.before_after", description=__doc__)
     parser.add_argument("--base", required=True, metavar="REV", help="commit to compare with")
     parser.add_argument("--out", required=True, type=Path, help="folder for the results")
-    parser.add_argument("--rounds", type=count, default=40,
-                        help="pairs of turns of what is short (default: %(default)s)")
-    parser.add_argument("--record-rounds", type=count, default=3,
-                        help="pairs of the long record (default: %(default)s)")
-    parser.add_argument("--hours", type=positive, default=24.0,
-                        help="length of the long record (default: %(default)g)")
+    parser.add_argument(
+        "--rounds",
+        type=count,
+        default=40,
+        help="pairs of turns of what is short (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--record-rounds",
+        type=count,
+        default=3,
+        help="pairs of the long record (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--hours",
+        type=positive,
+        default=24.0,
+        help="length of the long record (default: %(default)g)",
+    )
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
     try:
         require_writable(args.out)
         commit = commit_of(args.base)
         with checkout(commit) as base, tempfile.TemporaryDirectory() as folder, last_core():
-            measured = measure(base, Path(folder), rounds=args.rounds,
-                               record_rounds=args.record_rounds, hours=args.hours)
+            measured = measure(
+                base,
+                Path(folder),
+                rounds=args.rounds,
+                record_rounds=args.record_rounds,
+                hours=args.hours,
+            )
     except (CheckoutError, DataError, WorkError) as error:
         parser.exit(2, f"{error}\n")
-    results = {"base": commit, "when": datetime.now(UTC).strftime("%Y-%m-%d"),
-               "machine": machine(), "works": {name: summary(*pairs)
-                                               for name, pairs in measured.items()}}
+    results = {
+        "base": commit,
+        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "works": {name: summary(*pairs) for name, pairs in measured.items()},
+    }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "before_after.json").write_text(json.dumps(results, indent=1) + "\n")
     text = table(results)
@@ -74,22 +94,26 @@ class WorkError(Exception):
 Pairs = tuple[list[float], list[float]]  # ms before and after, turn by turn
 
 
-def measure(base: Path, folder: Path, *, rounds: int, record_rounds: int, hours: float
-            ) -> dict[str, Pairs]:
+def measure(
+    base: Path, folder: Path, *, rounds: int, record_rounds: int, hours: float
+) -> dict[str, Pairs]:
     """Time every work of both checkouts in turns."""
     short = write_csv(folder / "short.csv", 10)
     long = write_record(folder / "long", hours)
     measured: dict[str, Pairs] = {}
     with worker(base) as before, worker(ROOT) as after:
-        for name, kind in (("Stream.push of 1 s, network alone", "alone"),
-                           ("Stream.push of 1 s, rhythm followed", "followed")):
+        for name, kind in (
+            ("Stream.push of 1 s, network alone", "alone"),
+            ("Stream.push of 1 s, rhythm followed", "followed"),
+        ):
             measured[name] = take_turns(
-                name, [partial(pushed, process, kind) for process in (before, after)], rounds)
+                name, [partial(pushed, process, kind) for process in (before, after)], rounds
+            )
     for name, work, turns in (
-            ("import runtime", imported, rounds),
-            ("cold start of predict", partial(predicted, record=short), rounds),
-            (f"{hours:g}-hour record, file to file", partial(annotated, record=long),
-             record_rounds)):
+        ("import runtime", imported, rounds),
+        ("cold start of predict", partial(predicted, record=short), rounds),
+        (f"{hours:g}-hour record, file to file", partial(annotated, record=long), record_rounds),
+    ):
         measured[name] = take_turns(name, [partial(work, tree) for tree in (base, ROOT)], turns)
     return measured
 
@@ -112,23 +136,34 @@ def summary(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
     """Medians in ms, and median and quartiles of the ratios pair by pair."""
     ratios = np.array(after) / np.array(before)
     low, middle, high = np.percentile(ratios, (25, 50, 75)).tolist()
-    return {"before_ms": float(np.median(before)), "after_ms": float(np.median(after)),
-            "ratio": middle, "ratio_quartiles": [low, high], "pairs": len(ratios)}
+    return {
+        "before_ms": float(np.median(before)),
+        "after_ms": float(np.median(after)),
+        "ratio": middle,
+        "ratio_quartiles": [low, high],
+        "pairs": len(ratios),
+    }
 
 
 def table(results: Mapping[str, Any]) -> str:
     """The results as Markdown."""
     here = results["machine"]
-    lines = ["# Before and after", "",
-             f"The working tree against {results['base'][:12]}, in turns on one core of "
-             f"{here['cores']} ({here['cpu']}), Python {here['python']}, {results['when']}; "
-             "medians, and the middle half of the ratios pair by pair.", "",
-             "| work | before | after | after / before | middle half | pairs |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        "# Before and after",
+        "",
+        f"The working tree against {results['base'][:12]}, in turns on one core of "
+        f"{here['cores']} ({here['cpu']}), Python {here['python']}, {results['when']}; "
+        "medians, and the middle half of the ratios pair by pair.",
+        "",
+        "| work | before | after | after / before | middle half | pairs |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, work in results["works"].items():
         low, high = work["ratio_quartiles"]
-        lines.append(f"| {name} | {_time(work['before_ms'])} | {_time(work['after_ms'])} "
-                     f"| {work['ratio']:.3f} | {low:.3f} to {high:.3f} | {work['pairs']} |")
+        lines.append(
+            f"| {name} | {_time(work['before_ms'])} | {_time(work['after_ms'])} "
+            f"| {work['ratio']:.3f} | {low:.3f} to {high:.3f} | {work['pairs']} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -137,8 +172,14 @@ def worker(tree: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that pushes signal with the runtime of a checkout; see `bench.push_worker`."""
     code = (Path(__file__).parent / "push_worker.py").read_text()
     # By -c the checkout, and not this folder, is where modules are looked for first.
-    process = subprocess.Popen([runtime_python(), "-c", code], cwd=tree, env=environment(),
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [runtime_python(), "-c", code],
+        cwd=tree,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         _answer(process)
         yield process
@@ -162,15 +203,13 @@ def imported(tree: Path) -> float:
 
 def predicted(tree: Path, record: Path) -> float:
     """Time of ``python -m runtime predict`` from its start to its end, ms."""
-    return run(tree, runtime_python(), "-m", "runtime", "predict", str(record),
-               "--fs", str(FS))[1]
+    return run(tree, runtime_python(), "-m", "runtime", "predict", str(record), "--fs", str(FS))[1]
 
 
 def annotated(tree: Path, record: Path) -> float:
     """Time of ``python -m runtime annotate``, ms; wfdb, which it needs, is training's."""
     out = record.parent / ("after" if tree == ROOT else "before")
-    return run(tree, sys.executable, "-m", "runtime", "annotate", str(record),
-               "--out", str(out))[1]
+    return run(tree, sys.executable, "-m", "runtime", "annotate", str(record), "--out", str(out))[1]
 
 
 def run(tree: Path, *command: str) -> tuple[str, float]:
@@ -182,8 +221,9 @@ def run(tree: Path, *command: str) -> tuple[str, float]:
         It failed.
     """
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=tree, env=environment(), capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        command, cwd=tree, env=environment(), capture_output=True, text=True, check=False
+    )
     took = 1000 * (time.perf_counter() - started)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -203,8 +243,17 @@ def write_record(path: Path, hours: float) -> Path:
 
     part = np.rint(simulate(600, seed=7).signal * 1000).astype(np.int16)
     whole = np.resize(part, round(hours * 3600 * FS))[:, None]
-    wfdb.wrsamp(path.name, FS, ["mV"], ["MLII"], d_signal=whole, fmt=["16"], adc_gain=[1000.0],
-                baseline=[0], write_dir=str(path.parent))
+    wfdb.wrsamp(
+        path.name,
+        FS,
+        ["mV"],
+        ["MLII"],
+        d_signal=whole,
+        fmt=["16"],
+        adc_gain=[1000.0],
+        baseline=[0],
+        write_dir=str(path.parent),
+    )
     return path
 
 

@@ -37,8 +37,11 @@ Array = NDArray[np.float32]
 Pair = tuple[Array, Array]
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 
-GRAPHS = {"fused": "ekg_fused.onnx", "static": "ekg_fused_static.onnx",
-          "int8": "ekg_fused_int8.onnx"}
+GRAPHS = {
+    "fused": "ekg_fused.onnx",
+    "static": "ekg_fused_static.onnx",
+    "int8": "ekg_fused_int8.onnx",
+}
 CNN = "ekg_cnn.onnx"
 WINDOWS = "SciPy + torch eager, windows"
 CARRIED = "SciPy + torch eager, with our carry"
@@ -87,8 +90,7 @@ class Candidate:
         return np.zeros((batch, self.carry_size), dtype=np.float32)
 
 
-def candidates(artifacts: Path, *, compiled: bool
-               ) -> tuple[list[Candidate], list[dict[str, str]]]:
+def candidates(artifacts: Path, *, compiled: bool) -> tuple[list[Candidate], list[dict[str, str]]]:
     """The candidates that run here, and those that do not, with the reason.
 
     Parameters
@@ -98,16 +100,21 @@ def candidates(artifacts: Path, *, compiled: bool
     net, trained = network(artifacts), network(artifacts, folded=False)
     builders: list[tuple[str, Callable[[], Candidate]]] = []
     for provider in ONNX_NAMES:
-        builders += [(f"{graph}, {provider}", partial(_graph, artifacts, graph, provider))
-                     for graph in GRAPHS]
-        builders.append((f"SciPy filter + CNN graph, {provider}",
-                         partial(_filter_and_cnn, artifacts, provider)))
+        builders += [
+            (f"{graph}, {provider}", partial(_graph, artifacts, graph, provider))
+            for graph in GRAPHS
+        ]
+        builders.append(
+            (f"SciPy filter + CNN graph, {provider}", partial(_filter_and_cnn, artifacts, provider))
+        )
     builders += [
         ("plain ONNX Runtime", partial(_plain_onnxruntime, artifacts)),
         (WINDOWS, partial(_scipy_and_torch_windows, trained)),
         (CARRIED, partial(_scipy_and_torch, trained)),
-        ("torch eager, fused and folded", partial(_torch, "torch eager, fused and folded", net,
-                                                  net)),
+        (
+            "torch eager, fused and folded",
+            partial(_torch, "torch eager, fused and folded", net, net),
+        ),
         ("TorchScript", partial(_torch_script, net)),
         ("torch.compile", partial(_torch_compile, net, compiled)),
     ]
@@ -135,8 +142,11 @@ def network(artifacts: Path, *, folded: bool = True) -> EkgNet:
     """
     model = onnx.load(Artifacts(artifacts).path(GRAPHS["fused"]))
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    weights = [[stored[name] for name in node.input[1:]] for node in model.graph.node
-               if node.op_type == "Conv"][1:]
+    weights = [
+        [stored[name] for name in node.input[1:]]
+        for node in model.graph.node
+        if node.op_type == "Conv"
+    ][1:]
     net = deployed(EkgNet()) if folded else EkgNet().eval()
     convolutions = [module for module in net.cnn.modules() if isinstance(module, CONVOLUTIONS)]
     norms = iter([module for module in net.cnn.modules() if isinstance(module, nn.BatchNorm2d)])
@@ -155,8 +165,11 @@ def multiply_adds(net: EkgNet) -> int:
     def count(module: nn.Module, inputs: object, output: Tensor) -> None:
         counted.append(output.shape[-1] * cast(Tensor, module.weight).numel())
 
-    hooks = [module.register_forward_hook(count) for module in net.cnn.modules()
-             if isinstance(module, CONVOLUTIONS)]
+    hooks = [
+        module.register_forward_hook(count)
+        for module in net.cnn.modules()
+        if isinstance(module, CONVOLUTIONS)
+    ]
     with torch.inference_mode():
         net(torch.zeros(1, FS), net.start(1))
     for hook in hooks:
@@ -172,15 +185,17 @@ def reference(net: EkgNet) -> Callable[[Array, Array], Pair]:
     def run(ecg: NDArray[np.floating], carry: NDArray[np.floating]) -> Any:
         filtered, past = dsp_cpu.fir_filter(ecg, taps, carry[:, :history])
         with torch.inference_mode():
-            given, rest = exact(torch.from_numpy(filtered),
-                                torch.from_numpy(carry[:, history:].astype(np.float64)))
+            given, rest = exact(
+                torch.from_numpy(filtered), torch.from_numpy(carry[:, history:].astype(np.float64))
+            )
         return given.numpy(), np.concatenate([past, rest.numpy()], axis=1)
 
     return run
 
 
-def agreement(run: Callable[[Array, Array], Pair], carry: Array,
-              expected: Sequence[Array], ecg: Array) -> float:
+def agreement(
+    run: Callable[[Array, Array], Pair], carry: Array, expected: Sequence[Array], ecg: Array
+) -> float:
     """Largest difference of a probability from the reference's, over the last seconds.
 
     Only over the last, because without a carry none can know where a recording starts.
@@ -205,8 +220,9 @@ def expected_answers(net: EkgNet, ecg: Array) -> list[Array]:
     return answers
 
 
-def differing_beats(detector: Detector, net: EkgNet, ecg: Array, *, events: bool = False
-                    ) -> tuple[int, int]:
+def differing_beats(
+    detector: Detector, net: EkgNet, ecg: Array, *, events: bool = False
+) -> tuple[int, int]:
     """Beats of the product's stream that differ from the reference network's, and all beats.
 
     With ``events`` both follow the rhythm.
@@ -216,9 +232,12 @@ def differing_beats(detector: Detector, net: EkgNet, ecg: Array, *, events: bool
     # The reference's own carry: the graph's may be laid out otherwise.
     theirs = detector.with_network(
         lambda chunk, carry: _as_float32(*run(chunk, carry)),
-        replace(detector.contract, carry_size=net.carry_size)).stream(FS, events=events)
-    found = [[(beat.time, beat.label) for beat in stream.push(ecg) + stream.finish()]
-             for stream in (ours, theirs)]
+        replace(detector.contract, carry_size=net.carry_size),
+    ).stream(FS, events=events)
+    found = [
+        [(beat.time, beat.label) for beat in stream.push(ecg) + stream.finish()]
+        for stream in (ours, theirs)
+    ]
     return len(set(found[0]) ^ set(found[1])), len(found[1])
 
 
@@ -233,15 +252,24 @@ def require_provider(provider: str, nodes: dict[str, int], name: str) -> None:
     elsewhere = {where: count for where, count in nodes.items() if where != wanted}
     if elsewhere or not nodes.get(wanted):
         placed = ", ".join(f"{count} nodes on {where}" for where, count in nodes.items())
-        raise Refused(f"{name} was asked to run on {provider} but has "
-                      f"{placed or 'no node whose place is known'}")
+        raise Refused(
+            f"{name} was asked to run on {provider} but has "
+            f"{placed or 'no node whose place is known'}"
+        )
 
 
 def _graph(artifacts: Path, graph: str, provider: str) -> Candidate:
     session, batch = _session(artifacts, GRAPHS[graph], provider)
     return Candidate(
-        f"ekg {graph}", provider, session.run, int(session.metadata["carry_size"]), ours=True,
-        fixed_batch=batch, exact=graph != "int8", nodes=session.placement)
+        f"ekg {graph}",
+        provider,
+        session.run,
+        int(session.metadata["carry_size"]),
+        ours=True,
+        fixed_batch=batch,
+        exact=graph != "int8",
+        nodes=session.placement,
+    )
 
 
 def _filter_and_cnn(artifacts: Path, provider: str) -> Candidate:
@@ -252,8 +280,16 @@ def _filter_and_cnn(artifacts: Path, provider: str) -> Candidate:
     def model(filtered: Array, carry: Array) -> Pair:
         return session.run(filtered[:, :FS].astype(np.float32), carry[:, history:])
 
-    return _staged("SciPy filter + ekg cnn", provider, taps, model, size, ours=True,
-                   fixed_batch=batch, nodes=session.placement)
+    return _staged(
+        "SciPy filter + ekg cnn",
+        provider,
+        taps,
+        model,
+        size,
+        ours=True,
+        fixed_batch=batch,
+        nodes=session.placement,
+    )
 
 
 def _plain_onnxruntime(artifacts: Path) -> Candidate:
@@ -261,9 +297,12 @@ def _plain_onnxruntime(artifacts: Path) -> Candidate:
     path = Artifacts(artifacts).path(GRAPHS["fused"])
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     size = int(session.get_modelmeta().custom_metadata_map["carry_size"])
-    return Candidate("plain ONNX Runtime", "cpu",
-                     lambda ecg, carry: tuple(session.run(None, {"ecg": ecg, "carry": carry})),
-                     size)
+    return Candidate(
+        "plain ONNX Runtime",
+        "cpu",
+        lambda ecg, carry: tuple(session.run(None, {"ecg": ecg, "carry": carry})),
+        size,
+    )
 
 
 def _scipy_and_torch_windows(net: EkgNet) -> Candidate:
@@ -273,9 +312,10 @@ def _scipy_and_torch_windows(net: EkgNet) -> Candidate:
     def run(ecg: Array, past: Array) -> Pair:
         window = np.concatenate([past, ecg], axis=1)
         filtered, _ = dsp_cpu.fir_filter(window, taps)
-        given, _ = cnn(filtered.astype(np.float32),
-                       np.zeros((len(ecg), net.cnn.carry_size), dtype=np.float32))
-        return given[:, -(FS // HOP):], window[:, FS:]
+        given, _ = cnn(
+            filtered.astype(np.float32), np.zeros((len(ecg), net.cnn.carry_size), dtype=np.float32)
+        )
+        return given[:, -(FS // HOP) :], window[:, FS:]
 
     return Candidate(WINDOWS, "torch", run, PAST_S * FS, fixed_batch=1)
 
@@ -283,13 +323,16 @@ def _scipy_and_torch_windows(net: EkgNet) -> Candidate:
 def _scipy_and_torch(net: EkgNet) -> Candidate:
     cnn = _on_torch(net.cnn)
     history = net.fir.history
-    return _staged(CARRIED, "torch", dsp_cpu.taps(net.design.band_taps),
-                   lambda filtered, carry: cnn(filtered.astype(np.float32), carry[:, history:]),
-                   net.cnn.carry_size)
+    return _staged(
+        CARRIED,
+        "torch",
+        dsp_cpu.taps(net.design.band_taps),
+        lambda filtered, carry: cnn(filtered.astype(np.float32), carry[:, history:]),
+        net.cnn.carry_size,
+    )
 
 
-def _torch(name: str, net: EkgNet, module: Callable[..., tuple[Tensor, Tensor]]
-           ) -> Candidate:
+def _torch(name: str, net: EkgNet, module: Callable[..., tuple[Tensor, Tensor]]) -> Candidate:
     return Candidate(name, "torch", _on_torch(module), net.carry_size)
 
 
@@ -298,8 +341,11 @@ def _torch_script(net: EkgNet) -> Candidate:
         warnings.simplefilter("ignore")  # it warns that it is deprecated; users still have it
         try:
             # A free batch needs a script that does not remember the example's: 2 and 3 differ.
-            traced = torch.jit.trace(net, (torch.zeros(3, 2 * FS), net.start(3)),
-                                     check_inputs=[(torch.zeros(2, FS), net.start(2))])
+            traced = torch.jit.trace(
+                net,
+                (torch.zeros(3, 2 * FS), net.start(3)),
+                check_inputs=[(torch.zeros(2, FS), net.start(2))],
+            )
             module = torch.jit.freeze(traced.eval())
         except Exception as error:  # the tracer raises many types
             raise Refused(f"torch.jit.trace failed: {str(error).splitlines()[0]}") from error
@@ -319,10 +365,17 @@ def _torch_compile(net: EkgNet, wanted: bool) -> Candidate:
     return candidate
 
 
-def _staged(name: str, provider: str, taps: NDArray[np.float32],
-            model: Callable[[NDArray[np.floating], Array], Pair], size: int, *,
-            ours: bool = False, fixed_batch: int | None = None,
-            nodes: dict[str, int] | None = None) -> Candidate:
+def _staged(
+    name: str,
+    provider: str,
+    taps: NDArray[np.float32],
+    model: Callable[[NDArray[np.floating], Array], Pair],
+    size: int,
+    *,
+    ours: bool = False,
+    fixed_batch: int | None = None,
+    nodes: dict[str, int] | None = None,
+) -> Candidate:
     """SciPy's filter, then a model with a carry of its own; both carries in one array."""
     history = len(taps) - 1
 
@@ -334,12 +387,19 @@ def _staged(name: str, provider: str, taps: NDArray[np.float32],
         given, rest = model(signal, carry)
         return given, np.concatenate([past, rest], axis=1, dtype=np.float32)
 
-    return Candidate(name, provider, run, history + size, {"filter": filtered, "model": model},
-                     ours, fixed_batch, nodes=nodes or {})
+    return Candidate(
+        name,
+        provider,
+        run,
+        history + size,
+        {"filter": filtered, "model": model},
+        ours,
+        fixed_batch,
+        nodes=nodes or {},
+    )
 
 
-def _on_torch(module: Callable[..., tuple[Tensor, Tensor]]
-              ) -> Callable[[Array, Array], Pair]:
+def _on_torch(module: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[Array, Array], Pair]:
     def run(ecg: Array, carry: Array) -> Pair:
         with torch.inference_mode():
             given, after = module(torch.from_numpy(ecg), torch.from_numpy(carry))

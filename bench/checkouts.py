@@ -40,8 +40,10 @@ def commit_of(revision: str) -> str:
     try:
         return _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except CheckoutError:
-        raise CheckoutError(f"--base {revision}: there is no such commit in {ROOT.name}/; expected "
-                            "a branch, a tag or a hash, in a git checkout.") from None
+        raise CheckoutError(
+            f"--base {revision}: there is no such commit in {ROOT.name}/; expected "
+            "a branch, a tag or a hash, in a git checkout."
+        ) from None
 
 
 def environment() -> dict[str, str]:
@@ -51,8 +53,9 @@ def environment() -> dict[str, str]:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True,
-                              check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
     except OSError as error:
         raise CheckoutError(f"git cannot be run ({error.strerror}).") from error
     if done.returncode:

@@ -25,8 +25,13 @@ def onnxruntime(file: str) -> None:
 
     session = InferenceSession(file, providers=["CPUExecutionProvider"])
     size = session.get_inputs()[1].shape[1]
-    session.run(None, {"ecg": np.zeros((1, FS), dtype=np.float32),
-                       "carry": np.zeros((1, size), dtype=np.float32)})
+    session.run(
+        None,
+        {
+            "ecg": np.zeros((1, FS), dtype=np.float32),
+            "carry": np.zeros((1, size), dtype=np.float32),
+        },
+    )
 
 
 def torch(weights: str) -> None:
@@ -40,8 +45,9 @@ def torch(weights: str) -> None:
     net.load_state_dict(pytorch.load(weights, weights_only=True))
     filtered, _ = dsp_cpu.fir_filter(np.zeros((1, FS)), dsp_cpu.taps())
     with pytorch.inference_mode():
-        net.cnn(pytorch.from_numpy(filtered.astype(np.float32)),
-                pytorch.zeros(1, net.cnn.carry_size))
+        net.cnn(
+            pytorch.from_numpy(filtered.astype(np.float32)), pytorch.zeros(1, net.cnn.carry_size)
+        )
 
 
 if __name__ == "__main__":

@@ -23,16 +23,21 @@ PACKAGES = ("onnxruntime", "numpy", "scipy", "torch")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
-    parser.add_argument("--quick", action="store_true",
-                        help="under two minutes: fewer turns, batches and candidates")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="under two minutes: fewer turns, batches and candidates",
+    )
     parser.add_argument("--artifacts", type=Path, default=ROOT / "artifacts")
     parser.add_argument("--out", type=Path, help="default: bench/results/<machine>")
-    parser.add_argument("--draw", action="store_true",
-                        help="only write the report of the results.json that is there, again")
+    parser.add_argument(
+        "--draw",
+        action="store_true",
+        help="only write the report of the results.json that is there, again",
+    )
     args = parser.parse_args(arguments)
     # One thread for every library that has a pool; they read this as they are loaded.
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-                                "1")
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     from bench import report
     from bench.measure import machine_folder, unwind_on_sigterm
 
@@ -45,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = measure(args.artifacts, quick=args.quick)
     report.write(results, out)
     for target in results["targets"]:
-        print(f"{'yes' if target['met'] else 'NO ':4s}{target['what']}: {target['measured']} "
-              f"({target['wanted']})")
+        print(
+            f"{'yes' if target['met'] else 'NO ':4s}{target['what']}: {target['measured']} "
+            f"({target['wanted']})"
+        )
     print(f"wrote {out}")
     return 0
 
@@ -65,32 +72,51 @@ def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
         alternatives = None
         refused.append({"what": "FastAPI, LitServe, BentoML", "reason": str(error)})
     rounds, block_s = (3, 0.05) if quick else (7, 0.15)
-    process = in_process.measure(artifacts, in_process.Effort(
-        (1, 64) if quick else (1, 8, 64, 512), rounds, block_s, compiled=not quick))
-    http = over_http.measure(artifacts, over_http.servers(alternatives),
-                             rounds=2 if quick else 5, block_s=0.5 if quick else 0.8)
+    process = in_process.measure(
+        artifacts,
+        in_process.Effort(
+            (1, 64) if quick else (1, 8, 64, 512), rounds, block_s, compiled=not quick
+        ),
+    )
+    http = over_http.measure(
+        artifacts,
+        over_http.servers(alternatives),
+        rounds=2 if quick else 5,
+        block_s=0.5 if quick else 0.8,
+    )
     grown = {
         "patients": scaling.by_patients(
-            artifacts, (1, 16, 256) if quick else (1, 4, 16, 64, 256, 1024, 4096),
-            rounds=rounds, block_s=block_s),
+            artifacts,
+            (1, 16, 256) if quick else (1, 4, 16, 64, 256, 1024, 4096),
+            rounds=rounds,
+            block_s=block_s,
+        ),
         "records": scaling.by_record_length(artifacts, (0.25, 1) if quick else (1, 6, 12, 24)),
         "cores": scaling.by_cores(artifacts, 1.0 if quick else 5.0),
     }
     best = max((row for row in grown["patients"]), key=lambda row: row["patients_per_core"])
     here = machine()
     grown["capacity"] = scaling.capacity(
-        best["patients_per_core"], max(process["sgemm_gflops"].values()),
-        f"this machine's core ({here['cpu']})")
+        best["patients_per_core"],
+        max(process["sgemm_gflops"].values()),
+        f"this machine's core ({here['cpu']})",
+    )
     return {
-        "when": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": here,
+        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": here,
         "command": "python -m bench.compare" + (" --quick" if quick else ""),
-        "versions": {name: version(name) for name in PACKAGES}, "model": _model(artifacts),
-        "load_before": load_before, "load_after": _load(),
-        "rows": process["rows"], "sgemm_gflops": process["sgemm_gflops"],
+        "versions": {name: version(name) for name in PACKAGES},
+        "model": _model(artifacts),
+        "load_before": load_before,
+        "load_after": _load(),
+        "rows": process["rows"],
+        "sgemm_gflops": process["sgemm_gflops"],
         "flops_per_second_of_signal": process["flops_per_second_of_signal"],
-        "http": http, "scaling": grown,
-        "footprint": footprint.measure(artifacts, alternatives, http["rows"],
-                                       rounds=2 if quick else 5),
+        "http": http,
+        "scaling": grown,
+        "footprint": footprint.measure(
+            artifacts, alternatives, http["rows"], rounds=2 if quick else 5
+        ),
         "environment_mb": footprint.environment_mb(),
         "refused": refused + process["refused"] + http["refused"],
     }
@@ -119,8 +145,10 @@ def _measured(out: Path) -> dict[str, Any]:
         results: dict[str, Any] = json.loads((out / "results.json").read_text())
         results["rows"], results["targets"], results["machine"]
     except OSError as error:
-        raise SystemExit(f"--draw: {out / 'results.json'} cannot be read: {error.strerror}; "
-                         "measure first, without --draw.") from None
+        raise SystemExit(
+            f"--draw: {out / 'results.json'} cannot be read: {error.strerror}; "
+            "measure first, without --draw."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise SystemExit(f"--draw: {out / 'results.json'} holds no results ({error!r}).") from None
     return results

@@ -53,8 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--machine", help="folder under bench/results; the GPU's name by default")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each candidate and batch")
     parser.add_argument("--largest", type=int, default=BATCHES[-1], help="batch")
-    parser.add_argument("--draw", action="store_true",
-                        help="only draw the cuda.json of --machine that is there, again")
+    parser.add_argument(
+        "--draw",
+        action="store_true",
+        help="only draw the cuda.json of --machine that is there, again",
+    )
     args = parser.parse_args(arguments)
     if args.largest < BATCHES[0]:
         parser.error(f"--largest {args.largest}: the smallest batch is {BATCHES[0]}")
@@ -78,8 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 except (MemoryError, RuntimeError) as error:  # of CuPy, of ONNX Runtime
                     if isinstance(error, EkgError) or not re.search("memory|allocat", str(error)):
                         raise
-                    print(f"a batch of {batch} needs more memory than this GPU has: "
-                          f"{str(error).splitlines()[0]}", file=sys.stderr)
+                    print(
+                        f"a batch of {batch} needs more memory than this GPU has: "
+                        f"{str(error).splitlines()[0]}",
+                        file=sys.stderr,
+                    )
                     break
                 _save(report, path)  # what a larger batch, or its end, breaks off is not lost
     except EkgError as error:
@@ -124,25 +130,41 @@ def measure_filter(artifacts: Path, batch: int, seconds: float) -> list[dict[str
 def _checked(answers: dict[str, np.ndarray], batch: int) -> dict[str, float]:
     """Each one's difference from the first; `EkgError` if it is too large."""
     reference, *_ = answers
-    found = {name: float(np.abs(answer - answers[reference]).max())
-             for name, answer in answers.items()}
+    found = {
+        name: float(np.abs(answer - answers[reference]).max()) for name, answer in answers.items()
+    }
     for name, difference in found.items():
         if not difference <= TOLERANCE:
-            raise EkgError(f"{name} differs from {reference} by {difference:.2g} at batch {batch}; "
-                           f"at most {TOLERANCE:g} is allowed, so nothing was timed.")
+            raise EkgError(
+                f"{name} differs from {reference} by {difference:.2g} at batch {batch}; "
+                f"at most {TOLERANCE:g} is allowed, so nothing was timed."
+            )
     return found
 
 
-def _rows(calls: Calls, batch: int, seconds: float, differences: dict[str, float]
-          ) -> list[dict[str, Any]]:
+def _rows(
+    calls: Calls, batch: int, seconds: float, differences: dict[str, float]
+) -> list[dict[str, Any]]:
     rows = []
     for name, times in take_turns(calls, seconds).items():
         p5, median, p95 = np.percentile(times, (5, 50, 95)).tolist()
-        rows.append({"candidate": name, "batch": batch, "ms": 1000 * median, "p5_ms": 1000 * p5,
-                     "p95_ms": 1000 * p95, "windows_per_s": batch / median, "runs": len(times),
-                     "differs_by": differences.get(name)})
-        print(f"batch {batch:6d}  {name:32s} {1000 * median:9.3f} ms  "
-              f"{batch / median:12,.0f} windows/s", flush=True)
+        rows.append(
+            {
+                "candidate": name,
+                "batch": batch,
+                "ms": 1000 * median,
+                "p5_ms": 1000 * p5,
+                "p95_ms": 1000 * p95,
+                "windows_per_s": batch / median,
+                "runs": len(times),
+                "differs_by": differences.get(name),
+            }
+        )
+        print(
+            f"batch {batch:6d}  {name:32s} {1000 * median:9.3f} ms  "
+            f"{batch / median:12,.0f} windows/s",
+            flush=True,
+        )
     return rows
 
 
@@ -151,16 +173,21 @@ def candidates(artifacts: Path, ecg: np.ndarray) -> tuple[Calls, dict[str, np.nd
     batch = len(ecg)
     cpu, cuda = load(artifacts, "cpu"), load(artifacts, "cuda")
     start = np.zeros((batch, cpu.contract.carry_size), dtype=np.float32)
-    calls: Calls = {"cpu": lambda: cpu.session.run(ecg, start),
-                    "cuda, host arrays": lambda: cuda.session.run(ecg, start)}
+    calls: Calls = {
+        "cpu": lambda: cpu.session.run(ecg, start),
+        "cuda, host arrays": lambda: cuda.session.run(ecg, start),
+    }
     answers = {name: call()[0] for name, call in calls.items()}  # type: ignore[index]
     shared_out = calls["cpu, a session a core"] = on_every_core(artifacts, ecg, start)
     answers["cpu, a session a core"] = np.concatenate([answer for answer, _ in shared_out()])
     for way in GRAPHS:
         for recorded in (False,) if way == "kernels" else (False, True):
             name = f"{way}, CUDA graph" if recorded else way
-            net = CudaNet.load(artifacts, way=way, cuda_graph=True) if recorded \
+            net = (
+                CudaNet.load(artifacts, way=way, cuda_graph=True)
+                if recorded
                 else load(artifacts, way)
+            )
             calls[name] = on_gpu(net, ecg)
             answers[name] = net.run(ecg, start)[0]
     calls["kernels, host arrays"] = lambda: load(artifacts, "kernels").run(ecg, start)
@@ -175,8 +202,9 @@ def load(artifacts: Path, what: str, core: int | None = None) -> Any:
     return Detector.load(artifacts, provider=what, threads=0 if core is None else 1)
 
 
-def on_every_core(artifacts: Path, ecg: np.ndarray, carry: np.ndarray
-                  ) -> Callable[[], list[tuple[np.ndarray, np.ndarray]]]:
+def on_every_core(
+    artifacts: Path, ecg: np.ndarray, carry: np.ndarray
+) -> Callable[[], list[tuple[np.ndarray, np.ndarray]]]:
     """The batch shared out among sessions of one thread, one for each core that it can feed.
 
     Their answers stay apart: joining them would be a sixth of the time.
@@ -190,8 +218,7 @@ def on_every_core(artifacts: Path, ecg: np.ndarray, carry: np.ndarray
     return lambda: list(pool.map(lambda session, part: session.run(*part), sessions, parts))
 
 
-def filters(artifacts: Path, net: CudaNet, ecg: np.ndarray
-            ) -> tuple[Calls, dict[str, np.ndarray]]:
+def filters(artifacts: Path, net: CudaNet, ecg: np.ndarray) -> tuple[Calls, dict[str, np.ndarray]]:
     """As `candidates`, for the filter alone, with everything on the GPU."""
     cupy, batch = net.cupy, len(ecg)
     fir = CupyFir(net.fir_taps)
@@ -201,8 +228,10 @@ def filters(artifacts: Path, net: CudaNet, ecg: np.ndarray
         graph = Session(path, "cuda", extra={"user_compute_stream": str(net.stream.ptr)})
     with net.stream:
         arrays = {"ecg": cupy.asarray(ecg), "carry": fir.start(batch)}
-        arrays |= {"filtered": cupy.empty_like(arrays["ecg"]),
-                   "carry_out": cupy.empty_like(arrays["carry"])}
+        arrays |= {
+            "filtered": cupy.empty_like(arrays["ecg"]),
+            "carry_out": cupy.empty_like(arrays["carry"]),
+        }
         moved = sum(array.nbytes for array in arrays.values())
         source = cupy.ones(moved // 8, cupy.float32)
         target = cupy.empty_like(source)
@@ -225,28 +254,44 @@ def filters(artifacts: Path, net: CudaNet, ecg: np.ndarray
             cupy.copyto(target, source)
         net.stream.synchronize()
 
-    calls: Calls = {"filter, our kernel": run_kernel, "filter, fused graph's": run_graph,
-                    "copy of the same bytes": copy}
+    calls: Calls = {
+        "filter, our kernel": run_kernel,
+        "filter, fused graph's": run_graph,
+        "copy of the same bytes": copy,
+    }
     run_kernel()
     run_graph()
     some = slice(0, 256)  # of the streams: the definition sums every output in float64
     expected, _ = cupy_fir.reference(ecg[some], cupy.asnumpy(arrays["carry"][some]), net.fir_taps)
-    return calls, {"the definition": expected, "filter, our kernel": cupy.asnumpy(kernel[0][some]),
-                   "filter, fused graph's": cupy.asnumpy(arrays["filtered"][some])}
+    return calls, {
+        "the definition": expected,
+        "filter, our kernel": cupy.asnumpy(kernel[0][some]),
+        "filter, fused graph's": cupy.asnumpy(arrays["filtered"][some]),
+    }
 
 
 def filter_of(model: onnx.ModelProto) -> onnx.ModelProto:
     """The filter of the fused graph: `ecg` and its part of `carry` to `filtered`, `carry_out`."""
+
     def first(kind: str, takes: str | None = None) -> str:
-        return str(next(node.output[0] for node in model.graph.node
-                        if node.op_type == kind and (takes is None or takes in node.input)))
+        return str(
+            next(
+                node.output[0]
+                for node in model.graph.node
+                if node.op_type == kind and (takes is None or takes in node.input)
+            )
+        )
 
     line = first("Concat", "ecg")
-    names = {first("Split", "carry"): "carry", first("Reshape"): "filtered",
-             first("Slice", line): "carry_out"}
+    names = {
+        first("Split", "carry"): "carry",
+        first("Reshape"): "filtered",
+        first("Slice", line): "carry_out",
+    }
     past, *outputs = names
     part = Extractor(onnx.shape_inference.infer_shapes(model)).extract_model(
-        ["ecg", past], list(outputs))
+        ["ecg", past], list(outputs)
+    )
     for node in part.graph.node:
         for ends in (node.input, node.output):
             ends[:] = [names.get(end, end) for end in ends]
@@ -285,6 +330,7 @@ def take_turns(calls: Calls, seconds: float) -> dict[str, list[float]]:
 
 def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Conclusions from the rows: the best of each, the batches from which one is faster."""
+
     def best(names: Callable[[str], bool]) -> float:
         return max(row["windows_per_s"] for row in rows if names(row["candidate"]))
 
@@ -297,8 +343,9 @@ def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 found[row["batch"]] = min(found.get(row["batch"], time_and_name), time_and_name)
         return found
 
-    def overtakes(new: dict[int, tuple[float, str]], old: dict[int, tuple[float, str]]
-                  ) -> int | None:
+    def overtakes(
+        new: dict[int, tuple[float, str]], old: dict[int, tuple[float, str]]
+    ) -> int | None:
         """The batch from which `new` stays the faster one."""
         ahead = None
         for batch in sorted(new.keys() & old.keys(), reverse=True):
@@ -323,8 +370,9 @@ def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "CUDA is faster from batch": overtakes(gpu, cpu),
         "one window, CUDA, ms": round(gpu[min(gpu)][0], 4),
         "one window, CPU, ms": round(cpu[min(cpu)][0], 4),
-        "CuPy filter is faster from batch": overtakes(fastest(lambda name: "cupy" in name),
-                                                      fastest(lambda name: "fused" in name)),
+        "CuPy filter is faster from batch": overtakes(
+            fastest(lambda name: "cupy" in name), fastest(lambda name: "fused" in name)
+        ),
     }
 
 
@@ -350,15 +398,28 @@ def draw(report: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for name, (label, color, style) in looks.items():
-        points = [(row["batch"], row["windows_per_s"]) for row in report["rows"]
-                  if row["candidate"] == name]
+        points = [
+            (row["batch"], row["windows_per_s"])
+            for row in report["rows"]
+            if row["candidate"] == name
+        ]
         if points:
-            axes.loglog(*zip(*points, strict=True), style, color=color, marker=".", label=label,
-                        linewidth=2.5 if name == "kernels" else 1.2)
+            axes.loglog(
+                *zip(*points, strict=True),
+                style,
+                color=color,
+                marker=".",
+                label=label,
+                linewidth=2.5 if name == "kernels" else 1.2,
+            )
     axes.set_xlabel("streams in a batch, one second of each")
     axes.set_ylabel("seconds of ECG labelled in a second")
-    axes.set_title(f"{report['machine']['gpu']} and the {report['machine']['cores']} CPU cores "
-                   "beside it; arrays on the GPU unless said", loc="left", fontsize=10)
+    axes.set_title(
+        f"{report['machine']['gpu']} and the {report['machine']['cores']} CPU cores "
+        "beside it; arrays on the GPU unless said",
+        loc="left",
+        fontsize=10,
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=120)
@@ -370,13 +431,17 @@ def describe(artifacts: Path) -> dict[str, Any]:
     cupy = CudaNet.load(artifacts).cupy
     return {
         "gpu": cupy.cuda.runtime.getDeviceProperties(0)["name"].decode(),
-        "driver": cupy.cuda.runtime.driverGetVersion(), "cupy": cupy.__version__,
-        "onnxruntime": onnxruntime.__version__, "cuda": onnxruntime.cuda_version,
-        "cpu": cpu_name(), "cores": usable_cores(), "python": platform.python_version(),
+        "driver": cupy.cuda.runtime.driverGetVersion(),
+        "cupy": cupy.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "cuda": onnxruntime.cuda_version,
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "python": platform.python_version(),
         "model": Artifacts(artifacts).digest(GRAPHS["fused"]).hex(),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "timing": "wall clock around one call and its end on the GPU, candidates in turn, warm; "
-                  "'host arrays' includes both copies, the other CUDA rows none",
+        "'host arrays' includes both copies, the other CUDA rows none",
     }
 
 

@@ -34,10 +34,12 @@ pre{margin:0;padding:18px 28px;white-space:pre-wrap;word-break:break-word}b{colo
 LINES = 27  # of the terminal that are in the picture
 LONGEST_WAIT_S = 0.5  # between two lines of output; the film cuts the rest
 REPORTED, REPORTED_STRIP = "mitdb/207", "ventricular_fibrillation-*.png"  # the report's picture
-API_CALL = ("python -c \"import json; from runtime.simulate import simulate; "
-            "print(json.dumps({'signal': simulate(10, seed=1).signal.tolist(), 'fs': 360}))\" | "
-            "curl -s -H 'Content-Type: application/json' --data-binary @- "
-            f"http://127.0.0.1:{PORT}/predict | python -m json.tool --compact")
+API_CALL = (
+    'python -c "import json; from runtime.simulate import simulate; '
+    "print(json.dumps({'signal': simulate(10, seed=1).signal.tolist(), 'fs': 360}))\" | "
+    "curl -s -H 'Content-Type: application/json' --data-binary @- "
+    f"http://127.0.0.1:{PORT}/predict | python -m json.tool --compact"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.demo_video", description=__doc__)
     parser.add_argument("what", choices=("all", "pictures", "gif", "video"))
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder")
-    parser.add_argument("--benchmark", default="python -m bench.compare --quick --out dist/quick",
-                        help="the command that the video begins with")
+    parser.add_argument(
+        "--benchmark",
+        default="python -m bench.compare --quick --out dist/quick",
+        help="the command that the video begins with",
+    )
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
     images = args.out / "img"
@@ -67,8 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def pictures(browser: Any, server: Server, folder: Path, seconds: float = 87.0) -> None:
     """Screenshots, light and dark, at a moment when the patient has a ventricular run."""
-    views = {"monitor-light": ("light", SIZE, 1), "monitor-dark": ("dark", SIZE, 1),
-             "monitor-phone": ("light", {"width": 390, "height": 844}, 2)}
+    views = {
+        "monitor-light": ("light", SIZE, 1),
+        "monitor-dark": ("dark", SIZE, 1),
+        "monitor-phone": ("light", {"width": 390, "height": 844}, 2),
+    }
     pages = []
     for name, (scheme, size, scale) in views.items():
         page = browser.new_page(color_scheme=scheme, viewport=size, device_scale_factor=scale)
@@ -90,15 +98,30 @@ def report_picture(path: Path) -> None:
         print(f"{path}: not made again, {REPORTED} is not at hand")
         return
     with tempfile.TemporaryDirectory() as out:
-        subprocess.run([sys.executable, "-m", "runtime", "report", str(folder / REPORTED), "--out",
-                        out, "--strips", "1"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "runtime",
+                "report",
+                str(folder / REPORTED),
+                "--out",
+                out,
+                "--strips",
+                "1",
+            ],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         (strip,) = Path(out).glob(f"*-report/{REPORTED_STRIP}")
         shutil.copyfile(strip, path)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 
-def animation(browser: Any, server: Server, path: Path, *, start: float = 20.0,
-              seconds: float = 14.0) -> None:
+def animation(
+    browser: Any, server: Server, path: Path, *, start: float = 20.0, seconds: float = 14.0
+) -> None:
     """A short animated picture of the page, from sinus rhythm into bigeminy."""
     page = browser.new_page(color_scheme="dark", viewport={"width": 1100, "height": 720})
     page.goto(server.url)
@@ -107,9 +130,14 @@ def animation(browser: Any, server: Server, path: Path, *, start: float = 20.0,
     film.follow(page, seconds)
     page.close()
     # Few colours and no dithering: what stands still costs nothing then.
-    film.write(path, "fps=12,scale=960:-1:flags=lanczos,split[a][b];"
-                     "[a]palettegen=max_colors=128[p];"
-                     "[b][p]paletteuse=dither=none:diff_mode=rectangle", "-loop", "0")
+    film.write(
+        path,
+        "fps=12,scale=960:-1:flags=lanczos,split[a][b];"
+        "[a]palettegen=max_colors=128[p];"
+        "[b][p]paletteuse=dither=none:diff_mode=rectangle",
+        "-loop",
+        "0",
+    )
 
 
 def video(browser: Any, path: Path, benchmark: str) -> None:
@@ -117,8 +145,9 @@ def video(browser: Any, path: Path, benchmark: str) -> None:
     film, terminal = Film(), browser.new_page(viewport=SIZE)
     film.command(terminal, "1. What it costs: the benchmark (the wait is cut)", benchmark)
     with served(PORT) as server:
-        film.command(terminal, "2. One call of the API: ten seconds of ECG in, labelled beats out",
-                     API_CALL)
+        film.command(
+            terminal, "2. One call of the API: ten seconds of ECG in, labelled beats out", API_CALL
+        )
         page = browser.new_page(color_scheme="dark", viewport=SIZE)
         page.goto(server.url)
         film.follow(page, 50)
@@ -131,8 +160,18 @@ def video(browser: Any, path: Path, benchmark: str) -> None:
         restart.join()
         page.emulate_media(color_scheme="light")
         film.follow(page, 40)
-    film.write(path, "fps=20,format=yuv420p", "-c:v", "libx264", "-preset", "slow", "-crf", "26",
-               "-movflags", "+faststart")
+    film.write(
+        path,
+        "fps=20,format=yuv420p",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "slow",
+        "-crf",
+        "26",
+        "-movflags",
+        "+faststart",
+    )
 
 
 class Film:
@@ -157,9 +196,13 @@ class Film:
 
         show(2.5)
         # The command stands for itself: with this interpreter first on the path.
-        run = subprocess.Popen(["bash", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"; '
-                                f"{command}"], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT)
+        run = subprocess.Popen(
+            ["bash", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"; {command}'],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         assert run.stdout is not None
         last = time.monotonic()
         for line in run.stdout:
@@ -193,12 +236,35 @@ class Film:
         if shutil.which("ffmpeg") is None:
             raise SystemExit("ffmpeg is missing; install it with `apt-get install ffmpeg`")
         listed = Path(self._folder.name) / "list"
-        listed.write_text("ffconcat version 1.0\n" + "".join(
-            f"file {picture}\nduration {seconds:.4f}\n" for picture, seconds in self._pictures))
-        subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", listed,
-                        "-filter_complex", filters, *options, path], check=True)
-        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, "
-              f"{sum(seconds for _, seconds in self._pictures):.0f} s")
+        listed.write_text(
+            "ffconcat version 1.0\n"
+            + "".join(
+                f"file {picture}\nduration {seconds:.4f}\n" for picture, seconds in self._pictures
+            )
+        )
+        subprocess.run(
+            [
+                "ffmpeg",
+                "-v",
+                "error",
+                "-y",
+                "-f",
+                "concat",
+                "-safe",
+                "0",
+                "-i",
+                listed,
+                "-filter_complex",
+                filters,
+                *options,
+                path,
+            ],
+            check=True,
+        )
+        print(
+            f"{path}: {path.stat().st_size / 1e6:.2f} MB, "
+            f"{sum(seconds for _, seconds in self._pictures):.0f} s"
+        )
 
 
 def _restart(server: Server) -> None:
@@ -212,8 +278,9 @@ def _smaller(path: Path) -> None:
     from PIL import Image
 
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE,
-                                                dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(
+            256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
     small.save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 

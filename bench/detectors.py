@@ -43,12 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{error}\n")
     scores, seconds = compare(finders, records)
     hours = sum(record.seconds for record in records) / 3600
-    rows = {name: {"QRS Se": scores[name].qrs.sensitivity, "QRS +P": scores[name].qrs.predictivity,
-                   "missed": int(scores[name].confusion[:-1, -1].sum()),
-                   "false": int(scores[name].confusion[-1].sum()),
-                   "time error, median absolute, s": float(np.median(np.abs(
-                       scores[name].errors_s))),
-                   "seconds per hour of signal": seconds[name] / hours} for name in scores}
+    rows = {
+        name: {
+            "QRS Se": scores[name].qrs.sensitivity,
+            "QRS +P": scores[name].qrs.predictivity,
+            "missed": int(scores[name].confusion[:-1, -1].sum()),
+            "false": int(scores[name].confusion[-1].sum()),
+            "time error, median absolute, s": float(np.median(np.abs(scores[name].errors_s))),
+            "seconds per hour of signal": seconds[name] / hours,
+        }
+        for name in scores
+    }
     text = table(rows)
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -75,8 +80,9 @@ def candidates() -> dict[str, Find]:
     return {"this model": ours, "gqrs (wfdb package)": gqrs, "xqrs (wfdb package)": xqrs}
 
 
-def compare(finders: dict[str, Find], records: list[Record]
-            ) -> tuple[dict[str, Score], dict[str, float]]:
+def compare(
+    finders: dict[str, Find], records: list[Record]
+) -> tuple[dict[str, Score], dict[str, float]]:
     """Scores over all records, labels left out of account, and s spent."""
     scores: dict[str, list[Score]] = {name: [] for name in finders}
     seconds = dict.fromkeys(finders, 0.0)
@@ -91,12 +97,18 @@ def compare(finders: dict[str, Find], records: list[Record]
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     """The rows as Markdown."""
-    lines = ["| beats found on DS2 | Se % | +P % | missed | false | time error, median | "
-             "s per hour of signal |", "|---|---|---|---|---|---|---|"]
-    lines += [f"| {name} | {100 * row['QRS Se']:.2f} | {100 * row['QRS +P']:.2f} "
-              f"| {row['missed']:.0f} | {row['false']:.0f} "
-              f"| {1000 * row['time error, median absolute, s']:.1f} ms "
-              f"| {row['seconds per hour of signal']:.2f} |" for name, row in rows.items()]
+    lines = [
+        "| beats found on DS2 | Se % | +P % | missed | false | time error, median | "
+        "s per hour of signal |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {100 * row['QRS Se']:.2f} | {100 * row['QRS +P']:.2f} "
+        f"| {row['missed']:.0f} | {row['false']:.0f} "
+        f"| {1000 * row['time error, median absolute, s']:.1f} ms "
+        f"| {row['seconds per hour of signal']:.2f} |"
+        for name, row in rows.items()
+    ]
     return "\n".join(lines)
 
 

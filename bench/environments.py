@@ -56,10 +56,18 @@ def alternatives_python() -> Path:
         return python
     print(f"setting up {ALTERNATIVES.name} (FastAPI, LitServe, BentoML) ...", flush=True)
     try:
-        subprocess.run([sys.executable, "-m", "venv", str(ALTERNATIVES)], check=True,
-                       capture_output=True, text=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)],
-                       check=True, capture_output=True, text=True)
+        subprocess.run(
+            [sys.executable, "-m", "venv", str(ALTERNATIVES)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]
         raise OSError(f"cannot be installed into {ALTERNATIVES.name}: {last}") from error
@@ -69,8 +77,13 @@ def alternatives_python() -> Path:
 
 def size_mb(python: str, *packages: str) -> float:
     """Disk that packages and all they require take, MB (10^6 bytes)."""
-    done = subprocess.run([python, "-c", _SIZES, *packages], check=True, capture_output=True,
-                          text=True, env=os.environ | {"PYTHONPATH": ""})
+    done = subprocess.run(
+        [python, "-c", _SIZES, *packages],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": ""},
+    )
     return float(json.loads(done.stdout)["mb"])
 
 

@@ -29,8 +29,9 @@ SERVERS = {
 }
 
 
-def measure(artifacts: Path, alternatives: Path | None, served: Sequence[dict[str, Any]], *,
-            rounds: int) -> list[dict[str, Any]]:
+def measure(
+    artifacts: Path, alternatives: Path | None, served: Sequence[dict[str, Any]], *, rounds: int
+) -> list[dict[str, Any]]:
     """Rows for libraries in a process of their own, then for servers with one worker.
 
     Parameters
@@ -44,21 +45,23 @@ def measure(artifacts: Path, alternatives: Path | None, served: Sequence[dict[st
         torch.save(network(artifacts).state_dict(), weights)
         ways = {
             "ekg runtime": (runtime_python(), "ekg", artifacts),
-            "plain ONNX Runtime": (runtime_python(), "onnxruntime",
-                                   artifacts / GRAPHS["fused"]),
+            "plain ONNX Runtime": (runtime_python(), "onnxruntime", artifacts / GRAPHS["fused"]),
             "SciPy + torch eager": (sys.executable, "torch", weights),
         }
-        sizes = {"ekg runtime": runtime_mb,
-                 "plain ONNX Runtime": size_mb(runtime_python(), "onnxruntime", "numpy"),
-                 "SciPy + torch eager": size_mb(sys.executable, "torch", "scipy", "numpy")}
+        sizes = {
+            "ekg runtime": runtime_mb,
+            "plain ONNX Runtime": size_mb(runtime_python(), "onnxruntime", "numpy"),
+            "SciPy + torch eager": size_mb(sys.executable, "torch", "scipy", "numpy"),
+        }
         starts: dict[str, list[tuple[float, float | None]]] = {name: [] for name in ways}
         for _ in tqdm(range(rounds + 1), desc="cold starts", leave=False):
             for name, (python, way, given) in ways.items():
                 starts[name].append(cold_start(python, way, given))
     # The first round read the files from disk, and so measured the disk.
     rows = [_row(name, sizes[name], measured[1:]) for name, measured in starts.items()]
-    return rows + [_served_row(row, runtime_mb, alternatives) for row in served
-                   if row["body"] == "JSON"]
+    return rows + [
+        _served_row(row, runtime_mb, alternatives) for row in served if row["body"] == "JSON"
+    ]
 
 
 def environment_mb() -> float | None:
@@ -71,9 +74,14 @@ def cold_start(python: str, way: str, given: Path) -> tuple[float, float | None]
     """Seconds from starting the process to its first answer, and its resident memory then, MB."""
     began = time.perf_counter()
     with subprocess.Popen(
-            [python, "-m", "bench.cold", way, str(given.resolve())], cwd=ROOT, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=first_core,
-            env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
+        [python, "-m", "bench.cold", way, str(given.resolve())],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=first_core,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:
         assert process.stdout
         assert process.stdin
         line = process.stdout.readline().strip()
@@ -85,17 +93,26 @@ def cold_start(python: str, way: str, given: Path) -> tuple[float, float | None]
     return elapsed, resident
 
 
-def _row(name: str, installed: float, measured: Sequence[tuple[float, float | None]]
-         ) -> dict[str, Any]:
+def _row(
+    name: str, installed: float, measured: Sequence[tuple[float, float | None]]
+) -> dict[str, Any]:
     known = [resident for _, resident in measured if resident is not None]
-    return {"name": name, "installed_mb": installed,
-            "cold_start_s": statistics.median(start for start, _ in measured),
-            "resident_mb": statistics.median(known) if known else None}
+    return {
+        "name": name,
+        "installed_mb": installed,
+        "cold_start_s": statistics.median(start for start, _ in measured),
+        "resident_mb": statistics.median(known) if known else None,
+    }
 
 
-def _served_row(row: dict[str, Any], runtime_mb: float, alternatives: Path | None
-                ) -> dict[str, Any]:
+def _served_row(
+    row: dict[str, Any], runtime_mb: float, alternatives: Path | None
+) -> dict[str, Any]:
     packages = SERVERS.get(row["name"].removesuffix(BATCHING))
     installed = size_mb(str(alternatives), *packages) if packages else runtime_mb
-    return {"name": f"{row['name']}, 1 worker", "installed_mb": installed,
-            "cold_start_s": row["cold_start_s"], "resident_mb": row["resident_mb"]}
+    return {
+        "name": f"{row['name']}, 1 worker",
+        "installed_mb": installed,
+        "cold_start_s": row["cold_start_s"],
+        "resident_mb": row["resident_mb"],
+    }

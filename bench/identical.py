@@ -30,8 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0: all the same, 1: a difference, 2: nothing could be compared."""
     parser = argparse.ArgumentParser(prog="python -m bench.identical", description=__doc__)
     parser.add_argument("--base", required=True, metavar="REV", help="commit to compare with")
-    parser.add_argument("--records", nargs="+", metavar="RECORD",
-                        help="database/name, or a database (default: DS2, svdb and cudb)")
+    parser.add_argument(
+        "--records",
+        nargs="+",
+        metavar="RECORD",
+        help="database/name, or a database (default: DS2, svdb and cudb)",
+    )
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
     try:
@@ -73,8 +77,9 @@ def chosen(names: Sequence[str] | None) -> list[Path]:
             paths = sorted(path.with_suffix("") for path in (folder / database).glob("*.hea"))
         for path in paths:
             if not path.with_suffix(".hea").is_file():
-                raise DataError(f"{path}.hea does not exist; expected --records database/name, "
-                                "or a database.")
+                raise DataError(
+                    f"{path}.hea does not exist; expected --records database/name, or a database."
+                )
             found[path] = None
     return list(found)
 
@@ -90,9 +95,23 @@ def blocks(records: Sequence[Path]) -> Iterator[list[Path]]:
 def annotate(tree: Path, records: Sequence[Path], out: Path, name: str) -> list[str]:
     """Annotate records with the runtime of a checkout; returns a line if that fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "runtime", "annotate", *map(str, records), "--csv", "--scores",
-         "--out", str(out)], cwd=tree, env=environment(), capture_output=True, text=True,
-        check=False)
+        [
+            sys.executable,
+            "-m",
+            "runtime",
+            "annotate",
+            *map(str, records),
+            "--csv",
+            "--scores",
+            "--out",
+            str(out),
+        ],
+        cwd=tree,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if not done.returncode:
         return []
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -102,8 +121,12 @@ def annotate(tree: Path, records: Sequence[Path], out: Path, name: str) -> list[
 def differences(before: Path, after: Path) -> list[str]:
     """One line for each file that is not the same in both folders."""
     found = []
-    names = {path.relative_to(folder) for folder in (before, after)
-             for path in folder.rglob("*") if path.is_file()}
+    names = {
+        path.relative_to(folder)
+        for folder in (before, after)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     for name in sorted(names):
         missing = [folder.name for folder in (before, after) if not (folder / name).is_file()]
         if missing:
@@ -111,10 +134,14 @@ def differences(before: Path, after: Path) -> list[str]:
             continue
         old, new = (before / name).read_bytes(), (after / name).read_bytes()
         if old != new:
-            byte = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b),
-                        min(len(old), len(new)))
-            found.append(f"{name}: differs from byte {byte} on, line {old[:byte].count(10) + 1} "
-                         f"({len(old)} bytes before, {len(new)} after)")
+            byte = next(
+                (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b),
+                min(len(old), len(new)),
+            )
+            found.append(
+                f"{name}: differs from byte {byte} on, line {old[:byte].count(10) + 1} "
+                f"({len(old)} bytes before, {len(new)} after)"
+            )
     return found
 
 

@@ -64,8 +64,11 @@ def measure(artifacts: Path, effort: Effort) -> dict[str, Any]:
     chosen, refused = candidates(artifacts, compiled=effort.compiled)
     detectors = _detectors(artifacts, refused)
     signal = simulate(BEATS_S, seed=6).signal
-    differing = {(name, detector): differing_beats(detector, net, signal, events=name == FOLLOWED)
-                 for detector in detectors for name in (PUSH, FOLLOWED)}
+    differing = {
+        (name, detector): differing_beats(detector, net, signal, events=name == FOLLOWED)
+        for detector in detectors
+        for name in (PUSH, FOLLOWED)
+    }
     sgemm = sgemms(lambda calls: take_turns(calls, rounds=effort.rounds, block_s=effort.block_s))
     flops = 2 * multiply_adds(net)
     rows: list[dict[str, Any]] = []
@@ -73,6 +76,7 @@ def measure(artifacts: Path, effort: Effort) -> dict[str, Any]:
         agreed = agreeing([c for c in chosen if c.takes(batch)], net, batch, refused)
         calls = _calls([c for c, _ in agreed], detectors, batch)
         with tqdm(total=effort.rounds * len(calls), desc=f"batch {batch}", leave=False) as bar:
+
             def step(name: str, bar: Any = bar) -> None:
                 bar.set_postfix_str(name)
                 bar.update()
@@ -80,11 +84,16 @@ def measure(artifacts: Path, effort: Effort) -> dict[str, Any]:
             timings = take_turns(calls, rounds=effort.rounds, block_s=effort.block_s, step=step)
         common: Any = {"batch": batch, "flops": flops, "sgemm_gflops": max(sgemm.values())}
         rows += [_row(c, timings, worst, **common) for c, worst in agreed]
-        rows += [_product_row(name, detector, *counts, timings[f"{name} {detector.provider}"],
-                              **common)
-                 for (name, detector), counts in differing.items()]
-    return {"rows": rows, "refused": _unique(refused), "sgemm_gflops": sgemm,
-            "flops_per_second_of_signal": flops}
+        rows += [
+            _product_row(name, detector, *counts, timings[f"{name} {detector.provider}"], **common)
+            for (name, detector), counts in differing.items()
+        ]
+    return {
+        "rows": rows,
+        "refused": _unique(refused),
+        "sgemm_gflops": sgemm,
+        "flops_per_second_of_signal": flops,
+    }
 
 
 def patients(batch: int) -> Array:
@@ -106,24 +115,30 @@ def _detectors(artifacts: Path, refused: list[dict[str, str]]) -> list[Detector]
     return found
 
 
-def agreeing(chosen: Sequence[Candidate], net: EkgNet, batch: int,
-              refused: list[dict[str, str]]) -> list[tuple[Candidate, float]]:
+def agreeing(
+    chosen: Sequence[Candidate], net: EkgNet, batch: int, refused: list[dict[str, str]]
+) -> list[tuple[Candidate, float]]:
     """The candidates that answer as the reference does, each with its largest difference."""
     ecg = patients(batch)
     expected, kept = expected_answers(net, ecg), []
     for candidate in chosen:
         worst = agreement(candidate.run, candidate.start(batch), expected, ecg)
         if candidate.exact and not worst <= TOLERANCE:
-            refused.append({"what": f"{candidate.name}, {candidate.provider}, batch {batch}",
-                            "reason": f"its probabilities differ from the reference's by "
-                                      f"{worst:.2g}; {TOLERANCE:g} is allowed"})
+            refused.append(
+                {
+                    "what": f"{candidate.name}, {candidate.provider}, batch {batch}",
+                    "reason": f"its probabilities differ from the reference's by "
+                    f"{worst:.2g}; {TOLERANCE:g} is allowed",
+                }
+            )
         else:
             kept.append((candidate, worst))
     return kept
 
 
-def _calls(chosen: Sequence[Candidate], detectors: Sequence[Detector], batch: int
-           ) -> dict[str, Callable[[], object]]:
+def _calls(
+    chosen: Sequence[Candidate], detectors: Sequence[Detector], batch: int
+) -> dict[str, Callable[[], object]]:
     chunks = list(seconds(patients(batch)))
     calls: dict[str, Callable[[], object]] = {}
     for candidate in chosen:
@@ -138,8 +153,9 @@ def _calls(chosen: Sequence[Candidate], detectors: Sequence[Detector], batch: in
     return calls
 
 
-def live(detector: Detector, chunks: Sequence[Array], *, events: bool = False
-         ) -> Callable[[], object]:
+def live(
+    detector: Detector, chunks: Sequence[Array], *, events: bool = False
+) -> Callable[[], object]:
     """A call that feeds each of the patients' streams its next second."""
     turns = itertools.cycle([list(chunk) for chunk in chunks])
     streams = [detector.stream(FS, events=events) for _ in chunks[0]]
@@ -148,23 +164,50 @@ def live(detector: Detector, chunks: Sequence[Array], *, events: bool = False
     return lambda: detector.push(streams, next(turns))
 
 
-def _row(candidate: Candidate, timings: dict[str, Timing], worst: float, *, batch: int,
-         flops: int, sgemm_gflops: float) -> dict[str, Any]:
-    stages = {stage: timings[f"{_key(candidate)}: {stage}"].to_dict()
-              for stage in candidate.stages}
-    return {"name": candidate.name, "provider": candidate.provider, "ours": candidate.ours,
-            "nodes": candidate.nodes, "stages": stages,
-            "agreement": f"probabilities within {worst:.1g}", "largest_difference": worst,
-            **_speed(timings[_key(candidate)], batch, flops, sgemm_gflops)}
+def _row(
+    candidate: Candidate,
+    timings: dict[str, Timing],
+    worst: float,
+    *,
+    batch: int,
+    flops: int,
+    sgemm_gflops: float,
+) -> dict[str, Any]:
+    stages = {stage: timings[f"{_key(candidate)}: {stage}"].to_dict() for stage in candidate.stages}
+    return {
+        "name": candidate.name,
+        "provider": candidate.provider,
+        "ours": candidate.ours,
+        "nodes": candidate.nodes,
+        "stages": stages,
+        "agreement": f"probabilities within {worst:.1g}",
+        "largest_difference": worst,
+        **_speed(timings[_key(candidate)], batch, flops, sgemm_gflops),
+    }
 
 
-def _product_row(name: str, detector: Detector, differing: int, beats: int, timing: Timing, *,
-                 batch: int, flops: int, sgemm_gflops: float) -> dict[str, Any]:
-    return {"name": name, "provider": detector.provider, "ours": True,
-            "nodes": detector.session.placement, "stages": {},
-            "agreement": f"{beats - differing} of {beats} beats the same",
-            "largest_difference": None, "differing_beats": differing,
-            **_speed(timing, batch, flops, sgemm_gflops)}
+def _product_row(
+    name: str,
+    detector: Detector,
+    differing: int,
+    beats: int,
+    timing: Timing,
+    *,
+    batch: int,
+    flops: int,
+    sgemm_gflops: float,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "provider": detector.provider,
+        "ours": True,
+        "nodes": detector.session.placement,
+        "stages": {},
+        "agreement": f"{beats - differing} of {beats} beats the same",
+        "largest_difference": None,
+        "differing_beats": differing,
+        **_speed(timing, batch, flops, sgemm_gflops),
+    }
 
 
 def _speed(timing: Timing, batch: int, flops: int, sgemm_gflops: float) -> dict[str, Any]:
@@ -172,10 +215,14 @@ def _speed(timing: Timing, batch: int, flops: int, sgemm_gflops: float) -> dict[
     per_second = 1000 * batch / timing.p50_ms
     # A pool of spinning threads uses more than one core; it is counted by what it uses.
     per_core = 1000 * batch / max(timing.cpu_ms, timing.p50_ms)
-    return {"batch": batch, "end_to_end": timing.to_dict(),
-            "windows_per_s": per_second, "real_time_factor": per_second,
-            "patients_per_core": per_core,
-            "share_of_sgemm": per_core * flops / 1e9 / sgemm_gflops}
+    return {
+        "batch": batch,
+        "end_to_end": timing.to_dict(),
+        "windows_per_s": per_second,
+        "real_time_factor": per_second,
+        "patients_per_core": per_core,
+        "share_of_sgemm": per_core * flops / 1e9 / sgemm_gflops,
+    }
 
 
 def _key(candidate: Candidate) -> str:

@@ -50,8 +50,9 @@ Calls = Sequence[Callable[[], object]]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Check, measure, print a table, write the JSON; without a GPU, exit with one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m bench.kernels",
-                                     description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.kernels", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--machine", help="folder under bench/results (default: the GPU's name)")
     parser.add_argument("--rounds", type=int, default=50, help="timings of each candidate")
     options = parser.parse_args(arguments)

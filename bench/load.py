@@ -30,9 +30,10 @@ class Request:
     body: bytes
 
     def encode(self, port: int) -> bytes:
-        return (f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-                f"Content-Type: {self.media_type}\r\nContent-Length: {len(self.body)}\r\n\r\n"
-                ).encode() + self.body
+        return (
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"Content-Type: {self.media_type}\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        ).encode() + self.body
 
 
 class Connection:
@@ -138,4 +139,4 @@ def _unchunked(body: bytes) -> bytes:
         if not length:
             return b"".join(pieces)
         pieces.append(rest[:length])
-        body = rest[length + 2:]
+        body = rest[length + 2 :]

@@ -48,8 +48,13 @@ class Timing:
         return cls(len(wall_s), p50, p95, p99, 1000 * cpu_s / len(wall_s))
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], *, rounds: int, block_s: float,
-               step: Callable[[str], None] = lambda name: None) -> dict[str, Timing]:
+def take_turns(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    block_s: float,
+    step: Callable[[str], None] = lambda name: None,
+) -> dict[str, Timing]:
     """Time candidates in alternation, so that a busy moment of the machine hits all of them.
 
     Parameters
@@ -66,15 +71,16 @@ def take_turns(calls: Mapping[str, Callable[[], object]], *, rounds: int, block_
     wall: dict[str, list[float]] = {name: [] for name in names}
     cpu = dict.fromkeys(names, 0.0)
     for turn in range(rounds):
-        for name in names[turn % len(names):] + names[: turn % len(names)]:
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
             step(name)
             time.sleep(SETTLE_S)
             cpu[name] += _block(calls[name], block_s, wall[name])
     return {name: Timing.of(wall[name], cpu[name]) for name in names}
 
 
-def sgemms(turns: Callable[[dict[str, Callable[[], object]]], dict[str, Timing]]
-           ) -> dict[str, float]:
+def sgemms(
+    turns: Callable[[dict[str, Callable[[], object]]], dict[str, Timing]],
+) -> dict[str, float]:
     """This machine's one-thread float32 matrix product, GFLOP/s, by library.
 
     Parameters
@@ -91,27 +97,37 @@ def sgemms(turns: Callable[[dict[str, Callable[[], object]]], dict[str, Timing]]
     out, first, second = np.empty_like(a), torch.from_numpy(a), torch.from_numpy(b)
     product = torch.empty(side, side)
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["a", "b"], ["out"])], "sgemm",
+        [helper.make_node("MatMul", ["a", "b"], ["out"])],
+        "sgemm",
         [helper.make_tensor_value_info("a", TensorProto.FLOAT, a.shape)],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, a.shape)],
-        [onnx.numpy_helper.from_array(b, "b")])
+        [onnx.numpy_helper.from_array(b, "b")],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    timings = turns({
-        "numpy": lambda: np.matmul(a, b, out=out),
-        "torch": lambda: torch.mm(first, second, out=product),
-        "onnxruntime": lambda: session.run(None, {"a": a}),
-    })
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    timings = turns(
+        {
+            "numpy": lambda: np.matmul(a, b, out=out),
+            "torch": lambda: torch.mm(first, second, out=product),
+            "onnxruntime": lambda: session.run(None, {"a": a}),
+        }
+    )
     return {name: 2 * side**3 / timing.p50_ms / 1e6 for name, timing in timings.items()}
 
 
 def machine() -> dict[str, object]:
     """The machine measured on: no host name, nothing that identifies its owner."""
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.system(),
-            "architecture": platform.machine(), "python": platform.python_version()}
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+    }
 
 
 def machine_folder() -> str:
@@ -131,8 +147,9 @@ def cpu_name() -> str:
         if found:
             return re.sub(r"\((R|TM)\)", "", found[1]).strip()
     if platform.system() == "Darwin":
-        return subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True,
-                              text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True
+        ).stdout.strip()
     return platform.processor() or platform.machine()
 
 
@@ -143,8 +160,11 @@ def resident_mb(pid: int) -> float | None:
     them. None if the process is gone or the system does not report it.
     """
     family = _family(pid)
-    return sum(_proportional_kib(process) or rss for process, rss in family.items()
-               ) * 1024 / 1e6 if family else None
+    return (
+        sum(_proportional_kib(process) or rss for process, rss in family.items()) * 1024 / 1e6
+        if family
+        else None
+    )
 
 
 def processor_s(pid: int) -> float | None:
@@ -164,6 +184,7 @@ def children(pid: int) -> list[int]:
 
 def unwind_on_sigterm() -> None:
     """From here on SIGTERM ends this process as Ctrl-C does: what it started is stopped."""
+
     def unwind(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut that short
         sys.exit(128 + signal.SIGTERM)
@@ -220,12 +241,15 @@ def _processes() -> list[tuple[int, int, int]]:
                 found.append((number, int(fields[1]), int(fields[21]) * page_kib))
         return found
     try:
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True,
-                                text=True, check=True).stdout
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return []
-    return [(int(pid), int(parent), int(rss)) for pid, parent, rss in
-            map(str.split, listed.splitlines())]
+    return [
+        (int(pid), int(parent), int(rss))
+        for pid, parent, rss in map(str.split, listed.splitlines())
+    ]
 
 
 def _stat(pid: int) -> list[str]:

@@ -42,8 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the tables, write ``noise.json``, ``noise.md`` and ``noise.png``."""
     parser = argparse.ArgumentParser(prog="python -m bench.noise", description=__doc__)
     parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
-    parser.add_argument("--detectors", action="store_true",
-                        help=f"run gqrs and xqrs too, on {HARDEST} (15 minutes on one core)")
+    parser.add_argument(
+        "--detectors",
+        action="store_true",
+        help=f"run gqrs and xqrs too, on {HARDEST} (15 minutes on one core)",
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args(arguments)
     try:
@@ -58,9 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     noises = {name: kept_noise(name, folder) for name in NOISES}
     others = from_json(kept.read_text()).get("detectors", {}) if kept.is_file() else {}
     results: dict[str, Any] = {
-        "model": detector.digest.hex(), "records": "DS2 of mitdb, first lead, noisy blocks alone",
+        "model": detector.digest.hex(),
+        "records": "DS2 of mitdb, first lead, noisy blocks alone",
         "this model": measure(lambda record: find(detector, record), records, noises),
-        "detectors": others}
+        "detectors": others,
+    }
     save(results, args.out)
     for name, finder in candidates().items() if args.detectors else ():
         if name != "this model":
@@ -76,44 +81,71 @@ def save(results: Mapping[str, Any], out: Path) -> None:
     draw(results, out / "noise.png")
 
 
-def measure(label: Label, records: Sequence[Record], noises: Mapping[str, NDArray[np.float64]],
-            decibels: Iterable[int] = DECIBELS) -> dict[str, Curve]:
+def measure(
+    label: Label,
+    records: Sequence[Record],
+    noises: Mapping[str, NDArray[np.float64]],
+    decibels: Iterable[int] = DECIBELS,
+) -> dict[str, Curve]:
     """Figures of one detector in the noisy blocks, by noise and ratio; first without noise."""
     ratios = list(decibels)
     with tqdm(total=len(records) * (1 + len(ratios) * len(noises)), unit="record") as progress:
+
         def score(change: Callable[[Record], Record], name: str) -> dict[str, float]:
             progress.set_description(name)
             scores = []
             for record in records:
                 beats, labels = label(change(record))
-                scores += [score_record(record, beats, labels, start_s=start, stop_s=end)
-                           for start, end in noisy_blocks(record.seconds)]
+                scores += [
+                    score_record(record, beats, labels, start_s=start, stop_s=end)
+                    for start, end in noisy_blocks(record.seconds)
+                ]
                 progress.update()
             return _summary(total_score(scores))
 
         clean = score(lambda record: record, CLEAN)
-        return {name: {CLEAN: clean} | {
-            f"{ratio} dB": score(_noisier(noise, ratio), f"{name} {ratio} dB")
-            for ratio in ratios} for name, noise in noises.items()}
+        return {
+            name: {CLEAN: clean}
+            | {
+                f"{ratio} dB": score(_noisier(noise, ratio), f"{name} {ratio} dB")
+                for ratio in ratios
+            }
+            for name, noise in noises.items()
+        }
 
 
 def report(results: Mapping[str, Any]) -> str:
     """Markdown, in %."""
-    lines = ["# Noise", "",
-             f"Model {results['model'][:12]}. Made by `python -m bench.noise`; "
-             "[training/noise.py](../../../training/noise.py) says how noise is mixed in. "
-             f"{results['records']}; Se/+P/F1 in %.", "", "![](noise.png)", ""]
+    lines = [
+        "# Noise",
+        "",
+        f"Model {results['model'][:12]}. Made by `python -m bench.noise`; "
+        "[training/noise.py](../../../training/noise.py) says how noise is mixed in. "
+        f"{results['records']}; Se/+P/F1 in %.",
+        "",
+        "![](noise.png)",
+        "",
+    ]
     for name, curve in results["this model"].items():
         lines += [f"| {name} | QRS Se/+P | VEB F1 | SVEB F1 | accuracy |", "|---|---|---|---|---|"]
-        lines += [f"| {ratio} | {_pair(f)} | {_pc(f['VEB F1'])} | {_pc(f['SVEB F1'])} "
-                  f"| {_pc(f['accuracy'])} |" for ratio, f in curve.items()]
+        lines += [
+            f"| {ratio} | {_pair(f)} | {_pc(f['VEB F1'])} | {_pc(f['SVEB F1'])} "
+            f"| {_pc(f['accuracy'])} |"
+            for ratio, f in curve.items()
+        ]
         lines.append("")
     if results["detectors"]:
         found = {"this model": results["this model"]} | results["detectors"]
-        lines += [f"Beats found in {HARDEST}, QRS Se/+P:", "",
-                  f"| | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
-        lines += [f"| {ratio} | {' | '.join(_pair(c[HARDEST][ratio]) for c in found.values())} |"
-                  for ratio in next(iter(results["detectors"].values()))[HARDEST]]
+        lines += [
+            f"Beats found in {HARDEST}, QRS Se/+P:",
+            "",
+            f"| | {' | '.join(found)} |",
+            "|---" * (len(found) + 1) + "|",
+        ]
+        lines += [
+            f"| {ratio} | {' | '.join(_pair(c[HARDEST][ratio]) for c in found.values())} |"
+            for ratio in next(iter(results["detectors"].values()))[HARDEST]
+        ]
         lines.append("")
     return "\n".join(lines)
 
@@ -131,13 +163,21 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         upper.plot(places, _percents(curve, "QRS F1"), "o-", color="#1f6fb4", label="this model")
         others = (c for c in results["detectors"].items() if name in c[1])
         for (other, curves), style in zip(others, ("s--", "^:"), strict=False):
-            upper.plot([ratios.index(ratio) for ratio in curves[name]],
-                       _percents(curves[name], "QRS F1"), style, color="#909090", label=other)
-        for label, colour in (("accuracy", "black"), ("VEB F1", "#c0392b"),
-                              ("SVEB F1", "#e08e0b")):
+            upper.plot(
+                [ratios.index(ratio) for ratio in curves[name]],
+                _percents(curves[name], "QRS F1"),
+                style,
+                color="#909090",
+                label=other,
+            )
+        for label, colour in (("accuracy", "black"), ("VEB F1", "#c0392b"), ("SVEB F1", "#e08e0b")):
             lower.plot(places, _percents(curve, label), "o-", color=colour, label=label)
-        upper.set_title({"bw": "baseline wander (bw)", "em": "electrode motion (em)",
-                         "ma": "muscle (ma)"}.get(name, name), fontsize=10)
+        upper.set_title(
+            {"bw": "baseline wander (bw)", "em": "electrode motion (em)", "ma": "muscle (ma)"}.get(
+                name, name
+            ),
+            fontsize=10,
+        )
         lower.set_xticks(places, [ratio.removesuffix(" dB") for ratio in ratios])
         lower.set_xlabel("signal to noise, dB")
         for axes in (upper, lower):
@@ -158,15 +198,20 @@ def _noisier(noise: NDArray[np.float64], ratio: int) -> Callable[[Record], Recor
 
 def labelled(finder: Find) -> Label:
     """A detector that labels nothing calls every beat N."""
+
     def label(record: Record) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         beats = np.unique(finder(record.signal[0]))
         return beats, np.zeros(len(beats), dtype=np.int64)
+
     return label
 
 
 def _summary(score: Score) -> dict[str, float]:
-    return {name: value for name, value in score.summary().items()
-            if name.startswith(("QRS", "VEB", "SVEB", "accuracy"))}
+    return {
+        name: value
+        for name, value in score.summary().items()
+        if name.startswith(("QRS", "VEB", "SVEB", "accuracy"))
+    }
 
 
 def _percents(curve: Curve, figure: str) -> list[float]:

@@ -67,39 +67,90 @@ def servers(alternatives: Path | None) -> list[Server]:
     """This project's server, the empty route, and what the alternatives' Python can start."""
     ours, raw = runtime_python(), "/predict?fs=360"
     found = [
-        Server(OURS, [ours, "-m", "runtime", "--provider", "{provider}", "serve", "--port",
-                      "{port}", "--workers", "1", "--log", "warning"],
-               {"JSON": "/predict", "raw": raw}),
+        Server(
+            OURS,
+            [
+                ours,
+                "-m",
+                "runtime",
+                "--provider",
+                "{provider}",
+                "serve",
+                "--port",
+                "{port}",
+                "--workers",
+                "1",
+                "--log",
+                "warning",
+            ],
+            {"JSON": "/predict", "raw": raw},
+        ),
         # gunicorn as it comes: what this project makes of it must not move the floor.
-        Server(FLOOR, [ours, "-m", "gunicorn", "--threads", "8", "--bind", "127.0.0.1:{port}",
-                       "bench.servers.with_nothing:app"],
-               {"JSON": "/predict", "raw": raw}, answers=False),
+        Server(
+            FLOOR,
+            [
+                ours,
+                "-m",
+                "gunicorn",
+                "--threads",
+                "8",
+                "--bind",
+                "127.0.0.1:{port}",
+                "bench.servers.with_nothing:app",
+            ],
+            {"JSON": "/predict", "raw": raw},
+            answers=False,
+        ),
     ]
     if alternatives is None:
         return found
     python = str(alternatives)
     litserve = [python, "-m", "bench.servers.with_litserve", "{port}"]
     bentoml = [python, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", "{port}"]
-    quiet = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_CONFIG_OPTIONS":
-             "monitoring.enabled=false api_server.logging.access.enabled=false"}
+    quiet = {
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_CONFIG_OPTIONS": "monitoring.enabled=false "
+        "api_server.logging.access.enabled=false",
+    }
     return [
         *found,
-        Server("FastAPI + uvicorn", [
-            python, "-m", "uvicorn", "bench.servers.with_fastapi:app", "--port", "{port}",
-            "--log-level", "warning", "--no-access-log"],
-            {"JSON": "/predict", "raw": "/predict_raw?fs=360"}),
+        Server(
+            "FastAPI + uvicorn",
+            [
+                python,
+                "-m",
+                "uvicorn",
+                "bench.servers.with_fastapi:app",
+                "--port",
+                "{port}",
+                "--log-level",
+                "warning",
+                "--no-access-log",
+            ],
+            {"JSON": "/predict", "raw": "/predict_raw?fs=360"},
+        ),
         Server("LitServe", litserve, {"JSON": "/predict"}),
-        Server("LitServe" + BATCHING, [*litserve, str(CONNECTIONS), "0.002"],
-               {"JSON": "/predict"}, polls=True),
-        Server("BentoML", [*bentoml, "bench.servers.with_bentoml:Ekg"], {"JSON": "/predict"},
-               quiet),
-        Server("BentoML" + BATCHING, [*bentoml, "bench.servers.with_bentoml:BatchingEkg"],
-               {"JSON": "/predict"}, quiet),
+        Server(
+            "LitServe" + BATCHING,
+            [*litserve, str(CONNECTIONS), "0.002"],
+            {"JSON": "/predict"},
+            polls=True,
+        ),
+        Server(
+            "BentoML", [*bentoml, "bench.servers.with_bentoml:Ekg"], {"JSON": "/predict"}, quiet
+        ),
+        Server(
+            "BentoML" + BATCHING,
+            [*bentoml, "bench.servers.with_bentoml:BatchingEkg"],
+            {"JSON": "/predict"},
+            quiet,
+        ),
     ]
 
 
-def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: float,
-            provider: str = "cpu") -> dict[str, Any]:
+def measure(
+    artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: float, provider: str = "cpu"
+) -> dict[str, Any]:
     """Rows for every server and kind of body that answered to the end, and the servers refused.
 
     Parameters
@@ -120,11 +171,22 @@ def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: 
                     for kind, path in server.requests.items():
                         request = prepared(kind, path, window)
                         agreement = _checked(server, started.port, request, expected, provider)
-                        found.append(ServerTrial(server, started, request, {
-                            "name": server.name, "body": kind, "provider": provider,
-                            "nodes": _nodes(started.port) if server.name == OURS else {},
-                            "cold_start_s": started.cold_start_s, "resident_mb": None,
-                            "agreement": agreement}))
+                        found.append(
+                            ServerTrial(
+                                server,
+                                started,
+                                request,
+                                {
+                                    "name": server.name,
+                                    "body": kind,
+                                    "provider": provider,
+                                    "nodes": _nodes(started.port) if server.name == OURS else {},
+                                    "cold_start_s": started.cold_start_s,
+                                    "resident_mb": None,
+                                    "agreement": agreement,
+                                },
+                            )
+                        )
                     if server.polls:
                         halt(started)
                     stack.enter_context(own.pop_all())
@@ -135,10 +197,12 @@ def measure(artifacts: Path, chosen: Sequence[Server], *, rounds: int, block_s: 
             running = take_turns(running, rounds, block_s, refused)
         for trial in running:
             trial.row["resident_mb"] = resident_mb(trial.started.pid)
-    return {"rows": [trial.row for trial in running], "refused": refused,
-            "connections": CONNECTIONS,
-            "request_bytes": {kind: len(prepared(kind, "/", window).body)
-                              for kind in ("JSON", "raw")}}
+    return {
+        "rows": [trial.row for trial in running],
+        "refused": refused,
+        "connections": CONNECTIONS,
+        "request_bytes": {kind: len(prepared(kind, "/", window).body) for kind in ("JSON", "raw")},
+    }
 
 
 @dataclass(frozen=True)
@@ -192,13 +256,17 @@ class ServerTrial:
         """Fill in the row."""
         timing = Timing.of(self.times, 0.0).to_dict()
         timing.pop("cpu_ms")
-        self.row |= {"latency": timing, "requests_per_s": float(np.median(self.rates)),
-                     "cpu_ms": float(np.median(self.costs)) if self.costs else None}
+        self.row |= {
+            "latency": timing,
+            "requests_per_s": float(np.median(self.rates)),
+            "cpu_ms": float(np.median(self.costs)) if self.costs else None,
+        }
 
 
 @contextmanager
-def start(server: Server, artifacts: Path, provider: str, window: np.ndarray[Any, Any]
-          ) -> Iterator[Started]:
+def start(
+    server: Server, artifacts: Path, provider: str, window: np.ndarray[Any, Any]
+) -> Iterator[Started]:
     """A server that has answered once; it is stopped at the end, its children too.
 
     Raises
@@ -208,13 +276,26 @@ def start(server: Server, artifacts: Path, provider: str, window: np.ndarray[Any
     """
     port = _free_port()
     command = [part.format(port=port, provider=provider) for part in server.command]
-    environment = os.environ | server.settings | {
-        "EKG_ARTIFACTS": str(artifacts), "EKG_PROVIDER": provider, "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    environment = (
+        os.environ
+        | server.settings
+        | {
+            "EKG_ARTIFACTS": str(artifacts),
+            "EKG_PROVIDER": provider,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        }
+    )
     began = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, process_group=0,
-                               preexec_fn=first_core)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=first_core,
+    )
     try:
         kind, path = next(iter(server.requests.items()))
         _wait(process, port, prepared(kind, path, window), server.name)
@@ -245,8 +326,9 @@ def prepared(kind: str, path: str, window: np.ndarray[Any, Any]) -> Request:
     return Request(path, "application/json", json.dumps({"signal": numbers, "fs": FS}).encode())
 
 
-def take_turns(running: Sequence[ServerTrial], rounds: int, block_s: float,
-               refused: list[dict[str, str]]) -> list[ServerTrial]:
+def take_turns(
+    running: Sequence[ServerTrial], rounds: int, block_s: float, refused: list[dict[str, str]]
+) -> list[ServerTrial]:
     """Load every server in turn; gives those that answered to the end, their rows filled in.
 
     One that fails on the way is refused and gets no more: the others' minutes are not lost.
@@ -269,8 +351,9 @@ def take_turns(running: Sequence[ServerTrial], rounds: int, block_s: float,
     return left
 
 
-def _checked(server: Server, port: int, request: Request, expected: dict[str, Any],
-             provider: str) -> str:
+def _checked(
+    server: Server, port: int, request: Request, expected: dict[str, Any], provider: str
+) -> str:
     """Refuse a server that answers differently than the detector does, or on another provider."""
     with Connection(port, request) as connection:
         body = connection.ask()

@@ -35,8 +35,14 @@ from runtime.errors import EkgError
 from runtime.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
-             "--disable-component-update", "--no-first-run", "--hide-scrollbars")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--hide-scrollbars",
+)
 SETTLED_S = 60.0  # loading, compiling and the first sweep are over; from here memory must not grow
 SHORTEST_S = 10.0  # of signal, half of which are left once the page has settled
 STOP_WITHIN_S = 10.0
@@ -62,8 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("record", nargs="?", help="any that `annotate` reads; simulated by default")
     parser.add_argument("--lead")
     parser.add_argument("--seconds", type=positive, default=600.0)
-    parser.add_argument("--hours", type=positive, help="instead: memory over so many hours of a "
-                        "simulated feed, as fast as the page takes it")
+    parser.add_argument(
+        "--hours",
+        type=positive,
+        help="instead: memory over so many hours of a simulated feed, as fast as the page takes it",
+    )
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
     if args.hours:
@@ -79,12 +88,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with served() as server, chromium() as browser:
             measured = watch(browser, server.url, file, seconds)
         on_page = measured.pop("beats")
-        subprocess.run([sys.executable, "-m", "runtime", "annotate", str(file), "--csv", "--out",
-                        folder + "/out"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "runtime",
+                "annotate",
+                str(file),
+                "--csv",
+                "--out",
+                folder + "/out",
+            ],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         found = beats(Path(folder) / "out" / "record.ekg.csv")
-    measured |= {"beats_annotate": len(found), "beats_shown": len(on_page),
-                 "missing": len(unmatched(found, on_page)),
-                 "extra": len(unmatched(on_page, found))}
+    measured |= {
+        "beats_annotate": len(found),
+        "beats_shown": len(on_page),
+        "missing": len(unmatched(found, on_page)),
+        "extra": len(unmatched(on_page, found)),
+    }
     print(json.dumps(measured, indent=1))
     return int(any(measured[fault] for fault in ("missing", "extra", "gaps_over_100_ms")))
 
@@ -100,9 +125,22 @@ class Server:
     def start(self) -> None:
         """Start it, or start it again, and wait until it is ready; else it is stopped."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "runtime", "serve", "--port", str(self.port), "--workers", "1",
-             "--log", "error"], cwd=ROOT, stdout=subprocess.DEVNULL,
-            env=os.environ | {"EKG_DRAIN": "0"})
+            [
+                sys.executable,
+                "-m",
+                "runtime",
+                "serve",
+                "--port",
+                str(self.port),
+                "--workers",
+                "1",
+                "--log",
+                "error",
+            ],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"EKG_DRAIN": "0"},
+        )
         try:
             wait_ready(self.url, self.process)
         except BaseException:  # Ctrl-C too
@@ -155,8 +193,9 @@ def chromium() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise SystemExit("playwright is missing; install it with `pip install playwright`"
-                         ) from None
+        raise SystemExit(
+            "playwright is missing; install it with `pip install playwright`"
+        ) from None
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         raise SystemExit("Chromium is missing; install it with `apt-get install chromium`")
@@ -183,11 +222,19 @@ def write_table(path: Path, record: str | None, lead: str | None, seconds: float
     part = recording.signal[: round(seconds * recording.fs)]
     seconds = len(part) / recording.fs  # it may end before
     if seconds < SHORTEST_S:
-        raise SystemExit(f"{seconds:.3g} s of signal are over before the page has settled; at "
-                         f"least {SHORTEST_S:g} s are needed.")
+        raise SystemExit(
+            f"{seconds:.3g} s of signal are over before the page has settled; at "
+            f"least {SHORTEST_S:g} s are needed."
+        )
     times = np.arange(len(part)) / recording.fs
-    np.savetxt(path, np.stack([times, part], axis=1), fmt=("%.9f", "%.6f"), delimiter=",",
-               header="time,ECG", comments="")
+    np.savetxt(
+        path,
+        np.stack([times, part], axis=1),
+        fmt=("%.9f", "%.6f"),
+        delimiter=",",
+        header="time,ECG",
+        comments="",
+    )
     return seconds
 
 
@@ -214,16 +261,22 @@ def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
         page.locator("#save-beats").click()
     gaps, long, idle_long = np.diff(frames), long_gaps(frames), long_gaps(idle)
     return {
-        "seconds": seconds, "frames": len(gaps), "median_ms": round(float(np.median(gaps)), 2),
+        "seconds": seconds,
+        "frames": len(gaps),
+        "median_ms": round(float(np.median(gaps)), 2),
         "p99_ms": round(float(np.percentile(gaps, 99)), 2),
-        "longest_ms": round(float(gaps.max()), 2), "gaps_over_100_ms": len(long),
+        "longest_ms": round(float(gaps.max()), 2),
+        "gaps_over_100_ms": len(long),
         "with_a_long_task": len(overlapping(long, [(at, at + ms) for at, ms in tasks])),
         "with_a_gap_of_the_empty_page": len(overlapping(long, idle_long)),
         "empty_page_longest_ms": round(float(np.diff(idle).max()), 2),
         "empty_page_gaps_over_100_ms": len(idle_long),
-        "long_tasks": len(tasks), "longest_task_ms": max((ms for _, ms in tasks), default=0),
-        "heap_mb_settled": memory[0], "heap_mb_end": memory[1],
-        "load_before": round(load[0], 2), "load_after": round(load[1], 2),
+        "long_tasks": len(tasks),
+        "longest_task_ms": max((ms for _, ms in tasks), default=0),
+        "heap_mb_settled": memory[0],
+        "heap_mb_end": memory[1],
+        "load_before": round(load[0], 2),
+        "load_after": round(load[1], 2),
         "beats": beats(Path(download.value.path())),
     }
 
@@ -234,9 +287,13 @@ def watch_hours(browser: Any, hours: float) -> list[dict[str, Any]]:
     signal = simulate(600, fs=fs, seed=4, ectopic=0.25).signal
     lines = [f"{value:.4f}\n" for value in signal]
     minute, rows = 60 * fs, []
-    with subprocess.Popen([sys.executable, "-m", "runtime", "stream", "-", "--fs", str(fs),
-                           "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
-                          stdout=subprocess.DEVNULL) as feed:
+    with subprocess.Popen(
+        [sys.executable, "-m", "runtime", "stream", "-", "--fs", str(fs), "--page", str(port)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
+    ) as feed:
         try:
             assert feed.stdin is not None
             url = f"http://127.0.0.1:{port}"
@@ -250,9 +307,14 @@ def watch_hours(browser: Any, hours: float) -> list[dict[str, Any]]:
                 feed.stdin.flush()
                 page.wait_for_timeout(150)
                 if fed % 30 == 0:
-                    rows.append({"minutes": fed, "beats": settled_beats(page),
-                                 "heap_mb": heap_mb(tools),
-                                 "lines": page.locator("#list button").count()})
+                    rows.append(
+                        {
+                            "minutes": fed,
+                            "beats": settled_beats(page),
+                            "heap_mb": heap_mb(tools),
+                            "lines": page.locator("#list button").count(),
+                        }
+                    )
         finally:
             feed.kill()  # leaving the block waits for its end, whatever happened in it
     return rows
@@ -263,8 +325,10 @@ def settled_beats(page: Any) -> int:
     before, counted = -1, 0
     while counted != before:
         page.wait_for_timeout(5000)
-        before, counted = counted, sum(
-            int(text) for text in page.locator("#counts span[id]").all_inner_texts())
+        before, counted = (
+            counted,
+            sum(int(text) for text in page.locator("#counts span[id]").all_inner_texts()),
+        )
     return counted
 
 
@@ -273,8 +337,9 @@ def long_gaps(frames: NDArray[np.float64]) -> list[tuple[float, float]]:
     return [(float(a), float(b)) for a, b in pairwise(frames) if b - a > LONG_MS]
 
 
-def overlapping(some: list[tuple[float, float]], others: list[tuple[float, float]]
-                ) -> list[tuple[float, float]]:
+def overlapping(
+    some: list[tuple[float, float]], others: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
     """Those during which one of the others was, too."""
     return [(a, b) for a, b in some if any(c < b and d > a for c, d in others)]
 
@@ -291,13 +356,16 @@ def beats(path: Path) -> list[tuple[float, str]]:
         return [(float(row["time"]), row["label"]) for row in csv.DictReader(file)]
 
 
-def unmatched(some: list[tuple[float, str]], others: list[tuple[float, str]]
-              ) -> list[tuple[float, str]]:
+def unmatched(
+    some: list[tuple[float, str]], others: list[tuple[float, str]]
+) -> list[tuple[float, str]]:
     """Those that have no beat of the same time and label among the others."""
     times = np.array([time for time, _ in others])
-    return [(time, label) for time, label in some
-            if not any(others[i][1] == label
-                       for i in np.flatnonzero(np.abs(times - time) < SAME_S))]
+    return [
+        (time, label)
+        for time, label in some
+        if not any(others[i][1] == label for i in np.flatnonzero(np.abs(times - time) < SAME_S))
+    ]
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ FS, SECONDS, WARM_UP = 360, 60, 40
 def main() -> None:
     detector = Detector.load(provider="cpu")
     seconds = simulate(SECONDS, seed=5).signal.reshape(SECONDS, FS)
-    streams = {name: detector.stream(FS, events=name == "followed")
-               for name in ("alone", "followed")}
+    streams = {
+        name: detector.stream(FS, events=name == "followed") for name in ("alone", "followed")
+    }
     signals = {name: cycle(seconds) for name in streams}
 
     def push(name: str, count: int) -> float:

@@ -25,22 +25,28 @@ from training.recordings import FS
 BATCH = 64  # patients a call, to compare cores
 
 
-def by_patients(artifacts: Path, counts: Sequence[int], *, rounds: int, block_s: float
-                ) -> list[dict[str, Any]]:
+def by_patients(
+    artifacts: Path, counts: Sequence[int], *, rounds: int, block_s: float
+) -> list[dict[str, Any]]:
     """A second of signal of so many live patients in one `Detector.push`, to their beats."""
     detector = Detector.load(artifacts, provider="cpu")
     calls = {str(count): live(detector, list(seconds(patients(count)))) for count in counts}
     with tqdm(total=rounds * len(calls), desc="patients", leave=False) as bar:
-        timings = take_turns(calls, rounds=rounds, block_s=block_s,
-                             step=lambda _: bar.update() and None)
+        timings = take_turns(
+            calls, rounds=rounds, block_s=block_s, step=lambda _: bar.update() and None
+        )
     return [patients_row(count, timings[str(count)]) for count in counts]
 
 
 def patients_row(count: int, timing: Timing) -> dict[str, Any]:
     """A core's patients go by the longer of wall clock and processor time, as everywhere."""
-    return {"patients": count, "ms": timing.p50_ms, "cpu_ms": timing.cpu_ms,
-            "us_per_patient": 1000 * timing.p50_ms / count,
-            "patients_per_core": 1000 * count / max(timing.p50_ms, timing.cpu_ms)}
+    return {
+        "patients": count,
+        "ms": timing.p50_ms,
+        "cpu_ms": timing.cpu_ms,
+        "us_per_patient": 1000 * timing.p50_ms / count,
+        "patients_per_core": 1000 * count / max(timing.p50_ms, timing.cpu_ms),
+    }
 
 
 def by_record_length(artifacts: Path, hours: Sequence[float]) -> list[dict[str, Any]]:
@@ -52,13 +58,33 @@ def by_record_length(artifacts: Path, hours: Sequence[float]) -> list[dict[str, 
             _write_record(Path(folder), name, length)
             began = time.perf_counter()
             done = subprocess.run(
-                [sys.executable, "-m", "runtime", "--artifacts", str(artifacts.resolve()),
-                 "annotate", f"{folder}/{name}", "--out", folder],
-                cwd=ROOT, check=True, capture_output=True, text=True, preexec_fn=first_core,
-                env=os.environ | {"OMP_NUM_THREADS": "1"})
+                [
+                    sys.executable,
+                    "-m",
+                    "runtime",
+                    "--artifacts",
+                    str(artifacts.resolve()),
+                    "annotate",
+                    f"{folder}/{name}",
+                    "--out",
+                    folder,
+                ],
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+                text=True,
+                preexec_fn=first_core,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
             elapsed = time.perf_counter() - began
-            rows.append({"hours": length, "s": elapsed, "times_real_time": 3600 * length / elapsed,
-                         "found": done.stdout.strip().rsplit("lead ", 1)[-1]})
+            rows.append(
+                {
+                    "hours": length,
+                    "s": elapsed,
+                    "times_real_time": 3600 * length / elapsed,
+                    "found": done.stdout.strip().rsplit("lead ", 1)[-1],
+                }
+            )
     return rows
 
 
@@ -66,34 +92,57 @@ def by_cores(artifacts: Path, seconds_each: float) -> list[dict[str, Any]]:
     """Live patients of as many processes as there are cores to use, each on one thread."""
     rows = []
     for count in range(1, max(1, len(cores()) or os.cpu_count() or 1) + 1):
-        workers = [subprocess.Popen(
-            [sys.executable, "-m", "bench.scaling", str(artifacts), str(seconds_each)], cwd=ROOT,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)}) for _ in range(count)]
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-m", "bench.scaling", str(artifacts), str(seconds_each)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            )
+            for _ in range(count)
+        ]
         for worker in workers:
             assert worker.stdout
             worker.stdout.readline()  # it is loaded and warm
-        rates = [float(worker.communicate("go\n")[0]) for worker in workers
-                 ] if count == 1 else _all_at_once(workers)
+        rates = (
+            [float(worker.communicate("go\n")[0]) for worker in workers]
+            if count == 1
+            else _all_at_once(workers)
+        )
         rows.append({"cores": count, "patients": sum(rates)})
     return rows
 
 
-def capacity(patients_per_core: float, sgemm_gflops: float, here: str
-             ) -> list[dict[str, Any]]:
+def capacity(patients_per_core: float, sgemm_gflops: float, here: str) -> list[dict[str, Any]]:
     """Live patients of a machine: this one measured, others by their sgemm, which is a guess.
 
     The network is arithmetic first, so it goes with what a core's matrix product reaches; how
     much of that a machine gets out of small layers differs, so measure before relying on it.
     """
-    rows: list[dict[str, Any]] = [{"machine": here, "gflops": sgemm_gflops,
-                                   "patients_per_core": patients_per_core, "measured": True}]
-    for gflops, class_ in ((5, "a core of 5 GFLOP/s (small boards)"),
-                           (15, "a core of 15 GFLOP/s (newer boards, old laptops)"),
-                           (50, "a core of 50 GFLOP/s (servers with AVX2)"),
-                           (150, "a core of 150 GFLOP/s (servers with AVX-512)")):
-        rows.append({"machine": class_, "gflops": gflops, "measured": False,
-                     "patients_per_core": patients_per_core * gflops / sgemm_gflops})
+    rows: list[dict[str, Any]] = [
+        {
+            "machine": here,
+            "gflops": sgemm_gflops,
+            "patients_per_core": patients_per_core,
+            "measured": True,
+        }
+    ]
+    for gflops, class_ in (
+        (5, "a core of 5 GFLOP/s (small boards)"),
+        (15, "a core of 15 GFLOP/s (newer boards, old laptops)"),
+        (50, "a core of 50 GFLOP/s (servers with AVX2)"),
+        (150, "a core of 150 GFLOP/s (servers with AVX-512)"),
+    ):
+        rows.append(
+            {
+                "machine": class_,
+                "gflops": gflops,
+                "measured": False,
+                "patients_per_core": patients_per_core * gflops / sgemm_gflops,
+            }
+        )
     return rows
 
 
@@ -104,9 +153,17 @@ def _write_record(folder: Path, name: str, hours: float) -> None:
     samples = round(3600 * hours * FS)
     hour = simulate(min(3600.0, 3600 * hours), seed=11).signal
     lead = np.resize(np.round(200 * hour).astype(np.int16), samples)
-    wfdb.wrsamp(name, fs=FS, units=["mV", "mV"], sig_name=["MLII", "V1"],
-                d_signal=np.stack([lead, -lead], axis=1), fmt=["16", "16"],
-                adc_gain=[200, 200], baseline=[0, 0], write_dir=str(folder))
+    wfdb.wrsamp(
+        name,
+        fs=FS,
+        units=["mV", "mV"],
+        sig_name=["MLII", "V1"],
+        d_signal=np.stack([lead, -lead], axis=1),
+        fmt=["16", "16"],
+        adc_gain=[200, 200],
+        baseline=[0, 0],
+        write_dir=str(folder),
+    )
 
 
 def _all_at_once(workers: Sequence[subprocess.Popen[str]]) -> list[float]:

@@ -32,8 +32,20 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the object
-        self._command = [sys.executable, "-m", "runtime", "--provider", "cpu", "serve", "--port",
-                         str(self.port), "--workers", str(workers), "--log", log]
+        self._command = [
+            sys.executable,
+            "-m",
+            "runtime",
+            "--provider",
+            "cpu",
+            "serve",
+            "--port",
+            str(self.port),
+            "--workers",
+            str(workers),
+            "--log",
+            log,
+        ]
         self._workers = workers
         self.start()
 
@@ -50,8 +62,9 @@ class Server:
 
     def start(self) -> None:
         """Start it, without waiting until it is ready."""
-        self.process = subprocess.Popen(self._command, cwd=ROOT, stdout=self.log,
-                                        stderr=self.log, start_new_session=True)
+        self.process = subprocess.Popen(
+            self._command, cwd=ROOT, stdout=self.log, stderr=self.log, start_new_session=True
+        )
 
     def kill(self) -> None:
         """``kill -9`` of all of it."""
@@ -101,8 +114,11 @@ class Server:
     def complaints(self) -> list[str]:
         """Lines of the log that a healthy server does not write."""
         self.log.seek(0)
-        return [line for line in self.log.read().decode(errors="replace").splitlines()
-                if '"level": "error"' in line or "Traceback" in line or "terminate called" in line]
+        return [
+            line
+            for line in self.log.read().decode(errors="replace").splitlines()
+            if '"level": "error"' in line or "Traceback" in line or "terminate called" in line
+        ]
 
 
 def free_port() -> int:
@@ -118,16 +134,22 @@ def share(values: Sequence[float], of: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * of / 100) - 1)] if ordered else 0.0
 
 
-def write(name: str, what: str, result: dict[str, Any], rows: Sequence[tuple[str, object]],
-          folder: str | None) -> bool:
+def write(
+    name: str,
+    what: str,
+    result: dict[str, Any],
+    rows: Sequence[tuple[str, object]],
+    folder: str | None,
+) -> bool:
     """Write ``server_NAME.json`` and ``.md`` and print the table; gives whether it passed."""
     out = ROOT / "bench" / "results" / (folder or machine_folder())
     out.mkdir(parents=True, exist_ok=True)
     (out / f"server_{name}.json").write_text(
-        json.dumps({"machine": machine(), **result}, indent=1) + "\n")
+        json.dumps({"machine": machine(), **result}, indent=1) + "\n"
+    )
     where = ", ".join(f"{key} {value}" for key, value in machine().items())
     table = "\n".join(f"| {key} | {value} |" for key, value in rows)
-    text = (f"# {what}\n\n`python -m bench.server_{name}`; {where}\n\n| | |\n|---|---|\n{table}\n")
+    text = f"# {what}\n\n`python -m bench.server_{name}`; {where}\n\n| | |\n|---|---|\n{table}\n"
     (out / f"server_{name}.md").write_text(text)
     print(text)
     return bool(result["passed"])

@@ -38,10 +38,42 @@ MEMORY_GROWTH = 1.10
 JSON, RAW = "application/json", "application/octet-stream"
 POSTS = ("/predict", "/stream", "/v2/models/ekg/infer")
 ODD_VALUES: tuple[Any, ...] = (
-              None, True, False, -1, 0, 1, 1e308, -1e308, float("nan"), float("inf"), 10**400,
-              2**63, "", "mV", "\ud800", "a" * 5000, [], [[]], [[[]]], {}, {"a": 1}, [None],
-              [True] * 400, [[0.1] * 400] * 3, [[0.1] * 400, [0.1]], [1e400] * 400, "NaN", 0.1,
-              99.999, 1000.001, 123.456789, [360], "360", -0.0, 5e-324)
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1,
+    1e308,
+    -1e308,
+    float("nan"),
+    float("inf"),
+    10**400,
+    2**63,
+    "",
+    "mV",
+    "\ud800",
+    "a" * 5000,
+    [],
+    [[]],
+    [[[]]],
+    {},
+    {"a": 1},
+    [None],
+    [True] * 400,
+    [[0.1] * 400] * 3,
+    [[0.1] * 400, [0.1]],
+    [1e400] * 400,
+    "NaN",
+    0.1,
+    99.999,
+    1000.001,
+    123.456789,
+    [360],
+    "360",
+    -0.0,
+    5e-324,
+)
 QUERY_NAMES = ("fs", "units", "carry_bytes", "end", "x")
 QUERY_VALUES = ("360", "0", "-1", "nan", "1e9", "", "mV", "kV", "true")
 
@@ -72,14 +104,23 @@ class Sender:
         self._port, self._tally = port, tally
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_WITHIN_S)
 
-    def send(self, stage: str, path: str, body: bytes, kind: str = JSON, *,
-             method: str = "POST", headers: dict[str, str] | None = None) -> None:
+    def send(
+        self,
+        stage: str,
+        path: str,
+        body: bytes,
+        kind: str = JSON,
+        *,
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+    ) -> None:
         started = time.monotonic()
         status, answered = None, ""
         for _ in range(2):  # a kept connection may have been closed in the meantime
             try:
-                self._connection.request(method, path, body,
-                                         {"Content-Type": kind} | (headers or {}))
+                self._connection.request(
+                    method, path, body, {"Content-Type": kind} | (headers or {})
+                )
                 response = self._connection.getresponse()
                 response.read()
                 status, answered = response.status, response.headers.get_content_type()
@@ -88,20 +129,29 @@ class Sender:
                 self._connection.close()
                 if isinstance(error, TimeoutError):
                     break
-        self._tally.note(stage, status, answered, time.monotonic() - started,
-                         f"{method} {path} {kind} {body[:200]!r}")
+        self._tally.note(
+            stage,
+            status,
+            answered,
+            time.monotonic() - started,
+            f"{method} {path} {kind} {body[:200]!r}",
+        )
         if status is None:
             self._tally.faults.append(f"{stage}: no answer to {method} {path} {body[:200]!r}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.server_fuzz",
-                                     description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.server_fuzz", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--requests", type=count, default=24_000, help="beside schemathesis's")
     parser.add_argument("--workers", type=count, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--schemathesis", default=shutil.which("schemathesis"),
-                        help="its program, where it is in another environment")
+    parser.add_argument(
+        "--schemathesis",
+        default=shutil.which("schemathesis"),
+        help="its program, where it is in another environment",
+    )
     parser.add_argument("--examples", type=count, default=300, help="schemathesis's, a route")
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
@@ -127,25 +177,52 @@ def main() -> int:
         status, complaints = server.stop(), server.complaints()
     sent = generated + sum(sum(counts.values()) for counts in tally.answers.values())
     result: dict[str, Any] = {
-        "requests": sent, "answers": {k: dict(v) for k, v in tally.answers.items()},
+        "requests": sent,
+        "answers": {k: dict(v) for k, v in tally.answers.items()},
         "schemathesis": {"generated": generated, "passed": passed},
-        "faults": tally.faults[:50], "slowest_s": tally.slowest_s, "same_workers": same,
-        "resident_mb": [memory, grown], "exit_status": status, "complaints": complaints[:20],
-        "passed": (not tally.faults and same and not complaints and passed is not False
-                   and grown <= MEMORY_GROWTH * memory and status == 0),
+        "faults": tally.faults[:50],
+        "slowest_s": tally.slowest_s,
+        "same_workers": same,
+        "resident_mb": [memory, grown],
+        "exit_status": status,
+        "complaints": complaints[:20],
+        "passed": (
+            not tally.faults
+            and same
+            and not complaints
+            and passed is not False
+            and grown <= MEMORY_GROWTH * memory
+            and status == 0
+        ),
     }
-    return 0 if write("fuzz", "Fuzz: no input makes the server fail", result, [
-        ("hostile requests", f"{sent:,}"),
-        *((stage, ", ".join(f"{n:,} x {code}" for code, n in sorted(counts.items())))
-          for stage, counts in tally.answers.items()),
-        ("schemathesis", f"{generated:,} cases, {'all checks passed' if passed else 'FAILED'}"
-         if passed is not None else "not installed"),
-        ("5xx, answers that are no problem+json, no answer", len(tally.faults)),
-        ("slowest answer", f"{tally.slowest_s:.2f} s"),
-        ("workers that died", "none" if same else "SOME"),
-        ("resident after warm-up and at the end", f"{memory:.1f} and {grown:.1f} MB"),
-        ("after SIGTERM", f"exit status {status}, {len(complaints)} complaints in the log"),
-    ], args.machine) else 1
+    return (
+        0
+        if write(
+            "fuzz",
+            "Fuzz: no input makes the server fail",
+            result,
+            [
+                ("hostile requests", f"{sent:,}"),
+                *(
+                    (stage, ", ".join(f"{n:,} x {code}" for code, n in sorted(counts.items())))
+                    for stage, counts in tally.answers.items()
+                ),
+                (
+                    "schemathesis",
+                    f"{generated:,} cases, {'all checks passed' if passed else 'FAILED'}"
+                    if passed is not None
+                    else "not installed",
+                ),
+                ("5xx, answers that are no problem+json, no answer", len(tally.faults)),
+                ("slowest answer", f"{tally.slowest_s:.2f} s"),
+                ("workers that died", "none" if same else "SOME"),
+                ("resident after warm-up and at the end", f"{memory:.1f} and {grown:.1f} MB"),
+                ("after SIGTERM", f"exit status {status}, {len(complaints)} complaints in the log"),
+            ],
+            args.machine,
+        )
+        else 1
+    )
 
 
 def requests(sender: Sender, chance: random.Random) -> Callable[[], None]:
@@ -155,8 +232,11 @@ def requests(sender: Sender, chance: random.Random) -> Callable[[], None]:
     valid: dict[str, dict[str, Any]] = {
         "/predict": {"signal": signal, "fs": FS, "units": "mV"},
         "/stream": {"signal": signal[:90], "fs": FS, "units": "mV", "carry": None, "end": False},
-        "/v2/models/ekg/infer": {"id": "1", "inputs": [tensor],
-                                 "outputs": [{"name": "probabilities"}]},
+        "/v2/models/ekg/infer": {
+            "id": "1",
+            "inputs": [tensor],
+            "outputs": [{"name": "probabilities"}],
+        },
     }
 
     def values() -> None:
@@ -181,23 +261,69 @@ def requests(sender: Sender, chance: random.Random) -> Callable[[], None]:
 
     def raw() -> None:
         size = chance.choice((0, 1, 3, 4, 400, 1440, 1441, 20_000))
-        query = "&".join(f"{chance.choice(QUERY_NAMES)}={chance.choice(QUERY_VALUES)}"
-                         for _ in range(chance.randrange(4)))
-        sender.send("mutated requests", f"{chance.choice(POSTS)}?fs=360&{query}",
-                    chance.randbytes(size), RAW)
+        query = "&".join(
+            f"{chance.choice(QUERY_NAMES)}={chance.choice(QUERY_VALUES)}"
+            for _ in range(chance.randrange(4))
+        )
+        sender.send(
+            "mutated requests",
+            f"{chance.choice(POSTS)}?fs=360&{query}",
+            chance.randbytes(size),
+            RAW,
+        )
 
     def around() -> None:
-        path = chance.choice((*POSTS, "/model", "/metrics", "/", "/v2", "/v2/models/x", "/%00",
-                              "/static/%2e%2e/app.py", "//predict", "/predict/", "/" + "x" * 3000))
-        kind = chance.choice((JSON, RAW, "", "text/plain", "application/json; charset=utf-7",
-                              "multipart/form-data", "application/x-www-form-urlencoded", "\x7f"))
-        headers = {chance.choice(("Accept", "X-Request-ID", "Authorization", "Content-Encoding",
-                                  "Inference-Header-Content-Length", "Range", "Cookie")):
-                   chance.choice(("", "*/*", "a" * 200, "Bearer x", "gzip", "-1", "9" * 20,
-                                  "\xff\xfe", "bytes=0-1"))}
+        path = chance.choice(
+            (
+                *POSTS,
+                "/model",
+                "/metrics",
+                "/",
+                "/v2",
+                "/v2/models/x",
+                "/%00",
+                "/static/%2e%2e/app.py",
+                "//predict",
+                "/predict/",
+                "/" + "x" * 3000,
+            )
+        )
+        kind = chance.choice(
+            (
+                JSON,
+                RAW,
+                "",
+                "text/plain",
+                "application/json; charset=utf-7",
+                "multipart/form-data",
+                "application/x-www-form-urlencoded",
+                "\x7f",
+            )
+        )
+        headers = {
+            chance.choice(
+                (
+                    "Accept",
+                    "X-Request-ID",
+                    "Authorization",
+                    "Content-Encoding",
+                    "Inference-Header-Content-Length",
+                    "Range",
+                    "Cookie",
+                )
+            ): chance.choice(
+                ("", "*/*", "a" * 200, "Bearer x", "gzip", "-1", "9" * 20, "\xff\xfe", "bytes=0-1")
+            )
+        }
         method = chance.choice(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"))
-        sender.send("mutated requests", path, json.dumps(valid["/predict"]).encode(), kind,
-                    method=method, headers=headers)
+        sender.send(
+            "mutated requests",
+            path,
+            json.dumps(valid["/predict"]).encode(),
+            kind,
+            method=method,
+            headers=headers,
+        )
 
     return lambda: chance.choice((values, values, octets, raw, around))()
 
@@ -230,17 +356,23 @@ def tokens(url: str, sender: Sender, chance: random.Random) -> Callable[[], None
                 token = token[:at] + bytearray(other[at:])
             elif what == 5 and len(token) > 140:  # a value of the state
                 place = 106 + 4 * chance.randrange((len(token) - 110) // 4)
-                token[place : place + 4] = struct.pack("<f", chance.choice(
-                    (float("nan"), float("inf"), -1e38, 1e38, 1e9, 1e-45, 0.0, -1.0)))
+                token[place : place + 4] = struct.pack(
+                    "<f",
+                    chance.choice((float("nan"), float("inf"), -1e38, 1e38, 1e9, 1e-45, 0.0, -1.0)),
+                )
             elif len(token) > 60:  # a count
                 place = chance.choice((14, 18, 22, 30, 38, 47, 55))
-                token[place : place + 8] = struct.pack("<Q", chance.choice(
-                    (0, 1, 2**31, 2**40, 2**63, 2**64 - 1, chance.getrandbits(20))))
+                token[place : place + 8] = struct.pack(
+                    "<Q",
+                    chance.choice((0, 1, 2**31, 2**40, 2**63, 2**64 - 1, chance.getrandbits(20))),
+                )
         if chance.random() < 0.5 and len(token) > 4:
             token[-4:] = zlib.crc32(token[:-4]).to_bytes(4, "little")
         body: dict[str, Any] = {
-            "signal": [0.1] * chance.choice((0, 1, 90, 400)), "end": chance.random() < 0.3,
-            "carry": base64.b64encode(token).decode()}
+            "signal": [0.1] * chance.choice((0, 1, 90, 400)),
+            "end": chance.random() < 0.3,
+            "carry": base64.b64encode(token).decode(),
+        }
         if chance.random() < 0.2:
             body["carry"] = chance.choice((body["carry"][:-1], body["carry"] + "=", "*" * 50, 7))
         sender.send("mutated tokens", "/stream", json.dumps(body).encode())
@@ -252,8 +384,10 @@ def broken_http(port: int, tally: Tally, chance: random.Random) -> Callable[[], 
     """Octets that are hardly HTTP."""
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     seeds = [
-        head + b"Content-Length: 2\r\n\r\n{}", head + b"Content-Length: -1\r\n\r\n",
-        head + b"Content-Length: 99\r\n\r\n{}", head + b"Content-Length: 2, 3\r\n\r\n{}",
+        head + b"Content-Length: 2\r\n\r\n{}",
+        head + b"Content-Length: -1\r\n\r\n",
+        head + b"Content-Length: 99\r\n\r\n{}",
+        head + b"Content-Length: 2, 3\r\n\r\n{}",
         head + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}!",
         head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         head + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n",
@@ -261,14 +395,18 @@ def broken_http(port: int, tally: Tally, chance: random.Random) -> Callable[[], 
         head + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         head + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}",
         head + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
-        b"GET / HTTP/3.0\r\n\r\n", b"GET /\r\n\r\n", b"\r\n\r\n\r\n",
+        b"GET / HTTP/3.0\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"\r\n\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"GET / HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n",
         b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n", b"GET http://[::1 HTTP/1.1\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", b"CONNECT x:1 HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\n\r\n",
     ]
 
     def send() -> None:
@@ -291,8 +429,13 @@ def broken_http(port: int, tally: Tally, chance: random.Random) -> Callable[[], 
         answer = final(received)
         match = re.match(rb"HTTP/1.1 (\d{3})", answer)
         kind = re.search(rb"(?i)content-type: *([^\r;]+)", answer)
-        tally.note("broken HTTP", int(match[1]) if match else None,
-                   kind[1].decode() if kind else "", time.monotonic() - started, repr(octets))
+        tally.note(
+            "broken HTTP",
+            int(match[1]) if match else None,
+            kind[1].decode() if kind else "",
+            time.monotonic() - started,
+            repr(octets),
+        )
 
     return send
 
@@ -330,10 +473,25 @@ def schemathesis(server: Server, program: str | None, examples: int) -> tuple[in
     if not program:
         return 0, None
     done = subprocess.run(
-        [str(Path(program).resolve()), "run", f"{server.url}/openapi.json", "--max-examples",
-         str(examples), "--phases", "examples,coverage,fuzzing", "--exclude-checks",
-         "positive_data_acceptance", "--continue-on-failure", "--seed", "1"],
-        capture_output=True, text=True, check=False, cwd="/tmp")
+        [
+            str(Path(program).resolve()),
+            "run",
+            f"{server.url}/openapi.json",
+            "--max-examples",
+            str(examples),
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--exclude-checks",
+            "positive_data_acceptance",
+            "--continue-on-failure",
+            "--seed",
+            "1",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/tmp",
+    )
     made = re.search(r"([\d,]+) generated", done.stdout)
     if done.returncode:
         print(done.stdout)

@@ -31,8 +31,9 @@ Beats = list[tuple[float, str, float]]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.server_kill",
-                                     description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.server_kill", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--streams", type=count, default=50)
     parser.add_argument("--workers", type=count, default=4)
     parser.add_argument("--minutes", type=positive, default=30.0, help="of each record")
@@ -49,20 +50,42 @@ def main() -> int:
         server.wait_ready()
     differing = [i for i, (a, b) in enumerate(zip(peace, fault, strict=True)) if a != b]
     result = {
-        "streams": len(signals), "source": source, "workers": args.workers, "pace": args.pace,
-        "minutes": args.minutes, "chunk_s": args.chunk, "kills": dict(kills),
-        "requests_tried_again": tried_again, "beats": sum(map(len, peace)),
+        "streams": len(signals),
+        "source": source,
+        "workers": args.workers,
+        "pace": args.pace,
+        "minutes": args.minutes,
+        "chunk_s": args.chunk,
+        "kills": dict(kills),
+        "requests_tried_again": tried_again,
+        "beats": sum(map(len, peace)),
         "streams_that_differ": len(differing),
         "passed": not differing and sum(map(len, peace)) > 0 and sum(kills.values()) > 0,
     }
-    return 0 if write("kill", "Kill test: nothing lost, nothing doubled", result, [
-        ("streams", f"{len(signals)} of {source}, {args.minutes:g} min each, at {args.pace:g} "
-                    f"times real pace, {args.chunk:g} s chunks, {args.workers} workers"),
-        ("killed with -9", ", ".join(f"{kind} {n} times" for kind, n in sorted(kills.items()))),
-        ("requests that had to be tried again", tried_again),
-        ("beats of the undisturbed run", sum(map(len, peace))),
-        ("streams whose beats differ from it", len(differing)),
-    ], args.machine) else 1
+    return (
+        0
+        if write(
+            "kill",
+            "Kill test: nothing lost, nothing doubled",
+            result,
+            [
+                (
+                    "streams",
+                    f"{len(signals)} of {source}, {args.minutes:g} min each, at {args.pace:g} "
+                    f"times real pace, {args.chunk:g} s chunks, {args.workers} workers",
+                ),
+                (
+                    "killed with -9",
+                    ", ".join(f"{kind} {n} times" for kind, n in sorted(kills.items())),
+                ),
+                ("requests that had to be tried again", tried_again),
+                ("beats of the undisturbed run", sum(map(len, peace))),
+                ("streams whose beats differ from it", len(differing)),
+            ],
+            args.machine,
+        )
+        else 1
+    )
 
 
 def recordings(count: int, samples: int) -> tuple[str, list[NDArray[np.float32]]]:
@@ -71,11 +94,13 @@ def recordings(count: int, samples: int) -> tuple[str, list[NDArray[np.float32]]
     from training.download import data_folder
 
     folder = data_folder()
-    names = sorted(path.with_suffix("") for path in (folder / "mitdb").glob("*.hea")
-                   ) if folder else []
+    names = (
+        sorted(path.with_suffix("") for path in (folder / "mitdb").glob("*.hea")) if folder else []
+    )
     if not names:
         return "simulated ECG (no recordings at hand)", [
-            simulate(samples / FS, seed=seed).signal for seed in range(count)]
+            simulate(samples / FS, seed=seed).signal for seed in range(count)
+        ]
     signals = [read(name).signal[:samples].astype(np.float32) for name in names[:count]]
     while len(signals) < count:  # the first ones again, from their middle
         again = read(names[len(signals) % len(names)]).signal.astype(np.float32)
@@ -83,8 +108,9 @@ def recordings(count: int, samples: int) -> tuple[str, list[NDArray[np.float32]]
     return "mitdb", signals
 
 
-def run(server: Server, signals: list[NDArray[np.float32]], args: argparse.Namespace, *,
-        disturb: bool) -> tuple[list[Beats], int, Counter[str]]:
+def run(
+    server: Server, signals: list[NDArray[np.float32]], args: argparse.Namespace, *, disturb: bool
+) -> tuple[list[Beats], int, Counter[str]]:
     """All streams to their ends: the beats of each, requests tried again, and kills."""
     kills: Counter[str] = Counter()
     done = threading.Event()
@@ -93,8 +119,11 @@ def run(server: Server, signals: list[NDArray[np.float32]], args: argparse.Names
 
     def stream(client: Client, signal: NDArray[np.float32]) -> Beats:
         chunks = paced(signal, args.chunk, args.pace if disturb else 1e9)
-        return [(beat["time"], beat["label"], beat["score"])
-                for answer in client.stream(chunks, FS) for beat in answer["beats"]]
+        return [
+            (beat["time"], beat["label"], beat["score"])
+            for answer in client.stream(chunks, FS)
+            for beat in answer["beats"]
+        ]
 
     if disturb:
         killer.start()
@@ -108,8 +137,9 @@ def run(server: Server, signals: list[NDArray[np.float32]], args: argparse.Names
     return beats, sum(client.retries for client in clients), kills
 
 
-def paced(signal: NDArray[np.float32], chunk_s: float, pace: float
-          ) -> Iterator[NDArray[np.float32]]:
+def paced(
+    signal: NDArray[np.float32], chunk_s: float, pace: float
+) -> Iterator[NDArray[np.float32]]:
     """Chunks of the signal when they are due."""
     started, size = time.monotonic(), round(chunk_s * FS)
     for at in range(0, len(signal), size):

@@ -83,8 +83,9 @@ class Link:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.server_overload",
-                                     description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.server_overload", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--seconds", type=positive, default=60.0, help="of overload")
     parser.add_argument("--times", type=positive, default=10.0, help="the sustained rate")
     parser.add_argument("--signal", type=positive, default=120.0, help="s of signal in a request")
@@ -110,30 +111,62 @@ def main() -> int:
     p99 = 1000 * share(quiet, 99)
     accepted, well = 1000 * share(tally.accepted, 99), 1000 * share(after, 99)
     result = {
-        "request": f"{args.signal:g} s at {args.fs} Hz, raw float32", "workers": args.workers,
-        "unloaded_ms": summary(quiet), "capacity_per_s": capacity, "offered_per_s": rate,
-        "seconds": args.seconds, "cores_taken_by_the_load": taken,
-        "accepted": len(tally.accepted), "refused": len(tally.refused),
-        "other": sorted(set(tally.other)), "others": len(tally.other),
+        "request": f"{args.signal:g} s at {args.fs} Hz, raw float32",
+        "workers": args.workers,
+        "unloaded_ms": summary(quiet),
+        "capacity_per_s": capacity,
+        "offered_per_s": rate,
+        "seconds": args.seconds,
+        "cores_taken_by_the_load": taken,
+        "accepted": len(tally.accepted),
+        "refused": len(tally.refused),
+        "other": sorted(set(tally.other)),
+        "others": len(tally.other),
         "refused_without_retry_after": tally.without_retry_after,
-        "accepted_ms": summary(tally.accepted), "refused_ms": summary(tally.refused),
-        "a_second_later_ms": summary(after), "complaints": complaints,
-        "passed": (accepted <= ACCEPTED_GROWTH * p99 and well <= ACCEPTED_GROWTH * p99
-                   and not tally.other and not tally.without_retry_after and not complaints
-                   and bool(tally.refused)),
+        "accepted_ms": summary(tally.accepted),
+        "refused_ms": summary(tally.refused),
+        "a_second_later_ms": summary(after),
+        "complaints": complaints,
+        "passed": (
+            accepted <= ACCEPTED_GROWTH * p99
+            and well <= ACCEPTED_GROWTH * p99
+            and not tally.other
+            and not tally.without_retry_after
+            and not complaints
+            and bool(tally.refused)
+        ),
     }
-    return 0 if write("overload", "Overload: who is accepted is served in time", result, [
-        ("request", result["request"]),
-        ("unloaded, one connection", line(quiet)),
-        ("sustained", f"{capacity:.0f} a second with {args.workers} workers"),
-        ("offered", f"{rate:.0f} a second for {args.seconds:g} s, which takes the sender "
-                    f"{taken:.0%} of a core of the same machine"),
-        ("accepted", f"{len(tally.accepted)} ({len(tally.accepted) / args.seconds:.0f} a second);"
-                     f" {line(tally.accepted)}; {accepted / p99:.2f} times the unloaded p99"),
-        ("refused with 503 and Retry-After", f"{len(tally.refused)}; {line(tally.refused)}"),
-        ("anything else", len(tally.other)),
-        ("a second later", line(after)),
-    ], args.machine) else 1
+    return (
+        0
+        if write(
+            "overload",
+            "Overload: who is accepted is served in time",
+            result,
+            [
+                ("request", result["request"]),
+                ("unloaded, one connection", line(quiet)),
+                ("sustained", f"{capacity:.0f} a second with {args.workers} workers"),
+                (
+                    "offered",
+                    f"{rate:.0f} a second for {args.seconds:g} s, which takes the sender "
+                    f"{taken:.0%} of a core of the same machine",
+                ),
+                (
+                    "accepted",
+                    f"{len(tally.accepted)} ({len(tally.accepted) / args.seconds:.0f} a second);"
+                    f" {line(tally.accepted)}; {accepted / p99:.2f} times the unloaded p99",
+                ),
+                (
+                    "refused with 503 and Retry-After",
+                    f"{len(tally.refused)}; {line(tally.refused)}",
+                ),
+                ("anything else", len(tally.other)),
+                ("a second later", line(after)),
+            ],
+            args.machine,
+        )
+        else 1
+    )
 
 
 def overload(port: int, message: bytes, rate: float, seconds: float) -> Tally:
@@ -151,8 +184,12 @@ def overload(port: int, message: bytes, rate: float, seconds: float) -> Tally:
             while waiting and idle:
                 link = idle.popleft()
                 link.begin(message, waiting.popleft())
-                selector.register(link, selectors.EVENT_READ if link.write()
-                                  else selectors.EVENT_READ | selectors.EVENT_WRITE)
+                selector.register(
+                    link,
+                    selectors.EVENT_READ
+                    if link.write()
+                    else selectors.EVENT_READ | selectors.EVENT_WRITE,
+                )
             for key, events in selector.select(max(0.0, min(due - time.perf_counter(), 0.05))):
                 link = key.fileobj  # type: ignore[assignment]
                 if events & selectors.EVENT_WRITE and link.write():

@@ -27,8 +27,9 @@ MEMORY_GROWTH, P99_GROWTH = 1.05, 1.2
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.server_soak",
-                                     description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.server_soak", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--requests", type=count, default=200_000)
     parser.add_argument("--workers", type=count, default=2)
     parser.add_argument("--machine", help="folder under bench/results")
@@ -46,51 +47,99 @@ def main() -> int:
             started, used = time.perf_counter(), processor_s(server.process.pid) or 0.0
             times = load(server.port, requests, args.requests // PARTS)
             used = (processor_s(server.process.pid) or 0.0) - used
-            parts.append({"requests": len(times), "p50_ms": 1000 * share(times, 50),
-                          "p99_ms": 1000 * share(times, 99),
-                          "resident_mb": server.resident_mb(), "threads": server.threads(),
-                          "server_cpu_ms_each": 1000 * used / len(times),
-                          "seconds": time.perf_counter() - started})
-            print(f"{len(parts)}/{PARTS}: p99 {parts[-1]['p99_ms']:.2f} ms, "
-                  f"{parts[-1]['resident_mb']:.1f} MB", flush=True)
+            parts.append(
+                {
+                    "requests": len(times),
+                    "p50_ms": 1000 * share(times, 50),
+                    "p99_ms": 1000 * share(times, 99),
+                    "resident_mb": server.resident_mb(),
+                    "threads": server.threads(),
+                    "server_cpu_ms_each": 1000 * used / len(times),
+                    "seconds": time.perf_counter() - started,
+                }
+            )
+            print(
+                f"{len(parts)}/{PARTS}: p99 {parts[-1]['p99_ms']:.2f} ms, "
+                f"{parts[-1]['resident_mb']:.1f} MB",
+                flush=True,
+            )
         sequential = hundred(server.url)
         status, complaints = server.stop(), server.complaints()
     return 0 if report(parts, sequential, args.workers, status, complaints, args.machine) else 1
 
 
-def report(parts: list[dict[str, float]], sequential: dict[str, float], workers: int, status: int,
-           complaints: list[str], folder: str | None) -> bool:
+def report(
+    parts: list[dict[str, float]],
+    sequential: dict[str, float],
+    workers: int,
+    status: int,
+    complaints: list[str],
+    folder: str | None,
+) -> bool:
     """Judge, write, print; gives whether it passed."""
     memory = [part["resident_mb"] for part in parts]
-    halves = [median(part["p99_ms"] for part in half)
-              for half in (parts[: PARTS // 2], parts[PARTS // 2 :])]
-    costs = [median(part["server_cpu_ms_each"] for part in half)
-             for half in (parts[: PARTS // 2], parts[PARTS // 2 :])]
+    halves = [
+        median(part["p99_ms"] for part in half)
+        for half in (parts[: PARTS // 2], parts[PARTS // 2 :])
+    ]
+    costs = [
+        median(part["server_cpu_ms_each"] for part in half)
+        for half in (parts[: PARTS // 2], parts[PARTS // 2 :])
+    ]
     requests = sum(int(part["requests"]) for part in parts)
     result = {
-        "requests": requests, "failures": 0, "workers": workers, "connections": CONNECTIONS,
-        "parts": parts, "p99_ms_median_of_first_and_second_half": halves,
-        "hundred_sequential": sequential, "exit_status": status, "complaints": complaints,
-        "passed": (max(memory) <= MEMORY_GROWTH * memory[0] and status == 0 and not complaints
-                   and halves[1] <= P99_GROWTH * halves[0]),
+        "requests": requests,
+        "failures": 0,
+        "workers": workers,
+        "connections": CONNECTIONS,
+        "parts": parts,
+        "p99_ms_median_of_first_and_second_half": halves,
+        "hundred_sequential": sequential,
+        "exit_status": status,
+        "complaints": complaints,
+        "passed": (
+            max(memory) <= MEMORY_GROWTH * memory[0]
+            and status == 0
+            and not complaints
+            and halves[1] <= P99_GROWTH * halves[0]
+        ),
     }
-    return write("soak", "Soak: memory and latency stay where they are", result, [
-        ("requests, all answered 200", f"{requests:,}"),
-        ("requests a second", f"{requests / sum(part['seconds'] for part in parts):.0f} with "
-                              f"{CONNECTIONS} connections, {workers} workers"),
-        ("resident after warm-up, largest after it, at the end",
-         f"{memory[0]:.1f}, {max(memory):.1f}, {memory[-1]:.1f} MB (master and workers)"),
-        ("p99, median of the first and of the second half",
-         f"{halves[0]:.2f} and {halves[1]:.2f} ms"),
-        ("the server's processor time for a request, the same",
-         f"{costs[0]:.2f} and {costs[1]:.2f} ms"),
-        ("threads at the first and at the last of ten readings",
-         f"{parts[0]['threads']:.0f} and {parts[-1]['threads']:.0f}"),
-        ("100 requests one after another",
-         f"p50 {sequential['p50_ms']:.2f}, p99 {sequential['p99_ms']:.2f}, the slowest "
-         f"{sequential['slowest_ms']:.2f} ms, no failure"),
-        ("after SIGTERM", f"exit status {status}, {len(complaints)} complaints in the log"),
-    ], folder)
+    return write(
+        "soak",
+        "Soak: memory and latency stay where they are",
+        result,
+        [
+            ("requests, all answered 200", f"{requests:,}"),
+            (
+                "requests a second",
+                f"{requests / sum(part['seconds'] for part in parts):.0f} with "
+                f"{CONNECTIONS} connections, {workers} workers",
+            ),
+            (
+                "resident after warm-up, largest after it, at the end",
+                f"{memory[0]:.1f}, {max(memory):.1f}, {memory[-1]:.1f} MB (master and workers)",
+            ),
+            (
+                "p99, median of the first and of the second half",
+                f"{halves[0]:.2f} and {halves[1]:.2f} ms",
+            ),
+            (
+                "the server's processor time for a request, the same",
+                f"{costs[0]:.2f} and {costs[1]:.2f} ms",
+            ),
+            (
+                "threads at the first and at the last of ten readings",
+                f"{parts[0]['threads']:.0f} and {parts[-1]['threads']:.0f}",
+            ),
+            (
+                "100 requests one after another",
+                f"p50 {sequential['p50_ms']:.2f}, p99 {sequential['p99_ms']:.2f}, the slowest "
+                f"{sequential['slowest_ms']:.2f} ms, no failure",
+            ),
+            ("after SIGTERM", f"exit status {status}, {len(complaints)} complaints in the log"),
+        ],
+        folder,
+    )
 
 
 def kinds(url: str) -> list[Request]:
@@ -106,19 +155,24 @@ def kinds(url: str) -> list[Request]:
         Request("/predict", JSON, json.dumps({"signal": second.tolist(), "fs": FS}).encode()),
         Request("/predict?fs=250&units=uV", RAW, (1000 * signal[:2500]).tobytes()),
         Request(f"/stream?carry_bytes={len(token)}", RAW, token + second[:90].tobytes()),
-        Request("/stream", JSON, json.dumps({"signal": second[:90].tolist(), "carry": carry,
-                                             "end": True}).encode()),
+        Request(
+            "/stream",
+            JSON,
+            json.dumps({"signal": second[:90].tolist(), "carry": carry, "end": True}).encode(),
+        ),
         Request("/stream", JSON, json.dumps(batch).encode()),
         Request("/v2/models/ekg/infer", JSON, json.dumps({"inputs": [tensor]}).encode()),
     ]
 
 
-def load(port: int, requests: list[Request], number: int, connections: int = CONNECTIONS
-         ) -> list[float]:
+def load(
+    port: int, requests: list[Request], number: int, connections: int = CONNECTIONS
+) -> list[float]:
     """Round trips, s; a connection asks again as soon as it is answered."""
     times: list[float] = []
     opened = 0
     with selectors.DefaultSelector() as selector:
+
         def connect() -> None:
             nonlocal opened
             connection = Connection(port, requests[opened % len(requests)])

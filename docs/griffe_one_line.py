@@ -22,4 +22,5 @@ class OneLine(griffe.Extension):
         """Rewrite an object's docstring."""
         if obj.docstring:
             obj.docstring.value = SECTION.sub(
-                lambda section: NAME.sub(r"\1\n    \2", section[0]), obj.docstring.value + "\n")
+                lambda section: NAME.sub(r"\1\n    \2", section[0]), obj.docstring.value + "\n"
+            )

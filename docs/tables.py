@@ -29,21 +29,26 @@ def main() -> None:
 def written(page: str) -> str:
     """Return the page with its tables as the code has them; raises ValueError without a marker."""
     shipped = Detector.load(provider="cpu")
-    for name, table in (("events", events(shipped.rhythm_policy)),
-                        ("limits", limits(shipped.rhythm_policy)),
-                        ("quality", quality(shipped.quality_policy))):
+    for name, table in (
+        ("events", events(shipped.rhythm_policy)),
+        ("limits", limits(shipped.rhythm_policy)),
+        ("quality", quality(shipped.quality_policy)),
+    ):
         marked = re.search(_MARKED.format(name=name), page, re.DOTALL)
         if marked is None:
             raise ValueError(f"{PAGE.name} has no markers of the table {name!r}.")
-        page = f"{page[:marked.end(1)]}\n{table}\n{page[marked.start(2):]}"
+        page = f"{page[: marked.end(1)]}\n{table}\n{page[marked.start(2) :]}"
     return page
 
 
 def events(policy: RhythmPolicy) -> str:
     """Return every kind of event, from the gravest to the mildest, with its rule."""
     words = rules(policy)
-    rows = "".join(f"| `{kind.name}` | {f'`{kind.wfdb}`' if kind.wfdb else 'a comment'} "
-                   f"| {words[kind.name]} |\n" for kind in kinds())
+    rows = "".join(
+        f"| `{kind.name}` | {f'`{kind.wfdb}`' if kind.wfdb else 'a comment'} "
+        f"| {words[kind.name]} |\n"
+        for kind in kinds()
+    )
     return f"| event | in WFDB annotations | rule, with the shipped limits |\n|---|---|---|\n{rows}"
 
 
@@ -70,8 +75,10 @@ def _described(section: type, values: Mapping[str, Any]) -> tuple[str, str]:
     for match in _LIMIT.finditer(text):
         names = match[1].split(", ")
         meaning = re.sub(r" \(`\.\w+`\)", "", " ".join(match[2].split())).replace("``", "`")
-        rows += (f"| {', '.join(f'`{name}`' for name in names)} "
-                 f"| {', '.join(_value(values[name]) for name in names)} | {meaning} |\n")
+        rows += (
+            f"| {', '.join(f'`{name}`' for name in names)} "
+            f"| {', '.join(_value(values[name]) for name in names)} | {meaning} |\n"
+        )
     named = {name for match in _LIMIT.finditer(text) for name in match[1].split(", ")}
     if named != set(values):
         raise ValueError(f"{section.__name__} does not explain {sorted(named ^ set(values))}.")

@@ -29,6 +29,8 @@ took = time.perf_counter() - started
 for patient, (stream, found) in enumerate(zip(streams[:5], beats, strict=False)):
     ectopic = sum(beat.anomaly for beat in found)
     rate = stream.tracker.heart_rate
-    print(f"patient {patient}: {len(found)} beats, {ectopic} not normal, now at {rate:.0f}/min, "
-          f"{stream.tracker.current}")
+    print(
+        f"patient {patient}: {len(found)} beats, {ectopic} not normal, now at {rate:.0f}/min, "
+        f"{stream.tracker.current}"
+    )
 print(f"{count} patients, {SECONDS} s each, in {took:.2f} s")

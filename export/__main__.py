@@ -48,9 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/latest/model.pt"))
     parser.add_argument("--out", type=Path, default=DEFAULT_ARTIFACTS)
-    parser.add_argument("--beside", nargs="*", default=[], metavar="WHAT=FILE",
-                        help="other runs for the model card, measured by training.seeds: "
-                             "'same recipe, five seeds=runs/seeds.json'")
+    parser.add_argument(
+        "--beside",
+        nargs="*",
+        default=[],
+        metavar="WHAT=FILE",
+        help="other runs for the model card, measured by training.seeds: "
+        "'same recipe, five seeds=runs/seeds.json'",
+    )
     args = parser.parse_args(arguments)
     try:
         export(args.checkpoint, args.out, beside=read_other_runs(args.beside))
@@ -70,12 +75,13 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
     policy = BeatPolicy.from_dict(cast(dict[str, Any], saved["policy"]))
     decided_s = (net.design.delay_samples + (policy.context_after + 1) * HOP) / FS
     if decided_s > LATEST_S:
-        raise DataError(f"{checkpoint} decides a beat {decided_s:.2f} s after its R peak; "
-                        f"expected at most {LATEST_S:g} s: less look-ahead, or fewer taps.")
+        raise DataError(
+            f"{checkpoint} decides a beat {decided_s:.2f} s after its R peak; "
+            f"expected at most {LATEST_S:g} s: less look-ahead, or fewer taps."
+        )
     parameters = parameter_count(net)
     net = deployed(net)
-    described = graphs.describe(net, policy=policy, data=cast(str, saved["data"]),
-                                commit=_commit())
+    described = graphs.describe(net, policy=policy, data=cast(str, saved["data"]), commit=_commit())
     records = records_to_measure()
     roles: dict[str, dict[str, object]] = {}
     worst = {}
@@ -110,10 +116,18 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
             shutil.copy(log, staged / "training_log.jsonl")
             roles["training_log.jsonl"] = {"role": "loss, and figures of whom the run held out"}
         (staged / "metrics.json").write_text(
-            as_json(metrics or {"none": "no recordings were at hand"}) + "\n")
-        (staged / "MODEL_CARD.md").write_text(card(
-            metrics, parameters=parameters, described=described, recipe=saved["recipe"],  # type: ignore[arg-type]
-            held_out=saved["held_out"], worst=worst))  # type: ignore[arg-type]
+            as_json(metrics or {"none": "no recordings were at hand"}) + "\n"
+        )
+        (staged / "MODEL_CARD.md").write_text(
+            card(
+                metrics,
+                parameters=parameters,
+                described=described,
+                recipe=saved["recipe"],  # type: ignore[arg-type]
+                held_out=saved["held_out"],
+                worst=worst,
+            )
+        )  # type: ignore[arg-type]
         roles["metrics.json"] = {"role": "what was measured"}
         roles["MODEL_CARD.md"] = {"role": "what the model is, can and cannot do"}
         manifest.publish(staged, out, roles)
@@ -127,23 +141,35 @@ def read_other_runs(named: Sequence[str]) -> dict[str, Any]:
         what, _, path = entry.rpartition("=")
         try:
             found = from_json(Path(path).read_text())
-            measured[what] = {"runs": len(found["runs"]), "figures": {
-                name: {key: figure[key] for key in ("mean", "sd")}
-                for name, figure in found["figures"].items()}}
+            measured[what] = {
+                "runs": len(found["runs"]),
+                "figures": {
+                    name: {key: figure[key] for key in ("mean", "sd")}
+                    for name, figure in found["figures"].items()
+                },
+            }
             same = found["records"] == f"mitdb: {' '.join(DS2)}"
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"--beside {entry}: {path} cannot be read ({error!r}); expected "
-                            "WHAT=FILE, the file by `python -m training.seeds --out`.") from None
+            raise DataError(
+                f"--beside {entry}: {path} cannot be read ({error!r}); expected "
+                "WHAT=FILE, the file by `python -m training.seeds --out`."
+            ) from None
         if not (what and same):
-            raise DataError(f"--beside {entry}: expected WHAT=FILE, and what was measured of "
-                            f"{what or 'other runs'} to be of DS2, as the model's own figures "
-                            f"are; it is of {found['records']}.")
+            raise DataError(
+                f"--beside {entry}: expected WHAT=FILE, and what was measured of "
+                f"{what or 'other runs'} to be of DS2, as the model's own figures "
+                f"are; it is of {found['records']}."
+            )
     return measured
 
 
-def write_core_ml(net: EkgNet, described: dict[str, str], staged: Path,
-                  roles: dict[str, dict[str, object]], signals: NDArray[np.float32]
-                  ) -> dict[str, float]:
+def write_core_ml(
+    net: EkgNet,
+    described: dict[str, str],
+    staged: Path,
+    roles: dict[str, dict[str, object]],
+    signals: NDArray[np.float32],
+) -> dict[str, float]:
     """Write the Core ML package; gives its difference from torch, and that in float16."""
     try:
         from export import coreml
@@ -151,20 +177,31 @@ def write_core_ml(net: EkgNet, described: dict[str, str], staged: Path,
         print(f"The Core ML package is left out: coremltools cannot be used here ({error}).")
         return {}
     package = coreml.write(net, described, staged)
-    roles |= {name: {"role": "Core ML package", "tolerance": graphs.TOLERANCE}
-              for name in coreml.FILES}
+    roles |= {
+        name: {"role": "Core ML package", "tolerance": graphs.TOLERANCE} for name in coreml.FILES
+    }
     worst = coreml.prove(package, net, signals)
     print(f"{coreml.NAME}: differs from torch by {worst:.1g}")
-    return {coreml.NAME: worst, "the package in float16, which is not shipped,":
-            coreml.half_difference(net, described, signals)}
+    return {
+        coreml.NAME: worst,
+        "the package in float16, which is not shipped,": coreml.half_difference(
+            net, described, signals
+        ),
+    }
 
 
-def _quantized(fused: graphs.Graph, staged: Path, roles: dict[str, dict[str, object]],
-               records: Sequence[Record]) -> dict[str, Any]:
+def _quantized(
+    fused: graphs.Graph,
+    staged: Path,
+    roles: dict[str, dict[str, object]],
+    records: Sequence[Record],
+) -> dict[str, Any]:
     """Write the quantized graph, measure it as the main one was; gives its part of the metrics."""
     onnx.save(int8.quantize(fused, calibration_signals()), staged / int8.NAME)
-    roles[int8.NAME] = {"role": "quantized; its accuracy stands in metrics.json",
-                        "tolerance": int8.TOLERANCE}
+    roles[int8.NAME] = {
+        "role": "quantized; its accuracy stands in metrics.json",
+        "tolerance": int8.TOLERANCE,
+    }
     manifest.seal(staged, roles)
     detector = Detector.load(staged, provider="cpu", model=int8.NAME)
     measured = evaluate(detector, records)
@@ -182,15 +219,15 @@ def _halved(net: EkgNet, detector: Detector, records: Sequence[Record]) -> dict[
 
 def _summary(measured: dict[str, Any]) -> dict[str, Any]:
     """The figures of a variant that are kept."""
-    return {key: value for key, value in measured.items()
-            if key not in ("per record", "confusion")}
+    return {key: value for key, value in measured.items() if key not in ("per record", "confusion")}
 
 
 def calibration_signals() -> list[NDArray[np.float32]]:
     """A minute of every patient of DS1, who were trained on; none may be of DS2."""
     start, end = 300 * FS, 360 * FS
-    signals = [record.signal[:1, start:end] for record in
-               load_all("mitdb", DS1, require_data(["mitdb"]))]
+    signals = [
+        record.signal[:1, start:end] for record in load_all("mitdb", DS1, require_data(["mitdb"]))
+    ]
     return [signal - signal[:, :1] for signal in signals]
 
 
@@ -213,8 +250,13 @@ def _signals(records: Sequence[Record]) -> NDArray[np.float32]:
 
 def _commit() -> str:
     try:
-        return subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True,
-                              text=True, check=True, cwd=Path(__file__).parent).stdout.strip()
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -38,8 +38,11 @@ import coremltools as ct  # noqa: E402
 from coremltools.converters.mil.frontend.milproto.load import load as load_program  # noqa: E402
 
 NAME = "ekg.mlpackage"
-INSIDE = ("Manifest.json", "Data/com.apple.CoreML/model.mlmodel",
-          "Data/com.apple.CoreML/weights/weight.bin")
+INSIDE = (
+    "Manifest.json",
+    "Data/com.apple.CoreML/model.mlmodel",
+    "Data/com.apple.CoreML/weights/weight.bin",
+)
 FILES = tuple(f"{NAME}/{name}" for name in INSIDE)
 # Core ML may sum on the GPU, in another order; elsewhere the arithmetic is float32 in NumPy.
 PREDICT_TOLERANCE = 1e-3
@@ -48,7 +51,7 @@ _DESCRIPTIONS = {
     "ecg": "ECG, mV at 360 Hz, less the recording's first sample: one second",
     "carry": "history: zeros where a recording starts, then carry_out of the chunk before",
     "probabilities": "for each 50 ms frame the probability of none, N, S, V, F, Q; a frame speaks "
-                     "of the moment `delay` seconds (see the metadata) before its middle",
+    "of the moment `delay` seconds (see the metadata) before its middle",
     "carry_out": "history to hand in with the next chunk",
 }
 
@@ -71,23 +74,36 @@ def write(net: EkgNet, described: dict[str, str], folder: Path, *, half: bool = 
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         model = ct.convert(
-            torch.jit.trace(net, example), convert_to="mlprogram", compute_precision=precision,
-            minimum_deployment_target=ct.target.macOS12, skip_model_load=True,
-            inputs=[ct.TensorType(name, tensor.shape, dtype=np.float32)
-                    for name, tensor in zip(("ecg", "carry"), example, strict=True)],
-            outputs=[ct.TensorType(name, dtype=np.float32)
-                     for name in ("probabilities", "carry_out")])
-    model.short_description = "Finds heart beats in one lead of ECG and labels them, live. " \
-                              "Not a medical device."
+            torch.jit.trace(net, example),
+            convert_to="mlprogram",
+            compute_precision=precision,
+            minimum_deployment_target=ct.target.macOS12,
+            skip_model_load=True,
+            inputs=[
+                ct.TensorType(name, tensor.shape, dtype=np.float32)
+                for name, tensor in zip(("ecg", "carry"), example, strict=True)
+            ],
+            outputs=[
+                ct.TensorType(name, dtype=np.float32) for name in ("probabilities", "carry_out")
+            ],
+        )
+    model.short_description = (
+        "Finds heart beats in one lead of ECG and labels them, live. Not a medical device."
+    )
     model.license, model.author, model.version = "MIT", "ekg", described["format"]
     for name in ("ecg", "carry"):
         model.input_description[name] = _DESCRIPTIONS[name]
     for name in ("probabilities", "carry_out"):
         model.output_description[name] = _DESCRIPTIONS[name]
     model.user_defined_metadata.clear()  # the day of conversion is among it
-    model.user_defined_metadata.update(described | {
-        "role": f"filter and CNN, one signal, {CHUNK} samples, for Core ML without ONNX Runtime",
-        "carry_size": str(net.carry_size)})
+    model.user_defined_metadata.update(
+        described
+        | {
+            "role": f"filter and CNN, one signal, {CHUNK} samples, for Core ML without ONNX "
+            "Runtime",
+            "carry_size": str(net.carry_size),
+        }
+    )
     path = folder / NAME
     shutil.rmtree(path, ignore_errors=True)
     model.save(str(path))
@@ -114,8 +130,10 @@ def prove(path: Path, net: EkgNet, signals: NDArray[np.float32]) -> float:
     package = Package(path)
     worst = _difference(package, net, signals)
     if not worst <= package.tolerance:
-        raise ExportError(f"{NAME} differs from torch by {worst:.2g}; at most "
-                          f"{package.tolerance:g} is allowed. Nothing was written.")
+        raise ExportError(
+            f"{NAME} differs from torch by {worst:.2g}; at most "
+            f"{package.tolerance:g} is allowed. Nothing was written."
+        )
     return worst
 
 
@@ -158,13 +176,15 @@ class Package:
             frames.append(answer[0])
         return np.concatenate(frames)
 
-    def _predict(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-                 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _predict(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         answer = self._model.predict({"ecg": ecg, "carry": carry})
         return answer["probabilities"], answer["carry_out"]
 
-    def _evaluate(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-                  ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _evaluate(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         known: dict[str, Any] = {"ecg": ecg, "carry": carry}
 
         def value(variable: Any) -> Any:
@@ -176,10 +196,13 @@ class Package:
             if operation.op_type == "const":
                 continue
             if operation.op_type not in OPERATIONS:
-                raise ExportError(f"the package uses {operation.op_type!r}, which the check does "
-                                  "not know; add it to OPERATIONS.")
+                raise ExportError(
+                    f"the package uses {operation.op_type!r}, which the check does "
+                    "not know; add it to OPERATIONS."
+                )
             answer = OPERATIONS[operation.op_type](
-                **{name: value(variable) for name, variable in operation.inputs.items()})
+                **{name: value(variable) for name, variable in operation.inputs.items()}
+            )
             answers = answer if isinstance(answer, list) else [answer]
             known |= {out.name: item for out, item in zip(operation.outputs, answers, strict=True)}
         return known["probabilities"], known["carry_out"]
@@ -188,8 +211,10 @@ class Package:
 def _difference(package: Package, net: EkgNet, signals: NDArray[np.float32]) -> float:
     with torch.inference_mode():
         expected = net(torch.from_numpy(signals), net.start(len(signals)))[0].numpy()
-    return max(float(np.abs(package.label(signal) - frames).max())
-               for signal, frames in zip(signals, expected, strict=True))
+    return max(
+        float(np.abs(package.label(signal) - frames).max())
+        for signal, frames in zip(signals, expected, strict=True)
+    )
 
 
 def specification(path: Path) -> Any:
@@ -218,8 +243,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal = simulate(60.0, seed=11).signal
     signal -= signal[0]
     start = np.zeros((1, package.carry_size), dtype=np.float32)
-    expected = {"the golden answer": (golden.ecg.ravel(), np.concatenate(golden.probabilities)),
-                "ONNX Runtime on the CPU": (signal, onnx_session.run(signal[None], start)[0][0])}
+    expected = {
+        "the golden answer": (golden.ecg.ravel(), np.concatenate(golden.probabilities)),
+        "ONNX Runtime on the CPU": (signal, onnx_session.run(signal[None], start)[0][0]),
+    }
     worst = 0.0
     for what, (ecg, frames) in expected.items():
         difference = float(np.abs(package.label(ecg) - frames).max())
@@ -247,12 +274,21 @@ def _settle(path: Path) -> None:
     (path / INSIDE[0]).write_text(json.dumps(manifest, indent=4) + "\n")
 
 
-def _conv(x: NDArray[Any], weight: NDArray[Any], strides: NDArray[Any], dilations: NDArray[Any],
-          pad_type: str, pad: NDArray[Any], groups: int, bias: NDArray[Any] | None = None
-          ) -> NDArray[Any]:
+def _conv(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    strides: NDArray[Any],
+    dilations: NDArray[Any],
+    pad_type: str,
+    pad: NDArray[Any],
+    groups: int,
+    bias: NDArray[Any] | None = None,
+) -> NDArray[Any]:
     if pad_type != "valid" or groups != 1 or x.ndim != 4 or x.shape[2] != 1:
-        raise ExportError("the package has a convolution that pads, is grouped or is not of "
-                          "height 1, which the check does not know.")
+        raise ExportError(
+            "the package has a convolution that pads, is grouped or is not of "
+            "height 1, which the check does not know."
+        )
     reach = (weight.shape[3] - 1) * int(dilations[1]) + 1
     windows = np.lib.stride_tricks.sliding_window_view(x[0, :, 0], reach, axis=1)
     windows = windows[:, :: int(strides[1]), :: int(dilations[1])]
@@ -263,14 +299,22 @@ def _conv(x: NDArray[Any], weight: NDArray[Any], strides: NDArray[Any], dilation
     return sums[None, :, None].astype(x.dtype)
 
 
-def _slice(x: NDArray[Any], begin: NDArray[Any], end: NDArray[Any],
-           begin_mask: NDArray[Any] | None = None, end_mask: NDArray[Any] | None = None
-           ) -> NDArray[Any]:
+def _slice(
+    x: NDArray[Any],
+    begin: NDArray[Any],
+    end: NDArray[Any],
+    begin_mask: NDArray[Any] | None = None,
+    end_mask: NDArray[Any] | None = None,
+) -> NDArray[Any]:
     none = np.zeros(x.ndim, dtype=bool)
     begins = none if begin_mask is None else begin_mask
     ends = none if end_mask is None else end_mask
-    return x[tuple(slice(None if b_open else int(b), None if e_open else int(e))
-                   for b, e, b_open, e_open in zip(begin, end, begins, ends, strict=True))]
+    return x[
+        tuple(
+            slice(None if b_open else int(b), None if e_open else int(e))
+            for b, e, b_open, e_open in zip(begin, end, begins, ends, strict=True)
+        )
+    ]
 
 
 def _softmax(x: NDArray[Any], axis: int) -> NDArray[Any]:

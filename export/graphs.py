@@ -57,36 +57,55 @@ class Graph:
 
 def graphs(net: EkgNet, described: dict[str, str]) -> list[Graph]:
     """The graphs of a network (as `training.model.deployed` gives it), not yet proven."""
+
     def build(name: str, role: str, module: EkgNet | Cnn, chunk: int | None = None) -> Graph:
         carry_size = module.carry_size
         model = _export(module, carry_size, chunk)
-        onnx.helper.set_model_props(model, described | {
-            "role": role, "carry_size": str(carry_size), "carry_layout": _carry_layout(module),
-            "input": "filtered signal" if module is net.cnn else "raw signal"})
+        onnx.helper.set_model_props(
+            model,
+            described
+            | {
+                "role": role,
+                "carry_size": str(carry_size),
+                "carry_layout": _carry_layout(module),
+                "input": "filtered signal" if module is net.cnn else "raw signal",
+            },
+        )
         return Graph(name, role, module, carry_size, model, chunk)
 
     return [
         build("ekg_fused.onnx", "filter and CNN, batch and samples free", net),
         build("ekg_cnn.onnx", "CNN without the filter, for CuPy-filtered signal", net.cnn),
-        build("ekg_fused_static.onnx", f"filter and CNN, one signal, {CHUNK} samples, for Core ML",
-              net, CHUNK),
+        build(
+            "ekg_fused_static.onnx",
+            f"filter and CNN, one signal, {CHUNK} samples, for Core ML",
+            net,
+            CHUNK,
+        ),
     ]
 
 
-def describe(net: EkgNet, *, policy: BeatPolicy, data: str, commit: str
-             ) -> dict[str, str]:
+def describe(net: EkgNet, *, policy: BeatPolicy, data: str, commit: str) -> dict[str, str]:
     """The contract that travels in every model file's metadata."""
     design, taps = net.design, dsp_cpu.taps(net.design.band_taps)
     return {
-        "format": str(FORMAT), "fs": str(FS), "units": "mV", "hop": str(HOP),
-        "delay_samples": str(design.delay_samples), "delay": str(design.delay_samples / FS),
-        "classes": ",".join(FRAME_CLASSES), "threshold": str(policy.threshold),
-        "apart": str(policy.min_frames_between), "class_weights": json.dumps(policy.class_weights),
+        "format": str(FORMAT),
+        "fs": str(FS),
+        "units": "mV",
+        "hop": str(HOP),
+        "delay_samples": str(design.delay_samples),
+        "delay": str(design.delay_samples / FS),
+        "classes": ",".join(FRAME_CLASSES),
+        "threshold": str(policy.threshold),
+        "apart": str(policy.min_frames_between),
+        "class_weights": json.dumps(policy.class_weights),
         "fir_taps": json.dumps([float(tap) for tap in taps]),
         "fir_design": f"band-pass {dsp_cpu.BAND_HZ[0]:g} to {dsp_cpu.BAND_HZ[1]:g} Hz "
-                      f"({design.band_taps} taps, Hamming) with zero gain at 0 Hz, and a moving "
-                      f"average of {dsp_cpu.AVERAGE_TAPS}",
-        "carry_layout": _carry_layout(net), "trained_on": data, "commit": commit,
+        f"({design.band_taps} taps, Hamming) with zero gain at 0 Hz, and a moving "
+        f"average of {dsp_cpu.AVERAGE_TAPS}",
+        "carry_layout": _carry_layout(net),
+        "trained_on": data,
+        "commit": commit,
         "simulated": "true" if data.startswith("SIMULATED") else "false",
     }
 
@@ -108,11 +127,13 @@ def prove(graph: Graph, signals: NDArray[np.float32], *, seed: int = 0) -> float
         It exceeds `TOLERANCE`, in the probabilities or (of its own size) in the carry.
     """
     session = onnxruntime.InferenceSession(
-        graph.model.SerializeToString(), providers=["CPUExecutionProvider"])
+        graph.model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     start = np.zeros((len(signals), graph.carry_size), dtype=np.float32)
     with torch.inference_mode():
-        expected, last = (t.numpy() for t in graph.module(torch.from_numpy(signals),
-                                                          torch.from_numpy(start)))
+        expected, last = (
+            t.numpy() for t in graph.module(torch.from_numpy(signals), torch.from_numpy(start))
+        )
     worst = 0.0
     scale = max(1.0, float(np.abs(last).max()))
     for rows, pieces in _cuts(signals, graph.chunk, seed):
@@ -120,16 +141,22 @@ def prove(graph: Graph, signals: NDArray[np.float32], *, seed: int = 0) -> float
         for piece in pieces:
             frames, carry = session.run(None, {"ecg": piece, "carry": carry})
             given.append(frames)
-        worst = max(worst, float(np.abs(np.concatenate(given, axis=1) - expected[rows]).max()),
-                    float(np.abs(carry - last[rows]).max()) / scale)
+        worst = max(
+            worst,
+            float(np.abs(np.concatenate(given, axis=1) - expected[rows]).max()),
+            float(np.abs(carry - last[rows]).max()) / scale,
+        )
     if not worst <= TOLERANCE:
-        raise ExportError(f"{graph.name} differs from torch by {worst:.2g}; at most "
-                          f"{TOLERANCE:g} is allowed. Nothing was written.")
+        raise ExportError(
+            f"{graph.name} differs from torch by {worst:.2g}; at most "
+            f"{TOLERANCE:g} is allowed. Nothing was written."
+        )
     return worst
 
 
-def golden(net: EkgNet, ecg: NDArray[np.float32], chunks: int = 8
-           ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def golden(
+    net: EkgNet, ecg: NDArray[np.float32], chunks: int = 8
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """An input in one-second chunks and torch's answer to each, for ``golden.npz``."""
     pieces = ecg[: chunks * FS].reshape(chunks, FS) - ecg[0]
     carry, answers = net.start(1), []
@@ -142,8 +169,9 @@ def golden(net: EkgNet, ecg: NDArray[np.float32], chunks: int = 8
 
 def _carry_layout(module: EkgNet | Cnn) -> str:
     """Parts of a module's carry, in order: name and size of each, as JSON."""
-    fir, cnn = ([], module) if isinstance(module, Cnn) else (
-        [("fir", module.fir.history)], module.cnn)
+    fir, cnn = (
+        ([], module) if isinstance(module, Cnn) else ([("fir", module.fir.history)], module.cnn)
+    )
     return json.dumps([*fir, *((f"layer{i}", size) for i, size in enumerate(cnn.carry_sizes))])
 
 
@@ -157,10 +185,17 @@ def _export(module: nn.Module, carry_size: int, chunk: int | None) -> onnx.Model
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            module, example, path, dynamo=True, external_data=False, verbose=False,
-            opset_version=OPSET, input_names=["ecg", "carry"],
+            module,
+            example,
+            path,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["ecg", "carry"],
             output_names=["probabilities", "carry_out"],
-            dynamic_shapes=None if chunk else ({0: batch, 1: HOP * hops}, {0: batch}))
+            dynamic_shapes=None if chunk else ({0: batch, 1: HOP * hops}, {0: batch}),
+        )
         model = onnx.load(path)
     model.ir_version = IR_VERSION
     model.producer_name = "ekg"
@@ -193,8 +228,9 @@ def _remove_shape_nodes(graph: onnx.GraphProto) -> None:
         graph.initializer.append(numpy_helper.from_array(np.array([0, -1]), "keep_batch"))
 
 
-def _cuts(signals: NDArray[np.float32], chunk: int | None, seed: int
-          ) -> Iterator[tuple[slice, list[NDArray[np.float32]]]]:
+def _cuts(
+    signals: NDArray[np.float32], chunk: int | None, seed: int
+) -> Iterator[tuple[slice, list[NDArray[np.float32]]]]:
     """Rows, and their signal in pieces: one by one in chunks, or all whole and cut at random."""
     if chunk:
         for row in range(len(signals)):

@@ -40,27 +40,40 @@ def quantize(fused: Graph, signals: Sequence[NDArray[np.float32]]) -> onnx.Model
     signals : float32 [batch, samples] each, mV, less the first sample; of patients that the
         network was trained on, never of those it is tested on
     """
-    weights = {node.input[1]: node.name for node in fused.model.graph.node
-               if node.op_type == "Conv"}
+    weights = {
+        node.input[1]: node.name for node in fused.model.graph.node if node.op_type == "Conv"
+    }
     kept = [weights[name] for name in weights if any(part in name for part in KEPT)]
     if len(kept) != len(KEPT):
-        raise ExportError(f"{len(kept)} convolutions are named {', '.join(KEPT)}, expected "
-                          f"{len(KEPT)}; the exporter's names have changed.")
+        raise ExportError(
+            f"{len(kept)} convolutions are named {', '.join(KEPT)}, expected "
+            f"{len(KEPT)}; the exporter's names have changed."
+        )
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(fused.model, source)
         quantize_static(
-            str(source), str(target), _Signals(signals, fused.carry_size),
-            quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], nodes_to_exclude=kept,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, per_channel=True,
+            str(source),
+            str(target),
+            _Signals(signals, fused.carry_size),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=kept,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
             # Seven bits: with eight, processors without VNNI saturate where they add pairs.
-            reduce_range=True, calibrate_method=CalibrationMethod.MinMax)
+            reduce_range=True,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
         model = onnx.load(target)
     model.ir_version = IR_VERSION
     model.producer_name = "ekg"
     described = {entry.key: entry.value for entry in fused.model.metadata_props}
-    onnx.helper.set_model_props(model, described | {
-        "role": "filter and CNN with 8-bit convolutions, batch and samples free"})
+    onnx.helper.set_model_props(
+        model,
+        described | {"role": "filter and CNN with 8-bit convolutions, batch and samples free"},
+    )
     onnx.checker.check_model(model)
     return model
 
@@ -71,7 +84,8 @@ class _Signals(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, signals: Sequence[NDArray[np.float32]], carry_size: int):
         self._feeds: Iterator[dict[str, NDArray[np.float32]]] = iter(
             {"ecg": signal, "carry": np.zeros((len(signal), carry_size), dtype=np.float32)}
-            for signal in signals)
+            for signal in signals
+        )
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         return next(self._feeds, None)

@@ -48,19 +48,28 @@ def publish(staged: Path, target: Path, roles: dict[str, dict[str, object]]) -> 
 def _listed(folder: Path) -> set[str]:
     """The files in a folder that its manifest vouches for."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        names = {entry["name"] for entry in
-                 json.loads((folder / "manifest.json").read_text())["files"]}
-        return {name for name in names if (folder / name).resolve().is_relative_to(folder.resolve())
-                and name != "manifest.json"}
+        names = {
+            entry["name"] for entry in json.loads((folder / "manifest.json").read_text())["files"]
+        }
+        return {
+            name
+            for name in names
+            if (folder / name).resolve().is_relative_to(folder.resolve())
+            and name != "manifest.json"
+        }
     return set()
 
 
 def seal(folder: Path, roles: dict[str, dict[str, object]]) -> None:
     """Write ``manifest.json`` for the files of a folder."""
-    files = [{"name": name, "sha256": sha256(folder / name),
-              "bytes": (folder / name).stat().st_size} | role for name, role in roles.items()]
+    files = [
+        {"name": name, "sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
+        | role
+        for name, role in roles.items()
+    ]
     (folder / "manifest.json").write_text(
-        json.dumps({"format": FORMAT, "files": files}, indent=1) + "\n")
+        json.dumps({"format": FORMAT, "files": files}, indent=1) + "\n"
+    )
 
 
 def sha256(path: Path) -> str:
@@ -71,5 +80,9 @@ def sha256(path: Path) -> str:
 def roles(folder: Path) -> dict[str, dict[str, object]]:
     """File name -> role and tolerance, as the folder's manifest lists them."""
     listed = json.loads((folder / "manifest.json").read_text())["files"]
-    return {entry["name"]: {key: value for key, value in entry.items()
-                            if key not in ("name", "sha256", "bytes")} for entry in listed}
+    return {
+        entry["name"]: {
+            key: value for key, value in entry.items() if key not in ("name", "sha256", "bytes")
+        }
+        for entry in listed
+    }

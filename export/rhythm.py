@@ -33,8 +33,7 @@ NAME, GOLDEN, NETWORK = "rhythm.json", "golden_rhythm.npz", "ekg_fused.onnx"
 GOLDEN_TOLERANCE = 0.02
 ROLES: dict[str, dict[str, object]] = {
     NAME: {"role": "policies and models that follow the rhythm"},
-    GOLDEN: {"role": "a recording, its beats and its rhythm events",
-             "tolerance": GOLDEN_TOLERANCE},
+    GOLDEN: {"role": "a recording, its beats and its rhythm events", "tolerance": GOLDEN_TOLERANCE},
 }
 
 
@@ -71,10 +70,15 @@ def write(staged: Path, stored: Mapping[str, Any]) -> None:
     (staged / NAME).write_text(json.dumps(named) + "\n")
     rhythm = RhythmModel.read(named, bytes.fromhex(manifest.sha256(staged / NAME)))
     session = Session(network, "cpu")
-    detector = Detector(session, Contract.read(session.metadata, NETWORK),
-                        bytes.fromhex(manifest.sha256(network)), rhythm)
-    np.savez_compressed(staged / GOLDEN, allow_pickle=False,
-                        **annotated(detector, golden_recording()))
+    detector = Detector(
+        session,
+        Contract.read(session.metadata, NETWORK),
+        bytes.fromhex(manifest.sha256(network)),
+        rhythm,
+    )
+    np.savez_compressed(
+        staged / GOLDEN, allow_pickle=False, **annotated(detector, golden_recording())
+    )
 
 
 def annotated(detector: Detector, ecg: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
@@ -85,13 +89,15 @@ def annotated(detector: Detector, ecg: NDArray[np.float32]) -> dict[str, NDArray
     events = closed(stream.events())
     block = from_beats(beats, FS)
     return {
-        "microvolts": microvolts, "samples": np.array(block.samples, dtype=np.int64),
+        "microvolts": microvolts,
+        "samples": np.array(block.samples, dtype=np.int64),
         "labels": np.array(block.labels, dtype=np.int8),
         "scores": np.array([beat.score for beat in beats]),
         "kinds": np.array([event.kind for event in events]),
         "starts": np.array([event.start for event in events]),
         "ends": np.array([event.end for event in events]),
-        "confidences": np.array([event.confidence for event in events])}
+        "confidences": np.array([event.confidence for event in events]),
+    }
 
 
 def golden_recording() -> NDArray[np.float32]:
@@ -103,10 +109,26 @@ def golden_recording() -> NDArray[np.float32]:
     rng = np.random.default_rng(11)
     sinus = [("N", 0.75)] * 8
     beats = [
-        *sinus, ("V", 0.5), ("N", 1.1), *[("V", 0.5), ("N", 1.1)] * 3, *sinus[:4],
-        ("V", 0.5), ("V", 0.45), ("N", 1.0), *sinus[:4], *[("V", 0.38)] * 6, ("N", 0.9),
-        *sinus, *[("S", 0.48)] * 5, ("N", 0.9), *sinus[:4], ("N", 2.6), *sinus[:4],
-        *[("N", 0.44)] * 14, *sinus[:4]]
+        *sinus,
+        ("V", 0.5),
+        ("N", 1.1),
+        *[("V", 0.5), ("N", 1.1)] * 3,
+        *sinus[:4],
+        ("V", 0.5),
+        ("V", 0.45),
+        ("N", 1.0),
+        *sinus[:4],
+        *[("V", 0.38)] * 6,
+        ("N", 0.9),
+        *sinus,
+        *[("S", 0.48)] * 5,
+        ("N", 0.9),
+        *sinus[:4],
+        ("N", 2.6),
+        *sinus[:4],
+        *[("N", 0.44)] * 14,
+        *sinus[:4],
+    ]
     first = _drawn(rng, beats)
     fibrillating = [("N", float(interval)) for interval in rng.uniform(0.34, 0.76, 96)]
     atrial = _drawn(rng, fibrillating, p_waves=False)
@@ -117,12 +139,14 @@ def golden_recording() -> NDArray[np.float32]:
     return np.concatenate([first, atrial, ventricular.astype(np.float32), _drawn(rng, sinus)])
 
 
-def _drawn(rng: np.random.Generator, beats: Sequence[tuple[str, float]], *, p_waves: bool = True
-           ) -> NDArray[np.float32]:
+def _drawn(
+    rng: np.random.Generator, beats: Sequence[tuple[str, float]], *, p_waves: bool = True
+) -> NDArray[np.float32]:
     """The ECG of beats, each a label and the interval before it in s."""
     times = np.cumsum([interval for _, interval in beats])
-    return draw_ecg(rng, times, [label for label, _ in beats], float(times[-1]) + 0.4,
-                    p_waves=p_waves)
+    return draw_ecg(
+        rng, times, [label for label, _ in beats], float(times[-1]) + 0.4, p_waves=p_waves
+    )
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ class Beats(NamedTuple):
         ----------
         fs : Hz, of the samples
         """
-        return [Beat(sample / fs, CLASSES[label], row[label], tuple(row))
-                for sample, row, label in zip(*self, strict=True)]
+        return [
+            Beat(sample / fs, CLASSES[label], row[label], tuple(row))
+            for sample, row, label in zip(*self, strict=True)
+        ]
 
 
 NO_BEATS = Beats([], [], [])
@@ -57,8 +59,9 @@ def as_block(rows: Iterable[tuple[int, list[float], int]]) -> Beats:
     return Beats(list(samples), list(probabilities), list(labels))
 
 
-def choose_label(probabilities: Sequence[float], weights: Sequence[float],
-                 among: Sequence[int] = ALL) -> int:
+def choose_label(
+    probabilities: Sequence[float], weights: Sequence[float], among: Sequence[int] = ALL
+) -> int:
     """The class whose weighted probability is the largest; of equal ones the first in ``among``.
 
     Parameters
@@ -77,6 +80,8 @@ def choose_label(probabilities: Sequence[float], weights: Sequence[float],
 
 def from_beats(beats: Sequence[Beat], fs: float) -> Beats:
     """The block that `Beats.to_beats` gave these beats from."""
-    return Beats([round(beat.time * fs) for beat in beats],
-                 [list(beat.probabilities) for beat in beats],
-                 [CLASSES.index(beat.label) for beat in beats])
+    return Beats(
+        [round(beat.time * fs) for beat in beats],
+        [list(beat.probabilities) for beat in beats],
+        [CLASSES.index(beat.label) for beat in beats],
+    )

@@ -57,11 +57,19 @@ class Client:
         The URL is no server's, or no header can carry the token.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, bearer: str | None = None,
-                 timeout: float = 30.0, patience: float = 60.0):
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        bearer: str | None = None,
+        timeout: float = 30.0,
+        patience: float = 60.0,
+    ):
         if not (timeout > 0 and patience >= 0):
-            raise InputError(f"timeout is {timeout:g} s and patience {patience:g} s; expected a "
-                             "timeout above 0 and a patience from 0 on.")
+            raise InputError(
+                f"timeout is {timeout:g} s and patience {patience:g} s; expected a "
+                "timeout above 0 and a patience from 0 on."
+            )
         self._connection = _connection(url, timeout)
         self._url, self._patience, self.retries = url, patience, 0
         token = bearer_token(bearer)
@@ -72,8 +80,9 @@ class Client:
         query = urlencode({"fs": _rate(fs), "units": units})
         return self._send("POST", f"/predict?{query}", _raw(signal, units), RAW)
 
-    def stream(self, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV"
-               ) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV"
+    ) -> Iterator[dict[str, Any]]:
         """``POST /stream`` chunk by chunk; gives the server's answer to each, then to the end.
 
         The stream's token is kept here, so a server that restarts in between loses nothing.
@@ -85,12 +94,25 @@ class Client:
             yield answer
         yield self.push((), fs, carry, units=units, end=True)
 
-    def push(self, chunk: ArrayLike, fs: float, carry: str | None = None, *, units: str = "mV",
-             end: bool = False) -> dict[str, Any]:
+    def push(
+        self,
+        chunk: ArrayLike,
+        fs: float,
+        carry: str | None = None,
+        *,
+        units: str = "mV",
+        end: bool = False,
+    ) -> dict[str, Any]:
         """``POST /stream`` of one chunk with the last answer's ``carry``; gives the answer."""
         token = decode_token(carry) if carry else b""
-        query = urlencode({"fs": _rate(fs), "units": units, "carry_bytes": len(token),
-                           "end": "true" if end else "false"})
+        query = urlencode(
+            {
+                "fs": _rate(fs),
+                "units": units,
+                "carry_bytes": len(token),
+                "end": "true" if end else "false",
+            }
+        )
         return self._send("POST", f"/stream?{query}", token + _raw(chunk, units), RAW)
 
     def get(self, path: str) -> dict[str, Any]:
@@ -117,21 +139,24 @@ class Client:
                 if time.monotonic() + pause > until:
                     raise AwayError(str(busy)) from busy
             except http.client.InvalidURL:
-                raise RequestError(f"{path!r} is no path of a URL; expected something like "
-                                   "/health/ready.") from None
+                raise RequestError(
+                    f"{path!r} is no path of a URL; expected something like /health/ready."
+                ) from None
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 pause = back_off(attempt)
                 if time.monotonic() + pause > until:
-                    raise AwayError(f"{self._url} does not answer ({error}); is the server "
-                                    f"running? `python -m {__package__} serve` starts it."
-                                    ) from error
+                    raise AwayError(
+                        f"{self._url} does not answer ({error}); is the server "
+                        f"running? `python -m {__package__} serve` starts it."
+                    ) from error
             time.sleep(pause)
             self.retries += 1
         raise AssertionError("unreachable")
 
-    def _exchange(self, method: str, path: str, body: bytes | None, media_type: str
-                  ) -> dict[str, Any]:
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, media_type: str
+    ) -> dict[str, Any]:
         self._connection.request(method, path, body, self._headers | {"Content-Type": media_type})
         response = self._connection.getresponse()
         text = response.read()
@@ -170,7 +195,9 @@ def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
     try:
         parts = urlsplit(url)
         scheme: type[http.client.HTTPConnection] = {
-            "http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
+            "http": http.client.HTTPConnection,
+            "https": http.client.HTTPSConnection,
+        }[parts.scheme]
         # Without a port http.client would look for one in an IPv6 address.
         host, port = parts.hostname, scheme.default_port if parts.port is None else parts.port
         if not (host and port):
@@ -178,11 +205,14 @@ def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
         host.encode("idna")  # as connecting does, where its error would be no OSError
         connection = scheme(host, port, timeout=timeout)
     except (KeyError, ValueError, http.client.InvalidURL):
-        raise RequestError(f"{url!r} is no server; expected something like {DEFAULT_URL}."
-                           ) from None
+        raise RequestError(
+            f"{url!r} is no server; expected something like {DEFAULT_URL}."
+        ) from None
     if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise RequestError("the server's URL has a user, path, query or fragment; expected "
-                           f"scheme, host and port only, like {DEFAULT_URL}.")
+        raise RequestError(
+            "the server's URL has a user, path, query or fragment; expected "
+            f"scheme, host and port only, like {DEFAULT_URL}."
+        )
     return connection
 
 

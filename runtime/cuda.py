@@ -5,8 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-warnings.warn(f"{__name__} is now {__package__}.model.cuda; the old name goes with the next "
-              "release.", DeprecationWarning, stacklevel=2)
+warnings.warn(
+    f"{__name__} is now {__package__}.model.cuda; the old name goes with the next release.",
+    DeprecationWarning,
+    stacklevel=2,
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,11 @@ def warn_renamed(old: str, new: str, *, above: int = 0) -> None:
     ----------
     above : calls further up than that, to the user's own
     """
-    warnings.warn(f"{old} is now {new}; the old name goes with the next release.",
-                  DeprecationWarning, stacklevel=3 + above)
+    warnings.warn(
+        f"{old} is now {new}; the old name goes with the next release.",
+        DeprecationWarning,
+        stacklevel=3 + above,
+    )
 
 
 def renamed_fields(**names: str) -> Callable[[type[T]], type[T]]:
@@ -28,6 +31,7 @@ def renamed_fields(**names: str) -> Callable[[type[T]], type[T]]:
     ----------
     names : old name -> new name
     """
+
     def decorate(cls: type[T]) -> type[T]:
         init: Callable[..., None] = cls.__init__
 
@@ -48,6 +52,7 @@ def renamed_fields(**names: str) -> Callable[[type[T]], type[T]]:
 
 def renamed_attribute(owner: str, old: str, new: str, *, settable: bool = False) -> property:
     """A property that gives, and takes if ``settable``, the attribute of another name."""
+
     def get(self: Any) -> Any:
         warn_renamed(f"{owner}.{old}", new)
         return getattr(self, new)

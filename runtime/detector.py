@@ -52,8 +52,14 @@ class Detector:
         self._engine = Engine(contract, digest, session.run, rhythm)
 
     @classmethod
-    def load(cls, artifacts: str | Path = DEFAULT_ARTIFACTS, *, provider: str = "auto",
-             threads: int = 1, model: str | None = None) -> Detector:
+    def load(
+        cls,
+        artifacts: str | Path = DEFAULT_ARTIFACTS,
+        *,
+        provider: str = "auto",
+        threads: int = 1,
+        model: str | None = None,
+    ) -> Detector:
         """Load the model, checked: its hashes, the provider, and both golden answers.
 
         Parameters
@@ -78,8 +84,10 @@ class Detector:
                 session = Session(files.path(name), candidate, threads=threads)
                 contract = Contract.read(session.metadata, name)
                 if model and session.metadata.get("input") == "filtered signal":
-                    raise ModelError(f"{name} takes filtered signal; expected a graph that holds "
-                                     "its filter, such as ekg_fused.onnx.")
+                    raise ModelError(
+                        f"{name} takes filtered signal; expected a graph that holds "
+                        "its filter, such as ekg_fused.onnx."
+                    )
                 files.golden(name).check(session.run, candidate, contract.carry_size)
                 detector = cls(session, contract, files.digest(name), load_rhythm(files))
                 detector.check_golden_rhythm(files.golden_rhythm(name))
@@ -126,8 +134,9 @@ class Detector:
 
     rhythm = renamed_attribute("Detector", "rhythm", "rhythm_policy", settable=True)
 
-    def predict(self, window: ArrayLike, fs: float = 360, *, units: str = "mV",
-                events: bool = False) -> Result | list[Result]:
+    def predict(
+        self, window: ArrayLike, fs: float = 360, *, units: str = "mV", events: bool = False
+    ) -> Result | list[Result]:
         """Label a signal of any length from one second.
 
         Parameters
@@ -152,14 +161,18 @@ class Detector:
         follow_rhythm = events and seconds >= RHYTHM_S
         patients = [self._engine.start(fs, follow_rhythm=follow_rhythm) for _ in rows]
         if rows.shape[1] < int(SHORTEST_S * rate):
-            raise InputError(f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
-                             f"{seconds:.3g} s at {fs:g} Hz; expected at least "
-                             f"{SHORTEST_S:g} s.")
+            raise InputError(
+                f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
+                f"{seconds:.3g} s at {fs:g} Hz; expected at least "
+                f"{SHORTEST_S:g} s."
+            )
         found = engine.push_whole(patients, rows)
         rhythm = self._engine.rhythm
         qualities = assess_rows(rows, rate, rhythm.quality, rhythm.noise)
-        results = [_result(beats.to_beats(self.contract.fs), quality, closed(patient.events))
-                   for beats, quality, patient in zip(found, qualities, patients, strict=True)]
+        results = [
+            _result(beats.to_beats(self.contract.fs), quality, closed(patient.events))
+            for beats, quality, patient in zip(found, qualities, patients, strict=True)
+        ]
         return results if ecg.ndim == 2 else results[0]
 
     def stream(self, fs: float = 360, *, events: bool = False) -> Stream:
@@ -181,13 +194,15 @@ class Detector:
         """
         return Stream.restore(token, self._engine)
 
-    def push(self, streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
-             ) -> list[list[Beat]]:
+    def push(
+        self, streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
+    ) -> list[list[Beat]]:
         """`Stream.push` for the streams of many patients, as one batch."""
         return Stream.push_together(streams, chunks, units=units)
 
-    def annotate(self, record: Record, *, progress: Callable[[int], object] = int
-                 ) -> tuple[list[Beat], list[Event]]:
+    def annotate(
+        self, record: Record, *, progress: Callable[[int], object] = int
+    ) -> tuple[list[Beat], list[Event]]:
         """Beats and rhythm events of a whole recording, the rhythm followed.
 
         Parameters
@@ -204,9 +219,13 @@ class Detector:
         clock = stream.fs / record.fs  # of odd rates a stream takes the nearest ratio of its own
         if clock == 1:
             return beats, events
-        return ([replace(beat, time=beat.time * clock) for beat in beats],
-                [replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
-                 for event in events])
+        return (
+            [replace(beat, time=beat.time * clock) for beat in beats],
+            [
+                replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
+                for event in events
+            ],
+        )
 
     def assess(self, ecg: NDArray[np.floating], fs: float) -> Quality:
         """The quality of a signal, second by second.
@@ -241,39 +260,50 @@ class Detector:
         """
         stream = self.stream(self.contract.fs, events=True)
         beats = stream.push(golden.microvolts, units="uV") + stream.finish()
-        found = [(round(beat.time * self.contract.fs), CLASSES.index(beat.label))
-                 for beat in beats]
+        found = [(round(beat.time * self.contract.fs), CLASSES.index(beat.label)) for beat in beats]
         expected = [(sample, label) for sample, label, _ in golden.beats]
         events = closed(stream.events())
-        near = [abs(beat.score - score) for beat, (_, _, score)
-                in zip(beats, golden.beats, strict=False)]
-        near += [max(abs(event.confidence - confidence), abs(event.start - start),
-                     abs((event.end or 0.0) - end)) for event, (_, start, end, confidence)
-                 in zip(events, golden.events, strict=False)]
+        near = [
+            abs(beat.score - score)
+            for beat, (_, _, score) in zip(beats, golden.beats, strict=False)
+        ]
+        near += [
+            max(
+                abs(event.confidence - confidence),
+                abs(event.start - start),
+                abs((event.end or 0.0) - end),
+            )
+            for event, (_, start, end, confidence) in zip(events, golden.events, strict=False)
+        ]
         differing = len(set(found) ^ set(expected)) / len(expected)
         if not golden.exact:
             if differing <= MAX_DIFFERING_BEATS:
                 return
             what = f"{differing:.0%} of the beats otherwise than expected"
         elif found != expected:
-            what = (f"other beats than expected ({len(found)}, of which "
-                    f"{len(set(found) & set(expected))} are among the expected {len(expected)})")
+            what = (
+                f"other beats than expected ({len(found)}, of which "
+                f"{len(set(found) & set(expected))} are among the expected {len(expected)})"
+            )
         elif [event.kind for event in events] != [kind for kind, *_ in golden.events]:
             what = "other rhythm events than expected"
         elif not max(near, default=0.0) <= golden.tolerance:
             what = f"a score that is off by {max(near):.2g}, allowed is {golden.tolerance:g}"
         else:
             return
-        raise ModelError(f"provider {self.provider!r} finds {what} in the golden recording; it "
-                         "computes wrongly here, use another provider, or copy the artifacts "
-                         "again.")
+        raise ModelError(
+            f"provider {self.provider!r} finds {what} in the golden recording; it "
+            "computes wrongly here, use another provider, or copy the artifacts "
+            "again."
+        )
 
     def _replace_rhythm(self, rhythm: RhythmModel) -> None:
         self._engine = replace(self._engine, rhythm=rhythm)
 
 
-def predict(window: ArrayLike, fs: float = 360, *, backend: str = "auto", units: str = "mV"
-            ) -> Result | list[Result]:
+def predict(
+    window: ArrayLike, fs: float = 360, *, backend: str = "auto", units: str = "mV"
+) -> Result | list[Result]:
     """`Detector.predict` in one line, with the project's own artifacts; loads them once."""
     return _default_detector(backend).predict(window, fs, units=units)
 
@@ -295,8 +325,10 @@ def load_rhythm(files: Artifacts | None = None) -> RhythmModel:
     rhythm = RhythmModel.read(files.json("rhythm.json"), files.digest("rhythm.json"))
     name, sha256 = rhythm.network
     if name not in files.files or files.digest(name).hex() != sha256:
-        raise ModelError(f"rhythm.json belongs to another network than {files.folder / name}; "
-                         "copy the artifacts again or run `make export`.")
+        raise ModelError(
+            f"rhythm.json belongs to another network than {files.folder / name}; "
+            "copy the artifacts again or run `make export`."
+        )
     return rhythm
 
 
@@ -304,10 +336,22 @@ def _result(beats: list[Beat], quality: Quality, events: list[Event]) -> Result:
     anomalies = [beat for beat in beats if beat.anomaly]
     certain = max((event.confidence for event in events), default=0.0)
     if not beats:
-        return Result("none", bool(events), certain, {"none": 1.0} | dict.fromkeys(CLASSES, 0.0),
-                      [], quality, events)
+        return Result(
+            "none",
+            bool(events),
+            certain,
+            {"none": 1.0} | dict.fromkeys(CLASSES, 0.0),
+            [],
+            quality,
+            events,
+        )
     worst = max(anomalies or beats, key=lambda beat: 1 - beat.probabilities[0])
-    return Result(worst.label, bool(anomalies or events),
-                  max(certain, *(1 - beat.probabilities[0] for beat in beats)),
-                  {"none": 0.0} | dict(zip(CLASSES, worst.probabilities, strict=True)),
-                  beats, quality, events)
+    return Result(
+        worst.label,
+        bool(anomalies or events),
+        max(certain, *(1 - beat.probabilities[0] for beat in beats)),
+        {"none": 0.0} | dict(zip(CLASSES, worst.probabilities, strict=True)),
+        beats,
+        quality,
+        events,
+    )

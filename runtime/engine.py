@@ -32,6 +32,7 @@ RUN_SAMPLES = 1 << 15
 RUN_SECONDS = 60  # and the longest piece
 R_PEAK_MARGIN_S = 0.1  # an R peak may lie so much before the frame that found it
 
+
 @dataclass(frozen=True, eq=False)
 class Engine:
     """A network, and the rhythm that follows it.
@@ -57,14 +58,21 @@ class Engine:
     def reach(self) -> int:
         """Samples of the past in which the R peak of a beat still to be decided may lie."""
         contract = self.contract
-        return (contract.delay + (contract.policy.context_after + 2) * contract.hop
-                + round(LEVEL_S * contract.fs) + SMOOTH_SAMPLES)
+        return (
+            contract.delay
+            + (contract.policy.context_after + 2) * contract.hop
+            + round(LEVEL_S * contract.fs)
+            + SMOOTH_SAMPLES
+        )
 
     def start(self, fs: float, *, follow_rhythm: bool) -> Patient:
         """A patient before the first sample, at this rate, Hz."""
         rate = resampler(fs, self.contract.fs)
-        tracker = (RhythmTracker(self.rhythm, self.contract.policy.class_weights)
-                   if follow_rhythm else None)
+        tracker = (
+            RhythmTracker(self.rhythm, self.contract.policy.class_weights)
+            if follow_rhythm
+            else None
+        )
         return Patient(self, rate, _nothing(self.contract, self.reach, rate), tracker=tracker)
 
 
@@ -139,8 +147,7 @@ class Patient:
         if self.end is not None:
             return self.seconds
         contract = self.engine.contract
-        frames = (self.rate.complete(self.taken) // contract.hop
-                  - contract.policy.context_after)
+        frames = self.rate.complete(self.taken) // contract.hop - contract.policy.context_after
         moment = (frames * contract.hop - contract.delay) / contract.fs - R_PEAK_MARGIN_S
         return min(max(0.0, moment), self.seconds)
 
@@ -156,8 +163,10 @@ def push(patients: Sequence[Patient], chunks: Sequence[ArrayLike], *, units: str
         A chunk cannot be used, a patient comes twice, or a recording is finished already.
     """
     if len(patients) != len(chunks) or len(set(patients)) != len(patients):
-        raise InputError(f"got {len(set(patients))} streams and {len(chunks)} chunks; "
-                         "expected one chunk for each stream.")
+        raise InputError(
+            f"got {len(set(patients))} streams and {len(chunks)} chunks; "
+            "expected one chunk for each stream."
+        )
     for patient in patients:
         _refuse_finished(patient)
     beats = [NO_BEATS] * len(patients)
@@ -168,8 +177,9 @@ def push(patients: Sequence[Patient], chunks: Sequence[ArrayLike], *, units: str
     return beats
 
 
-def push_one(patient: Patient, samples: ArrayLike, *, units: str = "mV", end: bool = False
-             ) -> Beats:
+def push_one(
+    patient: Patient, samples: ArrayLike, *, units: str = "mV", end: bool = False
+) -> Beats:
     """`push` for one patient, who has nobody to be grouped with; ``end`` finishes too."""
     _refuse_finished(patient)
     ecg = check_signal(samples, units=units, dimensions=(1,))
@@ -184,9 +194,16 @@ def push_whole(patients: Sequence[Patient], ecg: NDArray[np.float64]) -> list[Be
     ecg : [patients, samples], mV, checked
     """
     size = _together(patients[0], ecg.shape[1])
-    return [beats for at in range(0, len(patients), size)
-            for beats in _advance(patients[at : at + size], _stacked(patients[at : at + size]),
-                                  ecg[at : at + size], end=True)]
+    return [
+        beats
+        for at in range(0, len(patients), size)
+        for beats in _advance(
+            patients[at : at + size],
+            _stacked(patients[at : at + size]),
+            ecg[at : at + size],
+            end=True,
+        )
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -195,24 +212,33 @@ def _nothing(contract: Contract, reach: int, _: Resampler) -> Rows:
     frames = contract.policy.context_before + contract.policy.context_after
     recent = np.zeros((1, frames, len(contract.classes)), dtype=np.float32)
     recent[:, :, 0] = 1.0
-    tail, past, carry = (np.zeros((1, size), dtype=np.float32)
-                         for size in (0, reach, contract.carry_size))
+    tail, past, carry = (
+        np.zeros((1, size), dtype=np.float32) for size in (0, reach, contract.carry_size)
+    )
     return Rows(tail, past, carry, recent, np.zeros((1, 1)), (0,), 0)
 
 
 def _stacked(patients: Sequence[Patient]) -> Rows:
     """The state of patients that are equally far, in this order."""
     first = patients[0].rows
-    if len(first.taken) == len(patients) and (len(patients) == 1 or all(
-            one.rows is first and one.row == row for row, one in enumerate(patients))):
+    if len(first.taken) == len(patients) and (
+        len(patients) == 1
+        or all(one.rows is first and one.row == row for row, one in enumerate(patients))
+    ):
         return first
 
     def rows(name: str) -> Any:
-        return np.concatenate([getattr(one.rows, name)[one.row : one.row + 1]
-                               for one in patients])
+        return np.concatenate([getattr(one.rows, name)[one.row : one.row + 1] for one in patients])
 
-    return Rows(rows("tail"), rows("past"), rows("carry"), rows("recent_frames"), rows("offset"),
-                tuple(one.taken for one in patients), first.waiting)
+    return Rows(
+        rows("tail"),
+        rows("past"),
+        rows("carry"),
+        rows("recent_frames"),
+        rows("offset"),
+        tuple(one.taken for one in patients),
+        first.waiting,
+    )
 
 
 def _place(patient: Patient) -> tuple[object, ...]:
@@ -221,8 +247,9 @@ def _place(patient: Patient) -> tuple[object, ...]:
     return rate, taken > 0, taken % rate.down, rows.tail.shape[1], rows.waiting
 
 
-def _grouped(patients: Sequence[Patient], chunks: Sequence[ArrayLike], units: str
-             ) -> list[tuple[list[int], Rows, NDArray[np.float64]]]:
+def _grouped(
+    patients: Sequence[Patient], chunks: Sequence[ArrayLike], units: str
+) -> list[tuple[list[int], Rows, NDArray[np.float64]]]:
     """The groups that can run together, all of it checked.
 
     Returns
@@ -253,8 +280,9 @@ def _grouped(patients: Sequence[Patient], chunks: Sequence[ArrayLike], units: st
 
 def _together(patient: Patient, samples: int) -> int:
     """Number of chunks like this one that are run together."""
-    return max(1, int(RUN_SAMPLES * patient.rate.fs
-                      / (patient.engine.contract.fs * max(1, samples))))
+    return max(
+        1, int(RUN_SAMPLES * patient.rate.fs / (patient.engine.contract.fs * max(1, samples)))
+    )
 
 
 def _refuse_finished(patient: Patient) -> None:
@@ -268,8 +296,9 @@ def _as_rows(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return together.reshape(len(arrays), -1)
 
 
-def _advance(patients: Sequence[Patient], rows: Rows, ecg: NDArray[np.float64], *,
-             end: bool = False) -> list[Beats]:
+def _advance(
+    patients: Sequence[Patient], rows: Rows, ecg: NDArray[np.float64], *, end: bool = False
+) -> list[Beats]:
     """Feed patients that are equally far their next samples, checked, [patients, samples], mV."""
     engine, rate = patients[0].engine, patients[0].rate
     before, samples = rows.taken, ecg.shape[1]
@@ -289,11 +318,16 @@ def _advance(patients: Sequence[Patient], rows: Rows, ecg: NDArray[np.float64], 
         rows, hops, found = _step(engine, rate, rows, chunk[:, start : start + piece])
         for row, patient in enumerate(patients):
             patient.rows, patient.row = rows, row
-        followed = [(row, patient, patient.tracker) for row, patient in enumerate(patients)
-                    if patient.tracker]
+        followed = [
+            (row, patient, patient.tracker)
+            for row, patient in enumerate(patients)
+            if patient.tracker
+        ]
         if followed and hops.shape[1]:
-            take_together([tracker.seconds for _, _, tracker in followed],
-                          [hops[row] for row, _, _ in followed])
+            take_together(
+                [tracker.seconds for _, _, tracker in followed],
+                [hops[row] for row, _, _ in followed],
+            )
             for row, patient, tracker in followed:
                 found[row], events = tracker.follow(found[row], patient.decided)
                 patient.events += events
@@ -304,21 +338,28 @@ def _advance(patients: Sequence[Patient], rows: Rows, ecg: NDArray[np.float64], 
             patient.end = taken + samples
             if patient.tracker:
                 patient.events += patient.tracker.finish()
-    return [_joined(parts, patient, engine.contract) for parts, patient
-            in zip(beats, patients, strict=True)]
+    return [
+        _joined(parts, patient, engine.contract)
+        for parts, patient in zip(beats, patients, strict=True)
+    ]
 
 
 def _joined(parts: Sequence[Beats], patient: Patient, contract: Contract) -> Beats:
     """The pieces' beats as one block, without those found after a recording's end."""
     if len(parts) == 1 and patient.end is None:
         return parts[0]
-    rows = [row for part in parts for row in zip(*part, strict=True)
-            if patient.end is None or row[0] / contract.fs < patient.seconds]
+    rows = [
+        row
+        for part in parts
+        for row in zip(*part, strict=True)
+        if patient.end is None or row[0] / contract.fs < patient.seconds
+    ]
     return as_block(rows)
 
 
-def _held(chunk: NDArray[np.float32], rows: Rows, contract: Contract, rate: Resampler
-          ) -> NDArray[np.float32]:
+def _held(
+    chunk: NDArray[np.float32], rows: Rows, contract: Contract, rate: Resampler
+) -> NDArray[np.float32]:
     """The last samples, and the last value for as long as the network looks ahead."""
     if not (chunk.shape[1] or rows.taken[0]):  # a recording without a sample
         return chunk
@@ -328,8 +369,9 @@ def _held(chunk: NDArray[np.float32], rows: Rows, contract: Contract, rate: Resa
     return np.concatenate([chunk, last.repeat(held, axis=1)], axis=1)
 
 
-def _step(engine: Engine, rate: Resampler, rows: Rows, chunk: NDArray[np.float32]
-          ) -> tuple[Rows, NDArray[np.float32], list[Beats]]:
+def _step(
+    engine: Engine, rate: Resampler, rows: Rows, chunk: NDArray[np.float32]
+) -> tuple[Rows, NDArray[np.float32], list[Beats]]:
     """One run of the network, at most: the state after it, the signal it saw, each one's beats."""
     hop = engine.contract.hop
     fresh, tail = rate.push(rows.tail, chunk, rows.taken[0])
@@ -340,18 +382,34 @@ def _step(engine: Engine, rate: Resampler, rows: Rows, chunk: NDArray[np.float32
     waiting = ready % hop
     hops = np.ascontiguousarray(line[:, samples - ready : samples - waiting])
     if ready < hop:
-        return (rows._replace(tail=tail, past=line, taken=taken, waiting=waiting), hops,
-                [NO_BEATS] * len(line))
+        return (
+            rows._replace(tail=tail, past=line, taken=taken, waiting=waiting),
+            hops,
+            [NO_BEATS] * len(line),
+        )
     probabilities, carry = engine.run(hops, rows.carry)
     frames = np.concatenate([rows.recent_frames, probabilities], axis=1)
     found = _decide(engine.contract, rate, frames, line, waiting, taken)
-    after = Rows(tail, line[:, ready - waiting :], carry, frames[:, ready // hop :],
-                 rows.offset, taken, waiting)
+    after = Rows(
+        tail,
+        line[:, ready - waiting :],
+        carry,
+        frames[:, ready // hop :],
+        rows.offset,
+        taken,
+        waiting,
+    )
     return after, hops, found
 
 
-def _decide(contract: Contract, rate: Resampler, frames: NDArray[np.float32],
-            line: NDArray[np.float32], waiting: int, taken: Sequence[int]) -> list[Beats]:
+def _decide(
+    contract: Contract,
+    rate: Resampler,
+    frames: NDArray[np.float32],
+    line: NDArray[np.float32],
+    waiting: int,
+    taken: Sequence[int],
+) -> list[Beats]:
     """Each patient's beats among the last frames.
 
     Parameters
@@ -367,14 +425,16 @@ def _decide(contract: Contract, rate: Resampler, frames: NDArray[np.float32],
     fs, hop, samples = contract.fs, contract.hop, line.shape[1]
     # A frame stands for the same place in every row, and the signal around it lies in the row.
     first = samples - waiting - frames.shape[1] * hop + hop // 2 - contract.delay
-    near = [owner * samples + first + frame * hop
-            for owner, frame in zip(owners, found, strict=True)]
+    near = [
+        owner * samples + first + frame * hop for owner, frame in zip(owners, found, strict=True)
+    ]
     # From a position in the row to one in the recording.
     shifts = [rate.complete(one) - (row + 1) * samples for row, one in enumerate(taken)]
     weights = contract.policy.class_weights
     blocks: list[list[tuple[int, list[float], int]]] = [[] for _ in line]
-    for owner, place, peak, row in zip(owners, near, r_peaks(line.ravel(), near, fs),
-                                       class_probabilities, strict=True):
+    for owner, place, peak, row in zip(
+        owners, near, r_peaks(line.ravel(), near, fs), class_probabilities, strict=True
+    ):
         if place + shifts[owner] > -hop:  # beats before the recording's start do not count
             blocks[owner].append((max(peak + shifts[owner], 0), row, choose_label(row, weights)))
     return [as_block(block) for block in blocks]

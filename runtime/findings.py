@@ -118,13 +118,17 @@ class Quality:
     @property
     def ok(self) -> bool:
         """True if nothing makes beats doubtful; hum is filtered out and does not."""
-        return (self.flat == self.clipped == self.baseline == self.noise == 0
-                and self.range_mv <= IMPOSSIBLE_RANGE_MV)
+        return (
+            self.flat == self.clipped == self.baseline == self.noise == 0
+            and self.range_mv <= IMPOSSIBLE_RANGE_MV
+        )
 
     def to_dict(self) -> dict[str, object]:
         """The quality as JSON has it, without the single seconds."""
-        shares = {name: round(getattr(self, name), 4)
-                  for name in ("flat", "clipped", "baseline", "noise", "powerline")}
+        shares = {
+            name: round(getattr(self, name), 4)
+            for name in ("flat", "clipped", "baseline", "noise", "powerline")
+        }
         return {"ok": self.ok, **shares, "range_mv": round(self.range_mv, 4)}
 
 

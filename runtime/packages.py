@@ -16,8 +16,10 @@ from .errors import MissingPackageError
 ROOT = Path(__file__).resolve().parent.parent  # of a checkout or a bundle
 # Extra -> the file that names its packages in a checkout or a bundle.
 REQUIREMENTS: dict[str | None, str] = {
-    "": "requirements-runtime.txt", "server": "requirements-runtime.txt",
-    "cuda": "requirements-runtime-cuda.txt"}
+    "": "requirements-runtime.txt",
+    "server": "requirements-runtime.txt",
+    "cuda": "requirements-runtime-cuda.txt",
+}
 
 
 class Package(NamedTuple):
@@ -43,18 +45,26 @@ NEEDED = (
     Package("tqdm", "tqdm", "progress bars", ""),
 )
 FLASK = Package("flask", "flask", "serve, demo, stream --page", "server")
-GUNICORN = Package("gunicorn", "gunicorn", "serve, a process for each core; not on Windows",
-                   "server")
-WAITRESS = Package("waitress", "waitress", "serve from one process, where gunicorn does not run",
-                   None)
+GUNICORN = Package(
+    "gunicorn", "gunicorn", "serve, a process for each core; not on Windows", "server"
+)
+WAITRESS = Package(
+    "waitress", "waitress", "serve from one process, where gunicorn does not run", None
+)
 OPTIONAL = (
-    FLASK, GUNICORN, WAITRESS,
+    FLASK,
+    GUNICORN,
+    WAITRESS,
     Package("orjson", "orjson", "reads a request's JSON faster", "server"),
     Package("wfdb", "wfdb", "reads WFDB records, writes annotations", "files"),
     Package("edfio", "edfio", "reads EDF files", "files"),
     Package("matplotlib", "matplotlib", "draws reports", "report"),
-    Package("cupy-cuda13x", "cupy",
-            "very many streams on an NVIDIA GPU, in an environment of its own", "cuda"),
+    Package(
+        "cupy-cuda13x",
+        "cupy",
+        "very many streams on an NVIDIA GPU, in an environment of its own",
+        "cuda",
+    ),
     Package("onnx", "onnx", "gives CuPy's kernel its weights", "cuda"),
 )
 
@@ -75,9 +85,12 @@ def versions(packages: Sequence[Package]) -> dict[Package, str]:
     from importlib.metadata import packages_distributions, version  # a tenth of start-up
 
     holders = packages_distributions()
-    return {package: version(holders[package.module][0])
-            if is_installed(package) and package.module in holders else ""
-            for package in packages}
+    return {
+        package: version(holders[package.module][0])
+        if is_installed(package) and package.module in holders
+        else ""
+        for package in packages
+    }
 
 
 def require(packages: Sequence[Package], purpose: str) -> None:

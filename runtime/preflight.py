@@ -51,8 +51,10 @@ def main() -> int:
     """Say which Python to name if this one is not supported; gives the exit status."""
     sentence = python_problem()
     if sentence:
-        print(f"error: {sentence} Name another one: `make demo PYTHON=python3.{NEWEST[1]}`.",
-              file=sys.stderr)
+        print(
+            f"error: {sentence} Name another one: `make demo PYTHON=python3.{NEWEST[1]}`.",
+            file=sys.stderr,
+        )
     return 2 if sentence else 0
 
 

@@ -16,12 +16,21 @@ from numpy.typing import NDArray
 
 # Class -> (centre after the R peak in s, height in mV, width in s) of each wave
 _WAVES: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "N": ((-0.16, 0.12, 0.022), (-0.028, -0.10, 0.009), (0.0, 1.10, 0.011),
-          (0.030, -0.22, 0.010), (0.26, 0.28, 0.050)),
-    "S": ((-0.12, -0.07, 0.016), (-0.028, -0.10, 0.009), (0.0, 1.05, 0.011),
-          (0.030, -0.24, 0.010), (0.24, 0.25, 0.045)),
-    "V": ((-0.045, -0.25, 0.025), (0.0, 1.60, 0.034), (0.085, -0.55, 0.035),
-          (0.32, -0.45, 0.070)),
+    "N": (
+        (-0.16, 0.12, 0.022),
+        (-0.028, -0.10, 0.009),
+        (0.0, 1.10, 0.011),
+        (0.030, -0.22, 0.010),
+        (0.26, 0.28, 0.050),
+    ),
+    "S": (
+        (-0.12, -0.07, 0.016),
+        (-0.028, -0.10, 0.009),
+        (0.0, 1.05, 0.011),
+        (0.030, -0.24, 0.010),
+        (0.24, 0.25, 0.045),
+    ),
+    "V": ((-0.045, -0.25, 0.025), (0.0, 1.60, 0.034), (0.085, -0.55, 0.035), (0.32, -0.45, 0.070)),
 }
 # Class -> (interval before, interval after) as shares of the usual one
 _TIMING = {"N": (1.0, 1.0), "S": (0.66, 1.05), "V": (0.62, 1.38)}
@@ -45,8 +54,15 @@ class Simulated:
     labels: tuple[str, ...]
 
 
-def simulate(seconds: float, *, fs: float = 360, seed: int = 0, heart_rate: float = 72.0,
-             ectopic: float = 0.12, noise_mv: float = 0.01) -> Simulated:
+def simulate(
+    seconds: float,
+    *,
+    fs: float = 360,
+    seed: int = 0,
+    heart_rate: float = 72.0,
+    ectopic: float = 0.12,
+    noise_mv: float = 0.01,
+) -> Simulated:
     """Make up an ECG; the same arguments give the same signal.
 
     Parameters
@@ -64,9 +80,16 @@ def simulate(seconds: float, *, fs: float = 360, seed: int = 0, heart_rate: floa
     return Simulated(signal, float(fs), times[inside], tuple(labels[i] for i in inside))
 
 
-def draw_ecg(rng: np.random.Generator, times: NDArray[np.float64], labels: Sequence[str],
-             seconds: float, *, fs: float = 360, noise_mv: float = 0.01, p_waves: bool = True
-             ) -> NDArray[np.float32]:
+def draw_ecg(
+    rng: np.random.Generator,
+    times: NDArray[np.float64],
+    labels: Sequence[str],
+    seconds: float,
+    *,
+    fs: float = 360,
+    noise_mv: float = 0.01,
+    p_waves: bool = True,
+) -> NDArray[np.float32]:
     """The ECG of these beats, float32 [samples], mV.
 
     Parameters
@@ -89,8 +112,9 @@ def draw_ecg(rng: np.random.Generator, times: NDArray[np.float64], labels: Seque
     return signal.astype(np.float32)
 
 
-def _rhythm(rng: np.random.Generator, seconds: float, usual: float, ectopic: float
-            ) -> tuple[NDArray[np.float64], list[str]]:
+def _rhythm(
+    rng: np.random.Generator, seconds: float, usual: float, ectopic: float
+) -> tuple[NDArray[np.float64], list[str]]:
     """R peaks from before the start to after the end; no ectopic beat follows another."""
     times, labels, label, at = [], [], "N", -usual * rng.random()
     while at < seconds + 1.0:

@@ -104,12 +104,17 @@ class Stream:
         return cls(token.unpack(saved, model))
 
     @staticmethod
-    def push_together(streams: Sequence[Stream], chunks: Sequence[ArrayLike], *,
-                      units: str = "mV") -> list[list[Beat]]:
+    def push_together(
+        streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
+    ) -> list[list[Beat]]:
         """`push` for many streams, in as few runs of the network as possible.
 
         Either every chunk is taken, or, if one of them cannot be used, none.
         """
         patients = [stream._patient for stream in streams]
-        return [beats.to_beats(patient.engine.contract.fs) for beats, patient in
-                zip(engine.push(patients, chunks, units=units), patients, strict=True)]
+        return [
+            beats.to_beats(patient.engine.contract.fs)
+            for beats, patient in zip(
+                engine.push(patients, chunks, units=units), patients, strict=True
+            )
+        ]

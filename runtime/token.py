@@ -42,12 +42,25 @@ def pack(patient: Patient) -> bytes:
     rows, row, engine = patient.rows, patient.row, patient.engine
     recent, waiting = np.split(rows.past[row], [rows.past.shape[1] - rows.waiting])
     tracker = patient.tracker
-    arrays = (rows.tail[row], waiting, rows.carry[row], rows.recent_frames[row].ravel(), recent,
-              tracker.save() if tracker else _NOTHING)
+    arrays = (
+        rows.tail[row],
+        waiting,
+        rows.carry[row],
+        rows.recent_frames[row].ravel(),
+        recent,
+        tracker.save() if tracker else _NOTHING,
+    )
     head = _HEAD.pack(
-        _MAGIC, _VERSION, engine.digest[:8], engine.rhythm_name if tracker else _NO_RHYTHM,
-        patient.rate.up, patient.rate.down, patient.taken, rows.offset[row, 0],
-        *(len(array) for array in arrays))
+        _MAGIC,
+        _VERSION,
+        engine.digest[:8],
+        engine.rhythm_name if tracker else _NO_RHYTHM,
+        patient.rate.up,
+        patient.rate.down,
+        patient.taken,
+        rows.offset[row, 0],
+        *(len(array) for array in arrays),
+    )
     body = head + b"".join(array.astype("<f4").tobytes() for array in arrays)
     return body + zlib.crc32(body).to_bytes(4, "little")
 
@@ -62,11 +75,15 @@ def unpack(token: bytes, engine: Engine) -> Patient:
     StaleTokenError
         The token was saved by another network, rhythm, policy or version.
     """
-    damaged = TokenError("the stream's token is damaged or cut off; expected the bytes of the "
-                         "last answer, unchanged.")
+    damaged = TokenError(
+        "the stream's token is damaged or cut off; expected the bytes of the "
+        "last answer, unchanged."
+    )
     if not isinstance(token, bytes | bytearray | memoryview):
-        raise TokenError(f"the stream's token is of type {type(token).__name__}; expected the "
-                         "bytes that `Stream.save` gave.")
+        raise TokenError(
+            f"the stream's token is of type {type(token).__name__}; expected the "
+            "bytes that `Stream.save` gave."
+        )
     if len(token) < _HEAD.size + 4 or token[:4] != _MAGIC:
         raise damaged
     body, checksum = token[:-4], int.from_bytes(token[-4:], "little")
@@ -74,39 +91,51 @@ def unpack(token: bytes, engine: Engine) -> Patient:
         raise damaged
     _, version, network, rhythm, up, down, taken, offset, *lengths = _HEAD.unpack_from(body)
     if version != _VERSION or network != engine.digest[:8]:
-        raise StaleTokenError("the stream's token was saved by another model or version; "
-                              "start a new stream.")
+        raise StaleTokenError(
+            "the stream's token was saved by another model or version; start a new stream."
+        )
     if rhythm not in (engine.rhythm_name, _NO_RHYTHM):
-        raise StaleTokenError("the stream's token was saved under another rhythm model or policy; "
-                              "start a new stream.")
+        raise StaleTokenError(
+            "the stream's token was saved under another rhythm model or policy; start a new stream."
+        )
     contract, policy = engine.contract, engine.contract.policy
     try:
         rate = resampler(contract.fs * down / up, contract.fs)
     except (InputError, ZeroDivisionError):
         raise damaged from None
     fits = (
-        taken < LONGEST and (rate.up, rate.down) == (up, down)
+        taken < LONGEST
+        and (rate.up, rate.down) == (up, down)
         and len(body) == _HEAD.size + 4 * sum(lengths)
         and lengths[0] == rate.kept(taken)
         and lengths[1] == rate.complete(taken) % contract.hop
         and lengths[2] == contract.carry_size
         and lengths[3] == len(contract.classes) * (policy.context_before + policy.context_after)
-        and lengths[4] == engine.reach and lengths[5] <= LARGEST_SAVED
+        and lengths[4] == engine.reach
+        and lengths[5] <= LARGEST_SAVED
         and (lengths[5] > 0) == (rhythm != _NO_RHYTHM)
         and abs(offset) <= LARGEST_MV
     )
     if not fits:
         raise damaged
-    state = np.frombuffer(body[_HEAD.size:], dtype="<f4").astype(np.float32)
+    state = np.frombuffer(body[_HEAD.size :], dtype="<f4").astype(np.float32)
     if not (np.abs(state) <= LARGEST_STATE).all():
         raise damaged
     tail, waiting, carry, frames, recent, packed = (
-        state[at:end] for at, end in pairwise(accumulate(lengths, initial=0)))
+        state[at:end] for at, end in pairwise(accumulate(lengths, initial=0))
+    )
     frames = frames.reshape(1, -1, len(contract.classes))
     if (frames < 0).any() or (np.abs(frames.sum(axis=2) - 1) > 1e-3).any():
         raise damaged
-    rows = Rows(tail[None], np.concatenate([recent, waiting])[None], carry[None], frames,
-                np.array([[offset]]), (taken,), len(waiting))
+    rows = Rows(
+        tail[None],
+        np.concatenate([recent, waiting])[None],
+        carry[None],
+        frames,
+        np.array([[offset]]),
+        (taken,),
+        len(waiting),
+    )
     tracker = None
     if len(packed):
         try:

@@ -34,8 +34,11 @@ class Import:
 
 def imports(folder: str) -> list[Import]:
     """Return the imports of all Python files in one of the project's folders."""
-    return [found for path in sorted((ROOT / folder).rglob("*.py"))
-            for found in _of_file(path.relative_to(ROOT))]
+    return [
+        found
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for found in _of_file(path.relative_to(ROOT))
+    ]
 
 
 def module_name(file: Path) -> str:
@@ -64,14 +67,16 @@ def _of_file(file: Path) -> Iterator[Import]:
             yield Import(file, node.lineno, module, at_import)
 
 
-def _statements(body: list[ast.stmt], *, at_import: bool
-                ) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+def _statements(
+    body: list[ast.stmt], *, at_import: bool
+) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, at_import
             continue
         later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or (
-            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        )
         for name in ("body", "orelse", "finalbody"):
             yield from _statements(getattr(node, name, []), at_import=at_import and not later)
         for handler in getattr(node, "handlers", []):

@@ -24,21 +24,53 @@ ALLOWED = {
 # Rooms (files and wings directly in runtime/) from the ground up; each may import those below it,
 # those of one layer not each other.
 LAYERS = (
-    {"errors", "findings", "deprecation"}, {"packages"}, {"preflight"}, {"signal", "simulate"},
-    {"model"}, {"beats", "cuda"}, {"rhythm"}, {"engine"}, {"token"}, {"stream"}, {"detector"},
-    {"__init__"}, {"records", "server"}, {"report", "client"}, {"cli"}, {"__main__"},
+    {"errors", "findings", "deprecation"},
+    {"packages"},
+    {"preflight"},
+    {"signal", "simulate"},
+    {"model"},
+    {"beats", "cuda"},
+    {"rhythm"},
+    {"engine"},
+    {"token"},
+    {"stream"},
+    {"detector"},
+    {"__init__"},
+    {"records", "server"},
+    {"report", "client"},
+    {"cli"},
+    {"__main__"},
 )
 MOST_ROOM_IMPORTS = 75  # pairs of rooms of which one imports the other
 # What the package's base brings, and what only one wing may import at its top: the server's extra,
 # and the progress bar.
 BASE_PACKAGES = {"numpy", "onnxruntime"}
-WING_PACKAGES = {"server": {"flask", "werkzeug", "gunicorn", "waitress", "orjson"},
-                 "cli": {"tqdm"}}
+WING_PACKAGES = {"server": {"flask", "werkzeug", "gunicorn", "waitress", "orjson"}, "cli": {"tqdm"}}
 # Imported inside a function only, with a sentence where it is missing.
-OPTIONAL_PACKAGES = {"wfdb", "edfio", "matplotlib", "PIL", "cupy", "cupyx", "onnx", "pandas",
-                     "tqdm", "waitress"}
-HEAVY_PACKAGES = {"flask", "werkzeug", "gunicorn", "tqdm", "matplotlib", "wfdb", "edfio", "pandas",
-                  "scipy", "torch"}
+OPTIONAL_PACKAGES = {
+    "wfdb",
+    "edfio",
+    "matplotlib",
+    "PIL",
+    "cupy",
+    "cupyx",
+    "onnx",
+    "pandas",
+    "tqdm",
+    "waitress",
+}
+HEAVY_PACKAGES = {
+    "flask",
+    "werkzeug",
+    "gunicorn",
+    "tqdm",
+    "matplotlib",
+    "wfdb",
+    "edfio",
+    "pandas",
+    "scipy",
+    "torch",
+}
 MOST_LINES = 400
 # Longer, and left as they are for work that replaces or reworks them.
 LONG_FILES = {
@@ -48,8 +80,11 @@ LONG_FILES = {
 
 @pytest.mark.parametrize("folder", ALLOWED)
 def test_imports_go_one_way(folder: str) -> None:
-    wrong = [found for found in imports(folder)
-             if found.package in set(ALLOWED) - ALLOWED[folder] - {folder}]
+    wrong = [
+        found
+        for found in imports(folder)
+        if found.package in set(ALLOWED) - ALLOWED[folder] - {folder}
+    ]
     assert not wrong
 
 
@@ -85,8 +120,11 @@ def test_every_room_has_its_layer() -> None:
 def test_rooms_import_those_below_them() -> None:
     height = {name: i for i, layer in enumerate(LAYERS) for name in layer}
     # From the package itself comes its version.
-    wrong = [f"{found.file}:{found.line} imports {theirs}" for ours, theirs, found
-             in between_rooms() if theirs != "__init__" and height[ours] <= height[theirs]]
+    wrong = [
+        f"{found.file}:{found.line} imports {theirs}"
+        for ours, theirs, found in between_rooms()
+        if theirs != "__init__" and height[ours] <= height[theirs]
+    ]
     assert not wrong
 
 
@@ -97,9 +135,12 @@ def test_few_rooms_import_each_other() -> None:
 
 def test_no_file_is_long() -> None:
     folders = (*ALLOWED, "tests", "examples")
-    long = {path.relative_to(ROOT).as_posix() for folder in folders
-            for path in (ROOT / folder).rglob("*.py")
-            if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES}
+    long = {
+        path.relative_to(ROOT).as_posix()
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES
+    }
     assert long - LONG_FILES == set()
     assert LONG_FILES - long == set(), "no longer long; take it off the list"
 
@@ -109,21 +150,25 @@ def test_the_runtime_imports_only_what_it_requires() -> None:
     for found in imports("runtime"):
         known = always | WING_PACKAGES.get(room(module_name(found.file)), set())
         assert found.package in known or (
-            found.package in OPTIONAL_PACKAGES and not found.at_import), (
-            f"{found.file}:{found.line} imports {found.package}")
+            found.package in OPTIONAL_PACKAGES and not found.at_import
+        ), f"{found.file}:{found.line} imports {found.package}"
 
 
 def test_cuda_waits_until_it_is_used() -> None:
     """A device without a GPU may leave the kernels out."""
-    early = [found for found in imports("runtime")
-             if found.at_import and found.module == "runtime.model.cuda"]
+    early = [
+        found
+        for found in imports("runtime")
+        if found.at_import and found.module == "runtime.model.cuda"
+    ]
     assert not early
 
 
 def test_importing_the_runtime_loads_nothing_heavy() -> None:
     program = f"import sys, runtime; print(*{HEAVY_PACKAGES!r} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == []
 
 
@@ -137,39 +182,55 @@ def runtime_python() -> str:
 
 
 def run(python: str, *arguments: str, folder: Path = ROOT) -> str:
-    done = subprocess.run([python, *arguments], capture_output=True, text=True, cwd=folder,
-                          timeout=120, check=False)
+    done = subprocess.run(
+        [python, *arguments], capture_output=True, text=True, cwd=folder, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_the_runtime_environment_holds_nothing_of_training(runtime_python: str) -> None:
-    listed = {line.split("==")[0].lower() for line in
-              run(runtime_python, "-m", "pip", "freeze").splitlines()}
+    listed = {
+        line.split("==")[0].lower()
+        for line in run(runtime_python, "-m", "pip", "freeze").splitlines()
+    }
     assert not listed & {"torch", "scipy", "wfdb", "onnx", "pandas", "matplotlib"}
 
 
 def test_the_runtime_works_with_its_own_requirements(runtime_python: str) -> None:
-    out = run(runtime_python, "-W", "error", "-m", "runtime", "demo", "--pace", "fast",
-              "--seconds", "20")
+    out = run(
+        runtime_python, "-W", "error", "-m", "runtime", "demo", "--pace", "fast", "--seconds", "20"
+    )
     assert "found " in out
     assert "golden answer" in run(runtime_python, "-m", "runtime", "doctor")
-    found = run(runtime_python, "-c", (
-        "from runtime import predict; from runtime.simulate import simulate;"
-        "print(len(predict(simulate(10).signal, backend='cpu').beats))"))
+    found = run(
+        runtime_python,
+        "-c",
+        (
+            "from runtime import predict; from runtime.simulate import simulate;"
+            "print(len(predict(simulate(10).signal, backend='cpu').beats))"
+        ),
+    )
     assert int(found) >= 8
 
 
 def test_runtime_and_artifacts_are_all_that_a_device_needs(
-        runtime_python: str, tmp_path: Path) -> None:
+    runtime_python: str, tmp_path: Path
+) -> None:
     for folder in ("runtime", "artifacts"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     assert "golden answer" in run(runtime_python, "-m", "runtime", "doctor", folder=tmp_path)
 
 
 def test_a_recording_without_wfdb_says_what_to_install(runtime_python: str) -> None:
-    done = subprocess.run([runtime_python, "-m", "runtime", "annotate", "100"], cwd=ROOT,
-                          capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [runtime_python, "-m", "runtime", "annotate", "100"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 2
     assert "`pip install wfdb`" in done.stderr
     assert "Traceback" not in done.stderr
@@ -179,5 +240,7 @@ def test_committed_figures_are_json_that_anyone_reads() -> None:
     files = [*(ROOT / "artifacts").glob("*.json"), *(ROOT / "bench/results").rglob("*.json")]
     assert files
     for file in files:
-        json.loads(file.read_text(), parse_constant=lambda name, file=file: pytest.fail(
-            f"{file} holds {name}"))
+        json.loads(
+            file.read_text(),
+            parse_constant=lambda name, file=file: pytest.fail(f"{file} holds {name}"),
+        )

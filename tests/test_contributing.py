@@ -21,5 +21,6 @@ def test_contributing_answers_ten_questions() -> None:
 @pytest.mark.parametrize(("file", "name"), QUESTIONS)
 def test_the_file_defines_what_the_question_is_about(file: str, name: str) -> None:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    assert name in {node.name for node in ast.walk(tree)
-                    if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert name in {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }

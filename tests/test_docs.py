@@ -12,17 +12,28 @@ from docs import tables
 from runtime import Detector
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted(path for pattern in ("*.md", "docs/*.md", "bench/*.md", "examples/*.md",
-                                    "runtime/sample/*.md", "training/*.md", "kernels/*.md")
-               for path in ROOT.glob(pattern))
+PAGES = sorted(
+    path
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "bench/*.md",
+        "examples/*.md",
+        "runtime/sample/*.md",
+        "training/*.md",
+        "kernels/*.md",
+    )
+    for path in ROOT.glob(pattern)
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
-            for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -39,16 +50,20 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_files_that_are_named_exist(page: Path) -> None:
-    named = re.findall(r"`((?:runtime|tests|training|export|bench|kernels)/[\w./]+)`",
-                       page.read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`((?:runtime|tests|training|export|bench|kernels)/[\w./]+)`",
+        page.read_text(encoding="utf-8"),
+    )
     missing = {name for name in named if not (ROOT / name).exists()}
     assert not missing
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_modules_that_are_run_exist(page: Path) -> None:
-    for module in re.findall(r"python -m ((?:runtime|training|export|bench|docs)[\w.]*)",
-                             page.read_text(encoding="utf-8")):
+    for module in re.findall(
+        r"python -m ((?:runtime|training|export|bench|docs)[\w.]*)",
+        page.read_text(encoding="utf-8"),
+    ):
         path = ROOT / module.rstrip(".").replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
 
@@ -70,7 +85,12 @@ def test_programs_in_the_documentation_run(page: str, detector: Detector) -> Non
     programs = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert programs
     signal = np.zeros(3600)
-    names = {"signal": signal, "window": signal, "samples": signal[:100],
-             "streams": [detector.stream()], "chunks": [signal]}
+    names = {
+        "signal": signal,
+        "window": signal,
+        "samples": signal[:100],
+        "streams": [detector.stream()],
+        "chunks": [signal],
+    }
     for program in programs:
         exec(compile(program.replace("from ekg", "from runtime"), page, "exec"), names)

@@ -29,8 +29,11 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_circle_of_imports(folder: str) -> None:
     needs = {path.stem: imported(path) for path in (ROOT / folder).glob("*.py")}
-    needs = {name: {other for other in others if other in needs}
-             for name, others in needs.items() if name != "__init__"}
+    needs = {
+        name: {other for other in others if other in needs}
+        for name, others in needs.items()
+        if name != "__init__"
+    }
     while free := {name for name, others in needs.items() if not others & needs.keys()}:
         needs = {name: others for name, others in needs.items() if name not in free}
     assert not needs, f"{sorted(needs)} import each other, or what does"
@@ -43,7 +46,8 @@ def test_nothing_private_is_used_from_outside(folder: str) -> None:
             if isinstance(node, ast.Attribute) and is_private(node.attr):
                 owner = ast.unparse(node.value)
                 assert owner in ("self", "cls", "super()", "os"), (
-                    f"{path.relative_to(ROOT)}:{node.lineno} uses {owner}.{node.attr}")
+                    f"{path.relative_to(ROOT)}:{node.lineno} uses {owner}.{node.attr}"
+                )
             if isinstance(node, ast.ImportFrom):
                 names = [name.name for name in node.names if is_private(name.name)]
                 assert not names, f"{path.relative_to(ROOT)}:{node.lineno} imports {names}"

@@ -34,8 +34,9 @@ INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 
 def output(*command: object, folder: Path) -> str:
     """What a command prints; it has to succeed."""
-    done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True,
-                          timeout=300, check=False)
+    done = subprocess.run(
+        [*map(str, command)], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -58,8 +59,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / folder, source / folder)
     for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
-    output(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", built,
-           source, folder=source)
+    output(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        built,
+        source,
+        folder=source,
+    )
     return next(built.glob("*.whl"))
 
 
@@ -81,8 +92,9 @@ class Environment:
 
 
 @pytest.fixture(scope="module", params=["3.11", "3.12", "3.13"])
-def base(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
-         ) -> Environment:
+def base(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
     """The wheel without extras."""
     python = interpreter(request.param)
     if python is None:
@@ -100,19 +112,26 @@ def installed(base: Environment) -> Environment:
 def test_the_wheel_holds_all_of_the_sources_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         held = {name for name in packed.namelist() if ".dist-info/" not in name}
-    expected = {f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
-                for folder, inside in SOURCES.items() for path in (ROOT / folder).rglob("*")
-                if path.is_file() and "__pycache__" not in path.parts}
+    expected = {
+        f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
+        for folder, inside in SOURCES.items()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert held == expected
 
 
 def test_a_detector_needs_no_web_server_and_no_progress_bar(base: Environment) -> None:
-    listed = {line.split("==")[0].split(" @")[0].lower() for line in
-              base.run(base.python, "-m", "pip", "freeze").splitlines()}
+    listed = {
+        line.split("==")[0].split(" @")[0].lower()
+        for line in base.run(base.python, "-m", "pip", "freeze").splitlines()
+    }
     assert not listed & {"flask", "gunicorn", "orjson", "wfdb", "matplotlib"}
-    program = ("import sys, ekg; from ekg.simulate import simulate;"
-               "print(ekg.__version__, len(ekg.Detector.load().predict(simulate(10).signal).beats),"
-               "'flask' in sys.modules, 'tqdm' in sys.modules)")
+    program = (
+        "import sys, ekg; from ekg.simulate import simulate;"
+        "print(ekg.__version__, len(ekg.Detector.load().predict(simulate(10).signal).beats),"
+        "'flask' in sys.modules, 'tqdm' in sys.modules)"
+    )
     version, beats, *loaded = base.run(base.python, "-W", "error", "-c", program).split()
     assert version == __version__
     assert int(beats) >= 8
@@ -120,7 +139,10 @@ def test_a_detector_needs_no_web_server_and_no_progress_bar(base: Environment) -
 
 
 def test_what_cuda_needs_is_said_without_files_of_the_checkout(base: Environment) -> None:
-    said = base.run(base.python, "-c", """
+    said = base.run(
+        base.python,
+        "-c",
+        """
 import ekg
 from ekg.model.cuda import CudaNet, choose_ways
 print(*choose_ways(4))
@@ -129,7 +151,8 @@ for load in (lambda: ekg.Detector.load(provider="cuda"), CudaNet.load):
         load()
     except ekg.EkgError as error:
         print(error)
-""")
+""",
+    )
     assert said.startswith("cupy fused\n")  # so the kernels are found; onnx is not there
     assert "`pip install 'onnxruntime-gpu[cuda,cudnn]'` in an environment without" in said
     assert "this needs CuPy: run `pip install 'ekg[cuda]'`" in said
@@ -147,9 +170,21 @@ labels: list[str] = [beat.label for beat in stream.push([0.0] * 250)]
 score: int = detector.provider
 """)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--python-executable",
-         str(base.python), str(user)], cwd=user.parent, capture_output=True, text=True,
-        check=False)
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-incremental",
+            "--python-executable",
+            str(base.python),
+            str(user),
+        ],
+        cwd=user.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     complaints = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(complaints) == 1, done.stdout + done.stderr
     assert complaints[0].startswith("user.py:6: error: ")
@@ -160,11 +195,13 @@ score: int = detector.provider
 @pytest.mark.parametrize(("first", "second"), [("ekg", "runtime"), ("runtime", "ekg")])
 def test_one_of_its_two_names_in_a_process(base: Environment, first: str, second: str) -> None:
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {first}, {second}"
-    done = subprocess.run([base.python, "-c", program], cwd=base.empty, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        [base.python, "-c", program], cwd=base.empty, capture_output=True, text=True, check=False
+    )
     assert done.stderr.splitlines()[-1] == (
         f"ImportError: `{second}` and `{first}` are the same package and {first} is already "
-        "imported; use one of the two names in a program.")
+        "imported; use one of the two names in a program."
+    )
 
 
 def test_another_projects_package_of_that_name_is_none_of_ours(base: Environment) -> None:
@@ -183,8 +220,9 @@ def test_doctor_finds_no_problem(installed: Environment) -> None:
 def test_annotate_writes_the_beats_of_a_csv_file(installed: Environment, tmp_path: Path) -> None:
     record = tmp_path / "short.csv"
     signal_mv = simulate(20, fs=FS, seed=3).signal
-    record.write_text("time,MLII\n" + "".join(
-        f"{i / FS:.6f},{mv:.4f}\n" for i, mv in enumerate(signal_mv)))
+    record.write_text(
+        "time,MLII\n" + "".join(f"{i / FS:.6f},{mv:.4f}\n" for i, mv in enumerate(signal_mv))
+    )
     printed = installed.run(installed.ekg, "annotate", record, "--out", "found", "--csv")
     assert "MLII" in printed
     beats = (installed.empty / "found" / "short.ekg.csv").read_text().splitlines()
@@ -199,8 +237,13 @@ def served(environment: Environment) -> Iterator[tuple[subprocess.Popen[str], st
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [str(environment.ekg), "serve", "--port", str(port), "--workers", "1"],
-        cwd=environment.empty, env=os.environ | {"EKG_DRAIN": "0.5"}, text=True,
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+        cwd=environment.empty,
+        env=os.environ | {"EKG_DRAIN": "0.5"},
+        text=True,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):
@@ -220,8 +263,9 @@ def served(environment: Environment) -> Iterator[tuple[subprocess.Popen[str], st
 def test_serve_answers_predict_and_drains(installed: Environment) -> None:
     with served(installed) as (process, url):
         body = simulate(10, fs=FS, seed=3).signal.astype("<f4").tobytes()
-        request = urllib.request.Request(f"{url}/predict?fs={FS}", body, {
-            "Content-Type": "application/octet-stream"})
+        request = urllib.request.Request(
+            f"{url}/predict?fs={FS}", body, {"Content-Type": "application/octet-stream"}
+        )
         with urllib.request.urlopen(request) as answer:
             found = json.loads(answer.read())
         assert len(found["beats"]) >= 8

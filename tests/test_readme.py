@@ -54,8 +54,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def shell(script: str, environment: dict[str, str], folder: Path) -> str:
     """What a script prints; each of its lines has to succeed."""
-    done = subprocess.run(["bash", "-e", "-c", script], cwd=folder, env=environment,
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -64,8 +70,9 @@ def recipe(target: str) -> list[str]:
     """The command of a make target, with this Python in place of the one it sets up."""
     if not shutil.which("make"):
         pytest.skip("no make")
-    lines = subprocess.run(["make", "-n", *target.split()], cwd=ROOT, capture_output=True,
-                           text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(
+        ["make", "-n", *target.split()], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     python, *arguments = lines[-1].split()
     assert python == ".venv-runtime/bin/python"
     return [sys.executable, *arguments]
@@ -78,22 +85,37 @@ def test_every_block_is_run_here() -> None:
 def test_make_demo_plays_the_sample() -> None:
     pytest.importorskip("flask", reason="serving needs flask")
     assert "\nmake serve " in code(MAKE, "sh", "make demo ")
-    out = subprocess.run([*recipe("demo"), "--seconds", "3", "--pace", "fast"], cwd=ROOT,
-                         capture_output=True, text=True, timeout=60, check=True).stdout
+    out = subprocess.run(
+        [*recipe("demo"), "--seconds", "3", "--pace", "fast"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
     assert "real ECG" in out
     assert "found 4 N, 1 V; the reference has 4 N, 1 V" in out
 
 
 def test_make_serve_serves(port: str) -> None:
     pytest.importorskip("flask", reason="serving needs flask")
-    server = subprocess.Popen(recipe(f"serve PORT={port}"), cwd=ROOT, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              env=os.environ | {"EKG_DRAIN": "0"})
+    server = subprocess.Popen(
+        recipe(f"serve PORT={port}"),
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"EKG_DRAIN": "0"},
+    )
     try:
         answer, until = None, time.monotonic() + 60
         while answer is None and time.monotonic() < until and server.poll() is None:
-            with suppress(OSError), urllib.request.urlopen(
-                    f"http://127.0.0.1:{port}/health/ready", timeout=10) as response:
+            with (
+                suppress(OSError),
+                urllib.request.urlopen(
+                    f"http://127.0.0.1:{port}/health/ready", timeout=10
+                ) as response,
+            ):
                 answer = json.load(response)
             time.sleep(0.05)
         assert answer is not None
@@ -134,17 +156,22 @@ def test_the_program_runs(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_the_server_answers_and_stops(
-        port: str, environment: dict[str, str], tmp_path: Path) -> None:
+    port: str, environment: dict[str, str], tmp_path: Path
+) -> None:
     pytest.importorskip("flask", reason="serving needs flask")
     if not shutil.which("curl"):
         pytest.skip("no curl")
     script = code(SERVER, "sh", "ekg serve ")
     assert script.count("8000") == 3
-    out = shell(script.replace("8000", port) + "wait $! || true\n",
-                environment | {"EKG_DRAIN": "0"}, tmp_path)
-    answer = json.loads(out[out.index("{"): out.rindex("}") + 1])
+    out = shell(
+        script.replace("8000", port) + "wait $! || true\n",
+        environment | {"EKG_DRAIN": "0"},
+        tmp_path,
+    )
+    answer = json.loads(out[out.index("{") : out.rindex("}") + 1])
     assert [beat["label"] for beat in answer["beats"]] == [
-        label for moment, label in reference_beats() if moment < 5]
+        label for moment, label in reference_beats() if moment < 5
+    ]
     assert "0 failures" in out
 
 
@@ -156,8 +183,10 @@ def test_the_readme_is_a_screen_and_a_half() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_times_and_sizes_of_environments_are_those_of_the_makefile(page: str) -> None:
-    promised = re.findall(r"about\s+(\w+\s+minutes?)\s+and\s+([\d.]+\s+[GM]B)",
-                          (ROOT / page).read_text(encoding="utf-8"))
+    promised = re.findall(
+        r"about\s+(\w+\s+minutes?)\s+and\s+([\d.]+\s+[GM]B)",
+        (ROOT / page).read_text(encoding="utf-8"),
+    )
     assert promised
     said = re.sub(r'"?\s*(?:&& )?\\?\s*@?echo "', " ", (ROOT / "Makefile").read_text())
     for minutes, size in promised:
@@ -165,16 +194,29 @@ def test_times_and_sizes_of_environments_are_those_of_the_makefile(page: str) ->
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/accuracy.md"])
-@pytest.mark.parametrize(("row", "section"), [
-    (r"\*\*this model\*\*[^|]*", "whole records"), ("its network alone", "rhythm not followed")])
+@pytest.mark.parametrize(
+    ("row", "section"),
+    [(r"\*\*this model\*\*[^|]*", "whole records"), ("its network alone", "rhythm not followed")],
+)
 def test_the_figures_are_those_measured(page: str, row: str, section: str) -> None:
-    found = re.search(rf"^\| {row} \| (.*) \|$", (ROOT / page).read_text(encoding="utf-8"),
-                      re.MULTILINE)
+    found = re.search(
+        rf"^\| {row} \| (.*) \|$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert found
     figures = [float(figure) for figure in re.findall(r"\d+\.\d+", found[1])]
     measured = json.loads((ROOT / "artifacts/metrics.json").read_text())[section]
-    names = ("QRS Se", "QRS +P", "VEB Se", "VEB +P", "VEB F1", "SVEB Se", "SVEB +P", "SVEB F1",
-             "accuracy")
-    assert figures[:-1] == [round(100 * measured[name], 2 if "QRS" in name else 1)
-                            for name in names]
+    names = (
+        "QRS Se",
+        "QRS +P",
+        "VEB Se",
+        "VEB +P",
+        "VEB F1",
+        "SVEB Se",
+        "SVEB +P",
+        "SVEB F1",
+        "accuracy",
+    )
+    assert figures[:-1] == [
+        round(100 * measured[name], 2 if "QRS" in name else 1) for name in names
+    ]
     assert figures[-1] == 1000 * measured["time error, median absolute"]

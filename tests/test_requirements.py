@@ -30,8 +30,9 @@ def listed(file: str) -> dict[str, str]:
 
 def extra(name: str) -> dict[str, str]:
     """The packages that an extra names itself."""
-    return bounds([line for line in PROJECT["optional-dependencies"][name]
-                   if not line.startswith("ekg[")])
+    return bounds(
+        [line for line in PROJECT["optional-dependencies"][name] if not line.startswith("ekg[")]
+    )
 
 
 BASE = bounds(PROJECT["dependencies"])
@@ -44,8 +45,11 @@ def test_the_runtimes_requirements_are_base_and_server() -> None:
 def test_the_cuda_requirements_replace_onnxruntime() -> None:
     found = listed("requirements-runtime-cuda.txt")
     assert found.pop("onnxruntime-gpu") == BASE["onnxruntime"]
-    assert found == {name: versions for name, versions in (
-        BASE | extra("server") | extra("cuda")).items() if name != "onnxruntime"}
+    assert found == {
+        name: versions
+        for name, versions in (BASE | extra("server") | extra("cuda")).items()
+        if name != "onnxruntime"
+    }
 
 
 @pytest.mark.parametrize("name", ["files", "report"])

@@ -27,8 +27,9 @@ FIBRILLATING = ("201", "203")
 N, S = CLASSES.index("N"), CLASSES.index("S")
 
 
-def draw(records: Sequence[Record], noise: NDArray[np.float32], recipe: Recipe, design: Design,
-         step: int) -> tuple[Tensor, Tensor]:
+def draw(
+    records: Sequence[Record], noise: NDArray[np.float32], recipe: Recipe, design: Design, step: int
+) -> tuple[Tensor, Tensor]:
     """The signals and frame labels of one step.
 
     Crops and windows stand in one batch: batch norm has to see the mixture it will serve.
@@ -60,9 +61,14 @@ def frame_targets(labels: NDArray[np.int8], design: Design) -> NDArray[np.int64]
     return targets
 
 
-def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[np.float32],
-            recipe: Recipe, samples: int, alone: int | None
-            ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+def example(
+    rng: np.random.Generator,
+    records: Sequence[Record],
+    noise: NDArray[np.float32],
+    recipe: Recipe,
+    samples: int,
+    alone: int | None,
+) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     """One crop, augmented.
 
     ``alone`` keeps only so many samples and holds the last one after that.
@@ -104,8 +110,9 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
         beats, classes = beats[kept], classes[kept]
     at = np.arange(wanted) * stretch
     # In fibrillation no beat is premature: neither is one left where it is made, nor made there.
-    if ((rhythm == "fibrillation" and (classes == S).any())
-            or (rhythm == "premature" and record.name in FIBRILLATING)):
+    if (rhythm == "fibrillation" and (classes == S).any()) or (
+        rhythm == "premature" and record.name in FIBRILLATING
+    ):
         rhythm = "as recorded"
     if rhythm != "as recorded" and len(beats) > 1:
         to, anew = retime(rng, beats / stretch, classes, rhythm)
@@ -126,8 +133,12 @@ def example(rng: np.random.Generator, records: Sequence[Record], noise: NDArray[
     return (ecg - ecg[0]).astype(np.float32), labels
 
 
-def block(rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDArray[np.int64],
-          classes: NDArray[np.int8]) -> NDArray[np.bool_]:
+def block(
+    rng: np.random.Generator,
+    ecg: NDArray[np.float64],
+    beats: NDArray[np.int64],
+    classes: NDArray[np.int8],
+) -> NDArray[np.bool_]:
     """Take QRS and T wave of some N beats out, in place: a straight line instead.
 
     Their P waves stay, as in a second-degree block, or go too, as when the sinus node pauses:
@@ -149,8 +160,9 @@ def block(rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDArray[np.
     return kept
 
 
-def retime(rng: np.random.Generator, beats: NDArray[np.float64], classes: NDArray[np.int8],
-           rhythm: str) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+def retime(
+    rng: np.random.Generator, beats: NDArray[np.float64], classes: NDArray[np.int8], rhythm: str
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Give a patient's beats another rhythm; gives each beat's new place and class.
 
     Few patients show each rhythm, so a network learns their shapes instead; with this, every
@@ -176,8 +188,7 @@ def retime(rng: np.random.Generator, beats: NDArray[np.float64], classes: NDArra
         inside, longest = False, 1.3 * np.median(intervals)
         for i in range(1, len(beats)):
             # After a pause or a beat taken out, half of the interval is not early.
-            plain = (classes[i - 1] in (N, S) and classes[i] == N
-                     and intervals[i - 1] <= longest)
+            plain = classes[i - 1] in (N, S) and classes[i] == N and intervals[i - 1] <= longest
             # What was premature before is not so again, unless as a run.
             starts = plain and classes[i - 1] == N and rng.random() < often
             goes_on = inside and plain and rng.random() < lasting
@@ -191,8 +202,7 @@ def retime(rng: np.random.Generator, beats: NDArray[np.float64], classes: NDArra
     return beats[0] + np.concatenate([[0.0], np.cumsum(np.maximum(intervals, shortest))]), classes
 
 
-def warp(beats: NDArray[np.float64], to: NDArray[np.float64], samples: int
-         ) -> NDArray[np.float64]:
+def warp(beats: NDArray[np.float64], to: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
     """The moment of the recording that each sample shows when its beats are moved.
 
     P wave, QRS and the T wave's begin keep their shape if there is room for them; the rest
@@ -216,8 +226,9 @@ def warp(beats: NDArray[np.float64], to: NDArray[np.float64], samples: int
     return np.interp(np.arange(samples), target, source)
 
 
-def fibrillating(rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDArray[np.int64]
-                 ) -> NDArray[np.float64]:
+def fibrillating(
+    rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Take the P waves out (a straight line instead), and put fibrillation waves in."""
     ecg = ecg.copy()
     for beat in beats:
@@ -225,15 +236,21 @@ def fibrillating(rng: np.random.Generator, ecg: NDArray[np.float64], beats: NDAr
         if first >= 0 and last < len(ecg):
             ecg[first : last + 1] = np.linspace(ecg[first], ecg[last], last + 1 - first)
     time = np.arange(len(ecg)) / FS
-    rate = rng.uniform(4.0, 9.0) + 0.7 * np.sin(2 * np.pi * (rng.uniform(0.1, 0.5) * time
-                                                             + rng.random()))
+    rate = rng.uniform(4.0, 9.0) + 0.7 * np.sin(
+        2 * np.pi * (rng.uniform(0.1, 0.5) * time + rng.random())
+    )
     size = np.exp(rng.normal(-3.2, 0.7))  # 0.04 mV, seldom above 0.1
     return np.asarray(ecg + size * np.sin(2 * np.pi * np.cumsum(rate) / FS))
 
 
-def sample_labels(flutter: NDArray[np.int64], beats: NDArray[np.int64],
-                   classes: NDArray[np.int8], at: NDArray[np.float64], *, edges: bool
-                   ) -> NDArray[np.int8]:
+def sample_labels(
+    flutter: NDArray[np.int64],
+    beats: NDArray[np.int64],
+    classes: NDArray[np.int8],
+    at: NDArray[np.float64],
+    *,
+    edges: bool,
+) -> NDArray[np.int8]:
     """Classes of the samples that show the moments ``at`` of the recording."""
     samples = len(at)
     labels = np.zeros(samples, dtype=np.int8)
@@ -254,8 +271,9 @@ def sample_labels(flutter: NDArray[np.int64], beats: NDArray[np.int64],
     return labels
 
 
-def add_noise(rng: np.random.Generator, ecg: NDArray[np.float64], noise: NDArray[np.float32]
-              ) -> NDArray[np.float64]:
+def add_noise(
+    rng: np.random.Generator, ecg: NDArray[np.float64], noise: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """Real noise from nstdb, powerline and slow drift, each on some crops, in mV."""
     samples = len(ecg)
     time = np.arange(samples) / FS

@@ -22,7 +22,10 @@ _O, _X = 5, 6
 # Escape beats are S here, N in papers. A flutter wave outside fibrillation is for bxb an event
 # that is no beat. Symbols that are not here are skipped.
 BXB_CLASS = {symbol: LABELS.index(label) for symbol, label in AAMI.items()} | {
-    "e": LABELS.index("S"), "j": LABELS.index("S"), "!": _O}
+    "e": LABELS.index("S"),
+    "j": LABELS.index("S"),
+    "!": _O,
+}
 
 END_OF_REFERENCE, END_OF_EITHER = -1, 0  # instead of the sample to end at
 _NEVER = sys.maxsize  # time of the beat after the last one
@@ -32,8 +35,9 @@ Mark: TypeAlias = tuple[int, str, int]  # sample, WFDB symbol, subtype
 _Beat: TypeAlias = tuple[int, int | None]  # sample and index into LABELS
 
 
-def pair_beats(reference: Sequence[Mark], test: Sequence[Mark], *, start: int, end: int,
-               window: int) -> Tally:
+def pair_beats(
+    reference: Sequence[Mark], test: Sequence[Mark], *, start: int, end: int, window: int
+) -> Tally:
     """Pair the beats of two annotators from sample ``start`` on, and count.
 
     Parameters
@@ -42,8 +46,11 @@ def pair_beats(reference: Sequence[Mark], test: Sequence[Mark], *, start: int, e
     end : last sample, or `END_OF_REFERENCE` or `END_OF_EITHER`
     window : largest distance of two annotations of one beat, samples
     """
-    walk = _Walk(_Annotator(reference, window, shutdown_stays_open=True),
-                 _Annotator(test, window, shutdown_stays_open=False), window)
+    walk = _Walk(
+        _Annotator(reference, window, shutdown_stays_open=True),
+        _Annotator(test, window, shutdown_stays_open=False),
+        window,
+    )
     walk.start(start)
     while walk.goes_on(end):
         walk.step()
@@ -108,8 +115,11 @@ class _Walk:
         reference, test = self.reference, self.test
         test_is_first = test.time < reference.time
         distance = abs(reference.time - test.time)
-        rival = (abs(reference.time - test.next_time) if test_is_first
-                 else abs(test.time - reference.next_time))
+        rival = (
+            abs(reference.time - test.next_time)
+            if test_is_first
+            else abs(test.time - reference.next_time)
+        )
         rival_has_nearer = abs(reference.next_time - test.next_time) < rival
         if distance <= self.window and (distance < rival or rival_has_nearer):
             self._pair()

@@ -17,12 +17,21 @@ from training.scores import Score
 PROGRESS = {"net", "averaged", "optimiser", "schedule", "step", "run"}
 
 
-def save(path: Path, net: EkgNet, recipe: Recipe, policy: BeatPolicy, data: str,
-         score: Score | None) -> None:
+def save(
+    path: Path, net: EkgNet, recipe: Recipe, policy: BeatPolicy, data: str, score: Score | None
+) -> None:
     """Write what export needs: weights and how they came about."""
-    write({"weights": net.state_dict(), "design": net.design.to_dict(),
-            "recipe": asdict(recipe), "policy": asdict(policy), "data": data,
-            "held_out": score.summary() if score else {}}, path)
+    write(
+        {
+            "weights": net.state_dict(),
+            "design": net.design.to_dict(),
+            "recipe": asdict(recipe),
+            "policy": asdict(policy),
+            "data": data,
+            "held_out": score.summary() if score else {},
+        },
+        path,
+    )
 
 
 def load(path: Path) -> tuple[EkgNet, dict[str, object]]:
@@ -41,8 +50,10 @@ def load(path: Path) -> tuple[EkgNet, dict[str, object]]:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; run `make train` first.") from None
     except Exception as error:  # torch raises whatever a foreign byte leads to
-        raise DataError(f"{path} is no checkpoint ({type(error).__name__}); expected a model.pt "
-                        "that `python -m training.train` wrote.") from error
+        raise DataError(
+            f"{path} is no checkpoint ({type(error).__name__}); expected a model.pt "
+            "that `python -m training.train` wrote."
+        ) from error
     return net.eval(), rest
 
 
@@ -64,8 +75,10 @@ def load_progress(path: Path, device: torch.device) -> dict[str, Any]:
         if missing := PROGRESS - saved.keys():
             raise KeyError(*missing)
     except Exception as error:  # torch raises whatever a foreign byte leads to
-        raise DataError(f"{path} is missing, damaged or no checkpoint ({type(error).__name__}); "
-                        "begin anew without --resume.") from error
+        raise DataError(
+            f"{path} is missing, damaged or no checkpoint ({type(error).__name__}); "
+            "begin anew without --resume."
+        ) from error
     return saved
 
 
@@ -83,5 +96,7 @@ def write(content: dict[str, Any], path: Path) -> None:
         part.replace(path)
     except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
         part.unlink(missing_ok=True)
-        raise DataError(f"{path} cannot be written ({str(error).splitlines()[0]}); what was "
-                        "there before still is.") from error
+        raise DataError(
+            f"{path} cannot be written ({str(error).splitlines()[0]}); what was "
+            "there before still is."
+        ) from error

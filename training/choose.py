@@ -97,12 +97,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fold_of = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
     policy = load_rhythm().policy
     template, baseline = policy.of(TemplateLimits), policy.of(BaselineLimits)
-    shapes = [replace(template, template_gain=gain, template_margin=margin,
-                      template_roughness=roughness) for gain, margin, roughness in
-              itertools.product(UNLIKE_GAIN, UNLIKE_MARGIN, ROUGHNESS)]
-    intervals = [replace(baseline, baseline_bias=float(bias), baseline_gain=gain,
-                         max_prematurity=most, baseline_beats=beats) for bias, gain, most, beats in
-                 itertools.product(BIAS, GAIN, MOST, BEATS)]
+    shapes = [
+        replace(template, template_gain=gain, template_margin=margin, template_roughness=roughness)
+        for gain, margin, roughness in itertools.product(UNLIKE_GAIN, UNLIKE_MARGIN, ROUGHNESS)
+    ]
+    intervals = [
+        replace(
+            baseline,
+            baseline_bias=float(bias),
+            baseline_gain=gain,
+            max_prematurity=most,
+            baseline_beats=beats,
+        )
+        for bias, gain, most, beats in itertools.product(BIAS, GAIN, MOST, BEATS)
+    ]
 
     def counted(how: Callable[[Patient], Counts]) -> list[Counts]:
         return [how(patient) for patient in tqdm(everyone, desc="settings", unit="patient")]
@@ -139,7 +147,8 @@ def require_every_fold(runs: Sequence[Path]) -> None:
     if sorted(held_out) != [(fold, folds) for fold in range(folds)]:
         raise DataError(
             f"These runs hold out fold {', '.join(f'{f} of {of}' for f, of in held_out)}; expected "
-            f"one run for each fold from 0 to {folds - 1}.")
+            f"one run for each fold from 0 to {folds - 1}."
+        )
 
 
 def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
@@ -159,25 +168,33 @@ def trained(run: Path) -> tuple[EkgNet, int, int]:
     net, saved = checkpoint.load(run / "model.pt")
     recipe = Recipe(**saved["recipe"])  # type: ignore[arg-type]
     if recipe.fold is None:
-        raise DataError(f"{run} was trained on every patient; expected runs of "
-                        "`python -m training.train --fold`.")
+        raise DataError(
+            f"{run} was trained on every patient; expected runs of "
+            "`python -m training.train --fold`."
+        )
     return net, recipe.fold, recipe.folds
 
 
 def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
     """Beats found at each of `THRESHOLDS`, by database."""
-    found = {(t, database): Score.empty()
-             for t in THRESHOLDS for database in sorted({r.database for r in records})}
+    found = {
+        (t, database): Score.empty()
+        for t in THRESHOLDS
+        for database in sorted({r.database for r in records})
+    }
     for run in runs:
         net, patients = unseen(run, records)
         for record in tqdm(patients, desc=f"{run}, thresholds", unit="record"):
             frames = validate.frames_of(net, record)
             for t in THRESHOLDS:
-                found[t, record.database] += validate.score(net.design, frames, record,
-                                                         BeatPolicy(threshold=t))
+                found[t, record.database] += validate.score(
+                    net.design, frames, record, BeatPolicy(threshold=t)
+                )
     for (t, database), score in found.items():
-        print(f"threshold {t:g}, {database}: QRS Se {100 * score.qrs.sensitivity:.2f}, "
-              f"+P {100 * score.qrs.predictivity:.2f}, F1 {100 * score.qrs.f1:.3f}")
+        print(
+            f"threshold {t:g}, {database}: QRS Se {100 * score.qrs.sensitivity:.2f}, "
+            f"+P {100 * score.qrs.predictivity:.2f}, F1 {100 * score.qrs.f1:.3f}"
+        )
 
 
 def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
@@ -191,15 +208,24 @@ def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
             stream = detector.stream(FS, events=True)
             beats = stream.push(record.signal[0]) + stream.finish()
             scores.setdefault(record.database, []).append(score_record(record, *as_arrays(beats)))
-            hits += [hit for _, length, hit in ventricular_runs(record, closed(stream.events()))
-                     if length >= LONG_RUN]
+            hits += [
+                hit
+                for _, length, hit in ventricular_runs(record, closed(stream.events()))
+                if length >= LONG_RUN
+            ]
     for database, each in scores.items():
         print(f"as shipped, {database}: {total_score(each)}")
     for label, name in (("V", "VEB"), ("S", "SVEB")):
-        rich = [one.of(label).f1 for each in scores.values() for one in each
-                if one.confusion[CLASSES.index(label)].sum() >= FEW]
-        print(f"as shipped, {name} F1, patients with {FEW} or more, mean: "
-              f"{100 * np.nanmean(rich):.1f}")
+        rich = [
+            one.of(label).f1
+            for each in scores.values()
+            for one in each
+            if one.confusion[CLASSES.index(label)].sum() >= FEW
+        ]
+        print(
+            f"as shipped, {name} F1, patients with {FEW} or more, mean: "
+            f"{100 * np.nanmean(rich):.1f}"
+        )
     print(f"as shipped, runs of {LONG_RUN} or more V found: {sum(hits)} of {len(hits)}")
 
 
@@ -219,9 +245,17 @@ def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
         truth = np.full(len(network.samples), -1)
         there, found = match(record.beats, np.array(network.samples), MATCH_S * FS).T
         truth[found] = record.labels[there]
-        patients.append(Patient(
-            record.database, network, template.compared, relabelled, listener.sinus_certain,
-            truth, np.bincount(record.labels, minlength=len(CLASSES))))
+        patients.append(
+            Patient(
+                record.database,
+                network,
+                template.compared,
+                relabelled,
+                listener.sinus_certain,
+                truth,
+                np.bincount(record.labels, minlength=len(CLASSES)),
+            )
+        )
     return patients
 
 
@@ -254,8 +288,9 @@ class _Listening(RrBaseline):
         super().__init__(limits)
         self.sinus_certain: list[bool] = []
 
-    def read(self, sample: int, label: int, probabilities: Sequence[float], *,
-             sinus_certain: bool = True) -> Sequence[float]:
+    def read(
+        self, sample: int, label: int, probabilities: Sequence[float], *, sinus_certain: bool = True
+    ) -> Sequence[float]:
         self.sinus_certain.append(sinus_certain)
         return probabilities
 
@@ -263,13 +298,17 @@ class _Listening(RrBaseline):
 def ventricular(patient: Patient, settings: Sequence[TemplateLimits]) -> Counts:
     """V beats of a patient with each setting of the usual QRS complex."""
     counts = []
-    beats = list(zip(patient.network.probabilities, patient.network.labels, patient.compared,
-                     strict=True))
+    beats = list(
+        zip(patient.network.probabilities, patient.network.labels, patient.compared, strict=True)
+    )
     for limits in settings:
         template = QrsTemplate(limits, WEIGHTS)
-        called = np.array([(label if compared is None
-                            else template.decide(row, label, *compared)[1]) == V
-                           for row, label, compared in beats])
+        called = np.array(
+            [
+                (label if compared is None else template.decide(row, label, *compared)[1]) == V
+                for row, label, compared in beats
+            ]
+        )
         counts.append([(called & (patient.truth == V)).sum(), called.sum()])
     return np.array(counts, dtype=np.int64).T
 
@@ -288,36 +327,54 @@ def supraventricular(patient: Patient, settings: Sequence[BaselineLimits]) -> Co
     return np.array(counts, dtype=np.int64).T
 
 
-def choose(what: str, patients: Sequence[Patient], fold_of: NDArray[np.int64],
-           counted: Sequence[Counts], among: NDArray[np.bool_], label: int) -> int:
+def choose(
+    what: str,
+    patients: Sequence[Patient],
+    fold_of: NDArray[np.int64],
+    counted: Sequence[Counts],
+    among: NDArray[np.bool_],
+    label: int,
+) -> int:
     """The best of the settings named, for F1 of this class; prints what it gives."""
+
     def best(which: NDArray[np.bool_]) -> int:
         chosen = np.flatnonzero(which).tolist()
-        values = np.mean(list(figures([patients[i] for i in chosen],
-                                      [counted[i] for i in chosen], label).values()), axis=0)
+        values = np.mean(
+            list(
+                figures([patients[i] for i in chosen], [counted[i] for i in chosen], label).values()
+            ),
+            axis=0,
+        )
         return int(np.where(among, values, -1.0).argmax())
 
     others = {fold: best(fold_of != fold) for fold in set(fold_of.tolist())}
     everywhere = best(np.ones(len(patients), dtype=bool))
-    for way, setting in (("best on all", [everywhere] * len(patients)),
-                         ("cross-validated", [others[fold] for fold in fold_of.tolist()])):
-        found = figures(patients, [one[:, [i]] for one, i in zip(counted, setting, strict=True)],
-                        label)
+    for way, setting in (
+        ("best on all", [everywhere] * len(patients)),
+        ("cross-validated", [others[fold] for fold in fold_of.tolist()]),
+    ):
+        found = figures(
+            patients, [one[:, [i]] for one, i in zip(counted, setting, strict=True)], label
+        )
         shown = ", ".join(f"{name} {100 * f1[0]:.1f}" for name, f1 in found.items())
         print(f"{what}, {way}: F1 of {shown}")
     return everywhere
 
 
-def figures(patients: Sequence[Patient], counted: Sequence[Counts], label: int
-            ) -> dict[str, NDArray[np.float64]]:
+def figures(
+    patients: Sequence[Patient], counted: Sequence[Counts], label: int
+) -> dict[str, NDArray[np.float64]]:
     """F1 of a class, float64 [settings]: of each database, and the mean over patients."""
+
     def f1(which: Sequence[int]) -> NDArray[np.float64]:
         right, called = np.sum([counted[i] for i in which], axis=0)
         there = sum(int(patients[i].there[label]) for i in which)
         return np.asarray(2 * right / np.maximum(called + there, 1))
 
-    found = {database: f1([i for i, p in enumerate(patients) if p.database == database])
-             for database in sorted({patient.database for patient in patients})}
+    found = {
+        database: f1([i for i, p in enumerate(patients) if p.database == database])
+        for database in sorted({patient.database for patient in patients})
+    }
     rich = [f1([i]) for i, patient in enumerate(patients) if patient.there[label] >= FEW]
     return found | {f"patients with {FEW} or more, mean": np.mean(rich, axis=0)}
 

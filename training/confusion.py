@@ -22,8 +22,15 @@ def draw_confusion(metrics: dict, path: Path) -> None:  # type: ignore[type-arg]
     for (row, column), count in np.ndenumerate(counts):
         if row == column == NONE:
             continue
-        axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9,
-                  color="white" if shares[row, column] > 0.5 else "black")
+        axes.text(
+            column,
+            row,
+            f"{count:,}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if shares[row, column] > 0.5 else "black",
+        )
     axes.set_xticks(range(NONE + 1), confusion["columns"])
     axes.set_yticks(range(NONE + 1), confusion["rows"])
     axes.set(xlabel="reported", ylabel="reference", title="Beats, colour: share of the row")

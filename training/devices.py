@@ -7,13 +7,18 @@ import torch
 
 def pick_device(name: str) -> torch.device:
     """``auto`` is CUDA, else MPS, else CPU; a device named must be there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(),
-             "mps": torch.backends.mps.is_available()}
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         name = next(candidate for candidate in ("cuda", "mps", "cpu") if there[candidate])
     if not there[name]:
-        raise DeviceError(f"--device {name}: torch {torch.__version__} finds no such device "
-                          f"here; there is {', '.join(n for n, ok in there.items() if ok)}.")
+        raise DeviceError(
+            f"--device {name}: torch {torch.__version__} finds no such device "
+            f"here; there is {', '.join(n for n, ok in there.items() if ok)}."
+        )
     return torch.device(name)
 
 

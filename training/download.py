@@ -27,8 +27,10 @@ def data_folder() -> Path | None:
     named = os.environ.get("EKG_DATA")
     if named:
         if not Path(named).is_dir():
-            raise DataError(f"EKG_DATA names {named}, which is no folder; "
-                            "expected the folder that holds mitdb/ and svdb/.")
+            raise DataError(
+                f"EKG_DATA names {named}, which is no folder; "
+                "expected the folder that holds mitdb/ and svdb/."
+            )
         return Path(named)
     for folder in (PROJECT / "data", PROJECT.parent / "shared" / "data"):
         if (folder / "mitdb").is_dir():
@@ -88,17 +90,20 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
             for name in tqdm(names, desc=f"download {database}", unit="file"):
                 _fetch(http, f"{url}/{name}", target / name, sums.get(name))
             (target / "SHA256SUMS").write_text(
-                "".join(f"{sums[name]}  {name}\n" for name in names if name in sums))
+                "".join(f"{sums[name]}  {name}\n" for name in names if name in sums)
+            )
     except requests.RequestException as error:  # these are OSErrors too
         raise DataError(
             f"{database} is not in {folder} and could not be downloaded from {base} "
             f"({type(error).__name__}). Three ways to provide it: set EKG_DATA to a folder that "
             f"holds {database}/, put it under data/{database}/, or run again with a network "
-            "connection (what is there already is kept).") from error
+            "connection (what is there already is kept)."
+        ) from error
     except OSError as error:
         raise DataError(
             f"{database} cannot be written to {target} ({error.strerror or error}); expected "
-            f"EKG_DATA or data/ to hold {database}/ or to be a folder to write to.") from error
+            f"EKG_DATA or data/ to hold {database}/ or to be a folder to write to."
+        ) from error
 
 
 def verify(folder: Path) -> None:
@@ -119,17 +124,22 @@ def verify(folder: Path) -> None:
         if path.suffix not in (".hea", ".dat", ".atr"):
             continue
         if not path.is_file():
-            raise DataError(f"{path} is missing although {sums.name} lists it; "
-                            "download it again or copy it from a complete database.")
+            raise DataError(
+                f"{path} is missing although {sums.name} lists it; "
+                "download it again or copy it from a complete database."
+            )
         if _sha256(path) != expected:
-            raise DataError(f"{path} is damaged (its SHA-256 is not the one in {sums.name}); "
-                            "delete it and download it again.")
+            raise DataError(
+                f"{path} is damaged (its SHA-256 is not the one in {sums.name}); "
+                "delete it and download it again."
+            )
 
 
 def _files(database: str) -> list[str]:
     if database not in RECORDS:
-        raise DataError(f"{database!r} is no database that is read here; expected one of "
-                        f"{', '.join(RECORDS)}.")
+        raise DataError(
+            f"{database!r} is no database that is read here; expected one of {', '.join(RECORDS)}."
+        )
     endings = (".hea", ".dat") if database in BEATLESS else (".hea", ".dat", ".atr")
     return [record + ending for record in RECORDS[database] for ending in endings]
 
@@ -152,8 +162,9 @@ def _fetch(http: requests.Session, url: str, path: Path, digest: str | None) -> 
         return
     part = path.with_name(path.name + ".part")
     done = part.stat().st_size if part.is_file() else 0
-    reply = http.get(url, headers={"Range": f"bytes={done}-"} if done else {},
-                     stream=True, timeout=30)
+    reply = http.get(
+        url, headers={"Range": f"bytes={done}-"} if done else {}, stream=True, timeout=30
+    )
     if reply.status_code == 416:  # nothing left to send: the part is the whole file
         part.rename(path)
     else:
@@ -164,5 +175,6 @@ def _fetch(http: requests.Session, url: str, path: Path, digest: str | None) -> 
         part.rename(path)
     if _sha256(path) != digest:
         path.unlink()
-        raise DataError(f"{url} arrived damaged (its SHA-256 is not the one in SHA256SUMS.txt); "
-                        "run again.")
+        raise DataError(
+            f"{url} arrived damaged (its SHA-256 is not the one in SHA256SUMS.txt); run again."
+        )

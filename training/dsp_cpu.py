@@ -18,8 +18,9 @@ AVERAGE_TAPS = 5  # moving average: 14 ms, its first zero at 72 Hz
 # Together 217 taps: a delay of 108 samples = 0.3 s = 6 hops of 18 samples.
 
 
-def band_pass(count: int = BAND_TAPS, band_hz: tuple[float, float] = BAND_HZ
-              ) -> NDArray[np.float64]:
+def band_pass(
+    count: int = BAND_TAPS, band_hz: tuple[float, float] = BAND_HZ
+) -> NDArray[np.float64]:
     """Linear-phase FIR band-pass (Hamming window), float64 [count].
 
     A window this short leaves a rest at 0 Hz; it is taken out with a copy of the window, so
@@ -45,9 +46,9 @@ def delay_samples(fir: NDArray[np.float32]) -> int:
     return (len(fir) - 1) // 2
 
 
-def fir_filter(ecg: NDArray[np.floating], fir: NDArray[np.float32],
-               carry: NDArray[np.floating] | None = None
-               ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def fir_filter(
+    ecg: NDArray[np.floating], fir: NDArray[np.float32], carry: NDArray[np.floating] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Filter a chunk of ECG causally.
 
     Parameters
@@ -72,4 +73,4 @@ def fir_filter(ecg: NDArray[np.floating], fir: NDArray[np.float32],
         carry = np.zeros((ecg.shape[0], history))
     extended = np.concatenate([carry, ecg], axis=1, dtype=np.float64)
     filtered = signal.lfilter(fir.astype(np.float64), 1.0, extended, axis=1)[:, history:]
-    return filtered, extended[:, extended.shape[1] - history:]
+    return filtered, extended[:, extended.shape[1] - history :]

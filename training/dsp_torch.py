@@ -40,6 +40,7 @@ class FirFilter(nn.Module):
         carry : float32 [batch, taps - 1], to give back with the next chunk
         """
         extended = torch.cat([carry, ecg], dim=1)
-        hops = nn.functional.conv2d(extended.unsqueeze(1).unsqueeze(1), self.weight,
-                                    stride=(1, self.hop))
+        hops = nn.functional.conv2d(
+            extended.unsqueeze(1).unsqueeze(1), self.weight, stride=(1, self.hop)
+        )
         return hops.squeeze(2).transpose(1, 2).flatten(1), extended[:, -self.history :]

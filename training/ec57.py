@@ -8,8 +8,9 @@ the papers' convention is in `training.scores`; docs/ec57.md holds the two side 
 Sources: ANSI/AAMI EC57:1998; G. Moody, WFDB Applications Guide, bxb(1) and sumstats(1),
 https://physionet.org/physiotools/wag/.
 
->>> result = compare(Annotations([100, 400, 700], "NVN"), Annotations([105, 395, 900], "NVN"),
-...                  fs=360, start_s=0)
+>>> result = compare(
+...     Annotations([100, 400, 700], "NVN"), Annotations([105, 395, 900], "NVN"), fs=360, start_s=0
+... )
 >>> result.statistics["QRS sensitivity"]
 Ratio(part=2, whole=3)
 """
@@ -29,9 +30,16 @@ MATCH_S = 0.150  # annotations this far apart can still be one beat
 LEARNING_S = 300.0  # a detector may learn for five minutes before it counts
 
 
-def compare(reference: Annotations, test: Annotations, fs: float, *,
-            start_s: float = LEARNING_S, stop_s: float | None = None,
-            window_s: float = MATCH_S, record_samples: int | None = None) -> Comparison:
+def compare(
+    reference: Annotations,
+    test: Annotations,
+    fs: float,
+    *,
+    start_s: float = LEARNING_S,
+    stop_s: float | None = None,
+    window_s: float = MATCH_S,
+    record_samples: int | None = None,
+) -> Comparison:
     """Compare two annotators exactly as bxb does.
 
     Parameters
@@ -65,17 +73,22 @@ def compare(reference: Annotations, test: Annotations, fs: float, *,
         raise ValueError(f"The comparison would stop at sample {end} before it starts at {start}.")
     tally = pair_beats(reference.marks(), test.marks(), start=start, end=end, window=window)
     second = _to_samples(1.0, fs)
-    return Comparison(tally.counts, tally.rr_squared_error * (1000.0 / second) ** 2,
-                      tally.rr_errors,
-                      int((tally.shutdown + _to_samples(0.5, fs)) / second))
+    return Comparison(
+        tally.counts,
+        tally.rr_squared_error * (1000.0 / second) ** 2,
+        tally.rr_errors,
+        int((tally.shutdown + _to_samples(0.5, fs)) / second),
+    )
 
 
 def summarise(comparisons: Sequence[Comparison]) -> Summary:
     """Sum and average comparisons of several records."""
     total = sum(comparisons, start=Comparison(np.zeros((len(LABELS),) * 2, dtype=np.int64)))
     gross, each = _summed(total), [_summed(c) for c in comparisons]
-    average = {name: 100.0 * _mean(r[name].part / r[name].whole for r in each if r[name].whole)
-               for name in gross}
+    average = {
+        name: 100.0 * _mean(r[name].part / r[name].whole for r in each if r[name].whole)
+        for name in gross
+    }
     errors = [float(f"{c.rr_error_ms:.2f}") for c in comparisons if c.rr_errors]
     return Summary(len(comparisons), total, gross, average | {"RR interval error": _mean(errors)})
 
@@ -106,7 +119,8 @@ class Annotations:
         if samples.ndim != 1 or not len(samples) == len(self.symbols) == len(subtypes):
             raise ValueError(
                 "Annotations need one symbol and subtype for each sample, got samples of shape "
-                f"{samples.shape}, {len(self.symbols)} symbols and {len(subtypes)} subtypes.")
+                f"{samples.shape}, {len(self.symbols)} symbols and {len(subtypes)} subtypes."
+            )
         return list(zip(samples.tolist(), self.symbols, subtypes.tolist(), strict=True))
 
 
@@ -141,14 +155,18 @@ class Comparison:
     shutdown_s: int = 0
 
     def __add__(self, other: Comparison) -> Comparison:
-        return Comparison(self.counts + other.counts,
-                          self.rr_squared_error_ms2 + other.rr_squared_error_ms2,
-                          self.rr_errors + other.rr_errors, self.shutdown_s + other.shutdown_s)
+        return Comparison(
+            self.counts + other.counts,
+            self.rr_squared_error_ms2 + other.rr_squared_error_ms2,
+            self.rr_errors + other.rr_errors,
+            self.shutdown_s + other.shutdown_s,
+        )
 
     def count(self, reference: str, test: str = LABELS) -> int:
         """Events that the one calls any of these labels and the other any of those."""
-        cells = np.ix_([LABELS.index(label) for label in reference],
-                       [LABELS.index(label) for label in test])
+        cells = np.ix_(
+            [LABELS.index(label) for label in reference], [LABELS.index(label) for label in test]
+        )
         return int(self.counts[cells].sum())
 
     @property
@@ -171,13 +189,13 @@ class Comparison:
     def missed_in_shutdown(self) -> dict[str, Ratio]:
         """Reference beats lost to shutdown; bxb leaves S out of the part of all beats."""
         return {"Beats": Ratio(self.count("NVFQ", "X"), self.count(BEATS))} | {
-            label: Ratio(self.count(label, "X"), self.count(label)) for label in "NSVF"}
+            label: Ratio(self.count(label, "X"), self.count(label)) for label in "NSVF"
+        }
 
     @property
     def rr_error_ms(self) -> float:
         """Root mean square error of the RR intervals, ms; nan if none could be compared."""
-        return (math.sqrt(self.rr_squared_error_ms2 / self.rr_errors)
-                if self.rr_errors else math.nan)
+        return math.sqrt(self.rr_squared_error_ms2 / self.rr_errors) if self.rr_errors else math.nan
 
     def without_sveb(self) -> Comparison:
         """S counted with N, as bxb does if it gives no SVEB statistics."""
@@ -210,7 +228,8 @@ def _summed(comparison: Comparison) -> dict[str, Ratio]:
     """sumstats reads tables in which F and Q called s share a column, and so forgives both."""
     right = comparison.count("S", "S")
     return comparison.statistics | {
-        "SVEB positive predictivity": Ratio(right, comparison.count("NSVOX", "S"))}
+        "SVEB positive predictivity": Ratio(right, comparison.count("NSVOX", "S"))
+    }
 
 
 def _mean(values: Iterable[float]) -> float:

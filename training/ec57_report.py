@@ -67,8 +67,10 @@ def report(results: Sequence[Named], form: str, annotators: tuple[str, str]) -> 
     sveb = form in ("L", "S", "C", "sum")
     results = [(name, c if sveb else c.without_sveb()) for name, c in results]
     if form in ("S", "s", "C", "c"):
-        return ("".join(_page(name, c, form, annotators) for name, c in results),
-                "".join(_shutdown_page(c, sveb) for _, c in results))
+        return (
+            "".join(_page(name, c, form, annotators) for name, c in results),
+            "".join(_shutdown_page(c, sveb) for _, c in results),
+        )
     beats = [_HEADING[sveb], *(_line(name, c, sveb) for name, c in results)]
     shutdown = [_SHUTDOWN_HEADING[sveb], *(_shutdown_line(name, c, sveb) for name, c in results)]
     if form.startswith("sum"):
@@ -76,8 +78,9 @@ def report(results: Sequence[Named], form: str, annotators: tuple[str, str]) -> 
     return "".join(beats), "".join(shutdown)
 
 
-def compare_files(reference: Path, test: Path, record: str, annotators: tuple[str, str],
-                  **options: Any) -> Comparison:
+def compare_files(
+    reference: Path, test: Path, record: str, annotators: tuple[str, str], **options: Any
+) -> Comparison:
     """`compare` the annotations of one record.
 
     Parameters
@@ -92,24 +95,31 @@ def compare_files(reference: Path, test: Path, record: str, annotators: tuple[st
         A file is missing or damaged.
     """
     fs, samples = read_header(reference, record)
-    return compare(read_annotations(reference, record, annotators[0], fs),
-                   read_annotations(test, record, annotators[1], fs),
-                   fs, record_samples=samples, **options)
+    return compare(
+        read_annotations(reference, record, annotators[0], fs),
+        read_annotations(test, record, annotators[1], fs),
+        fs,
+        record_samples=samples,
+        **options,
+    )
 
 
-def score_files(reference: Path, test: Path, record: str, annotators: tuple[str, str],
-                **options: Any) -> Score:
+def score_files(
+    reference: Path, test: Path, record: str, annotators: tuple[str, str], **options: Any
+) -> Score:
     """As `compare_files`, but `score`: the papers' convention."""
     fs, samples = read_header(reference, record)
     start, stop = options.get("start_s", 0.0), options.get("stop_s", math.inf)
     stop = min(stop, samples / fs) if samples else stop
     if stop <= start:
-        raise ValueError(f"The comparison would stop at {stop:g} s before it starts at "
-                         f"{start:g} s.")
+        raise ValueError(
+            f"The comparison would stop at {stop:g} s before it starts at {start:g} s."
+        )
     there = read_annotations(reference, record, annotators[0], fs)
     found = read_annotations(test, record, annotators[1], fs)
-    return score(*_beats(there), *_beats(found), fs,
-                 flutter=flutter(there.marks(), sys.maxsize), **options)
+    return score(
+        *_beats(there), *_beats(found), fs, flutter=flutter(there.marks(), sys.maxsize), **options
+    )
 
 
 def read_annotations(folder: Path, record: str, annotator: str, fs: float) -> Annotations:
@@ -117,8 +127,9 @@ def read_annotations(folder: Path, record: str, annotator: str, fs: float) -> An
     path = _existing(folder / f"{record}.{annotator}")
     content = path.read_bytes()
     if content[-2:] != b"\0\0" or len(content) % 2:
-        raise DataError(f"{path} does not end as a WFDB annotation file does: "
-                        "it is cut off or no such file.")
+        raise DataError(
+            f"{path} does not end as a WFDB annotation file does: it is cut off or no such file."
+        )
     if not content.strip(b"\0"):  # no annotations, of which wfdb makes an error
         return Annotations(np.zeros(0, np.int64), [])
     import wfdb
@@ -151,30 +162,39 @@ def read_header(folder: Path, record: str) -> tuple[float, int | None]:
 
 _HEADING = {
     False: "Record Nn' Vn' Fn' On'  Nv   Vv  Fv' Ov' No' Vo' Fo'"
-           "  Q Se   Q +P   V Se   V +P  V FPR\n",
+    "  Q Se   Q +P   V Se   V +P  V FPR\n",
     True: "Record Nn' Sn' Vn' Fn' On'  Ns  Ss  Vs  Fs' Os' Nv  Sv   Vv  Fv' Ov' No' So' Vo' Fo'"
-          "  Q Se   Q +P   V Se   V +P   S Se   S +P RR err\n",
+    "  Q Se   Q +P   V Se   V +P   S Se   S +P RR err\n",
 }
 _SHUTDOWN_HEADING = {
     False: "Record Nx   Vx   Fx   Qx  % beats  % N    % V    % F   Total Shutdown\n"
-           "                           missed missed missed missed      Time\n",
+    "                           missed missed missed missed      Time\n",
     True: "Record Nx   Sx   Vx   Fx   Qx  % beats  % N    % S    % V    % F   Total Shutdown\n"
-          "                                missed missed missed missed missed      Time\n",
+    "                                missed missed missed missed missed      Time\n",
 }
 
 
 def _page(record: str, comparison: Comparison, form: str, annotators: tuple[str, str]) -> str:
     """``bxb -S`` and ``-C``: matrix and statistics of one record."""
     sveb = form.isupper()
-    lines = [f"Beat-by-beat comparison results for record {record}",
-             f"Reference annotator: {annotators[0]}", f"     Test annotator: {annotators[1]}", ""]
+    lines = [
+        f"Beat-by-beat comparison results for record {record}",
+        f"Reference annotator: {annotators[0]}",
+        f"     Test annotator: {annotators[1]}",
+        "",
+    ]
     if form in "Ss":
         labels = _groups(" ".join(LABELS), sveb)
         lines += ["               Algorithm", *_matrix(comparison, labels, labels)]
     else:
         lines += ["         Algorithm", *_matrix(comparison, *_condensed(sveb))]
-    lines += ["", *(_named(name, ratio, _decimals(name))
-                    for name, ratio in _shown(comparison.statistics, sveb).items())]
+    lines += [
+        "",
+        *(
+            _named(name, ratio, _decimals(name))
+            for name, ratio in _shown(comparison.statistics, sveb).items()
+        ),
+    ]
     error = f"{comparison.rr_error_ms:6.2f} ms" if comparison.rr_errors else "     -"
     return "\n".join([*lines, f"{'RMS RR interval error':>26}: {error}" if sveb else "", ""])
 
@@ -183,8 +203,10 @@ def _matrix(comparison: Comparison, rows: list[str], columns: list[str]) -> list
     """Groups of labels against groups; neither O nor X has cells against o and x."""
     width = max(len("+".join(row)) for row in rows)
     margin = " " * (width + 2)
-    lines = [margin + " " + "".join(f"{'+'.join(column).lower():>5}" for column in columns),
-             margin + "_" * (5 * len(columns) + 1)]
+    lines = [
+        margin + " " + "".join(f"{'+'.join(column).lower():>5}" for column in columns),
+        margin + "_" * (5 * len(columns) + 1),
+    ]
     for row in rows:
         shown = columns if row[0] in BEATS else [c for c in columns if c[0] in BEATS]
         cells = _cells(comparison.count(row, column) for column in shown)
@@ -211,16 +233,19 @@ def _line_counts(comparison: Comparison, sveb: bool, first: int) -> str:
 def _shutdown_line(record: str, comparison: Comparison, sveb: bool) -> str:
     """``bxb -L``, second file: one record."""
     lost = _cells(comparison.count(label, "X") for label in _groups(" ".join(BEATS), sveb))
-    missed = "".join(_number(ratio.percent, 2)
-                     for ratio in _shown(comparison.missed_in_shutdown, sveb).values())
+    missed = "".join(
+        _number(ratio.percent, 2) for ratio in _shown(comparison.missed_in_shutdown, sveb).values()
+    )
     totals = " ".join(str(comparison.count(label)) for label in BEATS)
     return f"{record:>4}{lost}  {missed}{comparison.shutdown_s:5d} seconds {totals}\n"
 
 
 def _shutdown_page(comparison: Comparison, sveb: bool) -> str:
     """Shutdown after one record's report, as ``bxb -S`` and ``-C`` print it."""
-    lines = [_named(f"{name} missed in shutdown", ratio, 2)
-             for name, ratio in _shown(comparison.missed_in_shutdown, sveb).items()]
+    lines = [
+        _named(f"{name} missed in shutdown", ratio, 2)
+        for name, ratio in _shown(comparison.missed_in_shutdown, sveb).items()
+    ]
     time = f"{'Total shutdown time':>26}: {comparison.shutdown_s:5d} seconds"
     return "\n".join(["", *lines, time, ""])
 
@@ -230,16 +255,18 @@ def _summary(summary: Summary, sveb: bool) -> str:
     gross = {name: ratio.percent for name, ratio in summary.gross.items()}
     width = 83 if sveb else 54
     totals = "  ".join(
-        f"Total {plural}: {summary.gross[f'{beats} sensitivity'].whole}" for beats, plural
-        in {"QRS": "QRS complexes", "VEB": "VEBs", "SVEB": "SVEBs"}.items()
-        if sveb or beats != "SVEB")
+        f"Total {plural}: {summary.gross[f'{beats} sensitivity'].whole}"
+        for beats, plural in {"QRS": "QRS complexes", "VEB": "VEBs", "SVEB": "SVEBs"}.items()
+        if sveb or beats != "SVEB"
+    )
     return (
         f"{'_' * (132 if sveb else 86)}\n"
         f"{'Sum ' if sveb else 'Sum  '}{_line_counts(summary.total, sveb, 6)}\n"
         f"{'Gross':<{width}}{_numbers(gross, sveb)}\n"
         f"{'Average':<{width}}{_numbers(summary.average, sveb)}\n"
         f"{totals}\n"
-        f"\nSummary of results from {summary.records} record{'s' * (summary.records != 1)}\n")
+        f"\nSummary of results from {summary.records} record{'s' * (summary.records != 1)}\n"
+    )
 
 
 def _groups(text: str, sveb: bool) -> list[str]:
@@ -287,8 +314,11 @@ def _cells(counts: Iterable[int]) -> str:
 
 def _beats(annotations: Annotations) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Samples and indices into `CLASSES` of what are beats in papers."""
-    beats = [(sample, CLASSES.index(AAMI[symbol]))
-             for sample, symbol, _ in annotations.marks() if symbol in AAMI]
+    beats = [
+        (sample, CLASSES.index(AAMI[symbol]))
+        for sample, symbol, _ in annotations.marks()
+        if symbol in AAMI
+    ]
     samples, labels = np.array(beats, dtype=np.int64).reshape(-1, 2).T
     return samples, labels
 
@@ -314,19 +344,39 @@ def _run(args: argparse.Namespace) -> tuple[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.ec57_report",
-        description="Compare beat annotations as WFDB's bxb and sumstats do (ANSI/AAMI EC57).")
+        description="Compare beat annotations as WFDB's bxb and sumstats do (ANSI/AAMI EC57).",
+    )
     add = parser.add_argument
-    add("--reference", type=Path, required=True, metavar="DIR",
-        help="folder of the reference annotations and the headers")
+    add(
+        "--reference",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the reference annotations and the headers",
+    )
     add("--test", type=Path, required=True, metavar="DIR", help="folder of the test annotations")
-    add("--annotators", nargs=2, default=("atr", "prt"), metavar=("REF", "TEST"),
-        help="extensions of the annotation files (default: atr prt)")
+    add(
+        "--annotators",
+        nargs=2,
+        default=("atr", "prt"),
+        metavar=("REF", "TEST"),
+        help="extensions of the annotation files (default: atr prt)",
+    )
     add("--records", nargs="+", metavar="REC", help="default: all with test annotations")
-    add("--format", choices=FORMATS, default="S",
+    add(
+        "--format",
+        choices=FORMATS,
+        default="S",
         help="bxb's option letter; sum and sum-l add sumstats' sums to L and l; papers is the "
-             "convention of the literature (default: S)")
-    add("--from", dest="start", type=_seconds, metavar="TIME",
-        help=f"start, in seconds or m:s or h:m:s (default: {LEARNING_S:g}; 0 with papers)")
+        "convention of the literature (default: S)",
+    )
+    add(
+        "--from",
+        dest="start",
+        type=_seconds,
+        metavar="TIME",
+        help=f"start, in seconds or m:s or h:m:s (default: {LEARNING_S:g}; 0 with papers)",
+    )
     add("--to", type=_seconds, metavar="TIME", help="end (default: end of the record)")
     add("--window", type=_seconds, metavar="TIME", help=f"match window (default: {MATCH_S:g})")
     add("--out", default="-", metavar="FILE", help="default: standard output")

@@ -43,12 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
     parser.add_argument("--provider", default="cpu")
-    parser.add_argument("--model", help="graph file, say ekg_fused_int8.onnx; the provider's own "
-                                        "by default")
-    parser.add_argument("--paced", action="store_true",
-                        help=f"also the paced patients {' and '.join(PACED_TEST)}")
-    parser.add_argument("--out", type=Path,
-                        help="folder for metrics.json, confusion.png and hardest.png")
+    parser.add_argument(
+        "--model", help="graph file, say ekg_fused_int8.onnx; the provider's own by default"
+    )
+    parser.add_argument(
+        "--paced", action="store_true", help=f"also the paced patients {' and '.join(PACED_TEST)}"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for metrics.json, confusion.png and hardest.png"
+    )
     args = parser.parse_args(arguments)
     try:
         if args.out:
@@ -68,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         draw_hardest(detector, records, args.out / "hardest.png")
 
 
-def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[Record] = ()
-             ) -> dict[str, object]:
+def evaluate(
+    detector: Detector, records: Sequence[Record], *, paced: Sequence[Record] = ()
+) -> dict[str, object]:
     """All figures of a model on these records, from their first lead.
 
     ``paced`` records are reported apart, under ``"paced"``.
@@ -92,11 +96,14 @@ def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[R
     total = total_score(whole.values())
     sveb = [score.of("S").f1 for score in whole.values() if score.confusion[1].sum() >= 10]
     metrics = {
-        "model": detector.digest.hex(), "provider": detector.provider,
+        "model": detector.digest.hex(),
+        "provider": detector.provider,
         "records": "; ".join(
             f"{database}: {' '.join(r.name for r in records if r.database == database)}"
-            for database in dict.fromkeys(r.database for r in records)),
-        "lead": "MLII where recorded, else the first", "matching": "one to one within 150 ms",
+            for database in dict.fromkeys(r.database for r in records)
+        ),
+        "lead": "MLII where recorded, else the first",
+        "matching": "one to one within 150 ms",
         "whole records": total.summary(),
         "from 5:00": total_score(later.values()).summary(),
         "rhythm not followed": total_score(alone.values()).summary(),
@@ -104,8 +111,11 @@ def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[R
         "SVEB F1, mean of patients with 10 or more": float(np.nanmean(sveb)) if sveb else None,
         "bxb, from 5:00": bxb_figures(strict),
         "one-second windows": window_figures(np.concatenate(truth), np.concatenate(called)),
-        "confusion": {"rows": [*CLASSES, "false"], "columns": [*CLASSES, "missed"],
-                      "counts": total.confusion.tolist()},
+        "confusion": {
+            "rows": [*CLASSES, "false"],
+            "columns": [*CLASSES, "missed"],
+            "counts": total.confusion.tolist(),
+        },
         "per record": {name: score.summary() for name, score in whole.items()},
     }
     return metrics | ({"paced": paced_figures(detector, paced)} if paced else {})
@@ -114,26 +124,42 @@ def evaluate(detector: Detector, records: Sequence[Record], *, paced: Sequence[R
 def paced_figures(detector: Detector, records: Sequence[Record]) -> dict[str, object]:
     """Patients with a pacemaker, whose paced beats are class Q."""
     scores = {record.name: score_record(record, *find(detector, record)) for record in records}
-    return {"whole records": total_score(scores.values()).summary(),
-            "per record": {name: score.summary() for name, score in scores.items()}}
+    return {
+        "whole records": total_score(scores.values()).summary(),
+        "per record": {name: score.summary() for name, score in scores.items()},
+    }
 
 
-def compare_record(record: Record, beats: NDArray[np.int64], labels: NDArray[np.int64], *,
-                   start_s: float = LEARNING_S) -> ec57.Comparison:
+def compare_record(
+    record: Record,
+    beats: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    *,
+    start_s: float = LEARNING_S,
+) -> ec57.Comparison:
     """`ec57.compare` reported beats (sample positions at 360 Hz) with a record's annotations."""
     samples, symbols, subtypes = zip(*record.marks, strict=True) if record.marks else ((), (), ())
     return ec57.compare(
         ec57.Annotations(np.array(samples, dtype=np.int64), symbols, subtypes),
-        ec57.Annotations(beats, [CLASSES[label] for label in labels]), FS, start_s=start_s,
-        record_samples=record.signal.shape[1])
+        ec57.Annotations(beats, [CLASSES[label] for label in labels]),
+        FS,
+        start_s=start_s,
+        record_samples=record.signal.shape[1],
+    )
 
 
 def bxb_figures(comparisons: Sequence[ec57.Comparison]) -> dict[str, object]:
     """bxb's statistics over records as sumstats sums them, shares 0 to 1; RR error in ms."""
     summary = ec57.summarise(comparisons)
     figures: dict[str, object] = {
-        name: {"right": ratio.part, "of": ratio.whole, "gross": ratio.percent / 100,
-               "average": summary.average[name] / 100} for name, ratio in summary.gross.items()}
+        name: {
+            "right": ratio.part,
+            "of": ratio.whole,
+            "gross": ratio.percent / 100,
+            "average": summary.average[name] / 100,
+        }
+        for name, ratio in summary.gross.items()
+    }
     return figures | {"RR interval error, average, ms": summary.average["RR interval error"]}
 
 
@@ -149,14 +175,25 @@ def window_figures(truth: NDArray[np.integer], called: NDArray[np.integer]) -> d
     there, alarm = truth > normal, called > normal
     classes = {}
     for i, label in enumerate(WINDOW_LABELS):
-        rates = Rates(int(((truth == i) & (called == i)).sum()), int((truth == i).sum()),
-                      int((called == i).sum()))
-        classes[label] = {"windows": rates.there, "Se": rates.sensitivity,
-                          "+P": rates.predictivity, "F1": rates.f1}
-    return {"windows": float(len(truth)), "accuracy": float((there == alarm).mean()),
-            "sensitivity": share(int((there & alarm).sum()), int(there.sum())),
-            "specificity": share(int((~there & ~alarm).sum()), int((~there).sum())),
-            "right class": float((truth == called).mean()), "classes": classes}
+        rates = Rates(
+            int(((truth == i) & (called == i)).sum()),
+            int((truth == i).sum()),
+            int((called == i).sum()),
+        )
+        classes[label] = {
+            "windows": rates.there,
+            "Se": rates.sensitivity,
+            "+P": rates.predictivity,
+            "F1": rates.f1,
+        }
+    return {
+        "windows": float(len(truth)),
+        "accuracy": float((there == alarm).mean()),
+        "sensitivity": share(int((there & alarm).sum()), int(there.sum())),
+        "specificity": share(int((~there & ~alarm).sum()), int((~there).sum())),
+        "right class": float((truth == called).mean()),
+        "classes": classes,
+    }
 
 
 if __name__ == "__main__":

@@ -64,8 +64,16 @@ from training.scores import Rates
 
 OUT = Path(__file__).resolve().parent.parent / "bench" / "results" / "rhythm"
 DECIBELS = (0.0, -6.0)
-NO_GATE = QualityPolicy(flat_mv=0.0, clipped_s=60.0, railed_s=60.0, rail_mv=0.0, jump_mv_s=1e9,
-                        baseline_mv=1000.0, powerline_mv=1000.0, noise_log_odds=100.0)
+NO_GATE = QualityPolicy(
+    flat_mv=0.0,
+    clipped_s=60.0,
+    railed_s=60.0,
+    rail_mv=0.0,
+    jump_mv_s=1e9,
+    baseline_mv=1000.0,
+    powerline_mv=1000.0,
+    noise_log_odds=100.0,
+)
 WEIGHTS = BeatPolicy().class_weights
 
 
@@ -84,8 +92,7 @@ class Heard:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: write ``rhythm.json``, ``rhythm.md`` and the strips into ``--out``."""
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate_rhythm",
-                                     description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate_rhythm", description=__doc__)
     parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
     parser.add_argument("--design", action="store_true", help="on the design recordings")
     parser.add_argument("--out", type=Path, default=OUT)
@@ -104,16 +111,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(text)
 
 
-def evaluate(artifacts: Path, folder: Path, *, design: bool = False
-             ) -> tuple[dict[str, Any], list[Miss]]:
+def evaluate(
+    artifacts: Path, folder: Path, *, design: bool = False
+) -> tuple[dict[str, Any], list[Miss]]:
     """All figures of the exported model, and what was missed."""
     from tqdm import tqdm
 
     names = DS1 if design else DS2
     detector = Detector.load(artifacts, provider="cpu")
     records = load_all("mitdb", names, folder)
-    heard = [hear(detector, record.name, record.signal[0], FS)
-             for record in tqdm(records, desc="beats of mitdb", unit="record")]
+    heard = [
+        hear(detector, record.name, record.signal[0], FS)
+        for record in tqdm(records, desc="beats of mitdb", unit="record")
+    ]
     rhythm = load_rhythm(Artifacts(artifacts))
     found = {h.name: h.events(rhythm) for h in tqdm(heard, desc="events of mitdb", unit="record")}
     fibrillation, misses = measure_fibrillation(detector, folder, rhythm)
@@ -125,11 +135,16 @@ def evaluate(artifacts: Path, folder: Path, *, design: bool = False
     misses += more
     return {
         "model": detector.digest.hex(),
-        "recordings": {"mitdb": names, "cudb": CUDB,
-                       "nstdb": f"{'first' if design else 'second'} half"},
+        "recordings": {
+            "mitdb": names,
+            "cudb": CUDB,
+            "nstdb": f"{'first' if design else 'second'} half",
+        },
         "policy": {"rhythm": rhythm.policy.to_dict(), "quality": asdict(rhythm.quality)},
         "fibrillation": fibrillation,
-        "false alarms": false, "atrial fibrillation": atrial, "ventricular runs": runs,
+        "false alarms": false,
+        "atrial fibrillation": atrial,
+        "ventricular runs": runs,
         "by the same rules": measure_kinds(records, heard, found, rhythm),
         "clean": measure_clean(detector, heard),
         "noise": measure_noise(detector, folder, records, rhythm, design=design),
@@ -142,8 +157,11 @@ def hear(detector: Detector, name: str, signal: NDArray[np.floating], fs: float)
 
     stream = detector.stream(fs)
     beats = from_beats(stream.push(signal) + stream.finish(), FS)
-    ecg, _ = resampler(fs, FS).push(np.zeros((1, 0), dtype=np.float32),
-                                    np.asarray(signal - signal[0], dtype=np.float32)[None], 0)
+    ecg, _ = resampler(fs, FS).push(
+        np.zeros((1, 0), dtype=np.float32),
+        np.asarray(signal - signal[0], dtype=np.float32)[None],
+        0,
+    )
     return Heard(name, ecg[0], beats)
 
 
@@ -156,8 +174,9 @@ def events_of(beats: Beats, signal: NDArray[np.float32], model: RhythmModel) -> 
     return closed(events + tracker.finish())
 
 
-def measure_fibrillation(detector: Detector, folder: Path, shipped: RhythmModel
-                         ) -> tuple[dict[str, Any], list[Miss]]:
+def measure_fibrillation(
+    detector: Detector, folder: Path, shipped: RhythmModel
+) -> tuple[dict[str, Any], list[Miss]]:
     """Windows of five seconds, one each second, wholly inside or outside marked fibrillation.
 
     Cross-validated: for each sixth of cudb's patients the model is fitted on the others, in
@@ -174,34 +193,39 @@ def measure_fibrillation(detector: Detector, folder: Path, shipped: RhythmModel
     prior = shipped.policy.of(VentricularLimits).vf_prior
     rows, misses = {}, []
     total: dict[str, NDArray[np.int64]] = {}
-    for name, model in tqdm(_judged_by_others(folder, shipped), total=len(CUDB), desc="cudb",
-                            unit="record"):
+    for name, model in tqdm(
+        _judged_by_others(folder, shipped), total=len(CUDB), desc="cudb", unit="record"
+    ):
         record = records.read(folder / "cudb" / name)
         heard = hear(detector, name, record.signal, record.fs)
         kept = readable(heard.signal, shipped.quality)
-        truth = label_windows(
-            len(kept), fibrillation(folder, "cudb", name))
+        truth = label_windows(len(kept), fibrillation(folder, "cudb", name))
         marked = truth_of(folder, name, len(kept)) >= 0
         called = covered(heard.events(model), (VF,), len(kept))
         pieces = waveform.windows(waveform.at_rate(heard.signal, FS))[: len(kept)]
         log_odds = model.fibrillation.log_odds(waveform.features(pieces))
-        counts = {"all windows": four(truth, called, truth >= 0),
-                  "not marked unreadable": four(truth, called, marked),
-                  "readable windows": four(truth, called, marked & kept),
-                  "readable windows, each by itself": four(truth, log_odds >= prior,
-                                                                      marked & kept)}
+        counts = {
+            "all windows": four(truth, called, truth >= 0),
+            "not marked unreadable": four(truth, called, marked),
+            "readable windows": four(truth, called, marked & kept),
+            "readable windows, each by itself": four(truth, log_odds >= prior, marked & kept),
+        }
         total = {way: total.get(way, 0) + count for way, count in counts.items()}
-        rows[name] = {"windows": dict(zip(("TP", "FN", "FP", "TN"),
-                                          counts["not marked unreadable"].tolist(), strict=True)),
-                      "readable": round(float(kept.mean()), 3)}
-        for what, wrong in (("fibrillation missed", (truth == 1) & ~called & marked),
-                            ("false fibrillation", (truth == 0) & called & marked)):
+        rows[name] = {
+            "windows": dict(
+                zip(("TP", "FN", "FP", "TN"), counts["not marked unreadable"].tolist(), strict=True)
+            ),
+            "readable": round(float(kept.mean()), 3),
+        }
+        for what, wrong in (
+            ("fibrillation missed", (truth == 1) & ~called & marked),
+            ("false fibrillation", (truth == 0) & called & marked),
+        ):
             misses += [Miss(what, name, at, heard.signal) for at in stretches(wrong)]
     return {way: se_sp(count) for way, count in total.items()} | {"per patient": rows}, misses
 
 
-def _judged_by_others(folder: Path, shipped: RhythmModel
-                      ) -> Iterator[tuple[str, RhythmModel]]:
+def _judged_by_others(folder: Path, shipped: RhythmModel) -> Iterator[tuple[str, RhythmModel]]:
     """The patients of cudb, each with the shipped rhythm but a fibrillation model that was fitted
     without them."""
     data = fit_rhythm.design_windows(folder, shipped.quality)
@@ -209,8 +233,9 @@ def _judged_by_others(folder: Path, shipped: RhythmModel
         yield from ((name, replace(shipped, fibrillation=model)) for name in names if name in CUDB)
 
 
-def measure_atrial(folder: Path, heard: Sequence[Heard], found: dict[str, list[Event]]
-                   ) -> tuple[dict[str, Any], list[Miss]]:
+def measure_atrial(
+    folder: Path, heard: Sequence[Heard], found: dict[str, list[Event]]
+) -> tuple[dict[str, Any], list[Miss]]:
     """By duration, s, against the reference's rhythm marks.
 
     Atrial flutter is counted as no fibrillation, left out, and as fibrillation.
@@ -219,29 +244,43 @@ def measure_atrial(folder: Path, heard: Sequence[Heard], found: dict[str, list[E
     sums = {way: np.zeros(3) for way in ("flutter is not", "flutter left out", "flutter is")}
     for h in heard:
         size = len(h.signal) // 36  # tenths of a second
-        truth, flutter = (painted(rhythm_marks(folder, h.name, mark), size)
-                          for mark in ("(AFIB", "(AFL"))
-        called = painted(np.array([(e.start, e.end) for e in found[h.name]
-                                    if e.kind == AF]).reshape(-1, 2), size)
-        for way, real, kept in (("flutter is not", truth, np.ones(size, bool)),
-                                ("flutter left out", truth, ~flutter),
-                                ("flutter is", truth | flutter, np.ones(size, bool))):
-            sums[way] += [(real & called & kept).sum() / 10, (real & kept).sum() / 10,
-                          (called & kept).sum() / 10]
+        truth, flutter = (
+            painted(rhythm_marks(folder, h.name, mark), size) for mark in ("(AFIB", "(AFL")
+        )
+        called = painted(
+            np.array([(e.start, e.end) for e in found[h.name] if e.kind == AF]).reshape(-1, 2), size
+        )
+        for way, real, kept in (
+            ("flutter is not", truth, np.ones(size, bool)),
+            ("flutter left out", truth, ~flutter),
+            ("flutter is", truth | flutter, np.ones(size, bool)),
+        ):
+            sums[way] += [
+                (real & called & kept).sum() / 10,
+                (real & kept).sum() / 10,
+                (called & kept).sum() / 10,
+            ]
         if truth.any() or called.any():
-            rows[h.name] = {"there_s": float(truth.sum() / 10), "flutter_s":
-                            float(flutter.sum() / 10), "reported_s": float(called.sum() / 10),
-                            "right_s": float((truth & called).sum() / 10)}
-        for what, wrong in (("AF missed", truth & ~called),
-                            ("false AF", called & ~truth & ~flutter)):
-            misses += [Miss(what, h.name, at / 10, h.signal)
-                       for at in stretches(wrong, least=300)]
-    return {way: {"Se": share(s[0], s[1]), "+P": share(s[0], s[2]), "there_s": s[1],
-                  "reported_s": s[2]} for way, s in sums.items()} | {"per record": rows}, misses
+            rows[h.name] = {
+                "there_s": float(truth.sum() / 10),
+                "flutter_s": float(flutter.sum() / 10),
+                "reported_s": float(called.sum() / 10),
+                "right_s": float((truth & called).sum() / 10),
+            }
+        for what, wrong in (
+            ("AF missed", truth & ~called),
+            ("false AF", called & ~truth & ~flutter),
+        ):
+            misses += [Miss(what, h.name, at / 10, h.signal) for at in stretches(wrong, least=300)]
+    return {
+        way: {"Se": share(s[0], s[1]), "+P": share(s[0], s[2]), "there_s": s[1], "reported_s": s[2]}
+        for way, s in sums.items()
+    } | {"per record": rows}, misses
 
 
-def measure_runs(records: Sequence[Record], heard: Sequence[Heard],
-                 found: dict[str, list[Event]]) -> tuple[dict[str, Any], list[Miss]]:
+def measure_runs(
+    records: Sequence[Record], heard: Sequence[Heard], found: dict[str, list[Event]]
+) -> tuple[dict[str, Any], list[Miss]]:
     """Reference runs of V beats that an event overlaps, by length; and events with a run."""
     counts: dict[str, list[int]] = {"3": [0, 0], "4": [0, 0], f"{LONG_RUN} or more": [0, 0]}
     right = reported = 0
@@ -255,17 +294,21 @@ def measure_runs(records: Sequence[Record], heard: Sequence[Heard],
             if not hit and length >= LONG_RUN:
                 misses.append(Miss(f"run of {length} V missed", h.name, start, h.signal))
         reported += len(events)
-        right += sum(any(overlap(e, start, end) for start, end, length in runs_of_v(record)
-                         if length >= 3) for e in events)
-    return {"found by length": {k: {"found": v[0], "there": v[1], "Se": share(*v)}
-                                for k, v in counts.items()},
-            "events": {"right": right, "reported": reported, "+P": share(right, reported)}
-            }, misses
+        right += sum(
+            any(overlap(e, start, end) for start, end, length in runs_of_v(record) if length >= 3)
+            for e in events
+        )
+    return {
+        "found by length": {
+            k: {"found": v[0], "there": v[1], "Se": share(*v)} for k, v in counts.items()
+        },
+        "events": {"right": right, "reported": reported, "+P": share(right, reported)},
+    }, misses
 
 
-def measure_false_alarms(records: Sequence[Record], heard: Sequence[Heard],
-                         found: dict[str, list[Event]], folder: Path
-                         ) -> tuple[dict[str, Any], list[Miss]]:
+def measure_false_alarms(
+    records: Sequence[Record], heard: Sequence[Heard], found: dict[str, list[Event]], folder: Path
+) -> tuple[dict[str, Any], list[Miss]]:
     """Events of fibrillation outside its marks, and of asystole among the reference's beats."""
     misses = []
     for record, h in zip(records, heard, strict=True):
@@ -282,12 +325,19 @@ def measure_false_alarms(records: Sequence[Record], heard: Sequence[Heard],
             if false:
                 misses.append(Miss(f"false {event.kind}", h.name, event.start, h.signal))
     hours = sum(len(h.signal) for h in heard) / FS / 3600
-    return {"events": [{"what": m.what, "record": m.name, "at_s": m.moment} for m in misses],
-            "hours": hours, "per hour": len(misses) / hours}, misses
+    return {
+        "events": [{"what": m.what, "record": m.name, "at_s": m.moment} for m in misses],
+        "hours": hours,
+        "per hour": len(misses) / hours,
+    }, misses
 
 
-def measure_kinds(records: Sequence[Record], heard: Sequence[Heard],
-                  found: dict[str, list[Event]], rhythm: RhythmModel) -> dict[str, Any]:
+def measure_kinds(
+    records: Sequence[Record],
+    heard: Sequence[Heard],
+    found: dict[str, list[Event]],
+    rhythm: RhythmModel,
+) -> dict[str, Any]:
     """Each kind against the events that the same rules make of the reference's beats."""
     sums: dict[str, Rates] = {}
     for record, h in zip(records, heard, strict=True):
@@ -296,10 +346,20 @@ def measure_kinds(records: Sequence[Record], heard: Sequence[Heard],
             there = [e for e in real if e.kind == kind]
             reported = [e for e in found[h.name] if e.kind == kind]
             old = sums.get(kind, Rates(0, 0, 0))
-            sums[kind] = Rates(old.right + sum(meets(e, reported) for e in there),
-                               old.there + len(there), old.reported + len(reported))
-    return {kind: {"found": r.right, "there": r.there, "reported": r.reported,
-                   "Se": share(r.right, r.there)} for kind, r in sums.items()}
+            sums[kind] = Rates(
+                old.right + sum(meets(e, reported) for e in there),
+                old.there + len(there),
+                old.reported + len(reported),
+            )
+    return {
+        kind: {
+            "found": r.right,
+            "there": r.there,
+            "reported": r.reported,
+            "Se": share(r.right, r.there),
+        }
+        for kind, r in sums.items()
+    }
 
 
 def measure_clean(detector: Detector, heard: Sequence[Heard]) -> dict[str, Any]:
@@ -314,12 +374,21 @@ def measure_clean(detector: Detector, heard: Sequence[Heard]) -> dict[str, Any]:
                 sums[flaw.name] += int(((flaws & int(flaw)) != 0).sum())
         doubtful, seconds = doubtful + int(bad.sum()), seconds + len(bad)
         rows[h.name] = round(float(bad.mean()), 5)
-    return {"flagged": doubtful / seconds, "by flaw": {k: v / seconds for k, v in sums.items()},
-            "per record": rows}
+    return {
+        "flagged": doubtful / seconds,
+        "by flaw": {k: v / seconds for k, v in sums.items()},
+        "per record": rows,
+    }
 
 
-def measure_noise(detector: Detector, folder: Path, records: Sequence[Record],
-                  rhythm: RhythmModel, *, design: bool) -> dict[str, Any]:
+def measure_noise(
+    detector: Detector,
+    folder: Path,
+    records: Sequence[Record],
+    rhythm: RhythmModel,
+    *,
+    design: bool,
+) -> dict[str, Any]:
     """False events an hour in the noisy blocks, and real events kept, with and without gate.
 
     Real events are those that the same rules make of the reference's beats and the clean signal;
@@ -329,15 +398,22 @@ def measure_noise(detector: Detector, folder: Path, records: Sequence[Record],
 
     results: dict[str, Any] = {}
     ungated = replace(rhythm, quality=NO_GATE)
-    whole = {r.name: events_of(reference_beats(r), r.signal[0] - r.signal[0, 0], rhythm)
-             for r in records}
+    whole = {
+        r.name: events_of(reference_beats(r), r.signal[0] - r.signal[0, 0], rhythm) for r in records
+    }
     for noise in ("em", "ma", "bw"):
         samples = load("nstdb", noise, folder).signal[0]
         half = len(samples) // 2
         part = samples[:half] if design else samples[half:]
         for decibels in DECIBELS:
-            count = {"hours": 0.0, "real": 0, "kept, gate": 0, "kept, no gate": 0,
-                     "false, gate": 0, "false, no gate": 0}
+            count = {
+                "hours": 0.0,
+                "real": 0,
+                "kept, gate": 0,
+                "kept, no gate": 0,
+                "false, gate": 0,
+                "false, no gate": 0,
+            }
             grave = {"gate": 0, "no gate": 0}
             for record in tqdm(records, desc=f"{noise} at {decibels:g} dB", unit="record"):
                 mixed, noisy = mix(record, part, decibels)
@@ -355,9 +431,12 @@ def measure_noise(detector: Detector, folder: Path, records: Sequence[Record],
             results[f"{noise} {decibels:g} dB"] = count | {
                 "false an hour, gate": count["false, gate"] / count["hours"],
                 "false an hour, no gate": count["false, no gate"] / count["hours"],
-                "fall": fall, "false VF, VT, asystole": grave,
-                "kept of those found without gate": share(count["kept, gate"],
-                                                           count["kept, no gate"])}
+                "fall": fall,
+                "false VF, VT, asystole": grave,
+                "kept of those found without gate": share(
+                    count["kept, gate"], count["kept, no gate"]
+                ),
+            }
     return results
 
 

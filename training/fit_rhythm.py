@@ -101,8 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.fit_rhythm", description=__doc__)
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
-    parser.add_argument("--run", type=Path,
-                        help="training run whose network finds the beats (default: the exported)")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="training run whose network finds the beats (default: the exported)",
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     args = parser.parse_args(arguments)
     try:
@@ -126,11 +129,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
     fits |= {name: fit(*windows) for name, windows in atrial_windows(folder, detector).items()}
-    stored |= {"fitted_on": {"cudb": CUDB, "mitdb": DS1, "svdb": SVDB,
-                             "nstdb": "first half of em, ma and bw, mixed into DS1"},
-               "fitted_by": "python -m training.fit_rhythm",
-               "features": waveform.FEATURES, "atrial_features": ATRIAL_FEATURES,
-               "models": {name: model.to_dict() for name, model in fits.items()}}
+    stored |= {
+        "fitted_on": {
+            "cudb": CUDB,
+            "mitdb": DS1,
+            "svdb": SVDB,
+            "nstdb": "first half of em, ma and bw, mixed into DS1",
+        },
+        "fitted_by": "python -m training.fit_rhythm",
+        "features": waveform.FEATURES,
+        "atrial_features": ATRIAL_FEATURES,
+        "models": {name: model.to_dict() for name, model in fits.items()},
+    }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(stored) + "\n")
     print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
@@ -144,14 +154,28 @@ def design_windows(folder: Path, policy: QualityPolicy) -> Windows:
     for name in CUDB:
         signal, spans = cudb_signal(folder, name), fibrillation(folder, "cudb", name)
         part = _windows(signal, spans, name, "cudb", policy)
-        parts += [part, *(_moved(part, signal, noises["em"], random)
-                          for _ in range(MOTION_COPIES))]
+        parts += [part, *(_moved(part, signal, noises["em"], random) for _ in range(MOTION_COPIES))]
     for name in DS1:
-        parts.append(_windows(load("mitdb", name, folder).signal[0],
-                              fibrillation(folder, "mitdb", name), name, "mitdb", policy))
+        parts.append(
+            _windows(
+                load("mitdb", name, folder).signal[0],
+                fibrillation(folder, "mitdb", name),
+                name,
+                "mitdb",
+                policy,
+            )
+        )
     for name in SVDB:
-        parts.append(_windows(load("svdb", name, folder).signal[0], np.zeros((0, 2)), name,
-                              "svdb", policy, SVDB_STEP))
+        parts.append(
+            _windows(
+                load("svdb", name, folder).signal[0],
+                np.zeros((0, 2)),
+                name,
+                "svdb",
+                policy,
+                SVDB_STEP,
+            )
+        )
     for i, name in enumerate(DS1):
         record = load("mitdb", name, folder)
         for j, (noise, samples) in enumerate(noises.items()):
@@ -160,8 +184,12 @@ def design_windows(folder: Path, policy: QualityPolicy) -> Windows:
             part = _windows(mixed, noisy, name, "mixture", policy)
             label = WANDER if noise == "bw" else NOISE
             parts.append(replace(part, labels=np.where(part.labels == 1, label, -1)))
-    return Windows(*(np.concatenate([getattr(part, field.name) for part in parts])
-                     for field in fields(Windows)))
+    return Windows(
+        *(
+            np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Windows)
+        )
+    )
 
 
 def fibrillation_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -170,9 +198,14 @@ def fibrillation_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.floa
     as the root of the number of windows, so that no long episode decides."""
     moved, none = data.origin == "motion", data.labels == NONE
     weight = _shares(
-        (~moved & (data.labels == VF), 0.15), (none & (data.origin == "cudb"), 0.09),
-        (none & np.isin(data.origin, ("mitdb", "svdb")), 0.03), (data.labels >= NOISE, 0.03),
-        (moved & (data.labels == VF), 0.44), (moved & none, 0.26), patients=data.patients)
+        (~moved & (data.labels == VF), 0.15),
+        (none & (data.origin == "cudb"), 0.09),
+        (none & np.isin(data.origin, ("mitdb", "svdb")), 0.03),
+        (data.labels >= NOISE, 0.03),
+        (moved & (data.labels == VF), 0.44),
+        (moved & none, 0.26),
+        patients=data.patients,
+    )
     return data.labels == VF, weight
 
 
@@ -181,14 +214,17 @@ def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     which must not pass for noise."""
     clean = data.labels == NONE
     return data.labels == NOISE, _shares(
-        (data.labels == NOISE, 0.5), ((data.labels == VF) & (data.origin != "motion"), 0.12),
-        (clean & (data.origin == "mitdb"), 0.2), (clean & (data.origin == "svdb"), 0.06),
-        (data.labels == WANDER, 0.12))
+        (data.labels == NOISE, 0.5),
+        ((data.labels == VF) & (data.origin != "motion"), 0.12),
+        (clean & (data.origin == "mitdb"), 0.2),
+        (clean & (data.origin == "svdb"), 0.06),
+        (data.labels == WANDER, 0.12),
+    )
 
 
-def atrial_windows(folder: Path, detector: Detector
-                   ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_],
-                                        NDArray[np.float64]]]:
+def atrial_windows(
+    folder: Path, detector: Detector
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]]:
     """Features of the beats that the detector finds in DS1 and svdb, true for those in atrial
     fibrillation (``atrial``: in the middle of the intervals; ``onset``: at their end), and weights.
 
@@ -204,34 +240,46 @@ def atrial_windows(folder: Path, detector: Detector
             signal = load(database, name, folder).signal[0]
             stream = detector.stream(FS)
             beats = stream.push(signal) + stream.finish()
-            spans = {mark: rhythm_marks(folder, name, mark) if database == "mitdb"
-                     else np.zeros((0, 2)) for mark in ("(AFIB", "(AFL")}
+            spans = {
+                mark: rhythm_marks(folder, name, mark) if database == "mitdb" else np.zeros((0, 2))
+                for mark in ("(AFIB", "(AFL")
+            }
             ecg_60hz = waveform.at_rate(signal, FS).astype(np.float32)
             atria = AfFeatures()
             block = from_beats(beats, FS)
-            certain = [is_certainly_atrial(row, label, limits) for row, label in
-                       zip(block.probabilities, block.labels, strict=True)]
+            certain = [
+                is_certainly_atrial(row, label, limits)
+                for row, label in zip(block.probabilities, block.labels, strict=True)
+            ]
             for (last, before), (now, here) in pairwise(zip(block.samples, certain, strict=True)):
                 if not (before and here):
                     continue
                 due = atria.add(now - last, now, samples_before(ecg_60hz, now))
                 for model, verdict, moment in zip(found, due, (atria.middle, now), strict=True):
-                    inside = {mark: bool(((moment >= span[:, 0] * FS)
-                                          & (moment < span[:, 1] * FS)).any())
-                              for mark, span in spans.items()}
+                    inside = {
+                        mark: bool(((moment >= span[:, 0] * FS) & (moment < span[:, 1] * FS)).any())
+                        for mark, span in spans.items()
+                    }
                     if verdict and not inside["(AFL"]:
                         found[model].append((atria.features(model), inside["(AFIB"], database))
     windows = {}
     for name, rows in found.items():
         target, group = (np.array([row[at] for row in rows]) for at in (1, 2))
-        windows[name] = np.array([features for features, _, _ in rows]), target, _shares(
-            (target, 0.5), (~target & (group == "mitdb"), 0.25),
-            (~target & (group == "svdb"), 0.25))
+        windows[name] = (
+            np.array([features for features, _, _ in rows]),
+            target,
+            _shares(
+                (target, 0.5),
+                (~target & (group == "mitdb"), 0.25),
+                (~target & (group == "svdb"), 0.25),
+            ),
+        )
     return windows
 
 
-def fit(features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64]
-        ) -> LinearModel:
+def fit(
+    features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> LinearModel:
     """Weighted logistic regression with a penalty on the squared weights."""
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
     inputs = np.column_stack([comparable(features, mean, scale), np.ones(len(features))])
@@ -241,16 +289,20 @@ def fit(features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArra
         margin = sign * (inputs @ w)
         free = np.append(w[:-1], 0.0)  # the bias goes unpenalised
         slope = inputs.T @ (share * sign * -np.exp(-np.logaddexp(0.0, margin)))
-        return (float(share @ np.logaddexp(0.0, -margin) + PENALTY * free @ free),
-                slope + 2 * PENALTY * free)
+        return (
+            float(share @ np.logaddexp(0.0, -margin) + PENALTY * free @ free),
+            slope + 2 * PENALTY * free,
+        )
 
     best = minimize(loss, np.zeros(len(mean) + 1), jac=True, method="L-BFGS-B").x
-    return LinearModel.from_dict({"mean": mean, "scale": scale, "weights": best[:-1],
-                                  "bias": best[-1]})
+    return LinearModel.from_dict(
+        {"mean": mean, "scale": scale, "weights": best[:-1], "bias": best[-1]}
+    )
 
 
-def fit_network(features: NDArray[np.float64], target: NDArray[np.bool_],
-                weight: NDArray[np.float64]) -> WindowModel:
+def fit_network(
+    features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> WindowModel:
     """Small networks of one hidden layer, trained from several seeds, as one wide network that
     gives the mean of their log-odds."""
     import torch
@@ -265,8 +317,9 @@ def fit_network(features: NDArray[np.float64], target: NDArray[np.bool_],
         parameters = [*first.parameters(), *last.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, STEPS)
-        draws = np.random.default_rng(seed).choice(len(target), (STEPS, BATCH),
-                                                   p=weight / weight.sum())
+        draws = np.random.default_rng(seed).choice(
+            len(target), (STEPS, BATCH), p=weight / weight.sum()
+        )
         for rows in torch.from_numpy(draws):
             blurred = inputs[rows] + JITTER * torch.randn(BATCH, features.shape[1])
             odds = last(torch.tanh(first(blurred)))[:, 0]
@@ -279,15 +332,22 @@ def fit_network(features: NDArray[np.float64], target: NDArray[np.bool_],
             hidden.append(np.concatenate([first.weight.numpy().T, first.bias.numpy()[None]]))
             weights.append(last.weight.numpy()[0] / NETWORKS)
             bias += float(last.bias[0]) / NETWORKS
-    return WindowModel(mean, scale, np.concatenate(weights).astype(np.float64), bias,
-                       np.concatenate(hidden, axis=1).astype(np.float64))
+    return WindowModel(
+        mean,
+        scale,
+        np.concatenate(weights).astype(np.float64),
+        bias,
+        np.concatenate(hidden, axis=1).astype(np.float64),
+    )
 
 
 def separation(odds: NDArray[np.float64], target: NDArray[np.bool_]) -> dict[str, float]:
     """Sensitivity at a few specificities."""
     yes, no = odds[target], odds[~target]
-    return {f"Se at Sp {specificity:g}": round(float(
-        (yes > np.quantile(no, specificity)).mean()), 4) for specificity in (0.95, 0.97, 0.99)}
+    return {
+        f"Se at Sp {specificity:g}": round(float((yes > np.quantile(no, specificity)).mean()), 4)
+        for specificity in (0.95, 0.97, 0.99)
+    }
 
 
 def left_out(data: Windows, task: Task) -> Iterator[tuple[list[str], WindowModel]]:
@@ -309,17 +369,32 @@ def held_out_odds(data: Windows, task: Task) -> NDArray[np.float64]:
     return odds
 
 
-def _windows(signal: NDArray[np.float32], spans: NDArray[np.float64], patient: str, origin: str,
-             policy: QualityPolicy, step: int = 1) -> Windows:
+def _windows(
+    signal: NDArray[np.float32],
+    spans: NDArray[np.float64],
+    patient: str,
+    origin: str,
+    policy: QualityPolicy,
+    step: int = 1,
+) -> Windows:
     kept = readable(signal, policy)
     pieces = waveform.windows(waveform.at_rate(signal, FS))[: len(kept)]
     at = np.flatnonzero(kept[: len(pieces)])[::step]
-    return Windows(waveform.features(pieces[at]), label_windows(len(kept), spans)[at],
-                   np.full(len(at), patient), np.full(len(at), origin), at)
+    return Windows(
+        waveform.features(pieces[at]),
+        label_windows(len(kept), spans)[at],
+        np.full(len(at), patient),
+        np.full(len(at), origin),
+        at,
+    )
 
 
-def _moved(part: Windows, signal: NDArray[np.float32], noise: NDArray[np.float32],
-           random: np.random.Generator) -> Windows:
+def _moved(
+    part: Windows,
+    signal: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    random: np.random.Generator,
+) -> Windows:
     """The same windows, each with another stretch of electrode motion."""
     pieces = waveform.windows(waveform.at_rate(signal, FS))[part.second]
     motion = waveform.at_rate(noise, FS)
@@ -327,20 +402,19 @@ def _moved(part: Windows, signal: NDArray[np.float32], noise: NDArray[np.float32
     added = motion[start[:, None] + np.arange(pieces.shape[1])]
     gain = 10 ** random.uniform(*MOTION_GAIN, len(pieces)) * pieces.std(axis=1) / added.std(axis=1)
     mixed = pieces + gain[:, None] * (added - added.mean(axis=1, keepdims=True))
-    return replace(part, features=waveform.features(mixed),
-                   origin=np.full(len(pieces), "motion"))
+    return replace(part, features=waveform.features(mixed), origin=np.full(len(pieces), "motion"))
 
 
-def _shares(*groups: tuple[NDArray[np.bool_], float], patients: NDArray[np.str_] | None = None
-            ) -> NDArray[np.float64]:
+def _shares(
+    *groups: tuple[NDArray[np.bool_], float], patients: NDArray[np.str_] | None = None
+) -> NDArray[np.float64]:
     """Weights that give each group its share, divided evenly over its windows, or, with
     ``patients``, by the root of their number in each patient."""
     weight = np.zeros(len(groups[0][0]))
     for members, share in groups:
         own = members.astype(np.float64)
         if patients is not None:
-            _, which, count = np.unique(patients[members], return_inverse=True,
-                                        return_counts=True)
+            _, which, count = np.unique(patients[members], return_inverse=True, return_counts=True)
             own[members] = count[which] ** -0.5
         weight += share * own / max(own.sum(), 1e-9)
     return weight

@@ -46,21 +46,31 @@ class Design:
     dropout: float = 0.15
 
     def __post_init__(self) -> None:
-        if not (0 <= self.look_ahead <= 1000 and 3 <= self.band_taps <= 10001
-                and self.band_taps % 2):
-            raise ValueError(f"look_ahead is {self.look_ahead} and band_taps {self.band_taps}; "
-                             "expected 0 frames or more, and an odd number of taps from 3 on: "
-                             "their middle is a sample.")
+        if not (
+            0 <= self.look_ahead <= 1000 and 3 <= self.band_taps <= 10001 and self.band_taps % 2
+        ):
+            raise ValueError(
+                f"look_ahead is {self.look_ahead} and band_taps {self.band_taps}; "
+                "expected 0 frames or more, and an odd number of taps from 3 on: "
+                "their middle is a sample."
+            )
         if not (1 <= self.width <= 10000 and 0 <= self.dropout < 1):
-            raise ValueError(f"width is {self.width} and dropout {self.dropout}; expected at least "
-                             "1 channel, and a share from 0 to below 1.")
+            raise ValueError(
+                f"width is {self.width} and dropout {self.dropout}; expected at least "
+                "1 channel, and a share from 0 to below 1."
+            )
         for name in ("morphology", "rhythm", "decision"):
             blocks = getattr(self, name)
-            if not all(isinstance(block, tuple) and len(block) == 2
-                       and all(isinstance(size, int) and size >= 1 for size in block)
-                       for block in blocks):
-                raise ValueError(f"{name} is {blocks}; expected a pair of whole numbers from 1 on, "
-                                 "dilation and channels, for each block.")
+            if not all(
+                isinstance(block, tuple)
+                and len(block) == 2
+                and all(isinstance(size, int) and size >= 1 for size in block)
+                for block in blocks
+            ):
+                raise ValueError(
+                    f"{name} is {blocks}; expected a pair of whole numbers from 1 on, "
+                    "dilation and channels, for each block."
+                )
 
     @property
     def delay_samples(self) -> int:
@@ -124,8 +134,10 @@ class Cnn(nn.Module):
             CausalConv(1, 16, kernel=9, stride=3),
             CausalConv(16, 32, kernel=9, stride=3),
             CausalConv(32, width, kernel=6, stride=2),
-            *(Residual(width, channels, dilation, design.dropout) for dilation, channels in
-              (*design.morphology, *design.rhythm, *design.decision)),
+            *(
+                Residual(width, channels, dilation, design.dropout)
+                for dilation, channels in (*design.morphology, *design.rhythm, *design.decision)
+            ),
         ]
         self.layers = nn.ModuleList(layers)
         self.head = nn.Conv2d(width, len(FRAME_CLASSES), 1)
@@ -149,20 +161,24 @@ class Cnn(nn.Module):
 class CausalConv(nn.Module):
     """Convolution, batch norm and ReLU over the past only; `carry` is the end of its input."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1,
-                 dilation: int = 1):
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, dilation: int = 1
+    ):
         super().__init__()
         self.inputs = inputs
         self.history = (kernel - 1) * dilation + 1 - stride
         self.carry_size = inputs * self.history
-        self.conv = nn.Conv2d(inputs, outputs, (1, kernel), (1, stride), dilation=(1, dilation),
-                              bias=False)
+        self.conv = nn.Conv2d(
+            inputs, outputs, (1, kernel), (1, stride), dilation=(1, dilation), bias=False
+        )
         self.norm: nn.Module = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
         extended = torch.cat([carry.reshape(-1, self.inputs, 1, self.history), x], dim=3)
-        return (torch.relu(self.norm(self.conv(extended))),
-                extended[:, :, :, -self.history :].flatten(1))
+        return (
+            torch.relu(self.norm(self.conv(extended))),
+            extended[:, :, :, -self.history :].flatten(1),
+        )
 
     def fold(self) -> None:
         """Fold the batch norm into the convolution, for inference."""
@@ -211,8 +227,9 @@ def parameter_count(net: nn.Module) -> int:
 
 
 @torch.inference_mode()
-def label_frames(net: EkgNet, ecg: NDArray[np.float32], *, chunk_s: float = 60.0
-                 ) -> NDArray[np.float32]:
+def label_frames(
+    net: EkgNet, ecg: NDArray[np.float32], *, chunk_s: float = 60.0
+) -> NDArray[np.float32]:
     """Run whole recordings through the network in pieces.
 
     Parameters

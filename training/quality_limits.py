@@ -27,9 +27,16 @@ from training.download import require_data
 from training.errors import DataError
 from training.recordings import Record, load_all
 
-LIMITS = {"flat_mv": Flaw.FLAT, "clipped_s": Flaw.CLIPPED, "railed_s": Flaw.RAILED,
-          "rail_mv": Flaw.RAILED, "jump_mv_s": Flaw.RAILED, "baseline_mv": Flaw.BASELINE,
-          "powerline_mv": Flaw.POWERLINE, "noise_log_odds": Flaw.NOISE}
+LIMITS = {
+    "flat_mv": Flaw.FLAT,
+    "clipped_s": Flaw.CLIPPED,
+    "railed_s": Flaw.RAILED,
+    "rail_mv": Flaw.RAILED,
+    "jump_mv_s": Flaw.RAILED,
+    "baseline_mv": Flaw.BASELINE,
+    "powerline_mv": Flaw.POWERLINE,
+    "noise_log_odds": Flaw.NOISE,
+}
 FACTORS = (0.5, 1.0, 2.0)
 
 
@@ -57,19 +64,26 @@ def table(records: Sequence[Record], model: RhythmModel) -> str:
                 counts.setdefault((name, factor), np.zeros(2, dtype=np.int64))
                 counts[name, factor] += [flagged.sum(), inside.sum()]
         seconds, beats = seconds + len(flagged), beats + len(record.beats)
-    lines = [f"{len(records)} records, {seconds / 3600:.0f} h, {beats:,} beats.", "",
-             "| limit | value | flagged at half | as shipped | at double | beats in the seconds "
-             "flagged as shipped |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"{len(records)} records, {seconds / 3600:.0f} h, {beats:,} beats.",
+        "",
+        "| limit | value | flagged at half | as shipped | at double | beats in the seconds "
+        "flagged as shipped |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in LIMITS:
-        shares = " | ".join(f"{100 * counts[name, factor][0] / seconds:.3f} %"
-                            for factor in FACTORS)
-        lines.append(f"| `{name}` | {getattr(model.quality, name):g} | {shares} "
-                     f"| {counts[name, 1.0][1]:,} |")
+        shares = " | ".join(
+            f"{100 * counts[name, factor][0] / seconds:.3f} %" for factor in FACTORS
+        )
+        lines.append(
+            f"| `{name}` | {getattr(model.quality, name):g} | {shares} | {counts[name, 1.0][1]:,} |"
+        )
     return "\n".join(lines)
 
 
-def flagged_seconds(record: Record, model: RhythmModel, name: str, factor: float, flaw: Flaw
-                    ) -> NDArray[np.bool_]:
+def flagged_seconds(
+    record: Record, model: RhythmModel, name: str, factor: float, flaw: Flaw
+) -> NDArray[np.bool_]:
     """True for the seconds of a record's first lead that carry a flaw, one limit being changed."""
     value = factor * getattr(model.quality, name)
     changed = replace(model.quality, **{name: value})

@@ -10,11 +10,23 @@ from typing import Any
 from training.model import FRAME_CLASSES, Design
 
 # Smallest and largest value of a recipe's numbers.
-BOUNDS = {"steps": (1, 10**7), "batch": (0, 4096), "window_batch": (0, 4096),
-          "crop_s": (3, 120), "learning_rate": (0, 1), "weight_decay": (0, 10), "average": (0, 1),
-          "rare": (0, 1), "svdb_share": (0, 1), "blocked": (0, 1), "retimed": (0, 1),
-          "fibrillating": (0, 100), "folds": (2, 100), "seed": (0, 2**31),
-          "validate_every": (1, 10**7)}
+BOUNDS = {
+    "steps": (1, 10**7),
+    "batch": (0, 4096),
+    "window_batch": (0, 4096),
+    "crop_s": (3, 120),
+    "learning_rate": (0, 1),
+    "weight_decay": (0, 10),
+    "average": (0, 1),
+    "rare": (0, 1),
+    "svdb_share": (0, 1),
+    "blocked": (0, 1),
+    "retimed": (0, 1),
+    "fibrillating": (0, 100),
+    "folds": (2, 100),
+    "seed": (0, 2**31),
+    "validate_every": (1, 10**7),
+}
 
 
 @dataclass(frozen=True)
@@ -64,8 +76,11 @@ class Recipe:
             raise ValueError("batch and window_batch are 0; expected a crop at least.")
         for name, count in (("weights", len(FRAME_CLASSES)), ("rhythms", 3)):
             values = getattr(self, name)
-            if not (len(values) == count and any(values)
-                    and all(isinstance(v, int | float) and 0 <= v < 1e6 for v in values)):
+            if not (
+                len(values) == count
+                and any(values)
+                and all(isinstance(v, int | float) and 0 <= v < 1e6 for v in values)
+            ):
                 raise ValueError(f"{name} is {values}; expected {count} numbers from 0 on.")
         if abs(sum(self.rhythms) - 1) > 1e-6:
             raise ValueError(f"rhythms is {self.rhythms}; expected shares, which add up to 1.")
@@ -78,8 +93,10 @@ def changed(recipe: Recipe, design: Design, assignments: Sequence[str]) -> tuple
         try:
             value: Any = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            raise ValueError(f"--set {assignment}: the value is none of Python's; expected "
-                             "NAME=VALUE such as look_ahead=10.") from None
+            raise ValueError(
+                f"--set {assignment}: the value is none of Python's; expected "
+                "NAME=VALUE such as look_ahead=10."
+            ) from None
         current: Any = (asdict(recipe) | asdict(design)).get(name, value)
         if current is None:  # the fold of a run that holds nobody out
             current = 0
@@ -92,6 +109,7 @@ def changed(recipe: Recipe, design: Design, assignments: Sequence[str]) -> tuple
             design = replace(design, **{name: value})
         else:
             names = *Recipe.__dataclass_fields__, *Design.__dataclass_fields__
-            raise ValueError(f"--set {assignment}: there is no {name!r}; expected one of "
-                             f"{', '.join(names)}.")
+            raise ValueError(
+                f"--set {assignment}: there is no {name!r}; expected one of {', '.join(names)}."
+            )
     return recipe, design

@@ -23,9 +23,17 @@ FS = 360  # Hz, the rate of mitdb; every other database is resampled to it
 
 # AAMI EC57 groups of the WFDB beat symbols, as de Chazal (2004) and nearly every later paper
 # use them: the escape beats e and j count as N. (bxb counts them as S, and so does training.ec57.)
-AAMI = {symbol: label for label, symbols in {
-    "N": "NLRejB", "S": "AaJSn", "V": "VEr", "F": "F", "Q": "/fQ?",
-}.items() for symbol in symbols}
+AAMI = {
+    symbol: label
+    for label, symbols in {
+        "N": "NLRejB",
+        "S": "AaJSn",
+        "V": "VEr",
+        "F": "F",
+        "Q": "/fQ?",
+    }.items()
+    for symbol in symbols
+}
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,15 @@ def load(database: str, name: str, folder: Path) -> Record:
     written = tuple(zip(samples.tolist(), symbols, subtypes.tolist(), strict=True))
     kept = [i for i, symbol in enumerate(symbols) if symbol in AAMI]
     return Record(
-        name, database, tuple(record.sig_name[i] for i in order), signal, samples[kept],
+        name,
+        database,
+        tuple(record.sig_name[i] for i in order),
+        signal,
+        samples[kept],
         np.array([CLASSES.index(AAMI[symbols[i]]) for i in kept], dtype=np.int8),
-        np.array(flutter(written, signal.shape[1]), dtype=np.int64).reshape(-1, 2), written)
+        np.array(flutter(written, signal.shape[1]), dtype=np.int64).reshape(-1, 2),
+        written,
+    )
 
 
 def flutter(marks: Iterable[tuple[int, str, int]], end: int) -> list[tuple[int, int]]:
@@ -121,8 +135,10 @@ def load_all(database: str, names: Sequence[str], folder: Path) -> list[Record]:
 
 def class_counts(records: Iterable[Record]) -> NDArray[np.int64]:
     """Beats of each class over the records, in the order of `CLASSES`."""
-    return sum((np.bincount(r.labels, minlength=len(CLASSES)) for r in records),
-               start=np.zeros(len(CLASSES), dtype=np.int64))
+    return sum(
+        (np.bincount(r.labels, minlength=len(CLASSES)) for r in records),
+        start=np.zeros(len(CLASSES), dtype=np.int64),
+    )
 
 
 def folds(records: Sequence[Record], count: int) -> list[list[Record]]:
@@ -134,17 +150,19 @@ def folds(records: Sequence[Record], count: int) -> list[list[Record]]:
     """
     split: list[list[Record]] = [[] for _ in range(count)]
     for database in sorted({r.database for r in records}):
-        ranked = sorted((r for r in records if r.database == database),
-                        key=lambda r: (-int((r.labels == 1).sum()), -int((r.labels > 1).sum()),
-                                       r.name))
+        ranked = sorted(
+            (r for r in records if r.database == database),
+            key=lambda r: (-int((r.labels == 1).sum()), -int((r.labels > 1).sum()), r.name),
+        )
         for rank, record in enumerate(ranked):
             turn, place = divmod(rank, count)
             split[place if turn % 2 == 0 else count - 1 - place].append(record)
     return split
 
 
-def windows(record: Record, lead: int = 0, seconds: float = 1.0
-            ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+def windows(
+    record: Record, lead: int = 0, seconds: float = 1.0
+) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     """The record in consecutive windows and the class of each.
 
     Returns

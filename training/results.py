@@ -37,8 +37,10 @@ def require_writable(target: Path) -> None:
         there = next(folder for folder in (target, *target.parents) if folder.exists())
         tempfile.TemporaryDirectory(dir=there).cleanup()
     except OSError as error:
-        raise DataError(f"{target} cannot be made or written ({error.strerror}); expected another "
-                        "folder (--out).") from error
+        raise DataError(
+            f"{target} cannot be made or written ({error.strerror}); expected another "
+            "folder (--out)."
+        ) from error
 
 
 def _defined(value: object) -> object:

@@ -17,13 +17,15 @@ LONG_RUN = 5  # V beats in a row that must not be missed
 V_RUNS = (VT, VENTRICULAR_RUN)
 
 
-def ventricular_runs(record: Record, events: Sequence[Event]
-                     ) -> list[tuple[float, int, bool]]:
+def ventricular_runs(record: Record, events: Sequence[Event]) -> list[tuple[float, int, bool]]:
     """Each run of 3 or more V beats in the reference: its start (s), its length, and True if a
     closed event of a run or of ventricular tachycardia overlaps it."""
     reported = [event for event in events if event.kind in V_RUNS]
-    return [(start, length, any(overlap(event, start, end) for event in reported))
-            for start, end, length in runs_of_v(record) if length >= 3]
+    return [
+        (start, length, any(overlap(event, start, end) for event in reported))
+        for start, end, length in runs_of_v(record)
+        if length >= 3
+    ]
 
 
 def overlap(event: Event, start: float, end: float) -> bool:
@@ -55,8 +57,9 @@ def covered(events: Iterable[Event], kinds: Sequence[str], count: int) -> NDArra
     share = np.zeros(len(second))
     for event in events:
         if event.kind in kinds:
-            share += np.clip(np.minimum(event.end or 0.0, second + 1)
-                             - np.maximum(event.start, second), 0, 1)
+            share += np.clip(
+                np.minimum(event.end or 0.0, second + 1) - np.maximum(event.start, second), 0, 1
+            )
     total = np.convolve(share, np.ones(WINDOW_S), "valid")[:count]
     return np.asarray(total >= WINDOW_S / 2)
 
@@ -75,18 +78,23 @@ def stretches(wrong: NDArray[np.bool_], least: int = 1) -> list[float]:
     return [float(first) for first, last in edges if last - first >= least]
 
 
-def four(truth: NDArray[np.int64], called: NDArray[np.bool_], kept: NDArray[np.bool_]
-         ) -> NDArray[np.int64]:
+def four(
+    truth: NDArray[np.int64], called: NDArray[np.bool_], kept: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """TP, FN, FP, TN of the windows kept."""
     real = truth == 1
-    return np.array([(kept & m).sum() for m in (real & called, real & ~called, ~real & called,
-                                                ~real & ~called)], dtype=np.int64)
+    return np.array(
+        [
+            (kept & m).sum()
+            for m in (real & called, real & ~called, ~real & called, ~real & ~called)
+        ],
+        dtype=np.int64,
+    )
 
 
 def se_sp(counts: NDArray[np.int64]) -> dict[str, float]:
     tp, fn, fp, tn = (int(c) for c in counts)
-    return {"Se": share(tp, tp + fn), "Sp": share(tn, tn + fp), "there": tp + fn,
-            "other": tn + fp}
+    return {"Se": share(tp, tp + fn), "Sp": share(tn, tn + fp), "there": tp + fn, "other": tn + fp}
 
 
 def share(part: float, whole: float) -> float:

@@ -41,8 +41,7 @@ def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:
 
     marks = wfdb.rdann(str(folder / database / name), "atr")
     header = wfdb.rdheader(str(folder / database / name))
-    episodes = flutter(zip(marks.sample, marks.symbol, marks.subtype, strict=True),
-                       header.sig_len)
+    episodes = flutter(zip(marks.sample, marks.symbol, marks.subtype, strict=True), header.sig_len)
     return np.array(episodes, dtype=np.float64).reshape(-1, 2) / header.fs
 
 
@@ -53,11 +52,16 @@ def unreadable(folder: Path, name: str) -> NDArray[np.float64]:
 
     marks = wfdb.rdann(str(folder / "cudb" / name), "atr")
     header = wfdb.rdheader(str(folder / "cudb" / name))
-    changes = [(sample / header.fs, subtype) for symbol, sample, subtype
-               in zip(marks.symbol, marks.sample, marks.subtype, strict=True) if symbol == "~"]
+    changes = [
+        (sample / header.fs, subtype)
+        for symbol, sample, subtype in zip(marks.symbol, marks.sample, marks.subtype, strict=True)
+        if symbol == "~"
+    ]
     changes.append((header.sig_len / header.fs, 0))
-    return np.array([(start, end) for (start, subtype), (end, _) in pairwise(changes)
-                     if subtype == -1], dtype=np.float64).reshape(-1, 2)
+    return np.array(
+        [(start, end) for (start, subtype), (end, _) in pairwise(changes) if subtype == -1],
+        dtype=np.float64,
+    ).reshape(-1, 2)
 
 
 def first_half(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -65,8 +69,9 @@ def first_half(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples[: len(samples) // 2]
 
 
-def mix(record: Record, noise: NDArray[np.float32], decibels: float
-        ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def mix(
+    record: Record, noise: NDArray[np.float32], decibels: float
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Add noise as PhysioNet's ``nst`` does: from 5:00 on, in every other two minutes.
 
     Signal power is that of a sine as tall as the record's median QRS, noise power the mean
@@ -80,15 +85,16 @@ def mix(record: Record, noise: NDArray[np.float32], decibels: float
     ecg, reach = record.signal[0], round(0.05 * FS)
     inside = record.beats[(record.beats >= reach) & (record.beats < len(ecg) - reach)]
     around = ecg[inside[:, None] + np.arange(-reach, reach)]
-    power = np.median(np.ptp(around, axis=1))**2 / 8
+    power = np.median(np.ptp(around, axis=1)) ** 2 / 8
     rows = noise[: len(noise) // FS * FS].reshape(-1, FS)
     gain = np.sqrt(power / rows.var(axis=1).mean() / 10 ** (decibels / 10))
     starts = np.arange(300, len(ecg) / FS, 240.0)
     noisy = np.stack([starts, np.minimum(starts + 120, len(ecg) / FS)], axis=1)
     mixed, used = ecg.copy(), 0
     for start, end in (noisy * FS).astype(np.int64):
-        mixed[start:end] += gain * np.take(noise - noise.mean(),
-                                           np.arange(used, used + end - start), mode="wrap")
+        mixed[start:end] += gain * np.take(
+            noise - noise.mean(), np.arange(used, used + end - start), mode="wrap"
+        )
         used += end - start
     return mixed, noisy
 
@@ -105,9 +111,13 @@ def label_windows(count: int, spans: NDArray[np.float64]) -> NDArray[np.int64]:
 def readable(signal: NDArray[np.floating], policy: QualityPolicy) -> NDArray[np.bool_]:
     """True for windows without an unreadable second, as a stream would judge, bool [windows]."""
     rows = signal[: len(signal) // FS * FS].reshape(-1, FS)
-    flaws = flaws_of(rows, FS, policy,
-                             np.minimum.accumulate(rows.min(axis=1)),
-                             np.maximum.accumulate(rows.max(axis=1)))
+    flaws = flaws_of(
+        rows,
+        FS,
+        policy,
+        np.minimum.accumulate(rows.min(axis=1)),
+        np.maximum.accumulate(rows.max(axis=1)),
+    )
     bad = np.cumsum(np.pad(flaws & int(UNREADABLE) != 0, (1, 0)))
     return np.asarray(bad[WINDOW_S:] == bad[:-WINDOW_S])
 
@@ -118,11 +128,16 @@ def rhythm_marks(folder: Path, name: str, mark: str) -> NDArray[np.float64]:
 
     marks = wfdb.rdann(str(folder / "mitdb" / name), "atr")
     length = wfdb.rdheader(str(folder / "mitdb" / name)).sig_len / FS
-    changes = [(sample / FS, note.strip("\0")) for sample, symbol, note
-               in zip(marks.sample, marks.symbol, marks.aux_note, strict=True) if symbol == "+"]
+    changes = [
+        (sample / FS, note.strip("\0"))
+        for sample, symbol, note in zip(marks.sample, marks.symbol, marks.aux_note, strict=True)
+        if symbol == "+"
+    ]
     ends = [start for start, _ in changes[1:]] + [length]
-    return np.array([(start, end) for (start, note), end in zip(changes, ends, strict=True)
-                     if note == mark], dtype=np.float64).reshape(-1, 2)
+    return np.array(
+        [(start, end) for (start, note), end in zip(changes, ends, strict=True) if note == mark],
+        dtype=np.float64,
+    ).reshape(-1, 2)
 
 
 def truth_of(folder: Path, name: str, count: int | None = None) -> NDArray[np.int64]:

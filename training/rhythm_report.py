@@ -56,45 +56,79 @@ def table(figures: dict[str, Any], pages: Sequence[str]) -> str:
     run = r["found by length"][f"{LONG_RUN} or more"]
     mitdb = "DS2" if figures["recordings"]["mitdb"][0] == DS2[0] else "DS1 (design)"
     lines = [
-        f"# Rhythm events and signal quality, measured on {mitdb}", "",
-        f"Model {figures['model'][:12]}. Made by `python -m training.evaluate_rhythm`.", "",
-        "| what | figure |", "|---|---|",
-        *(f"| VF/flutter, cudb, cross-validated, 5-s windows, {way} | Se {percent(f[way]['Se'])}, "
-          f"Sp {percent(f[way]['Sp'])} ({f[way]['there']} and {f[way]['other']} windows) |"
-          for way in f if way != "per patient"),
+        f"# Rhythm events and signal quality, measured on {mitdb}",
+        "",
+        f"Model {figures['model'][:12]}. Made by `python -m training.evaluate_rhythm`.",
+        "",
+        "| what | figure |",
+        "|---|---|",
+        *(
+            f"| VF/flutter, cudb, cross-validated, 5-s windows, {way} | "
+            f"Se {percent(f[way]['Se'])}, Sp {percent(f[way]['Sp'])} ({f[way]['there']} and {f[way]['other']} windows) |"
+            for way in f
+            if way != "per patient"
+        ),
         f"| false VF or asystole, {mitdb} | {false['per hour']:.2f}/h "
         f"({len(false['events'])} in {false['hours']:.1f} h) |",
-        *(f"| AF by duration, {mitdb}, {way} | Se {percent(a[way]['Se'])}, "
-          f"+P {percent(a[way]['+P'])} |"
-          for way in ("flutter is not", "flutter left out", "flutter is")),
+        *(
+            f"| AF by duration, {mitdb}, {way} | Se {percent(a[way]['Se'])}, "
+            f"+P {percent(a[way]['+P'])} |"
+            for way in ("flutter is not", "flutter left out", "flutter is")
+        ),
         f"| runs of {LONG_RUN} or more V found | {run['found']} of {run['there']} "
         f"({percent(run['Se'])}) |",
         f"| V run events with 3 or more V in the reference | {percent(r['events']['+P'])} of "
         f"{r['events']['reported']} |",
-        f"| clean seconds flagged | {percent(clean['flagged'])} |", "",
+        f"| clean seconds flagged | {percent(clean['flagged'])} |",
+        "",
         "| noise | false/h, no gate | false/h, gate | fall | real events kept, no gate | gate |",
-        "|---|---|---|---|---|---|"]
-    lines += [f"| {name} | {n['false an hour, no gate']:.1f} | {n['false an hour, gate']:.1f} "
-              f"| {percent(n['fall'])} | {n['kept, no gate']} of {n['real']} | {n['kept, gate']} |"
-              for name, n in figures["noise"].items()]
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {n['false an hour, no gate']:.1f} | {n['false an hour, gate']:.1f} "
+        f"| {percent(n['fall'])} | {n['kept, no gate']} of {n['real']} | {n['kept, gate']} |"
+        for name, n in figures["noise"].items()
+    ]
     pooled = figures["noise"].values()
-    gate, without, kept, were = (sum(n[key] for n in pooled) for key in (
-        "false, gate", "false, no gate", "kept, gate", "kept, no gate"))
-    lines += ["", f"Over all mixtures false events fall by {percent(1 - share(gate, without))}; of "
-              f"the {were} real events found without gate, {percent(share(kept, were))} as many "
-              "are found with it."]
+    gate, without, kept, were = (
+        sum(n[key] for n in pooled)
+        for key in ("false, gate", "false, no gate", "kept, gate", "kept, no gate")
+    )
+    lines += [
+        "",
+        f"Over all mixtures false events fall by {percent(1 - share(gate, without))}; of "
+        f"the {were} real events found without gate, {percent(share(kept, were))} as many "
+        "are found with it.",
+    ]
     lines += ["", "| kind | by reference beats | of these found | reported |", "|---|---|---|---|"]
-    lines += [f"| {kind.replace('_', ' ')} | {k['there']} | {k['found']} | {k['reported']} |"
-              for kind, k in figures["by the same rules"].items()]
+    lines += [
+        f"| {kind.replace('_', ' ')} | {k['there']} | {k['found']} | {k['reported']} |"
+        for kind, k in figures["by the same rules"].items()
+    ]
     lines += ["", "| cudb patient | TP | FN | FP | TN | readable |", "|---|---|---|---|---|---|"]
-    lines += [f"| {name} | {' | '.join(str(v) for v in p['windows'].values())} "
-              f"| {p['readable']:.2f} |" for name, p in f["per patient"].items()]
-    lines += ["", "| AF record | there s | flutter s | reported s | right s |",
-              "|---|---|---|---|---|"]
-    lines += [f"| {name} | {p['there_s']:.0f} | {p['flutter_s']:.0f} | {p['reported_s']:.0f} "
-              f"| {p['right_s']:.0f} |" for name, p in a["per record"].items()]
-    return "\n".join([*lines, "", "Strips of every miss and false alarm: "
-                      + (", ".join(f"[{page}]({page})" for page in pages) or "none") + "."])
+    lines += [
+        f"| {name} | {' | '.join(str(v) for v in p['windows'].values())} | {p['readable']:.2f} |"
+        for name, p in f["per patient"].items()
+    ]
+    lines += [
+        "",
+        "| AF record | there s | flutter s | reported s | right s |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {p['there_s']:.0f} | {p['flutter_s']:.0f} | {p['reported_s']:.0f} "
+        f"| {p['right_s']:.0f} |"
+        for name, p in a["per record"].items()
+    ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Strips of every miss and false alarm: "
+            + (", ".join(f"[{page}]({page})" for page in pages) or "none")
+            + ".",
+        ]
+    )
 
 
 def percent(share: float) -> str:

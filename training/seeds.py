@@ -27,29 +27,56 @@ from training.torch_detector import detector_of
 LEFT_OUT = ("per record", "confusion", "right", "of", "windows")  # parts and counts, not figures
 # Beside each other in the table; the rest is in the JSON.
 TABLE = (
-    *(f"whole records, {figure}" for figure in
-      ("QRS Se", "QRS +P", "accuracy", "VEB Se", "VEB +P", "VEB F1", "SVEB Se", "SVEB +P",
-       "SVEB F1", "F F1")),
-    "SVEB F1 without 232", "SVEB F1, mean of patients with 10 or more",
-    "bxb, from 5:00, VEB sensitivity, gross", "bxb, from 5:00, VEB positive predictivity, gross",
-    "bxb, from 5:00, SVEB sensitivity, gross", "bxb, from 5:00, SVEB positive predictivity, gross",
-    *(f"one-second windows, {figure}" for figure in
-      ("accuracy", "sensitivity", "specificity", "right class")))
+    *(
+        f"whole records, {figure}"
+        for figure in (
+            "QRS Se",
+            "QRS +P",
+            "accuracy",
+            "VEB Se",
+            "VEB +P",
+            "VEB F1",
+            "SVEB Se",
+            "SVEB +P",
+            "SVEB F1",
+            "F F1",
+        )
+    ),
+    "SVEB F1 without 232",
+    "SVEB F1, mean of patients with 10 or more",
+    "bxb, from 5:00, VEB sensitivity, gross",
+    "bxb, from 5:00, VEB positive predictivity, gross",
+    "bxb, from 5:00, SVEB sensitivity, gross",
+    "bxb, from 5:00, SVEB positive predictivity, gross",
+    *(
+        f"one-second windows, {figure}"
+        for figure in ("accuracy", "sensitivity", "specificity", "right class")
+    ),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: print the table, save all in ``--out``."""
     parser = argparse.ArgumentParser(prog="python -m training.seeds", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders with model.pt, or checkpoints")
-    parser.add_argument("--records", nargs="+", metavar="RECORD", default=[
-        f"mitdb/{name}" for name in DS2], help="database/name (default: DS2)")
-    parser.add_argument("--out", type=Path, help="JSON file for every figure of every run; the "
-                                                 "table goes beside it, as .md")
+    parser.add_argument(
+        "--records",
+        nargs="+",
+        metavar="RECORD",
+        default=[f"mitdb/{name}" for name in DS2],
+        help="database/name (default: DS2)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="JSON file for every figure of every run; the table goes beside it, as .md",
+    )
     args = parser.parse_args(arguments)
     for written in args.records:
         if written.count("/") != 1 or written.partition("/")[0] in BEATLESS:
-            parser.exit(2, f"{written} is no record with beats; expected database/name, say "
-                        "mitdb/208.\n")
+            parser.exit(
+                2, f"{written} is no record with beats; expected database/name, say mitdb/208.\n"
+            )
     for what, given in (("record", args.records), ("run", [run.resolve() for run in args.runs])):
         if len(set(given)) < len(given):
             parser.exit(2, f"a {what} is named twice and would count twice; expected each once.\n")
@@ -57,8 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if args.out:
             if args.out.suffix != ".json" or args.out.is_dir():
-                raise DataError(f"--out {args.out}: expected a file that ends in .json; the "
-                                "table goes beside it, as .md.")
+                raise DataError(
+                    f"--out {args.out}: expected a file that ends in .json; the "
+                    "table goes beside it, as .md."
+                )
             require_writable(args.out.parent)
         named = [written.split("/") for written in args.records]
         folder = require_data(database for database, _ in named)
@@ -91,21 +120,27 @@ def measure(detectors: Mapping[str, Detector], records: Sequence[Record]) -> dic
         figures[figure] = {
             "mean": float(known.mean()) if len(known) else float("nan"),
             "sd": float(known.std(ddof=1)) if len(known) > 1 else float("nan"),
-            "each": values.tolist()}
+            "each": values.tolist(),
+        }
     return {"records": next(iter(runs.values()))["records"], "figures": figures, "runs": runs}
 
 
 def table(results: Mapping[str, Any]) -> str:
     """The main figures as Markdown, in %."""
     runs = list(results["runs"])
-    lines = [f"{len(runs)} runs on {results['records']}, in %: {', '.join(runs)}.", "",
-             "| | mean | SD | each |", "|---|---|---|---|"]
+    lines = [
+        f"{len(runs)} runs on {results['records']}, in %: {', '.join(runs)}.",
+        "",
+        "| | mean | SD | each |",
+        "|---|---|---|---|",
+    ]
     for name in TABLE:
         figure = results["figures"].get(name)
         if figure is not None:
             mean, deviation, *each = (
                 "-" if np.isnan(value) else f"{100 * value:.2f}"
-                for value in (figure["mean"], figure["sd"], *figure["each"]))
+                for value in (figure["mean"], figure["sd"], *figure["each"])
+            )
             lines.append(f"| {name} | {mean} | {deviation} | {' '.join(each)} |")
     return "\n".join(lines)
 

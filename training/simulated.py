@@ -19,11 +19,20 @@ def simulated_records(count: int, *, seconds: float = 300.0) -> list[Record]:
         labels = np.array([CLASSES.index(label) for label in made.labels], dtype=np.int8)
         beats = np.minimum(beats, len(made.signal) - 1)
         second = np.gradient(made.signal) * 8.0  # another view of the same beats
-        records.append(Record(f"s{seed:02d}", "simulated", ("I", "II"),
-                              np.stack([made.signal, second]).astype(np.float32), beats, labels,
-                              np.zeros((0, 2), dtype=np.int64),
-                              tuple((int(beat), label, 0) for beat, label in
-                                    zip(beats, made.labels, strict=True))))
+        records.append(
+            Record(
+                f"s{seed:02d}",
+                "simulated",
+                ("I", "II"),
+                np.stack([made.signal, second]).astype(np.float32),
+                beats,
+                labels,
+                np.zeros((0, 2), dtype=np.int64),
+                tuple(
+                    (int(beat), label, 0) for beat, label in zip(beats, made.labels, strict=True)
+                ),
+            )
+        )
     return records
 
 

@@ -26,8 +26,9 @@ _INCH_MM = 25.4
 _ROW_MM = 50.0  # 35 mm of strip, its marks and its title
 
 
-def draw_hardest(detector: Detector, records: Sequence[Record], path: Path, *, count: int = 6
-                 ) -> None:
+def draw_hardest(
+    detector: Detector, records: Sequence[Record], path: Path, *, count: int = 6
+) -> None:
     """Draw the records with the most S and V beats wrong, each at its densest stretch of them."""
     from tqdm import tqdm
 
@@ -41,16 +42,29 @@ def draw_hardest(detector: Detector, records: Sequence[Record], path: Path, *, c
     figure, axes = sheet(len(rows))
     for place, (number, record, beats, labels, start) in zip(axes, rows, strict=True):
         strip(place, record, start, beats, labels)
-        place.set_title(f"{record.name}, {record.leads[0]}, {int(start // 60)}:{start % 60:04.1f}; "
-                        f"in the whole record {number:,} of {len(record.beats):,} beats are "
-                        "wrong about S or V", loc="left", fontsize=8, pad=14)
-    figure.text(0.99, 0.995, "above each strip the reference, below it the report; red where they "
-                "differ", ha="right", va="top", fontsize=7, color="#606060")
+        place.set_title(
+            f"{record.name}, {record.leads[0]}, {int(start // 60)}:{start % 60:04.1f}; "
+            f"in the whole record {number:,} of {len(record.beats):,} beats are "
+            "wrong about S or V",
+            loc="left",
+            fontsize=8,
+            pad=14,
+        )
+    figure.text(
+        0.99,
+        0.995,
+        "above each strip the reference, below it the report; red where they differ",
+        ha="right",
+        va="top",
+        fontsize=7,
+        color="#606060",
+    )
     figure.savefig(path, dpi=110)
 
 
-def wrong_beats(record: Record, beats: NDArray[np.int64], labels: NDArray[np.int64]
-                ) -> NDArray[np.int64]:
+def wrong_beats(
+    record: Record, beats: NDArray[np.int64], labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Samples, ascending, of S and V beats that the report misses, invents or mistakes."""
     samples, there, reported, _ = align(record.beats, record.labels, beats, labels)
     for begin, end in record.flutter:  # no beats are defined there
@@ -76,15 +90,22 @@ def sheet(rows: int) -> tuple[Figure, list[Axes]]:
     figure.set_layout_engine("none")  # whatever a notebook has set: the size is that of paper
     axes = figure.subplots(max(rows, 1), 1, squeeze=False)[:, 0].tolist()
     height = max(rows, 1) * _ROW_MM
-    figure.subplots_adjust(left=5 / width, right=1 - 5 / width, bottom=6 / height,
-                           top=1 - 12 / height, hspace=0.4)
+    figure.subplots_adjust(
+        left=5 / width, right=1 - 5 / width, bottom=6 / height, top=1 - 12 / height, hspace=0.4
+    )
     for place in axes:
         place.set_axis_off()
     return figure, axes[:rows]
 
 
-def strip(axes: Axes, record: Record, start: float, beats: NDArray[np.int64],
-          labels: NDArray[np.int64], seconds: float = STRIP_S) -> None:
+def strip(
+    axes: Axes,
+    record: Record,
+    start: float,
+    beats: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    seconds: float = STRIP_S,
+) -> None:
     """Draw one strip: beats that agree in grey, the others in red."""
     first = round(start * FS)
     ecg = record.signal[0, first : first + round(seconds * FS)]
@@ -93,15 +114,17 @@ def strip(axes: Axes, record: Record, start: float, beats: NDArray[np.int64],
     axes.set_axis_on()
     for step, colour, width in ((0.04, "#f6dcdc", 0.3), (0.2, "#eab8b8", 0.6)):
         axes.vlines(np.arange(0, seconds + 1e-6, step), low, high, colour, lw=width, zorder=0)
-        axes.hlines(np.arange(low, high + 1e-6, step * 2.5), 0, seconds, colour, lw=width,
-                    zorder=0)
+        axes.hlines(np.arange(low, high + 1e-6, step * 2.5), 0, seconds, colour, lw=width, zorder=0)
     axes.plot(time, np.clip(ecg - np.median(ecg), low, high), color="black", lw=0.8)
     samples, there, reported, _ = align(record.beats, record.labels, beats, labels)
     for sample, truth, label in zip(samples, there, reported, strict=True):
         if 0 <= sample - first < len(ecg):
             style: dict[str, Any] = {
-                "fontsize": 8, "ha": "center", "color": "#c00000" if truth != label else "#606060",
-                "fontweight": "bold" if truth != label else "normal"}
+                "fontsize": 8,
+                "ha": "center",
+                "color": "#c00000" if truth != label else "#606060",
+                "fontweight": "bold" if truth != label else "normal",
+            }
             axes.text((sample - first) / FS, high + 0.05, MARKS[truth], va="bottom", **style)
             axes.text((sample - first) / FS, low - 0.1, MARKS[label], va="top", **style)
     axes.set(xlim=(0, seconds), ylim=(low, high), xticks=[], yticks=[], aspect=0.4)

@@ -32,8 +32,16 @@ def detector_of(run: Path) -> Detector:
     net, saved = checkpoint.load(path)
     policy = BeatPolicy.from_dict(cast(dict[str, Any], saved["policy"]))
     data = str(saved["data"])
-    contract = Contract(FS, HOP, net.design.delay_samples, FRAME_CLASSES, net.carry_size, policy,
-                        data, data.startswith("SIMULATED"))
+    contract = Contract(
+        FS,
+        HOP,
+        net.design.delay_samples,
+        FRAME_CLASSES,
+        net.carry_size,
+        policy,
+        data,
+        data.startswith("SIMULATED"),
+    )
     digest = hashlib.sha256(path.read_bytes()).digest()
     return Detector(cast(Session, TorchSession(deployed(net))), contract, digest, load_rhythm())
 
@@ -47,8 +55,9 @@ class TorchSession:
         self._net = net
 
     @torch.inference_mode()
-    def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Label the frames of a chunk; shapes as of `EkgNet.forward`."""
         probabilities, carried = self._net(torch.from_numpy(ecg), torch.from_numpy(carry))
         return probabilities.numpy(), carried.numpy()

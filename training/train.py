@@ -43,41 +43,77 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/latest"))
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--fold", type=int,
-                        help=f"hold this of the {defaults.folds} folds of the patients out, from 0")
-    parser.add_argument("--databases", nargs="+", choices=tuple(TRAINING),
-                        default=list(TRAINING))
+    parser.add_argument(
+        "--fold",
+        type=int,
+        help=f"hold this of the {defaults.folds} folds of the patients out, from 0",
+    )
+    parser.add_argument("--databases", nargs="+", choices=tuple(TRAINING), default=list(TRAINING))
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
-    parser.add_argument("--compile", action="store_true",
-                        help="compile the network first: a minute, then a third faster")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", action="extend",
-                        help="other values for fields of the recipe or of the design, in "
-                             "Python's notation: look_ahead=10 retimed=0.0")
-    parser.add_argument("--simulated", action="store_true",
-                        help="train on simulated ECG, without any recordings")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the network first: a minute, then a third faster",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        action="extend",
+        help="other values for fields of the recipe or of the design, in "
+        "Python's notation: look_ahead=10 retimed=0.0",
+    )
+    parser.add_argument(
+        "--simulated", action="store_true", help="train on simulated ECG, without any recordings"
+    )
     args = parser.parse_args(arguments)
     try:
-        recipe = replace(defaults, steps=args.steps, seed=args.seed, fold=args.fold,
-                         validate_every=max(1, min(defaults.validate_every, args.steps)))
+        recipe = replace(
+            defaults,
+            steps=args.steps,
+            seed=args.seed,
+            fold=args.fold,
+            validate_every=max(1, min(defaults.validate_every, args.steps)),
+        )
         recipe, design = changed(recipe, Design(), args.set)
     except ValueError as error:
         parser.error(str(error))
     if recipe.fold is not None and not 0 <= recipe.fold < recipe.folds:
-        parser.error(f"--fold {recipe.fold}: there is no such fold; expected 0 to "
-                     f"{recipe.folds - 1}.")
+        parser.error(
+            f"--fold {recipe.fold}: there is no such fold; expected 0 to {recipe.folds - 1}."
+        )
     try:
         require_writable(args.out)
         databases = list(dict.fromkeys(args.databases))  # named twice, they do not count twice
         records, noise, data = training_data(databases, simulated=args.simulated)
-        train(recipe, records, noise, out=args.out, data=data, device=pick_device(args.device),
-              design=design, resume=args.resume, compiled=args.compile)
+        train(
+            recipe,
+            records,
+            noise,
+            out=args.out,
+            data=data,
+            device=pick_device(args.device),
+            design=design,
+            resume=args.resume,
+            compiled=args.compile,
+        )
     except (DataError, DeviceError) as error:
         parser.exit(2, f"{error}\n")
 
 
-def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32], *, out: Path,
-          data: str, device: torch.device, design: Design | None = None, resume: bool = False,
-          compiled: bool = False) -> None:
+def train(
+    recipe: Recipe,
+    records: Sequence[Record],
+    noise: NDArray[np.float32],
+    *,
+    out: Path,
+    data: str,
+    device: torch.device,
+    design: Design | None = None,
+    resume: bool = False,
+    compiled: bool = False,
+) -> None:
     """Train, write ``out/checkpoint.pt`` (to resume), ``out/model.pt`` and ``out/log.jsonl``."""
     out.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
@@ -85,50 +121,68 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
     unpaced = [r for r in records if r.name not in PACED]
     held_out = [] if recipe.fold is None else folds(unpaced, recipe.folds)[recipe.fold]
     if recipe.fold is not None and not held_out:
-        raise DataError(f"fold {recipe.fold} of {recipe.folds} holds none of these "
-                        f"{len(unpaced)} patients; expected fewer folds, or more patients.")
+        raise DataError(
+            f"fold {recipe.fold} of {recipe.folds} holds none of these "
+            f"{len(unpaced)} patients; expected fewer folds, or more patients."
+        )
     kept_names = {(r.database, r.name) for r in held_out}
     kept = [r for r in records if (r.database, r.name) not in kept_names]
     # Channels last: what the convolutions of processors and GPUs are fastest at.
     net = EkgNet(design).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     logits = torch.compile(net.cnn.logits) if compiled else net.cnn.logits
     averaged = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=_moving_average(recipe.average), use_buffers=True)
-    optimiser = torch.optim.AdamW(net.parameters(), recipe.learning_rate,
-                                  weight_decay=recipe.weight_decay)
+        net, multi_avg_fn=_moving_average(recipe.average), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(
+        net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1)
+        optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1
+    )
     first, run = 0, [repr(part) for part in (recipe, net.design, data)]
     if resume:
         saved = checkpoint.load_progress(out / "checkpoint.pt", device)
         if saved["run"] != run:
-            raise DataError(f"{out}/checkpoint.pt is of a run with another recipe, design or "
-                            "data; expected the same, or another folder (--out).")
-        for name, part in (("net", net), ("averaged", averaged), ("optimiser", optimiser),
-                           ("schedule", schedule)):
+            raise DataError(
+                f"{out}/checkpoint.pt is of a run with another recipe, design or "
+                "data; expected the same, or another folder (--out)."
+            )
+        for name, part in (
+            ("net", net),
+            ("averaged", averaged),
+            ("optimiser", optimiser),
+            ("schedule", schedule),
+        ):
             part.load_state_dict(saved[name])  # type: ignore[attr-defined]
         first = saved["step"]
     log = out / "log.jsonl"
     log.write_text("".join(_logged(log, first)))
     loss_weights = torch.tensor(recipe.weights, device=device)
-    print(f"{parameter_count(net)} parameters, {len(kept)} patients to train on, "
-          f"{len(held_out)} held out; {data}; {device}")
+    print(
+        f"{parameter_count(net)} parameters, {len(kept)} patients to train on, "
+        f"{len(held_out)} held out; {data}; {device}"
+    )
     # Batches and dropout depend on the step alone: a resumed run ends as the unbroken one does.
-    progress = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, unit="step",
-                    mininterval=1.0)
+    progress = tqdm(
+        range(first, recipe.steps), initial=first, total=recipe.steps, unit="step", mininterval=1.0
+    )
     losses = []
     for step in progress:
         net.train()
         torch.manual_seed(recipe.seed * recipe.steps + step)  # of dropout
         ecg, targets = draw(kept, noise, recipe, net.design, step)
         past, carry = net.start(len(ecg), device).split(
-            [net.fir.history, net.cnn.carry_size], dim=1)
+            [net.fir.history, net.cnn.carry_size], dim=1
+        )
         filtered, _ = net.fir(ecg.to(device), past)  # in full precision: offsets are large
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             frames, _ = logits(filtered, carry)
         loss = nn.functional.cross_entropy(
-            frames.float().flatten(0, 1), targets.to(device).flatten(), loss_weights,
-            ignore_index=IGNORE)
+            frames.float().flatten(0, 1),
+            targets.to(device).flatten(),
+            loss_weights,
+            ignore_index=IGNORE,
+        )
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -141,23 +195,36 @@ def train(recipe: Recipe, records: Sequence[Record], noise: NDArray[np.float32],
         smooth = averaged.module
         assert isinstance(smooth, EkgNet)
         score = validate(smooth, held_out) if held_out else None
-        line = {"step": step + 1, "loss": float(np.mean(losses)),
-                **(score.summary() if score else {})}
+        line = {
+            "step": step + 1,
+            "loss": float(np.mean(losses)),
+            **(score.summary() if score else {}),
+        }
         losses.clear()
         with log.open("a") as lines:
             lines.write(as_json(line, indent=None) + "\n")
-        tqdm.write(f"step {step + 1}: loss {line['loss']:.3f}"
-                   + (f", held-out patients: {score}" if score else ""))
+        tqdm.write(
+            f"step {step + 1}: loss {line['loss']:.3f}"
+            + (f", held-out patients: {score}" if score else "")
+        )
         checkpoint.save(out / "model.pt", smooth, recipe, BeatPolicy(), data, score)
-        checkpoint.save_progress(out / "checkpoint.pt", {
-            "net": net.state_dict(), "averaged": averaged.state_dict(),
-            "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-            "step": step + 1, "run": run})
+        checkpoint.save_progress(
+            out / "checkpoint.pt",
+            {
+                "net": net.state_dict(),
+                "averaged": averaged.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "schedule": schedule.state_dict(),
+                "step": step + 1,
+                "run": run,
+            },
+        )
 
 
 def _logged(log: Path, step: int) -> list[str]:
     """The lines up to this step: the checkpoint is written after the log, so a run that broke off
     may have left one too many, or half of one."""
+
     def reached(line: str) -> float:
         try:
             return float(json.loads(line)["step"])
@@ -173,6 +240,7 @@ _Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
 
 def _moving_average(keep: float) -> _Average:
     """An exponential average that forgets faster while young: untrained norms would linger."""
+
     @torch.no_grad()
     def average(old: Sequence[Tensor], new: Sequence[Tensor], count: Tensor | int) -> None:
         weight = 1.0 - min(keep, (1 + int(count)) / (10 + int(count)))

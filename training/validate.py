@@ -18,8 +18,9 @@ from training.scores import Score, score_record
 
 def validate(net: EkgNet, records: Sequence[Record]) -> Score:
     """Score of the network on these records."""
-    return sum((score(net.design, frames_of(net, r), r, BeatPolicy()) for r in records),
-               Score.empty())
+    return sum(
+        (score(net.design, frames_of(net, r), r, BeatPolicy()) for r in records), Score.empty()
+    )
 
 
 def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
@@ -31,13 +32,13 @@ def frames_of(net: EkgNet, record: Record) -> NDArray[np.float32]:
     return label_frames(net, np.pad(record.signal[:1], ((0, 0), (0, held)), mode="edge"))
 
 
-def score(design: Design, frames: NDArray[np.float32], record: Record, policy: BeatPolicy
-          ) -> Score:
+def score(design: Design, frames: NDArray[np.float32], record: Record, policy: BeatPolicy) -> Score:
     """Score of the beats that a policy finds in a record's frames (of `frames_of`)."""
     _, found, probabilities = find_beats(frames, policy)
     near = np.array(found, dtype=np.int64) * HOP + HOP // 2 - design.delay_samples
-    labels = np.array([choose_label(row, policy.class_weights) for row in probabilities],
-                      dtype=np.int64)
+    labels = np.array(
+        [choose_label(row, policy.class_weights) for row in probabilities], dtype=np.int64
+    )
     inside = near < record.signal.shape[1]
     beats = r_peaks(record.signal[0], near[inside].tolist(), FS)
     return score_record(record, np.array(beats, dtype=np.int64), labels[inside])

@@ -24,8 +24,10 @@ def load() -> Callable[[ArrayLike, float], Fields]:
 
 def load_many() -> Callable[[Sequence[tuple[ArrayLike, float]]], list[Fields]]:
     """[(signal in mV, fs in Hz)] -> their answers; those of one length and rate as one batch."""
-    detector = Detector.load(os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
-                             provider=os.environ.get("EKG_PROVIDER", "cpu"))
+    detector = Detector.load(
+        os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
+        provider=os.environ.get("EKG_PROVIDER", "cpu"),
+    )
 
     def answer(windows: Sequence[tuple[ArrayLike, float]]) -> list[Fields]:
         signals = [np.asarray(signal, dtype=np.float32) for signal, _ in windows]
@@ -36,8 +38,10 @@ def load_many() -> Callable[[Sequence[tuple[ArrayLike, float]]], list[Fields]]:
         for (_, fs), members in alike.items():
             results = detector.predict(np.stack([signals[i] for i in members]), fs)
             assert isinstance(results, list)
-            answers |= {i: {**result_fields(result), "provider": detector.provider}
-                        for i, result in zip(members, results, strict=True)}
+            answers |= {
+                i: {**result_fields(result), "provider": detector.provider}
+                for i, result in zip(members, results, strict=True)
+            }
         return [answers[i] for i in range(len(windows))]
 
     return answer

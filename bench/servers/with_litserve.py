@@ -39,5 +39,10 @@ if __name__ == "__main__":
     port, *batching = sys.argv[1:]
     api = BatchApi(int(batching[0]), float(batching[1])) if batching else Api()
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
-    server.run(host="127.0.0.1", port=int(port), num_api_servers=1, log_level="error",
-               generate_client_file=False)
+    server.run(
+        host="127.0.0.1",
+        port=int(port),
+        num_api_servers=1,
+        log_level="error",
+        generate_client_file=False,
+    )

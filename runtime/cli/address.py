@@ -23,9 +23,11 @@ def check_address(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise InputError(f"cannot listen on {host}:{port} "
-                             f"({getattr(error, 'strerror', None) or error}); choose another "
-                             "with --port, or stop what uses it.") from error
+            raise InputError(
+                f"cannot listen on {host}:{port} "
+                f"({getattr(error, 'strerror', None) or error}); choose another "
+                "with --port, or stop what uses it."
+            ) from error
 
 
 def free_port(host: str) -> int:

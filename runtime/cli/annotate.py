@@ -23,8 +23,12 @@ EXAMPLE = "mitdb/100 mitdb/101 --out annotations"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     record_options(parser)
-    parser.add_argument("--annotator", default="ekg", metavar="NAME",
-                        help="the files' extension (default: %(default)s)")
+    parser.add_argument(
+        "--annotator",
+        default="ekg",
+        metavar="NAME",
+        help="the files' extension (default: %(default)s)",
+    )
     parser.add_argument("--csv", action="store_true", help="write RECORD.ekg.csv too")
     parser.add_argument("--scores", action="store_true", help="put scores into the aux field")
 
@@ -36,19 +40,36 @@ def run(args: argparse.Namespace) -> int:
     distinct_names(args.records)
     check_writable(args.out, args.annotator)
     endings = (args.annotator, f"{args.annotator}.csv")
-    check_kept(args.records, (args.out / f"{name_of(path)}.{ending}" for path in args.records
-                              for ending in endings[: 1 + args.csv]))
+    check_kept(
+        args.records,
+        (
+            args.out / f"{name_of(path)}.{ending}"
+            for path in args.records
+            for ending in endings[: 1 + args.csv]
+        ),
+    )
     detector = load_detector(args)
 
     def annotate(path: str) -> None:
         recording = read(path, lead=args.lead, fs=args.fs)
         beats, events = beats_and_events(detector, recording)
-        written = write_annotations(args.out, recording.name, beats, recording.fs,
-                                    annotator=args.annotator, scores=args.scores, events=events)
+        written = write_annotations(
+            args.out,
+            recording.name,
+            beats,
+            recording.fs,
+            annotator=args.annotator,
+            scores=args.scores,
+            events=events,
+        )
         if args.csv:
             write_csv(args.out / f"{recording.name}.{args.annotator}.csv", beats)
-        counts = ", ".join(f"{sum(b.label == k for b in beats)} {k}"
-                           for k in sorted({b.label for b in beats})) or "no beats"
+        counts = (
+            ", ".join(
+                f"{sum(b.label == k for b in beats)} {k}" for k in sorted({b.label for b in beats})
+            )
+            or "no beats"
+        )
         gaps = f"; {recording.gaps:.2%} of the signal is missing" if recording.gaps else ""
         print(f"{written}: lead {recording.lead}, {counts}, {len(events)} rhythm events{gaps}")
 

@@ -23,10 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", nargs="?", help=f"{RECORD} (default: the simulated patient)")
     signal_options(parser)
     parser.add_argument("--url", default=DEFAULT_URL, help="of the server (default: %(default)s)")
-    parser.add_argument("--count", type=count, default=100, metavar="N",
-                        help="most windows to send (default: %(default)s)")
-    parser.add_argument("--token", default=os.environ.get("EKG_TOKEN"),
-                        help="bearer token (default: EKG_TOKEN)")
+    parser.add_argument(
+        "--count",
+        type=count,
+        default=100,
+        metavar="N",
+        help="most windows to send (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token", default=os.environ.get("EKG_TOKEN"), help="bearer token (default: EKG_TOKEN)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,8 +52,10 @@ def send_windows(client: Client, recording: Record, max_windows: int) -> int:
         No window was answered, and no server is there.
     """
     samples = round(recording.fs)
-    windows = [recording.signal[i * samples : (i + 1) * samples] for i in
-               range(min(max_windows, len(recording.signal) // samples))]
+    windows = [
+        recording.signal[i * samples : (i + 1) * samples]
+        for i in range(min(max_windows, len(recording.signal) // samples))
+    ]
     labels: Counter[str] = Counter()
     times: list[float] = []
     failures, last_failure = 0, None
@@ -63,8 +71,10 @@ def send_windows(client: Client, recording: Record, max_windows: int) -> int:
                 break
         else:
             times.append(1000 * (time.perf_counter() - started))
-    print(f"{recording.name}, lead {recording.lead}: {len(times) + failures} of {len(windows)} "
-          f"one-second windows, {failures} failures")
+    print(
+        f"{recording.name}, lead {recording.lead}: {len(times) + failures} of {len(windows)} "
+        f"one-second windows, {failures} failures"
+    )
     if last_failure:
         print(f"last failure: {last_failure}")
     if times:

@@ -18,12 +18,19 @@ RECORD = "WFDB record without extension, .edf or .csv"
 def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     """Add --artifacts and --provider; ``again`` to a command, so that they may follow it too."""
     group = parser.add_argument_group("model, before or after the command")
-    group.add_argument("--artifacts", type=Path, metavar="DIR",
-                       default=argparse.SUPPRESS if again else DEFAULT_ARTIFACTS,
-                       help="the folder that export wrote (default: the model that came along)")
-    group.add_argument("--provider", choices=providers.NAMES,
-                       default=argparse.SUPPRESS if again else "auto",
-                       help="what runs the model (default: auto)")
+    group.add_argument(
+        "--artifacts",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS if again else DEFAULT_ARTIFACTS,
+        help="the folder that export wrote (default: the model that came along)",
+    )
+    group.add_argument(
+        "--provider",
+        choices=providers.NAMES,
+        default=argparse.SUPPRESS if again else "auto",
+        help="what runs the model (default: auto)",
+    )
 
 
 def signal_options(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +43,13 @@ def record_options(parser: argparse.ArgumentParser) -> None:
     """Add the records, their signal and the folder for the results."""
     parser.add_argument("records", nargs="+", metavar="RECORD", help=RECORD)
     signal_options(parser)
-    parser.add_argument("--out", type=Path, default=Path("."), metavar="DIR",
-                        help="folder for the results (default: %(default)s)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("."),
+        metavar="DIR",
+        help="folder for the results (default: %(default)s)",
+    )
 
 
 def load_detector(args: argparse.Namespace) -> Detector:

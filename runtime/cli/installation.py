@@ -22,8 +22,17 @@ from ..model.session import thread_plan, usable_cores
 from ..packages import NEEDED, OPTIONAL, install_command, versions
 
 # Packages whose versions have to fit together.
-SHOWN = re.compile("|".join([*(package.name for package in NEEDED), "onnxruntime.*", "coremltools",
-                             "cupy.*", "nvidia-(cudnn|cublas|cuda-runtime).*"]))
+SHOWN = re.compile(
+    "|".join(
+        [
+            *(package.name for package in NEEDED),
+            "onnxruntime.*",
+            "coremltools",
+            "cupy.*",
+            "nvidia-(cudnn|cublas|cuda-runtime).*",
+        ]
+    )
+)
 
 
 def report(artifacts: Path) -> int:
@@ -31,13 +40,17 @@ def report(artifacts: Path) -> int:
     packages = installed()
     cores = usable_cores()
     print(f"Python {platform.python_version()} on {platform.platform()}, {platform.machine()}")
-    print(f"threads: {cores} cores may be used (affinity and quota); "
-          f"{thread_plan(1, cores)} for each session, not spinning")
+    print(
+        f"threads: {cores} cores may be used (affinity and quota); "
+        f"{thread_plan(1, cores)} for each session, not spinning"
+    )
     print("packages: " + ", ".join(f"{name} {version}" for name, version in packages.items()))
     cuda = providers.built_for_cuda()
-    print(f"ONNX Runtime {onnxruntime.__version__}, "
-          f"{f'built for CUDA {cuda}' if cuda else 'built without CUDA'}; compiled in: "
-          f"{', '.join(providers.compiled_in())}")
+    print(
+        f"ONNX Runtime {onnxruntime.__version__}, "
+        f"{f'built for CUDA {cuda}' if cuda else 'built without CUDA'}; compiled in: "
+        f"{', '.join(providers.compiled_in())}"
+    )
     if cuda:
         print(f"NVIDIA driver: {driver()}")
     print("\n".join(["optional packages:", *optional_packages()]))
@@ -81,19 +94,25 @@ def clashes(packages: Mapping[str, str], wheels: list[str], cuda: str) -> list[s
     """
     found = []
     if len(wheels) > 1:
-        found.append(f"{' and '.join(wheels)} are both installed and overwrite each other's files; "
-                     f"run `pip uninstall -y {' '.join(wheels)}`, then install the one you need.")
+        found.append(
+            f"{' and '.join(wheels)} are both installed and overwrite each other's files; "
+            f"run `pip uninstall -y {' '.join(wheels)}`, then install the one you need."
+        )
     cupys = [name for name in packages if re.fullmatch(r"cupy(-cuda\d+x)?", name)]
     if len(cupys) > 1:
-        found.append(f"{' and '.join(cupys)} are both installed and overwrite each other's files; "
-                     f"run `pip uninstall -y {' '.join(cupys)}`, then install the one you need.")
+        found.append(
+            f"{' and '.join(cupys)} are both installed and overwrite each other's files; "
+            f"run `pip uninstall -y {' '.join(cupys)}`, then install the one you need."
+        )
     major = cuda.split(".")[0]
     for name in cupys:
         built = re.sub(r"\D", "", name)
         if cuda and built and built != major:
-            found.append(f"{name} is built for CUDA {built} and ONNX Runtime for CUDA {cuda}, one "
-                         f"process cannot hold both; run `pip uninstall -y {name}` and "
-                         f"`pip install cupy-cuda{major}x`.")
+            found.append(
+                f"{name} is built for CUDA {built} and ONNX Runtime for CUDA {cuda}, one "
+                f"process cannot hold both; run `pip uninstall -y {name}` and "
+                f"`pip install cupy-cuda{major}x`."
+            )
     return found
 
 
@@ -133,16 +152,25 @@ def check_providers(artifacts: Path) -> bool:
         except EkgError as error:
             print(f"  {name:7s} no: {error}")
         else:
-            nodes = ", ".join(f"{count} nodes on {where}" for where, count in
-                              detector.session.placement.items()) or "placement unknown"
-            print(f"  {name:7s} runs {providers.graph(name)}: {nodes}; golden answer right; "
-                  f"{_milliseconds(detector):.2f} ms for a second of signal")
+            nodes = (
+                ", ".join(
+                    f"{count} nodes on {where}"
+                    for where, count in detector.session.placement.items()
+                )
+                or "placement unknown"
+            )
+            print(
+                f"  {name:7s} runs {providers.graph(name)}: {nodes}; golden answer right; "
+                f"{_milliseconds(detector):.2f} ms for a second of signal"
+            )
     if "cuda" in running:
         check_cuda_nets(artifacts)
     if running:
         contract = next(iter(running.values())).contract
-        print(f"  'auto' takes {'cuda' if 'cuda' in running else 'cpu'}; "
-              f"trained on: {contract.trained_on}")
+        print(
+            f"  'auto' takes {'cuda' if 'cuda' in running else 'cpu'}; "
+            f"trained on: {contract.trained_on}"
+        )
     return "cpu" in running
 
 

@@ -58,8 +58,11 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "ekg") -> int:
         return 0
     except OSError as error:
         drop_output()
-        print(f"error: {error.filename or 'standard output'} cannot be written or read "
-              f"({error.strerror or error}).", file=sys.stderr)
+        print(
+            f"error: {error.filename or 'standard output'} cannot be written or read "
+            f"({error.strerror or error}).",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         return 130
@@ -67,17 +70,22 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "ekg") -> int:
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=prog, description="EKG beats and anomalies. Not a medical device.",
-        epilog=f"`{prog} COMMAND --help` shows a command's options and an example.")
+        prog=prog,
+        description="EKG beats and anomalies. Not a medical device.",
+        epilog=f"`{prog} COMMAND --help` shows a command's options and an example.",
+    )
     parser.add_argument("--version", action="version", version=f"ekg {_version()}")
     model_options(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in _commands():
         summary = (command.__doc__ or "").partition("\n")[0]
         added = commands.add_parser(
-            name, help=summary, description=command.__doc__,
+            name,
+            help=summary,
+            description=command.__doc__,
             epilog=f"example:\n  %(prog)s {command.EXAMPLE}",
-            formatter_class=argparse.RawDescriptionHelpFormatter)
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.add_arguments(added)
         model_options(added, again=True)
         added.set_defaults(run=command.run)

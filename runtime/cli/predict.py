@@ -16,20 +16,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     parser.add_argument("record", help=RECORD)
     signal_options(parser)
-    parser.add_argument("--start", type=float, default=0.0, metavar="S",
-                        help="where the part begins (default: %(default)g)")
-    parser.add_argument("--seconds", type=float, metavar="S",
-                        help="length of the part (default: to the end)")
+    parser.add_argument(
+        "--start",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="where the part begins (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="length of the part (default: to the end)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one JSON object, as ``/predict`` answers."""
-    recording = read(args.record, lead=args.lead, fs=args.fs, start_s=args.start,
-                     seconds=args.seconds)
+    recording = read(
+        args.record, lead=args.lead, fs=args.fs, start_s=args.start, seconds=args.seconds
+    )
     detector = load_detector(args)
     result = detector.predict(recording.signal, recording.fs, events=True)
     assert not isinstance(result, list)
-    print(json.dumps({"record": recording.name, "lead": recording.lead,
-                      **result_fields(result), "provider": detector.provider,
-                      "gaps": round(recording.gaps, 4)}))
+    print(
+        json.dumps(
+            {
+                "record": recording.name,
+                "lead": recording.lead,
+                **result_fields(result),
+                "provider": detector.provider,
+                "gaps": round(recording.gaps, 4),
+            }
+        )
+    )
     return 0

@@ -17,9 +17,13 @@ EXAMPLE = "mitdb/207 --out reports"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     record_options(parser)
-    parser.add_argument("--strips", type=count, default=6, metavar="N",
-                        help="most strips of each kind of event and class of beat "
-                             "(default: %(default)s)")
+    parser.add_argument(
+        "--strips",
+        type=count,
+        default=6,
+        metavar="N",
+        help="most strips of each kind of event and class of beat (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,16 +32,30 @@ def run(args: argparse.Namespace) -> int:
     distinct_names(args.records)
     check_writable(args.out)
     detector = load_detector(args)
-    made_by = (f"model {detector.digest.hex()[:8]} (trained on {detector.contract.trained_on}), "
-               f"provider {detector.provider}")
+    made_by = (
+        f"model {detector.digest.hex()[:8]} (trained on {detector.contract.trained_on}), "
+        f"provider {detector.provider}"
+    )
 
     def report(path: str) -> None:
         recording = read(path, lead=args.lead, fs=args.fs)
-        study = Study(recording, *beats_and_events(detector, recording),
-                      flaws_of_seconds(recording, detector.assess), made_by)
-        written = write(args.out, study, each=args.strips, progress=lambda chosen: tqdm(
-            chosen, unit="strip", leave=False, desc="drawing", disable=None))
-        print(f"{written}: lead {recording.lead}, {len(study.beats)} beats, "
-              f"{int((study.labels > 0).sum())} not normal, {len(study.events)} rhythm events")
+        study = Study(
+            recording,
+            *beats_and_events(detector, recording),
+            flaws_of_seconds(recording, detector.assess),
+            made_by,
+        )
+        written = write(
+            args.out,
+            study,
+            each=args.strips,
+            progress=lambda chosen: tqdm(
+                chosen, unit="strip", leave=False, desc="drawing", disable=None
+            ),
+        )
+        print(
+            f"{written}: lead {recording.lead}, {len(study.beats)} beats, "
+            f"{int((study.labels > 0).sum())} not normal, {len(study.events)} rhythm events"
+        )
 
     return for_each(args.records, report)

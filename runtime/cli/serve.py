@@ -30,15 +30,24 @@ MAX_DRAIN_S = 3600
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("--host", default="127.0.0.1",
-                        help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000,
-                        help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--workers", type=count, metavar="N",
-                        help="processes (default: EKG_WORKERS, else one for each core)")
-    parser.add_argument("--log", choices=LOG_LEVELS, default=os.environ.get("EKG_LOG", "info"),
-                        help="info logs every request, without its data "
-                             "(default: EKG_LOG, else info)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="processes (default: EKG_WORKERS, else one for each core)",
+    )
+    parser.add_argument(
+        "--log",
+        choices=LOG_LEVELS,
+        default=os.environ.get("EKG_LOG", "info"),
+        help="info logs every request, without its data (default: EKG_LOG, else info)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,22 +58,40 @@ def run(args: argparse.Namespace) -> int:
     check_address(args.host, port)
     workers = args.workers or workers
     if program == "waitress" and workers > 1:
-        raise InputError(f"{workers} workers are wanted; waitress serves from one process, so "
-                         "expected 1. gunicorn serves from many, but not on Windows.")
+        raise InputError(
+            f"{workers} workers are wanted; waitress serves from one process, so "
+            "expected 1. gunicorn serves from many, but not on Windows."
+        )
     detector = load_detector(args)
     workers = workers or (1 if program == "waitress" else usable_cores())
     host = f"[{args.host}]" if ":" in args.host else args.host
-    exposed = ("" if args.host in ("127.0.0.1", "::1", "localhost") or os.environ.get("EKG_TOKEN")
-               else "; whoever reaches this address may use it, EKG_TOKEN would ask for a token")
+    exposed = (
+        ""
+        if args.host in ("127.0.0.1", "::1", "localhost") or os.environ.get("EKG_TOKEN")
+        else "; whoever reaches this address may use it, EKG_TOKEN would ask for a token"
+    )
     single = "" if program == "gunicorn" else " from one process, with waitress"
-    _announce(f"serving on http://{host}:{port}{single} (Ctrl-C stops){exposed}",
-              {"event": "serving", "workers": workers, "provider": detector.provider,
-               "model": detector.digest.hex()[:8]}, quiet=args.log in ("warning", "error"))
+    _announce(
+        f"serving on http://{host}:{port}{single} (Ctrl-C stops){exposed}",
+        {
+            "event": "serving",
+            "workers": workers,
+            "provider": detector.provider,
+            "model": detector.digest.hex()[:8],
+        },
+        quiet=args.log in ("warning", "error"),
+    )
     if program == "waitress":
         return _serve_with_waitress(detector, args.host, port, args.log)
-    return _become_gunicorn({
-        "EKG_BIND": f"{host}:{port}", "EKG_ARTIFACTS": str(Path(args.artifacts).resolve()),
-        "EKG_PROVIDER": args.provider, "EKG_WORKERS": str(workers), "EKG_LOG": args.log})
+    return _become_gunicorn(
+        {
+            "EKG_BIND": f"{host}:{port}",
+            "EKG_ARTIFACTS": str(Path(args.artifacts).resolve()),
+            "EKG_PROVIDER": args.provider,
+            "EKG_WORKERS": str(workers),
+            "EKG_LOG": args.log,
+        }
+    )
 
 
 def server_program(*, posix: bool = os.name == "posix") -> str:
@@ -82,8 +109,10 @@ def server_program(*, posix: bool = os.name == "posix") -> str:
         return "waitress"
     if posix:
         require([GUNICORN], "to serve")
-    raise MissingPackageError("gunicorn does not run on this system and waitress, which does, is "
-                              f"not installed; run `{install_command(WAITRESS)}`.")
+    raise MissingPackageError(
+        "gunicorn does not run on this system and waitress, which does, is "
+        f"not installed; run `{install_command(WAITRESS)}`."
+    )
 
 
 def _become_gunicorn(settings: dict[str, str]) -> NoReturn:
@@ -92,9 +121,19 @@ def _become_gunicorn(settings: dict[str, str]) -> NoReturn:
     # like a leak; a worker computes on few threads at a time.
     environment.setdefault("MALLOC_ARENA_MAX", "2")
     package = Path(__file__).resolve().parent.parent
-    os.execve(sys.executable,
-              [sys.executable, "-m", "gunicorn", "--chdir", str(package.parent), "--config",
-               str(package / "server" / "gunicorn_conf.py")], environment)
+    os.execve(
+        sys.executable,
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--chdir",
+            str(package.parent),
+            "--config",
+            str(package / "server" / "gunicorn_conf.py"),
+        ],
+        environment,
+    )
 
 
 def _serve_with_waitress(detector: Detector, host: str, port: int, log_level: str) -> int:
@@ -128,11 +167,16 @@ def _announce(sentence: str, fields: dict[str, object], *, quiet: bool) -> None:
     try:
         os.write(1, f"{sentence}\n".encode())
     except OSError as error:
-        raise EkgError(f"standard output cannot be written ({error.strerror}); free its disk, or "
-                       "send it elsewhere.") from error
+        raise EkgError(
+            f"standard output cannot be written ({error.strerror}); free its disk, or "
+            "send it elsewhere."
+        ) from error
     try:
         os.write(2, b"" if quiet else f"{json.dumps(fields)}\n".encode())
     except OSError as error:  # so only standard output can report it
-        os.write(1, f"error: the log, standard error, cannot be written ({error.strerror}); free "
-                    "its disk, or send it elsewhere.\n".encode())
+        os.write(
+            1,
+            f"error: the log, standard error, cannot be written ({error.strerror}); free "
+            "its disk, or send it elsewhere.\n".encode(),
+        )
         sys.exit(2)

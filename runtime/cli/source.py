@@ -24,8 +24,9 @@ SIMULATED_FS = 360  # Hz
 MAX_CATCH_UP = 100_000  # samples in one chunk after an outage
 
 
-def recording_or_simulated(path: str | None, *, lead: str | None = None,
-                           fs: float | None = None, seconds: float = 300.0) -> Record:
+def recording_or_simulated(
+    path: str | None, *, lead: str | None = None, fs: float | None = None, seconds: float = 300.0
+) -> Record:
     """Read the recording at this path; without a path, simulate a patient.
 
     Parameters
@@ -47,15 +48,17 @@ def recording_or_simulated(path: str | None, *, lead: str | None = None,
     return Record("simulated patient", "simulated", made.fs, made.signal.astype(np.float64), 0.0)
 
 
-def pieces(signal: NDArray[np.floating], fs: float, seconds: float
-           ) -> Iterator[NDArray[np.floating]]:
+def pieces(
+    signal: NDArray[np.floating], fs: float, seconds: float
+) -> Iterator[NDArray[np.floating]]:
     """Cut a signal into pieces of so many seconds, the last one shorter."""
     size = max(1, round(seconds * fs))
     return (signal[at : at + size] for at in range(0, len(signal), size))
 
 
-def paced(signal: NDArray[np.floating], fs: float, pace: str, *, chunk_s: float
-          ) -> Iterator[NDArray[np.floating]]:
+def paced(
+    signal: NDArray[np.floating], fs: float, pace: str, *, chunk_s: float
+) -> Iterator[NDArray[np.floating]]:
     """Give chunks as a live source would ('real'), or as soon as they are taken ('fast')."""
     started, sent = time.monotonic(), 0.0
     for piece in pieces(signal, fs, chunk_s):
@@ -104,14 +107,19 @@ def read_feed(source: str, fs: float) -> Iterator[list[float]]:
             try:
                 value = float(line)
             except ValueError:
-                raise InputError(f"line {number} of {feed_name(source)} is "
-                                 f"{line.strip()[:40]!r}; expected one number a line.") from None
+                raise InputError(
+                    f"line {number} of {feed_name(source)} is "
+                    f"{line.strip()[:40]!r}; expected one number a line."
+                ) from None
             if math.isfinite(value):
                 last = value
             elif not warned:
                 warned = True
-                print(f"warning: line {number} of {feed_name(source)} is {line.strip()[:40]!r}; "
-                      "such a sample is missing, and held at the value before.", file=sys.stderr)
+                print(
+                    f"warning: line {number} of {feed_name(source)} is {line.strip()[:40]!r}; "
+                    "such a sample is missing, and held at the value before.",
+                    file=sys.stderr,
+                )
             chunk.append(last)
             if len(chunk) >= fs / 4:
                 yield chunk

@@ -32,21 +32,38 @@ EXAMPLE = "- --fs 250 < samples.txt"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("source", nargs="?",
-                        help="a record, or - for numbers in mV on standard input, one a line "
-                             "(default: the simulated patient)")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        help="a record, or - for numbers in mV on standard input, one a line "
+        "(default: the simulated patient)",
+    )
     signal_options(parser)
-    parser.add_argument("--units", default="mV",
-                        help="of a feed's numbers: mV, uV or V (default: %(default)s)")
-    parser.add_argument("--pace", choices=("real", "fast"),
-                        help="of a recording (default: fast, with --page real)")
+    parser.add_argument(
+        "--units", default="mV", help="of a feed's numbers: mV, uV or V (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--pace", choices=("real", "fast"), help="of a recording (default: fast, with --page real)"
+    )
     parser.add_argument("--url", help="of a server that is to do the work (default: done here)")
-    parser.add_argument("--page", type=int, metavar="PORT",
-                        help="show the signal on the monitor page, at real pace, on this machine")
-    parser.add_argument("--token", default=os.environ.get("EKG_TOKEN"),
-                        help="the server's bearer token (default: EKG_TOKEN)")
-    parser.add_argument("--patience", type=float, default=600.0, metavar="S",
-                        help="time to wait for a server that is away (default: %(default)g)")
+    parser.add_argument(
+        "--page",
+        type=int,
+        metavar="PORT",
+        help="show the signal on the monitor page, at real pace, on this machine",
+    )
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("EKG_TOKEN"),
+        help="the server's bearer token (default: EKG_TOKEN)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="time to wait for a server that is away (default: %(default)g)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,13 +98,17 @@ def _signal(args: argparse.Namespace) -> _Signal:
         resampler(args.fs, SIMULATED_FS)  # refuses what no stream takes, before a line is read
         return _Signal(read_ahead(read_feed(args.source, args.fs)), args.fs, args.units)
     if args.units != "mV":
-        raise InputError("--units is for a feed's numbers; a recording states its own (a CSV "
-                         "file behind a lead's name: ECG (uV)).")
+        raise InputError(
+            "--units is for a feed's numbers; a recording states its own (a CSV "
+            "file behind a lead's name: ECG (uV))."
+        )
     recording = recording_or_simulated(args.source, lead=args.lead, fs=args.fs)
     pace = args.pace or ("fast" if args.page is None else "real")
     if args.source is None:
-        print("this is a simulated patient; give a record, or - for standard input, to see "
-              "another", file=sys.stderr)
+        print(
+            "this is a simulated patient; give a record, or - for standard input, to see another",
+            file=sys.stderr,
+        )
     return _Signal(paced(recording.signal, recording.fs, pace, chunk_s=0.25), recording.fs, "mV")
 
 
@@ -104,5 +125,11 @@ def _show(args: argparse.Namespace, signal: _Signal) -> int:
     from ..server.feed import show  # needs flask
 
     name = {None: "Simulated patient", "-": "Live feed"}.get(args.source)
-    return show(load_detector(args), signal.chunks, signal.fs, units=signal.units, port=args.page,
-                name=name or Path(args.source).name)
+    return show(
+        load_detector(args),
+        signal.chunks,
+        signal.fs,
+        units=signal.units,
+        port=args.page,
+        name=name or Path(args.source).name,
+    )

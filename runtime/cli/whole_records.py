@@ -23,14 +23,21 @@ def for_each(records: Sequence[str], work: Callable[[str], None]) -> int:
             drop_output()
         except EkgError as error:
             sentence = str(error)
-            print(f"error: {sentence if record in sentence else f'{record}: {sentence}'}",
-                  file=sys.stderr)
+            print(
+                f"error: {sentence if record in sentence else f'{record}: {sentence}'}",
+                file=sys.stderr,
+            )
             code = 2
     return code
 
 
 def beats_and_events(detector: Detector, recording: Record) -> tuple[list[Beat], list[Event]]:
     """Find the beats and rhythm events of a whole recording, showing progress."""
-    with tqdm(total=round(len(recording.signal) / recording.fs), unit="s", leave=False,
-              desc=recording.name, disable=None) as progress:
+    with tqdm(
+        total=round(len(recording.signal) / recording.fs),
+        unit="s",
+        leave=False,
+        desc=recording.name,
+        disable=None,
+    ) as progress:
         return detector.annotate(recording, progress=progress.update)

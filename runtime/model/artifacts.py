@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..errors import ModelError, ModelFileError
 from .contract import FORMAT
 
-Run = Callable[[NDArray[np.float32], NDArray[np.float32]],
-               tuple[NDArray[np.float32], NDArray[np.float32]]]
+Run = Callable[
+    [NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]
+]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Installed inside the package; in a checkout or a bundle beside it.
@@ -40,17 +41,25 @@ class Artifacts:
         self.folder = Path(folder)
         path = self.folder / "manifest.json"
         if not path.is_file():
-            raise ModelFileError(f"{path} does not exist; expected the folder that export wrote "
-                                 "(run `make export`, or copy artifacts/ here).")
+            raise ModelFileError(
+                f"{path} does not exist; expected the folder that export wrote "
+                "(run `make export`, or copy artifacts/ here)."
+            )
         try:
             manifest = json.loads(path.read_text())
-            self.files: dict[str, dict[str, Any]] = {entry["name"]: {
-                "sha256": str(entry["sha256"]), "tolerance": float(entry.get("tolerance", 0.0))}
-                for entry in manifest["files"]}
+            self.files: dict[str, dict[str, Any]] = {
+                entry["name"]: {
+                    "sha256": str(entry["sha256"]),
+                    "tolerance": float(entry.get("tolerance", 0.0)),
+                }
+                for entry in manifest["files"]
+            }
             self.format = manifest["format"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{path} is not a manifest ({type(error).__name__}: {error}); "
-                             "copy it again or run `make export`.") from error
+            raise ModelError(
+                f"{path} is not a manifest ({type(error).__name__}: {error}); "
+                "copy it again or run `make export`."
+            ) from error
         if self.format != FORMAT:
             raise ModelError(f"{path} has format {self.format}, this runtime reads {FORMAT}.")
 
@@ -64,14 +73,20 @@ class Artifacts:
         """
         path = self.folder / name
         if name not in self.files:
-            raise ModelError(f"{name} is not in {self.folder / 'manifest.json'}; "
-                             f"it lists {', '.join(self.files)}.")
+            raise ModelError(
+                f"{name} is not in {self.folder / 'manifest.json'}; "
+                f"it lists {', '.join(self.files)}."
+            )
         if not path.is_file():
-            raise ModelFileError(f"{path} does not exist although the manifest lists it; "
-                                 "copy it again or run `make export`.")
+            raise ModelFileError(
+                f"{path} does not exist although the manifest lists it; "
+                "copy it again or run `make export`."
+            )
         if hashlib.sha256(path.read_bytes()).hexdigest() != self.files[name]["sha256"]:
-            raise ModelError(f"{path} is not the file that was exported: its SHA-256 differs "
-                             "from the manifest's; copy it again or run `make export`.")
+            raise ModelError(
+                f"{path} is not the file that was exported: its SHA-256 differs "
+                "from the manifest's; copy it again or run `make export`."
+            )
         return path
 
     def digest(self, name: str) -> bytes:
@@ -84,8 +99,9 @@ class Artifacts:
         try:
             return json.loads(path.read_text())
         except ValueError as error:
-            raise ModelError(f"{path} is not JSON ({error}); copy it again or run `make export`."
-                             ) from error
+            raise ModelError(
+                f"{path} is not JSON ({error}); copy it again or run `make export`."
+            ) from error
 
     def golden(self, model: str) -> Golden:
         """The input and the answer that a model file has to give on every provider."""
@@ -96,14 +112,23 @@ class Artifacts:
     def golden_rhythm(self, model: str) -> GoldenRhythm:
         """A recording, and the beats and events that have to be found in it."""
         with np.load(self.path("golden_rhythm.npz"), allow_pickle=False) as arrays:
-            exact = (self.files[model]["tolerance"]
-                     <= self.files["golden.npz"]["tolerance"])  # a quantized graph is not
-            beats = zip(*(arrays[name].tolist() for name in ("samples", "labels", "scores")),
-                        strict=True)
-            events = zip(*(arrays[name].tolist() for name in
-                           ("kinds", "starts", "ends", "confidences")), strict=True)
-            return GoldenRhythm(arrays["microvolts"], tuple(beats), tuple(events),
-                                self.files["golden_rhythm.npz"]["tolerance"], exact)
+            exact = (
+                self.files[model]["tolerance"] <= self.files["golden.npz"]["tolerance"]
+            )  # a quantized graph is not
+            beats = zip(
+                *(arrays[name].tolist() for name in ("samples", "labels", "scores")), strict=True
+            )
+            events = zip(
+                *(arrays[name].tolist() for name in ("kinds", "starts", "ends", "confidences")),
+                strict=True,
+            )
+            return GoldenRhythm(
+                arrays["microvolts"],
+                tuple(beats),
+                tuple(events),
+                self.files["golden_rhythm.npz"]["tolerance"],
+                exact,
+            )
 
 
 @dataclass(frozen=True)
@@ -137,7 +162,8 @@ class Golden:
                 raise ModelError(
                     f"provider {provider!r} answers the golden input differently than the "
                     f"exported model did (by {worst:.2g}, allowed is {self.tolerance:g}); it "
-                    "computes wrongly here, use another provider.")
+                    "computes wrongly here, use another provider."
+                )
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,12 @@ FORMAT = 1  # of metadata, manifest and tokens; raised when an old runtime must 
 FS, HOP, FRAME_CLASSES = 360, 18, ("none", *CLASSES)
 
 
-@renamed_fields(apart="min_frames_between", weights="class_weights",
-                before="context_before", after="context_after")
+@renamed_fields(
+    apart="min_frames_between",
+    weights="class_weights",
+    before="context_before",
+    after="context_after",
+)
 @dataclass(frozen=True)
 class BeatPolicy:
     """The rule by which frames make a beat; the model file carries the values that go with it.
@@ -89,25 +93,38 @@ class Contract:
         ModelError
             Names the first key that is missing or makes no sense, and what is expected of it.
         """
+
         def field(key: str) -> str:
             if key not in metadata:
-                raise ModelError(f"{file} has no metadata {key!r}; expected a model written by "
-                                 "this project's export.")
+                raise ModelError(
+                    f"{file} has no metadata {key!r}; expected a model written by "
+                    "this project's export."
+                )
             return metadata[key]
 
         if field("format") != str(FORMAT):
-            raise ModelError(f"{file} has format {field('format')}, this runtime reads format "
-                             f"{FORMAT}; use the runtime that was shipped with it.")
+            raise ModelError(
+                f"{file} has format {field('format')}, this runtime reads format "
+                f"{FORMAT}; use the runtime that was shipped with it."
+            )
         if field("units") != "mV":
             raise ModelError(f"{file} wants {field('units')}; this runtime feeds mV.")
         try:
             policy = BeatPolicy(
-                threshold=float(field("threshold")), min_frames_between=int(field("apart")),
-                class_weights=tuple(json.loads(field("class_weights"))))
+                threshold=float(field("threshold")),
+                min_frames_between=int(field("apart")),
+                class_weights=tuple(json.loads(field("class_weights"))),
+            )
             contract = cls(
-                int(field("fs")), int(field("hop")), int(field("delay_samples")),
-                tuple(field("classes").split(",")), int(field("carry_size")), policy,
-                field("trained_on"), field("simulated") == "true")
+                int(field("fs")),
+                int(field("hop")),
+                int(field("delay_samples")),
+                tuple(field("classes").split(",")),
+                int(field("carry_size")),
+                policy,
+                field("trained_on"),
+                field("simulated") == "true",
+            )
             for key, holds, expected in (
                 ("fs", contract.fs == FS, str(FS)),
                 ("hop", contract.hop == HOP, str(HOP)),
@@ -116,9 +133,12 @@ class Contract:
                 ("carry_size", contract.carry_size >= 1, "at least 1"),
                 ("threshold", 0 <= policy.threshold <= 1, "0 to 1"),
                 ("apart", policy.min_frames_between >= 1, "at least 1"),
-                ("class_weights", len(policy.class_weights) == len(CLASSES)
-                 and all(0 < weight < math.inf for weight in policy.class_weights),
-                 f"{len(CLASSES)} positive numbers"),
+                (
+                    "class_weights",
+                    len(policy.class_weights) == len(CLASSES)
+                    and all(0 < weight < math.inf for weight in policy.class_weights),
+                    f"{len(CLASSES)} positive numbers",
+                ),
             ):
                 if not holds:
                     raise ModelError(f"{file} has {key} {field(key)}; expected {expected}.")

@@ -51,9 +51,9 @@ class CudaNet:
 
     Examples
     --------
-    >>> net = CudaNet.load("artifacts", batch=1024)                        # doctest: +SKIP
-    >>> carry = net.start(1024)                                            # doctest: +SKIP
-    >>> probabilities, carry = net.step(ecg, carry)                        # doctest: +SKIP
+    >>> net = CudaNet.load("artifacts", batch=1024)  # doctest: +SKIP
+    >>> carry = net.start(1024)  # doctest: +SKIP
+    >>> probabilities, carry = net.step(ecg, carry)  # doctest: +SKIP
 
     Attributes
     ----------
@@ -92,8 +92,14 @@ class CudaNet:
         self._cuda_graph = cuda_graph
 
     @classmethod
-    def load(cls, artifacts: str | Path = DEFAULT_ARTIFACTS, *, batch: int = 1,
-             way: str = "auto", cuda_graph: bool = False) -> CudaNet:
+    def load(
+        cls,
+        artifacts: str | Path = DEFAULT_ARTIFACTS,
+        *,
+        batch: int = 1,
+        way: str = "auto",
+        cuda_graph: bool = False,
+    ) -> CudaNet:
         """Load and check the model: its hash, that every node runs on CUDA, the golden answer.
 
         Parameters
@@ -118,8 +124,10 @@ class CudaNet:
         if way not in ("auto", *GRAPHS):
             raise InputError(f"way {way!r} is unknown; expected auto, {', '.join(GRAPHS)}.")
         if way == "kernels" and cuda_graph:
-            raise InputError("way 'kernels' launches nothing of ONNX Runtime's that a CUDA graph "
-                             "could record; use it without, or another way.")
+            raise InputError(
+                "way 'kernels' launches nothing of ONNX Runtime's that a CUDA graph "
+                "could record; use it without, or another way."
+            )
         files = Artifacts(artifacts)
         ways = choose_ways(batch, cuda_graph=cuda_graph) if way == "auto" else [way]
         *others, last = ways
@@ -167,16 +175,22 @@ class CudaNet:
         hop = self.contract.hop
         for array in (ecg, *carry):
             if not isinstance(array, self.cupy.ndarray):
-                raise InputError(f"chunk and carry must be CuPy arrays, one is a "
-                                 f"{type(array).__name__} of {type(array).__module__}; use `run` "
-                                 "for NumPy's.")
+                raise InputError(
+                    f"chunk and carry must be CuPy arrays, one is a "
+                    f"{type(array).__name__} of {type(array).__module__}; use `run` "
+                    "for NumPy's."
+                )
         if not _plain(ecg) or ecg.ndim != 2 or ecg.shape[1] % hop:
-            raise InputError(f"the chunk is {_described(ecg)}; expected C-contiguous float32 "
-                             f"[batch, samples], samples a multiple of {hop}.")
+            raise InputError(
+                f"the chunk is {_described(ecg)}; expected C-contiguous float32 "
+                f"[batch, samples], samples a multiple of {hop}."
+            )
         expected = [(len(ecg), size) for size in self._sizes]
         if [part.shape for part in carry] != expected or not all(map(_plain, carry)):
-            raise InputError(f"the carry is {', '.join(map(_described, carry))}; expected "
-                             f"C-contiguous float32 {', '.join(map(str, expected))}.")
+            raise InputError(
+                f"the carry is {', '.join(map(_described, carry))}; expected "
+                f"C-contiguous float32 {', '.join(map(str, expected))}."
+            )
         try:
             with self.stream:
                 past: Carry = ()
@@ -197,8 +211,9 @@ class CudaNet:
         buffers.run(self._session)
         return buffers.probabilities, buffers.carry_out
 
-    def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As `Session.run`: NumPy in and out, with the carry of `ekg_fused.onnx`."""
         with self.stream:
             chunk = self.cupy.asarray(np.ascontiguousarray(ecg))
@@ -222,8 +237,10 @@ class CudaNet:
             self._fixed = _Buffers(self.cupy, ecg.copy(), carry.copy(), self.contract)
         fixed = self._fixed
         if fixed.ecg.shape != ecg.shape:
-            raise InputError(f"the chunk has shape {ecg.shape}; a CUDA graph keeps the first one, "
-                             f"{fixed.ecg.shape}. Load another CudaNet for other shapes.")
+            raise InputError(
+                f"the chunk has shape {ecg.shape}; a CUDA graph keeps the first one, "
+                f"{fixed.ecg.shape}. Load another CudaNet for other shapes."
+            )
         fixed.ecg[...], fixed.carry[...] = ecg, carry
         fixed.run(self._session)
         return fixed.probabilities.copy(), fixed.carry_out.copy()
@@ -236,7 +253,8 @@ class _Buffers:
         batch, samples = ecg.shape
         self.ecg, self.carry = ecg, carry  # kept: ONNX Runtime holds bare addresses
         self.probabilities = cupy.empty(
-            (batch, samples // contract.hop, len(contract.classes)), np.float32)
+            (batch, samples // contract.hop, len(contract.classes)), np.float32
+        )
         self.carry_out = cupy.empty(carry.shape, np.float32)
 
     def run(self, session: Any) -> None:
@@ -277,11 +295,14 @@ def _import_cupy() -> Any:
     try:
         import cupy
     except ImportError as error:
-        raise MissingPackageError(f"this needs CuPy: run `{INSTALL_KERNELS}` in an environment of "
-                                  "its own.") from error
+        raise MissingPackageError(
+            f"this needs CuPy: run `{INSTALL_KERNELS}` in an environment of its own."
+        ) from error
     if not cupy.cuda.is_available():
-        raise ProviderError("CuPy finds no NVIDIA GPU that it can use here; `python -m runtime "
-                            "doctor` says what is missing.")
+        raise ProviderError(
+            "CuPy finds no NVIDIA GPU that it can use here; `python -m runtime "
+            "doctor` says what is missing."
+        )
     return cupy
 
 
@@ -308,16 +329,22 @@ def _net(path: Path) -> tuple[dict[str, str], Any]:
     try:
         import onnx
     except ImportError as error:
-        raise MissingPackageError("way 'kernels' reads the model by the package onnx: run "
-                                  f"`{INSTALL_KERNELS}`, or use the way 'fused'.") from error
+        raise MissingPackageError(
+            "way 'kernels' reads the model by the package onnx: run "
+            f"`{INSTALL_KERNELS}`, or use the way 'fused'."
+        ) from error
     model = onnx.load(path)
     try:
         net = kernels.CupyNet(kernels.Network.of(model))
     except ValueError as error:  # another architecture, or a GPU too small for it
-        raise ProviderError(f"way 'kernels' does not run {path.name}: {str(error).rstrip('.')}; "
-                            "use the way 'cupy' or 'fused'.") from error
+        raise ProviderError(
+            f"way 'kernels' does not run {path.name}: {str(error).rstrip('.')}; "
+            "use the way 'cupy' or 'fused'."
+        ) from error
     return {entry.key: entry.value for entry in model.metadata_props}, net
 
 
-_NO_KERNELS = ("ways 'cupy' and 'kernels' need the folder kernels/ beside runtime/; copy it there, "
-               "or use the way 'fused'.")
+_NO_KERNELS = (
+    "ways 'cupy' and 'kernels' need the folder kernels/ beside runtime/; copy it there, "
+    "or use the way 'fused'."
+)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from .contract import BeatPolicy
 
 
-def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
-               ) -> tuple[list[int], list[int], list[list[float]]]:
+def find_beats(
+    probabilities: NDArray[np.float32], policy: BeatPolicy
+) -> tuple[list[int], list[int], list[list[float]]]:
     """Find the beats among the frames of one patient or many.
 
     Parameters
@@ -45,5 +46,6 @@ def find_beats(probabilities: NDArray[np.float32], policy: BeatPolicy
                     patients.append(patient)
                     frames.append(frame)
                     class_probabilities.append(
-                        [n / total, s / total, v / total, f / total, q / total])
+                        [n / total, s / total, v / total, f / total, q / total]
+                    )
     return patients, frames, class_probabilities

@@ -26,16 +26,17 @@ NAMES = ("auto", *ONNX_NAMES, *SYNONYMS)
 # A checkout and a bundle have a list of what CUDA needs, an installed wheel has not.
 _LIST = "requirements-runtime-cuda.txt"
 _IS_LISTED = (Path(__file__).resolve().parents[2] / _LIST).is_file()
-INSTALL_CUDA = f"pip install -r {_LIST}" if _IS_LISTED else (
-    "pip install 'onnxruntime-gpu[cuda,cudnn]'")
+INSTALL_CUDA = (
+    f"pip install -r {_LIST}" if _IS_LISTED else ("pip install 'onnxruntime-gpu[cuda,cudnn]'")
+)
 INSTALL_KERNELS = f"pip install -r {_LIST}" if _IS_LISTED else "pip install 'ekg[cuda]'"
 
 REMEDIES = {
     "cpu": "install onnxruntime 1.16.3 or later",
     "cuda": f"it needs Linux or Windows with an NVIDIA GPU and `{INSTALL_CUDA}` in an environment "
-            "without the plain onnxruntime (the two break each other)",
+    "without the plain onnxruntime (the two break each other)",
     "coreml": "it needs macOS 12 or later, where the plain `pip install onnxruntime` (or "
-              "onnxruntime-silicon) contains it",
+    "onnxruntime-silicon) contains it",
 }
 
 
@@ -66,7 +67,8 @@ def choose(name: str, available: Sequence[str] | None = None) -> list[str]:
         raise ProviderError(
             f"provider {name!r} is not in the installed ONNX Runtime "
             f"{onnxruntime.__version__} on {platform.system()} (it has "
-            f"{', '.join(available)}); {REMEDIES[name]}.")
+            f"{', '.join(available)}); {REMEDIES[name]}."
+        )
     return [name]
 
 

@@ -49,8 +49,9 @@ class Session:
         The provider does not start here, or leaves nodes to another; says which and what to do.
     """
 
-    def __init__(self, path: Path, provider: str, *, threads: int = 1,
-                 extra: Mapping[str, str] | None = None):
+    def __init__(
+        self, path: Path, provider: str, *, threads: int = 1, extra: Mapping[str, str] | None = None
+    ):
         options = session_options(provider, thread_plan(threads, usable_cores()))
         session = _build(path, provider, options, dict(extra or {}))
         self.inference_session = session
@@ -58,21 +59,25 @@ class Session:
         self.placement = dict(Counter(where for _, where in _assigned(session)))
         shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
         if set(shapes) != {"ecg", "carry"}:
-            raise ModelError(f"{path} takes {', '.join(shapes)}; expected a model of this project, "
-                             "which takes ecg and carry.")
+            raise ModelError(
+                f"{path} takes {', '.join(shapes)}; expected a model of this project, "
+                "which takes ecg and carry."
+            )
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         self._run: Run = self._run_graph
         samples, carry_size = shapes["ecg"][1], shapes["carry"][1]
         stated = self.metadata.get("carry_size", str(carry_size))  # a missing one: see `Contract`
         if stated != str(carry_size):
-            raise ModelError(f"{path} has carry_size {stated}; expected {carry_size}, as its own "
-                             "input has it.")
+            raise ModelError(
+                f"{path} has carry_size {stated}; expected {carry_size}, as its own input has it."
+            )
         if isinstance(samples, int):  # the static graph; elsewhere it is a name
             fixed = FixedChunks(self._run_graph, samples=samples, carry_size=carry_size)
             self.metadata["carry_size"], self._run = str(fixed.carry_size), fixed.run
 
-    def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Label the frames of a chunk.
 
         Parameters
@@ -87,8 +92,9 @@ class Session:
         """
         return self._run(ecg, carry)
 
-    def _run_graph(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-                   ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run_graph(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities, carry = self.inference_session.run(_OUTPUTS, {"ecg": ecg, "carry": carry})
         return probabilities, carry
 
@@ -119,15 +125,17 @@ class FixedChunks:
         self._graph, self._samples, self._split = run, samples, carry_size
         self.carry_size = carry_size + samples + 1
 
-    def run(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As `Session.run`, signal by signal."""
         answers = [self._run_one(*row) for row in zip(ecg, carry, strict=True)]
         frames, carries = zip(*answers, strict=True)
         return np.stack(frames), np.stack(carries)
 
-    def _run_one(self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
-                 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run_one(
+        self, ecg: NDArray[np.float32], carry: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         waiting = min(max(int(carry[-1]), 0), self._samples - 1)  # a forged token's may be any
         line = np.concatenate([carry[self._split : self._split + waiting], ecg])
         state, frames = carry[None, : self._split], []
@@ -142,8 +150,10 @@ class FixedChunks:
             frames.append(answer[0])
         hop = self._samples // len(frames[0])
         first = waiting // hop
-        return (np.concatenate(frames)[first : first + len(ecg) // hop],
-                np.concatenate([state[0], padded, np.array([len(rest)], dtype=np.float32)]))
+        return (
+            np.concatenate(frames)[first : first + len(ecg) // hop],
+            np.concatenate([state[0], padded, np.array([len(rest)], dtype=np.float32)]),
+        )
 
 
 def session_options(provider: str, threads: int) -> onnxruntime.SessionOptions:
@@ -171,8 +181,9 @@ def thread_plan(wanted: int, cores: int) -> int:
     return min(wanted or cores, cores)
 
 
-def usable_cores(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-                 ) -> int:
+def usable_cores(
+    cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int:
     """Cores this process may use: its affinity and its cgroups' quotas, not what the box has."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, int(min([cores or 1, *_quotas(cgroups, own)])))
@@ -201,27 +212,33 @@ def preload_cuda() -> None:
             onnxruntime.preload_dlls()
 
 
-def _build(path: Path, provider: str, options: onnxruntime.SessionOptions,
-           extra: dict[str, str]) -> onnxruntime.InferenceSession:
+def _build(
+    path: Path, provider: str, options: onnxruntime.SessionOptions, extra: dict[str, str]
+) -> onnxruntime.InferenceSession:
     if provider == "cuda":
         preload_cuda()
     try:
         session = _open(path, provider, options, extra)
     except Exception as error:  # ONNX Runtime raises many types, all derived from Exception
-        reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "",
-                        str(error).strip().splitlines()[-1])[:300].rstrip(".")
+        reason = re.sub(
+            r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip().splitlines()[-1]
+        )[:300].rstrip(".")
         if provider == "cpu":
-            raise ModelError(f"{path} cannot be loaded by ONNX Runtime "
-                             f"{onnxruntime.__version__}: {reason}") from error
+            raise ModelError(
+                f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {reason}"
+            ) from error
         raise _refusal(path, provider, reason) from error
-    if any(where != ONNX_NAMES[provider] for _, where in _assigned(session)) \
-            or ONNX_NAMES[provider] not in session.get_providers():
+    if (
+        any(where != ONNX_NAMES[provider] for _, where in _assigned(session))
+        or ONNX_NAMES[provider] not in session.get_providers()
+    ):
         raise _refusal(path, provider, "ONNX Runtime fell back to the CPU")
     return session
 
 
-def _open(path: Path, provider: str, options: onnxruntime.SessionOptions,
-          extra: dict[str, str]) -> onnxruntime.InferenceSession:
+def _open(
+    path: Path, provider: str, options: onnxruntime.SessionOptions, extra: dict[str, str]
+) -> onnxruntime.InferenceSession:
     own = providers.options(provider, hashlib.sha256(path.read_bytes()).hexdigest()) | extra
     if "ModelCacheDirectory" in own:
         Path(own["ModelCacheDirectory"]).mkdir(parents=True, exist_ok=True)
@@ -229,7 +246,8 @@ def _open(path: Path, provider: str, options: onnxruntime.SessionOptions,
         onnxruntime.set_default_logger_severity(4)
     try:
         return onnxruntime.InferenceSession(
-            str(path), options, providers=[(ONNX_NAMES[provider], own)], enable_fallback=0)
+            str(path), options, providers=[(ONNX_NAMES[provider], own)], enable_fallback=0
+        )
     finally:
         onnxruntime.set_default_logger_severity(2)  # its default
 
@@ -237,8 +255,10 @@ def _open(path: Path, provider: str, options: onnxruntime.SessionOptions,
 def _refusal(path: Path, provider: str, reason: str) -> ProviderError:
     """The error of a provider that does not run here, as far as its reason is known."""
     if provider == "cuda" and (missing := missing_libraries()):
-        return ProviderError(f"provider 'cuda' does not start ({reason}), and libraries are "
-                             f"missing: {'; '.join(missing)}; {_library_remedy(missing)}.")
+        return ProviderError(
+            f"provider 'cuda' does not start ({reason}), and libraries are "
+            f"missing: {'; '.join(missing)}; {_library_remedy(missing)}."
+        )
     options = session_options("cpu", 1)  # which lets nodes go to the CPU, to see which ones do
     try:
         nodes = _assigned(_open(path, provider, options, {}))
@@ -252,7 +272,8 @@ def _refusal(path: Path, provider: str, reason: str) -> ProviderError:
     named = ", ".join(stranded[:5]) + (", ..." if len(stranded) > 5 else "")
     return ProviderError(
         f"provider {provider!r} does not run every node of {path.name}: {len(stranded)} of "
-        f"{len(nodes)} are left to the CPU ({named}); update onnxruntime, or use provider 'cpu'.")
+        f"{len(nodes)} are left to the CPU ({named}); update onnxruntime, or use provider 'cpu'."
+    )
 
 
 def _assigned(session: onnxruntime.InferenceSession) -> list[tuple[str, str]]:
@@ -261,14 +282,21 @@ def _assigned(session: onnxruntime.InferenceSession) -> list[tuple[str, str]]:
         parts = session.get_provider_graph_assignment_info()
     except (AttributeError, RuntimeError):
         return []
-    return [(f"{node.op_type} {node.name}", part.ep_name)
-            for part in parts for node in part.get_nodes()]
+    return [
+        (f"{node.op_type} {node.name}", part.ep_name) for part in parts for node in part.get_nodes()
+    ]
 
 
 # By CUDA's major version. cuFFT and NVRTC are loaded when first used, which is never here.
 _CUDA_LIBRARIES = {
-    major: ("libcuda.so.1", f"libcudart.so.{major}", f"libcublasLt.so.{major}",
-            f"libcublas.so.{major}", "libcurand.so.10", "libcudnn.so.9")
+    major: (
+        "libcuda.so.1",
+        f"libcudart.so.{major}",
+        f"libcublasLt.so.{major}",
+        f"libcublas.so.{major}",
+        "libcurand.so.10",
+        "libcudnn.so.9",
+    )
     for major in ("12", "13")
 }
 
@@ -276,8 +304,9 @@ _CUDA_LIBRARIES = {
 def _library_remedy(missing: list[str]) -> str:
     if any(line.startswith("libcuda.so") for line in missing):
         return "install NVIDIA's driver; libcuda.so comes with it and with nothing else"
-    return (f"run `{providers.INSTALL_CUDA}`, which brings them for CUDA "
-            f"{providers.built_for_cuda()}")
+    return (
+        f"run `{providers.INSTALL_CUDA}`, which brings them for CUDA {providers.built_for_cuda()}"
+    )
 
 
 def _quotas(cgroups: Path, own: Path) -> Iterator[float]:
@@ -301,7 +330,9 @@ def _quota(folder: Path) -> Iterator[float]:
         quota, period = (folder / "cpu.max").read_text().split()  # cgroup v2
         yield int(quota) / int(period)
     with contextlib.suppress(OSError):
-        quota, period = ((folder / f"cpu.cfs_{name}_us").read_text()  # cgroup v1
-                         for name in ("quota", "period"))
+        quota, period = (
+            (folder / f"cpu.cfs_{name}_us").read_text()  # cgroup v1
+            for name in ("quota", "period")
+        )
         if int(quota) > 0:
             yield int(quota) / int(period)

@@ -6,5 +6,14 @@ from .packages import need
 from .reading import read
 from .targets import check_kept, check_writable, distinct_names, name_of, writing
 
-__all__ = ["check_kept", "check_writable", "distinct_names", "name_of", "need", "read",
-           "write_annotations", "write_csv", "writing"]
+__all__ = [
+    "check_kept",
+    "check_writable",
+    "distinct_names",
+    "name_of",
+    "need",
+    "read",
+    "write_annotations",
+    "write_csv",
+    "writing",
+]

@@ -19,9 +19,16 @@ RHYTHM_CODES = {kind.name: kind.wfdb for kind in kinds() if kind.wfdb}
 NORMAL = "(N"  # while none of them lasts
 
 
-def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float, *,
-                      annotator: str = "ekg", scores: bool = False,
-                      events: Sequence[Event] = ()) -> Path:
+def write_annotations(
+    folder: Path,
+    name: str,
+    beats: Sequence[Beat],
+    fs: float,
+    *,
+    annotator: str = "ekg",
+    scores: bool = False,
+    events: Sequence[Event] = (),
+) -> Path:
     """Write ``folder/name.annotator``, which WFDB's tools read.
 
     Events become rhythm annotations (``+``, the code in the aux field) or, if WFDB has no code
@@ -45,24 +52,34 @@ def write_annotations(folder: Path, name: str, beats: Sequence[Beat], fs: float,
     """
     wfdb = need("wfdb", "to write WFDB annotations")
     check_writable(folder, annotator)
-    found = [(round(beat.time * fs), beat.label, f"{beat.score:.3f}" if scores else "")
-             for beat in beats]
-    marks = sorted([*_rhythm_marks(events, fs, (at for at, _, _ in found)), *found],
-                   key=lambda mark: mark[0])
+    found = [
+        (round(beat.time * fs), beat.label, f"{beat.score:.3f}" if scores else "") for beat in beats
+    ]
+    marks = sorted(
+        [*_rhythm_marks(events, fs, (at for at, _, _ in found)), *found], key=lambda mark: mark[0]
+    )
     path = folder / f"{name}.{annotator}"
     with writing(folder), tempfile.TemporaryDirectory() as scratch:
         content = b"\0\0"  # wfdb refuses to write no marks; two zero bytes are an empty file
         if marks:  # wfdb also refuses names of records with, say, a space
             samples, symbols, notes = zip(*marks, strict=True)
-            wfdb.wrann("record", annotator, np.array(samples), symbol=list(symbols), fs=fs,
-                       write_dir=scratch, aux_note=list(notes) if any(notes) else None)
+            wfdb.wrann(
+                "record",
+                annotator,
+                np.array(samples),
+                symbol=list(symbols),
+                fs=fs,
+                write_dir=scratch,
+                aux_note=list(notes) if any(notes) else None,
+            )
             content = Path(scratch, f"record.{annotator}").read_bytes()
         path.write_bytes(content)
     return path
 
 
-def _rhythm_marks(events: Sequence[Event], fs: float, beats: Iterable[int]
-                  ) -> list[tuple[int, str, str]]:
+def _rhythm_marks(
+    events: Sequence[Event], fs: float, beats: Iterable[int]
+) -> list[tuple[int, str, str]]:
     """Sample, symbol and aux field of each change of rhythm and of each comment.
 
     If rhythms overlap, the gravest is written. A mark is placed one sample before its beat, or on
@@ -75,8 +92,9 @@ def _rhythm_marks(events: Sequence[Event], fs: float, beats: Iterable[int]
         taken.add(at)
         return at
 
-    coded = [(e.kind, e.start, e.end) for e in events
-             if e.kind in RHYTHM_CODES and e.end is not None]
+    coded = [
+        (e.kind, e.start, e.end) for e in events if e.kind in RHYTHM_CODES and e.end is not None
+    ]
     changes: list[tuple[int, str, str]] = []
     written = NORMAL
     for moment in sorted({time for _, start, end in coded for time in (start, end)}):
@@ -85,5 +103,6 @@ def _rhythm_marks(events: Sequence[Event], fs: float, beats: Iterable[int]
         if now != written:
             changes.append((place(moment), "+", now))
             written = now
-    return changes + [(place(event.start), '"', event.kind) for event in events
-                      if event.kind not in RHYTHM_CODES]
+    return changes + [
+        (place(event.start), '"', event.kind) for event in events if event.kind not in RHYTHM_CODES
+    ]

@@ -30,15 +30,23 @@ class EdfReader(Reader):
                 warnings.simplefilter("ignore")
                 # edfio only warns of a file that is cut off, and returns the rest.
                 warnings.filterwarnings(
-                    "error", r"Incomplete data record|.* header indicates \d+ data")
+                    "error", r"Incomplete data record|.* header indicates \d+ data"
+                )
                 edf = edfio.read_edf(path, header_encoding="latin-1")  # ASCII, but for a µ
             discontinuous = edf.reserved.startswith("EDF+D")
-            leads = [Lead(signal.label or str(i), float(signal.sampling_frequency),
-                          signal.physical_dimension, partial(_millivolts, signal))
-                     for i, signal in enumerate(edf.signals)]
+            leads = [
+                Lead(
+                    signal.label or str(i),
+                    float(signal.sampling_frequency),
+                    signal.physical_dimension,
+                    partial(_millivolts, signal),
+                )
+                for i, signal in enumerate(edf.signals)
+            ]
         if discontinuous:
-            raise RecordError(f"{path} is a discontinuous recording (EDF+D); expected a "
-                              "continuous one.")
+            raise RecordError(
+                f"{path} is a discontinuous recording (EDF+D); expected a continuous one."
+            )
         if not leads:
             raise RecordError(f"{path} holds no signals.")
         return leads

@@ -48,9 +48,11 @@ def choose(path: Path, leads: Sequence[Lead], name: str | None) -> Lead:
     if not matches and name is None:
         matches = [lead for lead in leads if lead.unit in MILLIVOLTS] or [leads[0]]
     if not matches:
-        raise RecordError(f"{path} has no lead {name!r}; it has "
-                          f"{', '.join(lead.name for lead in leads)}.")
+        raise RecordError(
+            f"{path} has no lead {name!r}; it has {', '.join(lead.name for lead in leads)}."
+        )
     if matches[0].unit not in MILLIVOLTS:
-        raise RecordError(f"{path}: lead {matches[0].name} is in {matches[0].unit!r}; expected "
-                          "mV, uV or V.")
+        raise RecordError(
+            f"{path}: lead {matches[0].name} is in {matches[0].unit!r}; expected mV, uV or V."
+        )
     return matches[0]

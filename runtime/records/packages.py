@@ -22,8 +22,9 @@ def need(package: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise MissingPackageError(f"the package {package!r} is needed {purpose}; install it with "
-                                  f"`pip install {package}`.") from error
+        raise MissingPackageError(
+            f"the package {package!r} is needed {purpose}; install it with `pip install {package}`."
+        ) from error
 
 
 @contextmanager

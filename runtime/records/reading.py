@@ -16,8 +16,14 @@ from .registry import find
 from .targets import name_of
 
 
-def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
-         start_s: float = 0.0, seconds: float | None = None) -> Record:
+def read(
+    path: str | Path,
+    *,
+    lead: str | None = None,
+    fs: float | None = None,
+    start_s: float = 0.0,
+    seconds: float | None = None,
+) -> Record:
     """Read one lead.
 
     Parameters
@@ -53,12 +59,16 @@ def read(path: str | Path, *, lead: str | None = None, fs: float | None = None,
     last = len(signal) if seconds is None else first + round(min(seconds * rate, len(signal)))
     part = signal[first:last]
     if not len(part):
-        raise RecordError(f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
-                          f"from {start_s:g} s on.")
+        raise RecordError(
+            f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
+            f"from {start_s:g} s on."
+        )
     missing = ~np.isfinite(part)
     if missing.all():
-        raise RecordError(f"{path}: lead {chosen.name} has no sample in the part that was asked "
-                          "for; expected numbers.")
+        raise RecordError(
+            f"{path}: lead {chosen.name} has no sample in the part that was asked "
+            "for; expected numbers."
+        )
     return Record(name_of(path), chosen.name, rate, hold(part, missing), float(missing.mean()))
 
 

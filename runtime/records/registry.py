@@ -20,10 +20,13 @@ def find(path: Path) -> Reader:
     for reader in READERS:
         if reader.matches(path):
             return reader
-    others = " or ".join(f"{reader.name} ({', '.join(reader.extensions)})"
-                         for reader in READERS if reader.extensions)
-    raise RecordError(f"{path}.hea does not exist; expected a WFDB record named without its "
-                      f"extension, or a file of another format: {others}.")
+    others = " or ".join(
+        f"{reader.name} ({', '.join(reader.extensions)})" for reader in READERS if reader.extensions
+    )
+    raise RecordError(
+        f"{path}.hea does not exist; expected a WFDB record named without its "
+        f"extension, or a file of another format: {others}."
+    )
 
 
 def extensions() -> tuple[str, ...]:

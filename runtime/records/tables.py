@@ -34,35 +34,46 @@ class TableReader(Reader):
 
     def leads(self, path: Path, fs: float | None) -> list[Lead]:
         """List a table's columns; ``fs`` is needed if there is none of times."""
-        with (explained(path, "is not a table of comma-separated numbers"),
-              warnings.catch_warnings(),
-              path.open(encoding="utf-8-sig") as file):  # Excel's UTF-8 starts with a mark
+        with (
+            explained(path, "is not a table of comma-separated numbers"),
+            warnings.catch_warnings(),
+            path.open(encoding="utf-8-sig") as file,
+        ):  # Excel's UTF-8 starts with a mark
             warnings.simplefilter("ignore")  # numpy's, of an empty table
             columns, table = _parse(file)
         if table.shape[0] < 2 or table.shape[1] != len(columns) or np.isnan(table).all():
-            raise RecordError(f"{path} is not a table of comma-separated numbers with at least two "
-                              "rows and a column for each lead in mV.")
+            raise RecordError(
+                f"{path} is not a table of comma-separated numbers with at least two "
+                "rows and a column for each lead in mV."
+            )
         name, unit = columns[0]
         if name.lower() in TIME_COLUMNS:
             if unit not in TIME_UNITS:
-                raise RecordError(f"{path}: the column {name!r} is in {unit!r}; expected s, ms or "
-                                  "hh:mm:ss.")
+                raise RecordError(
+                    f"{path}: the column {name!r} is in {unit!r}; expected s, ms or hh:mm:ss."
+                )
             fs, table = place_rows(path, name, table[:, 0] / TIME_UNITS[unit], table[:, 1:], fs)
             columns = columns[1:]
         if fs is None:
-            raise RecordError(f"{path} does not say its rate; give --fs in Hz, or a first column "
-                              "'time' in s.")
-        return [Lead(name, fs, unit, partial(_millivolts, path, name, unit, fs, column))
-                for (name, unit), column in zip(columns, table.T, strict=True)]
+            raise RecordError(
+                f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
+            )
+        return [
+            Lead(name, fs, unit, partial(_millivolts, path, name, unit, fs, column))
+            for (name, unit), column in zip(columns, table.T, strict=True)
+        ]
 
 
-def _millivolts(path: Path, name: str, unit: str, fs: float, values: NDArray[np.float64]
-                ) -> NDArray[np.float64]:
+def _millivolts(
+    path: Path, name: str, unit: str, fs: float, values: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Convert a column; refuse one that only rises, which is a clock or a count and no ECG."""
     if len(values) >= fs and (values[1:] >= values[:-1]).all() and values[-1] > values[0]:
-        raise RecordError(f"{path}: the column {name!r} never falls, as times or a count do not; "
-                          "expected ECG (a column of times is called 'time', and --lead names "
-                          "another lead).")
+        raise RecordError(
+            f"{path}: the column {name!r} never falls, as times or a count do not; "
+            "expected ECG (a column of times is called 'time', and --lead names "
+            "another lead)."
+        )
     return values * MILLIVOLTS[unit]
 
 
@@ -78,8 +89,9 @@ def _parse(file: Iterable[str]) -> tuple[list[tuple[str, str]], NDArray[np.float
     table = _numbers(rows if units else itertools.chain([line], rows))
     columns = [_column(cell) if named else (str(i), "mV") for i, cell in enumerate(first)]
     if units:
-        columns = [(name, units[i] if i < len(units) else unit)
-                   for i, (name, unit) in enumerate(columns)]
+        columns = [
+            (name, units[i] if i < len(units) else unit) for i, (name, unit) in enumerate(columns)
+        ]
     return columns, table
 
 

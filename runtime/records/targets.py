@@ -28,8 +28,10 @@ def distinct_names(paths: Sequence[str | Path]) -> None:
     for path in paths:
         name = name_of(path)
         if name in named:
-            raise RecordError(f"{named[name]} and {path} would be written to the same files; "
-                              "expected records of different names.")
+            raise RecordError(
+                f"{named[name]} and {path} would be written to the same files; "
+                "expected records of different names."
+            )
         named[name] = path
 
 
@@ -44,8 +46,10 @@ def check_kept(paths: Sequence[str | Path], targets: Iterable[Path]) -> None:
     written = {target.resolve() for target in targets}
     for file in (file for path in paths for file in _files(Path(path))):
         if file.resolve() in written:
-            raise RecordError(f"{file} is part of a recording and would be replaced; expected "
-                              "another --out or --annotator.")
+            raise RecordError(
+                f"{file} is part of a recording and would be replaced; expected "
+                "another --out or --annotator."
+            )
 
 
 def _files(path: Path) -> list[Path]:
@@ -64,10 +68,13 @@ def check_writable(folder: Path, annotator: str | None = None) -> None:
         Nothing can be written into the folder, or the annotator would break a record.
     """
     taken = (*TAKEN, *(extension.lstrip(".") for extension in extensions()))
-    if annotator is not None and not (annotator.isascii() and annotator.isalpha()
-                                      and annotator.lower() not in taken):
-        raise RecordError(f"annotator {annotator!r}: expected letters only, and none of "
-                          f"{', '.join(taken)}, which name a record's own files.")
+    if annotator is not None and not (
+        annotator.isascii() and annotator.isalpha() and annotator.lower() not in taken
+    ):
+        raise RecordError(
+            f"annotator {annotator!r}: expected letters only, and none of "
+            f"{', '.join(taken)}, which name a record's own files."
+        )
     with writing(folder), tempfile.TemporaryFile(dir=folder):
         pass
 
@@ -79,5 +86,6 @@ def writing(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise RecordError(f"{error.filename or folder} cannot be written: "
-                          f"{error.strerror or error}.") from error
+        raise RecordError(
+            f"{error.filename or folder} cannot be written: {error.strerror or error}."
+        ) from error

@@ -14,8 +14,13 @@ MAX_LENGTHENING, MAX_LENGTH_S = 10, 3600.0
 MAX_JITTER_SAMPLES = 3  # between a time and its place on an even grid
 
 
-def place_rows(path: Path, column: str, times: NDArray[np.float64], values: NDArray[np.float64],
-               fs: float | None) -> tuple[float, NDArray[np.float64]]:
+def place_rows(
+    path: Path,
+    column: str,
+    times: NDArray[np.float64],
+    values: NDArray[np.float64],
+    fs: float | None,
+) -> tuple[float, NDArray[np.float64]]:
     """Place rows at their times, evenly spaced.
 
     Parameters
@@ -44,15 +49,18 @@ def place_rows(path: Path, column: str, times: NDArray[np.float64], values: NDAr
     lost = np.where(jumps, np.rint((times[1:] - times[0]) * rate) - rows[1:], 0.0)
     places = rows + np.maximum.accumulate(np.append(0.0, lost))
     if places[-1] > max(MAX_LENGTHENING * len(rows), MAX_LENGTH_S * rate):
-        raise RecordError(f"{path} has {len(rows) / rate:.3g} s of signal spread over "
-                          f"{times[-1] - times[0]:.3g} s; expected one recording.")
+        raise RecordError(
+            f"{path} has {len(rows) / rate:.3g} s of signal spread over "
+            f"{times[-1] - times[0]:.3g} s; expected one recording."
+        )
     placed = np.full((int(places[-1]) + 1, values.shape[1]), np.nan)
     placed[places.astype(np.int64)] = values
     return rate, placed
 
 
-def _rate_and_jumps(path: Path, times: NDArray[np.float64], fs: float | None
-                    ) -> tuple[float, NDArray[np.bool_]]:
+def _rate_and_jumps(
+    path: Path, times: NDArray[np.float64], fs: float | None
+) -> tuple[float, NDArray[np.bool_]]:
     """Return the rate in Hz of rising times (s), and which of their steps are jumps.
 
     Times are rounded: to ms, the steps at 360 Hz are 2 or 3 ms. Between jumps the steps still add
@@ -62,8 +70,10 @@ def _rate_and_jumps(path: Path, times: NDArray[np.float64], fs: float | None
     Times of arrival jitter by more than rounding explains: some steps are much too short, others
     as much too long. In these no jump can be recognised, and they must stay near an even grid.
     """
-    grain = max(next((10.0**-d for d in range(9) if (times.round(d) == times).all()), 1e-9),
-                float(np.spacing(np.abs(times).max())))
+    grain = max(
+        next((10.0**-d for d in range(9) if (times.round(d) == times).all()), 1e-9),
+        float(np.spacing(np.abs(times).max())),
+    )
     steps = np.diff(times)
     usual = float(np.median(steps))
     margin = max(0.5 * usual, 1.01 * grain)
@@ -78,8 +88,16 @@ def _rate_and_jumps(path: Path, times: NDArray[np.float64], fs: float | None
     if jittered:
         off = np.abs(times - times[0] - np.arange(len(times)) / mean_rate).max()
         if off > MAX_JITTER_SAMPLES / mean_rate:
-            raise RecordError(f"{path}: its times are uneven, up to {off:.3g} s beside those of "
-                              f"{mean_rate:.6g} Hz, so gaps cannot be recognised; if there are "
-                              "none, give --fs and leave the times out.")
-    return next((rate for rate in (fs, float(round(mean_rate)))
-                 if rate and abs(count / rate - duration) <= uncertainty), mean_rate), jumps
+            raise RecordError(
+                f"{path}: its times are uneven, up to {off:.3g} s beside those of "
+                f"{mean_rate:.6g} Hz, so gaps cannot be recognised; if there are "
+                "none, give --fs and leave the times out."
+            )
+    return next(
+        (
+            rate
+            for rate in (fs, float(round(mean_rate)))
+            if rate and abs(count / rate - duration) <= uncertainty
+        ),
+        mean_rate,
+    ), jumps

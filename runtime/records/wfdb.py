@@ -35,20 +35,35 @@ class WfdbReader(Reader):
         if isinstance(header, wfdb.MultiRecord):
             segments = list(zip(header.seg_name, header.seg_len, strict=True))
             # The first segment describes all signals; if it has no length, it is their layout.
-            header = next((_header(path.parent / name) for name, _ in segments if name != "~"),
-                          header)
+            header = next(
+                (_header(path.parent / name) for name, _ in segments if name != "~"), header
+            )
         elif header.sig_len == 0:  # in WFDB an unknown length; the package reads nothing then
-            raise RecordError(f"{path}.hea gives a length of 0 samples; expected the true one, or "
-                              "none if it is not known.")
+            raise RecordError(
+                f"{path}.hea gives a length of 0 samples; expected the true one, or "
+                "none if it is not known."
+            )
         if not header.n_sig or not header.sig_name:
             raise RecordError(f"{path}.hea lists no signals.")
 
         def load(channel: int) -> NDArray[np.float64]:
-            return np.concatenate([_segment(path.parent / name, length, header, channel)
-                                   for name, length in segments if length != 0])
+            return np.concatenate(
+                [
+                    _segment(path.parent / name, length, header, channel)
+                    for name, length in segments
+                    if length != 0
+                ]
+            )
 
-        return [Lead(name or str(i), header.fs * header.samps_per_frame[i], header.units[i],
-                     partial(load, i)) for i, name in enumerate(header.sig_name)]
+        return [
+            Lead(
+                name or str(i),
+                header.fs * header.samps_per_frame[i],
+                header.units[i],
+                partial(load, i),
+            )
+            for i, name in enumerate(header.sig_name)
+        ]
 
     def files(self, path: Path) -> list[Path]:
         """List the header and signal files of a record of one segment."""
@@ -73,7 +88,8 @@ def _segment(path: Path, length: int | None, whole: Any, channel: int) -> NDArra
     if header.sig_name != whole.sig_name:  # the layout varies between segments
         channel = header.sig_name.index(name)
     record = need("wfdb", "to read WFDB records").rdrecord(
-        str(path), sampto=length, channels=[channel], smooth_frames=False)
+        str(path), sampto=length, channels=[channel], smooth_frames=False
+    )
     return record.e_p_signal[0] * MILLIVOLTS[header.units[channel]]
 
 
@@ -87,5 +103,6 @@ def _header(path: Path) -> Any:
             lines = [line for line in written.splitlines() if line.strip() and line[:1] != b"#"]
             header.units = [
                 "uV" if re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V", line) else unit
-                for unit, line in zip(header.units, lines[1:], strict=False)]
+                for unit, line in zip(header.units, lines[1:], strict=False)
+            ]
     return header

@@ -52,39 +52,62 @@ def choose_excerpts(study: Study, each: int) -> list[Excerpt]:
     """
     chosen: list[Excerpt] = []
     for kind in KINDS:
-        of_kind = sorted((event for event in study.events if event.kind == kind), key=lambda e: (
-            0.0 if e.kind == "couplet" else e.start - (e.end or 0.0), -e.confidence, e.start))
-        chosen += sorted((_of_event(study, event) for event in of_kind[:each]),
-                         key=lambda excerpt: excerpt.start)
+        of_kind = sorted(
+            (event for event in study.events if event.kind == kind),
+            key=lambda e: (
+                0.0 if e.kind == "couplet" else e.start - (e.end or 0.0),
+                -e.confidence,
+                e.start,
+            ),
+        )
+        chosen += sorted(
+            (_of_event(study, event) for event in of_kind[:each]), key=lambda excerpt: excerpt.start
+        )
     moments, rates = study.rates
     if len(rates):
         for name, at in zip(EXTREMES, (int(rates.argmin()), int(rates.argmax())), strict=True):
-            chosen.append(_excerpt(study, name, moments[at], moments[at],
-                                   f"{title(name)}: {rates[at]:.0f}/min"))
+            chosen.append(
+                _excerpt(
+                    study, name, moments[at], moments[at], f"{title(name)}: {rates[at]:.0f}/min"
+                )
+            )
     for k, label in reversed(list(enumerate(CLASSES))[1:]):
         few: list[Excerpt] = []
         of_class = [study.beats[int(i)] for i in np.flatnonzero(study.labels == k)]
         for beat in sorted(of_class, key=lambda b: (-b.score, b.time)):
             if len(few) == each:
                 break
-            if not any(e.strip_start <= beat.time <= e.strip_start + STRIP_S
-                       for e in (*chosen, *few)):
-                few.append(_excerpt(study, label, beat.time, beat.time,
-                                    f"{CLASS_NAMES[label]} beat, score {beat.score:.2f}"))
+            if not any(
+                e.strip_start <= beat.time <= e.strip_start + STRIP_S for e in (*chosen, *few)
+            ):
+                few.append(
+                    _excerpt(
+                        study,
+                        label,
+                        beat.time,
+                        beat.time,
+                        f"{CLASS_NAMES[label]} beat, score {beat.score:.2f}",
+                    )
+                )
         chosen += sorted(few, key=lambda excerpt: excerpt.start)
     return chosen
 
 
 def _of_event(study: Study, event: Event) -> Excerpt:
     end = event.end if event.end is not None else study.seconds
-    return _excerpt(study, event.kind, event.start, end,
-                    f"{title(event.kind)}, {length(end - event.start)}, confidence "
-                    f"{event.confidence:.2f}", event.rule)
+    return _excerpt(
+        study,
+        event.kind,
+        event.start,
+        end,
+        f"{title(event.kind)}, {length(end - event.start)}, confidence {event.confidence:.2f}",
+        event.rule,
+    )
 
 
-def _excerpt(study: Study, kind: str, start: float, end: float, caption: str, rule: str = ""
-             ) -> Excerpt:
+def _excerpt(
+    study: Study, kind: str, start: float, end: float, caption: str, rule: str = ""
+) -> Excerpt:
     long = end - start > STRIP_S - 2 * LEAD_IN_S
     begin = start - LEAD_IN_S if long else (start + end - STRIP_S) / 2
-    return Excerpt(kind, start, end, caption, rule,
-                   max(0.0, min(begin, study.seconds - STRIP_S)))
+    return Excerpt(kind, start, end, caption, rule, max(0.0, min(begin, study.seconds - STRIP_S)))

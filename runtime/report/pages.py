@@ -25,12 +25,19 @@ from .words import CLASS_NAMES, EXTREMES, FLAW_NAMES, KINDS, clock, length, titl
 MAX_TABLE_ROWS = 300
 # What `write` calls the pictures.
 PICTURES = re.compile(rf"overview\.png|({'|'.join((*KINDS, *EXTREMES, *CLASSES))})-[\d.]+\.png")
-NOTICE = ("Not a medical device. A network's opinion on one lead, without clinical validation: not "
-          "for diagnosis, not for treatment, not for alarms.")
+NOTICE = (
+    "Not a medical device. A network's opinion on one lead, without clinical validation: not "
+    "for diagnosis, not for treatment, not for alarms."
+)
 
 
-def write(folder: Path, study: Study, *, each: int,
-          progress: Callable[[Sequence[Excerpt]], Iterable[Excerpt]] = iter) -> Path:
+def write(
+    folder: Path,
+    study: Study,
+    *,
+    each: int,
+    progress: Callable[[Sequence[Excerpt]], Iterable[Excerpt]] = iter,
+) -> Path:
     """Write ``folder/NAME.html`` and, into ``folder/NAME-report``, its pictures and events.
 
     The page holds its pictures itself: it can be sent alone.
@@ -70,8 +77,17 @@ def _write_events(path: Path, study: Study, chosen: Sequence[Excerpt]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("kind", "start", "end", "confidence", "rule", "strip"))
-        writer.writerows((e.kind, f"{e.start:.3f}", f"{e.end:.3f}", f"{e.confidence:.4f}", e.rule,
-                          files.get((e.kind, e.start), "")) for e in study.events)
+        writer.writerows(
+            (
+                e.kind,
+                f"{e.start:.3f}",
+                f"{e.end:.3f}",
+                f"{e.confidence:.4f}",
+                e.rule,
+                files.get((e.kind, e.start), ""),
+            )
+            for e in study.events
+        )
 
 
 def page(study: Study, chosen: Sequence[Excerpt], pictures: Path) -> str:
@@ -80,49 +96,93 @@ def page(study: Study, chosen: Sequence[Excerpt], pictures: Path) -> str:
     parts = [
         f"<header><h1>ECG report: {name}</h1>"
         f"<p class=notice role=note>{NOTICE}</p>{_facts(study)}</header><main>",
-        "<section><h2>Overview</h2><div class=wide>", _picture(
-            pictures / "overview.png", f"Heart rate, anomalies, rhythm events and signal quality "
-            f"of {record.name} over {clock(study.seconds)}"), "</div></section>",
-        "<div class=two>", _beats_table(study), _quality_table(study), "</div>",
-        _kinds_table(study, chosen)]
+        "<section><h2>Overview</h2><div class=wide>",
+        _picture(
+            pictures / "overview.png",
+            f"Heart rate, anomalies, rhythm events and signal quality "
+            f"of {record.name} over {clock(study.seconds)}",
+        ),
+        "</div></section>",
+        "<div class=two>",
+        _beats_table(study),
+        _quality_table(study),
+        "</div>",
+        _kinds_table(study, chosen),
+    ]
     for kind in dict.fromkeys(excerpt.kind for excerpt in chosen):
         of_kind = [excerpt for excerpt in chosen if excerpt.kind == kind]
         parts.append(f"<section id={kind}><h2>{title(kind)}</h2>")
-        parts += [f"<figure>{_picture(pictures / e.file, f'{e.caption}, at {clock(e.start, 1)}')}"
-                  "</figure>" for e in of_kind]
+        parts += [
+            f"<figure>{_picture(pictures / e.file, f'{e.caption}, at {clock(e.start, 1)}')}"
+            "</figure>"
+            for e in of_kind
+        ]
         parts.append("</section>")
     parts += [_events_table(study), _reading(study)]
-    return (f"<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-            f"<meta name=viewport content='width=device-width, initial-scale=1'>"
-            f"<title>ECG report: {name}</title><style>{STYLE}</style></head>\n<body>\n"
-            + "\n".join(parts) + f"\n</main><footer><p>{NOTICE}</p></footer>\n</body></html>\n")
+    return (
+        f"<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
+        f"<meta name=viewport content='width=device-width, initial-scale=1'>"
+        f"<title>ECG report: {name}</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + f"\n</main><footer><p>{NOTICE}</p></footer>\n</body></html>\n"
+    )
 
 
 def _facts(study: Study) -> str:
     record, (moments, rates) = study.record, study.rates
     count, anomalies = len(study.beats), int((study.labels > 0).sum())
-    facts = [("Lead", record.lead), ("Length", clock(study.seconds)),
-             ("Rate", f"{record.fs:g} Hz"),
-             ("Beats", f"{count:,}" + (f", {anomalies:,} not normal ({anomalies / count:.1%})"
-                                       if count else ""))]
+    facts = [
+        ("Lead", record.lead),
+        ("Length", clock(study.seconds)),
+        ("Rate", f"{record.fs:g} Hz"),
+        (
+            "Beats",
+            f"{count:,}"
+            + (f", {anomalies:,} not normal ({anomalies / count:.1%})" if count else ""),
+        ),
+    ]
     if len(rates):
         slow, fast = int(rates.argmin()), int(rates.argmax())
-        facts.append(("Heart rate", f"{np.median(rates):.0f}/min (median); {rates[slow]:.0f} at "
-                      f"{clock(moments[slow])} to {rates[fast]:.0f} at {clock(moments[fast])}"))
+        facts.append(
+            (
+                "Heart rate",
+                f"{np.median(rates):.0f}/min (median); {rates[slow]:.0f} at "
+                f"{clock(moments[slow])} to {rates[fast]:.0f} at {clock(moments[fast])}",
+            )
+        )
     doubtful = float(study.doubtful.mean()) if len(study.flaws) else 0.0
-    facts += [("Rhythm events", f"{len(study.events):,}"),
-              ("Signal", f"{1 - doubtful:.1%} reliable"
-               + (f"; {record.gaps:.2%} missing" if record.gaps else ""))]
-    return "<dl>" + "".join(f"<div><dt>{key}</dt><dd>{html.escape(value)}</dd></div>"
-                            for key, value in facts) + "</dl>"
+    facts += [
+        ("Rhythm events", f"{len(study.events):,}"),
+        (
+            "Signal",
+            f"{1 - doubtful:.1%} reliable"
+            + (f"; {record.gaps:.2%} missing" if record.gaps else ""),
+        ),
+    ]
+    return (
+        "<dl>"
+        + "".join(f"<div><dt>{key}</dt><dd>{html.escape(value)}</dd></div>" for key, value in facts)
+        + "</dl>"
+    )
 
 
 def _beats_table(study: Study) -> str:
     counts = np.bincount(study.labels, minlength=len(CLASSES))
     whole, hours = max(1, len(study.beats)), study.seconds / 3600
-    return _table("Beats by class", ("Class", "Name", "Beats", "Share", "An hour"), [
-        (f"<b class={label}>{label}</b>", CLASS_NAMES[label], f"{count:,}", f"{count / whole:.1%}",
-         f"{count / hours:,.0f}") for label, count in zip(CLASSES, counts, strict=True)])
+    return _table(
+        "Beats by class",
+        ("Class", "Name", "Beats", "Share", "An hour"),
+        [
+            (
+                f"<b class={label}>{label}</b>",
+                CLASS_NAMES[label],
+                f"{count:,}",
+                f"{count / whole:.1%}",
+                f"{count / hours:,.0f}",
+            )
+            for label, count in zip(CLASSES, counts, strict=True)
+        ],
+    )
 
 
 def _quality_table(study: Study) -> str:
@@ -131,10 +191,19 @@ def _quality_table(study: Study) -> str:
         bad = study.flaws & int(flaw) != 0
         if bad.any():
             ends = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(np.int8), [0]])))
-            rows.append((name, f"{bad.sum():,} s", f"{bad.mean():.1%}",
-                         f"{int((ends[1::2] - ends[::2]).max())} s"))
-    return _table("Signal quality", ("Found", "In all", "Share", "Longest"),
-                  rows or [("Nothing wrong", "", "", "")])
+            rows.append(
+                (
+                    name,
+                    f"{bad.sum():,} s",
+                    f"{bad.mean():.1%}",
+                    f"{int((ends[1::2] - ends[::2]).max())} s",
+                )
+            )
+    return _table(
+        "Signal quality",
+        ("Found", "In all", "Share", "Longest"),
+        rows or [("Nothing wrong", "", "", "")],
+    )
 
 
 def _kinds_table(study: Study, chosen: Sequence[Excerpt]) -> str:
@@ -144,24 +213,48 @@ def _kinds_table(study: Study, chosen: Sequence[Excerpt]) -> str:
         if events:
             lengths = [(event.end or event.start) - event.start for event in events]
             drawn = sum(excerpt.kind == kind for excerpt in chosen)
-            rows.append((f"<a href=#{kind}>{title(kind)}</a>" if drawn else title(kind),
-                         f"{len(events):,}", length(sum(lengths)), length(max(lengths)),
-                         clock(min(event.start for event in events)), str(drawn)))
-    return _table("Rhythm events by kind", ("Kind", "Events", "In all", "Longest", "First at",
-                                            "Drawn"), rows or [("None found", *[""] * 5)])
+            rows.append(
+                (
+                    f"<a href=#{kind}>{title(kind)}</a>" if drawn else title(kind),
+                    f"{len(events):,}",
+                    length(sum(lengths)),
+                    length(max(lengths)),
+                    clock(min(event.start for event in events)),
+                    str(drawn),
+                )
+            )
+    return _table(
+        "Rhythm events by kind",
+        ("Kind", "Events", "In all", "Longest", "First at", "Drawn"),
+        rows or [("None found", *[""] * 5)],
+    )
 
 
 def _events_table(study: Study) -> str:
     listed = sorted(study.events, key=lambda event: KINDS.index(event.kind))[:MAX_TABLE_ROWS]
-    rows = [(clock(e.start, 1), title(e.kind), length((e.end or e.start) - e.start),
-             f"{e.confidence:.2f}", html.escape(e.rule))
-            for e in sorted(listed, key=lambda event: event.start)]
+    rows = [
+        (
+            clock(e.start, 1),
+            title(e.kind),
+            length((e.end or e.start) - e.start),
+            f"{e.confidence:.2f}",
+            html.escape(e.rule),
+        )
+        for e in sorted(listed, key=lambda event: event.start)
+    ]
     left_out = len(study.events) - len(listed)
-    note = (f"<p>The {MAX_TABLE_ROWS} gravest; {left_out:,} of the milder kinds are in "
-            "<code>events.csv</code> only.</p>" if left_out else "")
-    return _table("All rhythm events" if not left_out else "Rhythm events",
-                  ("Start", "Event", "Length", "Confidence", "Rule"),
-                  rows or [("None found", *[""] * 4)], note)
+    note = (
+        f"<p>The {MAX_TABLE_ROWS} gravest; {left_out:,} of the milder kinds are in "
+        "<code>events.csv</code> only.</p>"
+        if left_out
+        else ""
+    )
+    return _table(
+        "All rhythm events" if not left_out else "Rhythm events",
+        ("Start", "Event", "Length", "Confidence", "Rule"),
+        rows or [("None found", *[""] * 4)],
+        note,
+    )
 
 
 def _reading(study: Study) -> str:
@@ -173,15 +266,19 @@ def _reading(study: Study) -> str:
         "beats are doubtful. Heart rate is the median of "
         f"{RATE_INTERVALS} intervals; the trend shows its median and, pale, its 10th to 90th "
         "percentile. Confidence is the mean score of the event's beats, or its model's "
-        f"probability.</p><p>Made by {html.escape(study.made_by)}.</p></section>")
+        f"probability.</p><p>Made by {html.escape(study.made_by)}.</p></section>"
+    )
 
 
-def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
-           ) -> str:
+def _table(
+    heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
+) -> str:
     head = "".join(f"<th scope=col>{name}</th>" for name in columns)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return (f"<section><h2>{heading}</h2>{note}<div class=wide><table><thead><tr>{head}</tr>"
-            f"</thead><tbody>{body}</tbody></table></div></section>")
+    return (
+        f"<section><h2>{heading}</h2>{note}<div class=wide><table><thead><tr>{head}</tr>"
+        f"</thead><tbody>{body}</tbody></table></div></section>"
+    )
 
 
 def _picture(path: Path, words: str) -> str:

@@ -38,8 +38,9 @@ def save(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
     with Image.open(drawn) as picture:
-        small = picture.convert("RGB").quantize(COLOURS_KEPT, Image.Quantize.MAXCOVERAGE,
-                                                dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(
+            COLOURS_KEPT, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
     small.save(path, optimize=True)
 
 
@@ -59,8 +60,14 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
     top = high + LANE_MM / MM_MV
     axes.set(xlim=(begin, begin + STRIP_S), ylim=(low, top), facecolor=PAPER)
     _grid(axes, begin, low, top)
-    axes.plot((first + np.arange(len(ecg))) / record.fs, ecg, color=INK, linewidth=0.8,
-              solid_joinstyle="round", clip_box=axes.bbox)
+    axes.plot(
+        (first + np.arange(len(ecg))) / record.fs,
+        ecg,
+        color=INK,
+        linewidth=0.8,
+        solid_joinstyle="round",
+        clip_box=axes.bbox,
+    )
     for second in range(int(begin), int(np.ceil(begin + STRIP_S))):
         if second < len(study.doubtful) and study.doubtful[second]:
             axes.axvspan(second, second + 1, color=QUIET, alpha=0.16, linewidth=0)
@@ -69,28 +76,58 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
         if beat.anomaly:
             axes.axvspan(beat.time - 0.1, beat.time + 0.1, color=colour, alpha=0.13, linewidth=0)
         lane = top - 0.55 * LANE_MM / MM_MV
-        axes.plot(beat.time - 0.045, lane, MARKERS[beat.label], color=colour, markeredgewidth=0,
-                  markersize=3.5 if beat.label == "N" else 6)
-        axes.text(beat.time + 0.025, lane, beat.label, color=colour, fontsize=8, weight="bold",
-                  va="center_baseline")
+        axes.plot(
+            beat.time - 0.045,
+            lane,
+            MARKERS[beat.label],
+            color=colour,
+            markeredgewidth=0,
+            markersize=3.5 if beat.label == "N" else 6,
+        )
+        axes.text(
+            beat.time + 0.025,
+            lane,
+            beat.label,
+            color=colour,
+            fontsize=8,
+            weight="bold",
+            va="center_baseline",
+        )
     if excerpt.end > excerpt.start:
-        axes.plot([excerpt.start, excerpt.end], [low, low], color=ALARM, linewidth=5,
-                  solid_capstyle="butt")
+        axes.plot(
+            [excerpt.start, excerpt.end],
+            [low, low],
+            color=ALARM,
+            linewidth=5,
+            solid_capstyle="butt",
+        )
     axes.set_yticks([])
     seconds = np.arange(np.ceil(begin), begin + STRIP_S + 1e-6)
     axes.set_xticks(seconds, [clock(t) for t in seconds], fontsize=7, color=QUIET)
     axes.tick_params(length=0, pad=2)
     for spine in axes.spines.values():
         spine.set_color(BOLD)
-    lines = [(0, f"{clock(excerpt.start, 1)}  {excerpt.caption}", 9, "bold", INK),
-             (1, f"{record.name}, {record.lead}, 25 mm/s, 10 mm/mV", 8, "normal", QUIET)]
+    lines = [
+        (0, f"{clock(excerpt.start, 1)}  {excerpt.caption}", 9, "bold", INK),
+        (1, f"{record.name}, {record.lead}, 25 mm/s, 10 mm/mV", 8, "normal", QUIET),
+    ]
     if excerpt.rule:
         lines.append((0, excerpt.rule, 8, "normal", QUIET))
     for i, (side, words, size, weight, colour) in enumerate(lines):
         line_mm = head_mm - (0.5 + i // 2) * LINE_MM
-        axes.annotate(words, (side, 1), (0, line_mm * 72 / INCH_MM), xycoords="axes fraction",
-                      textcoords="offset points", fontsize=size, weight=weight, color=colour,
-                      ha="right" if side else "left", va="center", parse_math=False)
+        axes.annotate(
+            words,
+            (side, 1),
+            (0, line_mm * 72 / INCH_MM),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=size,
+            weight=weight,
+            color=colour,
+            ha="right" if side else "left",
+            va="center",
+            parse_math=False,
+        )
     return figure
 
 
@@ -126,18 +163,35 @@ def overview(study: Study, trend: Trend) -> Figure:
     edges = trend.edges
     _rate(rate, trend)
     _anomalies(anomalies, trend)
-    spans = [(kind, [(e.start, e.end or e.start) for e in study.events if e.kind == kind])
-             for kind in kinds]
+    spans = [
+        (kind, [(e.start, e.end or e.start) for e in study.events if e.kind == kind])
+        for kind in kinds
+    ]
     cells = np.array([_cells(of_kind, study.seconds) for _, of_kind in spans]).reshape(-1, CELLS)
-    _lanes(events, np.linspace(0, edges[-1], CELLS + 1), cells,
-           [f"{title(kind)} ({len(of_kind)})" for kind, of_kind in spans], ALARM,
-           "no rhythm event")
+    _lanes(
+        events,
+        np.linspace(0, edges[-1], CELLS + 1),
+        cells,
+        [f"{title(kind)} ({len(of_kind)})" for kind, of_kind in spans],
+        ALARM,
+        "no rhythm event",
+    )
     names = list(FLAW_NAMES.values())
     shares = trend.flaws[flaws]
-    _lanes(quality, edges, np.where(shares > 0, 0.35 + 0.65 * shares, 0.0),
-           [names[i] for i in flaws], WARN, "nothing wrong with the signal")
-    for axes, name in ((rate, "Heart rate, /min"), (anomalies, "Not normal, beats/min"),
-                       (events, "Rhythm events"), (quality, "Signal quality")):
+    _lanes(
+        quality,
+        edges,
+        np.where(shares > 0, 0.35 + 0.65 * shares, 0.0),
+        [names[i] for i in flaws],
+        WARN,
+        "nothing wrong with the signal",
+    )
+    for axes, name in (
+        (rate, "Heart rate, /min"),
+        (anomalies, "Not normal, beats/min"),
+        (events, "Rhythm events"),
+        (quality, "Signal quality"),
+    ):
         axes.set_title(name, loc="left", fontsize=9, weight="bold", color=INK)
         axes.tick_params(labelsize=8, colors=QUIET)
         axes.spines[["top", "right"]].set_visible(False)
@@ -151,14 +205,29 @@ def overview(study: Study, trend: Trend) -> Figure:
 def _rate(axes: Axes, trend: Trend) -> None:
     low, median, high = trend.rate
     edges = trend.edges
-    axes.fill_between(edges, np.append(low, low[-1:]), np.append(high, high[-1:]), step="post",
-                      color="#0b6b63", alpha=0.22, linewidth=0)
+    axes.fill_between(
+        edges,
+        np.append(low, low[-1:]),
+        np.append(high, high[-1:]),
+        step="post",
+        color="#0b6b63",
+        alpha=0.22,
+        linewidth=0,
+    )
     axes.stairs(median, edges, color="#0b6b63", linewidth=1.2, baseline=None)
     axes.grid(axis="y", color="#e4e9ec", linewidth=0.7)
     if np.isnan(median).all():
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "no heart rate", transform=axes.transAxes, ha="center",
-                  va="center", color=QUIET, fontsize=9)
+        axes.text(
+            0.5,
+            0.5,
+            "no heart rate",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color=QUIET,
+            fontsize=9,
+        )
     else:
         axes.set_ylim(max(0.0, np.nanmin(low) - 10), np.nanmax(high) + 10)
 
@@ -167,27 +236,49 @@ def _anomalies(axes: Axes, trend: Trend) -> None:
     below = np.zeros(len(trend.edges) - 1)
     for label, counts in zip(CLASSES[1:], trend.anomalies, strict=True):
         if counts.any():
-            axes.stairs(below + counts, trend.edges, baseline=below, fill=True,
-                        color=COLOURS[label], label=f"{label}  {CLASS_NAMES[label]}")
+            axes.stairs(
+                below + counts,
+                trend.edges,
+                baseline=below,
+                fill=True,
+                color=COLOURS[label],
+                label=f"{label}  {CLASS_NAMES[label]}",
+            )
         below = below + counts
     axes.set_ylim(0, max(1.0, 1.08 * float(below.max())))
     axes.grid(axis="y", color="#e4e9ec", linewidth=0.7)
     axes.set_axisbelow(True)
     if below.any():
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8, frameon=False,
-                    borderaxespad=0.1, handlelength=1)
+        axes.legend(
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=4,
+            fontsize=8,
+            frameon=False,
+            borderaxespad=0.1,
+            handlelength=1,
+        )
 
 
-def _lanes(axes: Axes, edges: np.ndarray, shares: np.ndarray, names: list[str], colour: str,
-           nothing: str) -> None:
+def _lanes(
+    axes: Axes, edges: np.ndarray, shares: np.ndarray, names: list[str], colour: str, nothing: str
+) -> None:
     """A row for each name, as strongly coloured as its share of each bin."""
     from matplotlib.colors import LinearSegmentedColormap
 
     axes.set_yticks(range(len(names)), names)
     if not names:
         axes.set_ylim(-0.5, 0.5)
-        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", va="center",
-                  color=QUIET, fontsize=9)
+        axes.text(
+            0.5,
+            0.5,
+            nothing,
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color=QUIET,
+            fontsize=9,
+        )
         return
     colours = LinearSegmentedColormap.from_list("", ["#f5f7f8", colour])
     axes.pcolormesh(edges, np.arange(len(names) + 1) - 0.5, shares, cmap=colours, vmin=0, vmax=1)
@@ -207,6 +298,12 @@ def _cells(spans: list[tuple[float, float]], seconds: float) -> np.ndarray:
 
 
 def _ticks(seconds: float) -> np.ndarray:
-    step = next((s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
-                 if seconds / s <= 13), np.ceil(seconds / 13 / 3600) * 3600)
+    step = next(
+        (
+            s
+            for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+            if seconds / s <= 13
+        ),
+        np.ceil(seconds / 13 / 3600) * 3600,
+    )
     return np.arange(0.0, seconds + 1e-6, step)

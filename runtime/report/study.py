@@ -67,8 +67,10 @@ class Study:
             return np.zeros(0), np.zeros(0)
         intervals = np.diff(self.times)
         doubtful_before = np.concatenate([[0], np.cumsum(self.doubtful)])
-        first, last = (np.clip(np.floor(t).astype(np.int64), 0, len(doubtful_before) - 1)
-                       for t in (self.times[:-1], self.times[1:] + 1))
+        first, last = (
+            np.clip(np.floor(t).astype(np.int64), 0, len(doubtful_before) - 1)
+            for t in (self.times[:-1], self.times[1:] + 1)
+        )
         sound = doubtful_before[last] == doubtful_before[first]
         for event in self.events:
             if event.kind == VF:
@@ -79,8 +81,9 @@ class Study:
         return middle, 60.0 / median
 
 
-def flaws_of_seconds(record: Record, assess: Callable[[NDArray[np.float64], float], Quality]
-                     ) -> NDArray[np.int64]:
+def flaws_of_seconds(
+    record: Record, assess: Callable[[NDArray[np.float64], float], Quality]
+) -> NDArray[np.int64]:
     """Judge each second of a record.
 
     Parameters
@@ -122,15 +125,21 @@ class Trend:
 
 def trend_of(study: Study) -> Trend:
     """Bin a study for its overview."""
-    step = next((s for s in BIN_S if study.seconds / s <= MAX_TREND_BINS),
-                np.ceil(study.seconds / MAX_TREND_BINS / 3600) * 3600)
+    step = next(
+        (s for s in BIN_S if study.seconds / s <= MAX_TREND_BINS),
+        np.ceil(study.seconds / MAX_TREND_BINS / 3600) * 3600,
+    )
     starts = np.arange(0.0, study.seconds, step)
     if len(starts) > 1 and study.seconds - starts[-1] < step / 2:
         starts = starts[:-1]  # a beat in the last second would be 60 a minute
     edges = np.append(starts, study.seconds)
     minutes = np.diff(edges) / 60
-    anomalies = np.array([np.histogram(study.times[study.labels == k], edges)[0]
-                          for k in range(1, len(CLASSES))]) / minutes
+    anomalies = (
+        np.array(
+            [np.histogram(study.times[study.labels == k], edges)[0] for k in range(1, len(CLASSES))]
+        )
+        / minutes
+    )
     moments, rates = study.rates
     rate = np.full((3, len(edges) - 1), np.nan)
     for i, part in enumerate(np.split(rates, np.searchsorted(moments, edges[1:-1]))):
@@ -138,6 +147,10 @@ def trend_of(study: Study) -> Trend:
             rate[:, i] = np.percentile(part, (10, 50, 90))
     middles = np.arange(len(study.flaws)) + 0.5
     seconds = np.maximum(np.histogram(middles, edges)[0], 1)
-    flaws = np.array([np.histogram(middles[study.flaws & int(flaw) != 0], edges)[0] / seconds
-                      for flaw in FLAW_NAMES])
+    flaws = np.array(
+        [
+            np.histogram(middles[study.flaws & int(flaw) != 0], edges)[0] / seconds
+            for flaw in FLAW_NAMES
+        ]
+    )
     return Trend(edges, rate, anomalies, flaws)

@@ -9,11 +9,21 @@ from ..rhythm.events.ventricular import VF
 __all__ = ["CLASS_NAMES", "EXTREMES", "FLAW_NAMES", "KINDS", "VF", "clock", "length", "title"]
 
 KINDS = tuple(kind.name for kind in kinds())
-CLASS_NAMES = {"N": "Normal", "S": "Supraventricular", "V": "Ventricular", "F": "Fusion",
-               "Q": "Paced or unknown"}
-FLAW_NAMES = {Flaw.FLAT: "Flat line or electrode off", Flaw.RAILED: "Amplifier saturated",
-              Flaw.CLIPPED: "Clipped", Flaw.BASELINE: "Baseline wander",
-              Flaw.NOISE: "Muscle or motion noise", Flaw.POWERLINE: "Mains hum"}
+CLASS_NAMES = {
+    "N": "Normal",
+    "S": "Supraventricular",
+    "V": "Ventricular",
+    "F": "Fusion",
+    "Q": "Paced or unknown",
+}
+FLAW_NAMES = {
+    Flaw.FLAT: "Flat line or electrode off",
+    Flaw.RAILED: "Amplifier saturated",
+    Flaw.CLIPPED: "Clipped",
+    Flaw.BASELINE: "Baseline wander",
+    Flaw.NOISE: "Muscle or motion noise",
+    Flaw.POWERLINE: "Mains hum",
+}
 EXTREMES = ("slowest", "fastest")  # of the heart rate; each has a strip
 
 

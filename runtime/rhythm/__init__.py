@@ -10,11 +10,23 @@ from .seconds import take_together
 from .template import TemplateLimits
 from .tracker import RhythmTracker, closed, rules, schema
 
-__all__ = ["RhythmModel", "RhythmPolicy", "RhythmTracker", "closed", "kinds", "rules", "schema",
-           "sections", "take_together"]
+__all__ = [
+    "RhythmModel",
+    "RhythmPolicy",
+    "RhythmTracker",
+    "closed",
+    "kinds",
+    "rules",
+    "schema",
+    "sections",
+    "take_together",
+]
 
 
 def sections() -> tuple[type[Section], ...]:
     """The sections of a rhythm policy: those of the families, and of what decides on labels."""
-    return (TemplateLimits, BaselineLimits,
-            *(family.Limits for family in FAMILIES if family.Limits is not None))
+    return (
+        TemplateLimits,
+        BaselineLimits,
+        *(family.Limits for family in FAMILIES if family.Limits is not None),
+    )

@@ -35,8 +35,12 @@ class BaselineLimits(Section):
 
     section = "rr_baseline"
     about = "the usual RR interval"
-    bounds = {"baseline_bias": (-100, 100), "baseline_gain": (0, 1000), "max_prematurity": (0, 10),
-              "baseline_beats": (1, 1_000_000)}
+    bounds = {
+        "baseline_bias": (-100, 100),
+        "baseline_gain": (0, 1000),
+        "max_prematurity": (0, 10),
+        "baseline_beats": (1, 1_000_000),
+    }
 
     baseline_bias: float
     baseline_gain: float
@@ -73,8 +77,9 @@ class RrBaseline:
     def __init__(self, limits: BaselineLimits):
         self.limits, self.state = limits, BaselineState()
 
-    def read(self, sample: int, label: int, probabilities: Sequence[float], *,
-             sinus_certain: bool = True) -> Sequence[float]:
+    def read(
+        self, sample: int, label: int, probabilities: Sequence[float], *, sinus_certain: bool = True
+    ) -> Sequence[float]:
         """The probabilities of the next beat in the light of those before.
 
         N and S share theirs anew; beats of other classes stay as they are. An interval after a
@@ -97,8 +102,9 @@ class RrBaseline:
             return probabilities
         late = log_interval - state.log_interval
         n, s, *others = probabilities
-        log_odds = (math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR))
-                    + limits.baseline_bias)
+        log_odds = (
+            math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR)) + limits.baseline_bias
+        )
         if after_atrial:
             log_odds += limits.baseline_gain * min(max(-late, 0.0), limits.max_prematurity)
         premature, atrial = 1 / (1 + math.exp(-log_odds)), n + s

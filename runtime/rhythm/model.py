@@ -50,22 +50,31 @@ class RhythmModel:
         """
         try:
             if stored["format"] != FORMAT:
-                raise ModelError(f"rhythm.json has format {stored['format']}, this runtime reads "
-                                 f"{FORMAT}; use the runtime that was shipped with it.")
+                raise ModelError(
+                    f"rhythm.json has format {stored['format']}, this runtime reads "
+                    f"{FORMAT}; use the runtime that was shipped with it."
+                )
             for key, expected in (("features", FEATURES), ("atrial_features", ATRIAL_FEATURES)):
                 if tuple(stored[key]) != expected:
-                    raise ModelError(f"rhythm.json has {key} that this runtime does not compute; "
-                                     "use the runtime that was shipped with it.")
+                    raise ModelError(
+                        f"rhythm.json has {key} that this runtime does not compute; "
+                        "use the runtime that was shipped with it."
+                    )
             models = stored["models"]
             return cls(
-                RhythmPolicy.from_dict(stored["policy"]), QualityPolicy(**stored["quality"]),
+                RhythmPolicy.from_dict(stored["policy"]),
+                QualityPolicy(**stored["quality"]),
                 WindowModel.from_dict(models["fibrillation"]),
                 WindowModel.from_dict(models["noise"]),
                 {name: LinearModel.from_dict(models[name]) for name in ("atrial", "onset")},
-                (str(stored["network"]["file"]), str(stored["network"]["sha256"])), digest)
+                (str(stored["network"]["file"]), str(stored["network"]["sha256"])),
+                digest,
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"rhythm.json is not what export wrote ({type(error).__name__}: "
-                             f"{error}); copy it again or run `make export`.") from error
+            raise ModelError(
+                f"rhythm.json is not what export wrote ({type(error).__name__}: "
+                f"{error}); copy it again or run `make export`."
+            ) from error
 
     def fingerprint(self, *more: object) -> bytes:
         """Eight bytes that name the rhythm: another one if anything that decides differs.
@@ -74,6 +83,7 @@ class RhythmModel:
         ----------
         more : everything else that decides
         """
-        decides = json.dumps([self.policy.to_dict(), asdict(self.quality), repr(more)],
-                             sort_keys=True)
+        decides = json.dumps(
+            [self.policy.to_dict(), asdict(self.quality), repr(more)], sort_keys=True
+        )
         return hashlib.sha256(self.digest + decides.encode()).digest()[:8]

@@ -14,11 +14,21 @@ from ..signal.quality import require_bounds
 T = TypeVar("T", bound="Section")
 # Names of the release before -> today's.
 _RENAMED = {
-    "slow": "bradycardia_bpm", "slow_beats": "bradycardia_beats", "fast": "tachycardia_bpm",
-    "fast_beats": "tachycardia_beats", "hysteresis": "hysteresis_bpm", "vt_rate": "vt_bpm",
-    "least_confidence": "min_confidence", "af_least_s": "af_min_s", "af_sure": "af_min_atrial",
-    "af_without_s": "af_suppresses_s", "vf_change": "vf_transition", "vf_doubt": "vf_prior",
-    "vf_least_s": "vf_min_s", "morphology": "template", "sinus": "rr_baseline",
+    "slow": "bradycardia_bpm",
+    "slow_beats": "bradycardia_beats",
+    "fast": "tachycardia_bpm",
+    "fast_beats": "tachycardia_beats",
+    "hysteresis": "hysteresis_bpm",
+    "vt_rate": "vt_bpm",
+    "least_confidence": "min_confidence",
+    "af_least_s": "af_min_s",
+    "af_sure": "af_min_atrial",
+    "af_without_s": "af_suppresses_s",
+    "vf_change": "vf_transition",
+    "vf_doubt": "vf_prior",
+    "vf_least_s": "vf_min_s",
+    "morphology": "template",
+    "sinus": "rr_baseline",
 }
 
 
@@ -42,8 +52,10 @@ class Section:
             low, high = self.bounds.get(field.name, (-math.inf, math.inf))
             whole = isinstance(value, int) and not isinstance(value, bool)
             if field.type == "int" and not (whole and low <= value <= high):
-                raise InputError(f"{field.name} of {self.about} is {value!r}; expected a whole "
-                                 f"number from {low:g} to {high:g}.")
+                raise InputError(
+                    f"{field.name} of {self.about} is {value!r}; expected a whole "
+                    f"number from {low:g} to {high:g}."
+                )
             if value != value:
                 raise InputError(f"{field.name} of {self.about} is NaN; expected a number.")
         require_bounds(self, self.about, self.bounds)
@@ -78,16 +90,20 @@ class RhythmPolicy:
 
         known = {one.section: one for one in sections()}
         if unknown := values.keys() - known.keys():
-            raise InputError(f"there is no section {sorted(unknown)[0]!r} of a rhythm policy; "
-                             f"expected {', '.join(known)}.")
+            raise InputError(
+                f"there is no section {sorted(unknown)[0]!r} of a rhythm policy; "
+                f"expected {', '.join(known)}."
+            )
         parts: dict[str, Section | None] = {}
         for name, section in known.items():
             given = values.get(name, {})
             try:
                 parts[name] = None if given is None else section(**given)
             except TypeError as error:
-                raise InputError(f"section {name!r} of a rhythm policy does not have the limits "
-                                 f"that are expected ({error}).") from error
+                raise InputError(
+                    f"section {name!r} of a rhythm policy does not have the limits "
+                    f"that are expected ({error})."
+                ) from error
         return cls._of(parts)
 
     @classmethod
@@ -121,18 +137,24 @@ class RhythmPolicy:
             if name in parts and (value is None or isinstance(value, Section)):
                 parts[name] = value
                 continue
-            owner = next((key for key, part in parts.items()
-                          if part is not None and name in _names(part)), None)
+            owner = next(
+                (key for key, part in parts.items() if part is not None and name in _names(part)),
+                None,
+            )
             if owner is None:
-                raise InputError(f"there is no limit {name!r} of the rhythm; expected one of "
-                                 f"{', '.join(sorted(self._all_names()))}.")
+                raise InputError(
+                    f"there is no limit {name!r} of the rhythm; expected one of "
+                    f"{', '.join(sorted(self._all_names()))}."
+                )
             parts[owner] = dataclasses.replace(parts[owner], **{name: value})  # type: ignore[type-var]
         return RhythmPolicy._of(parts)
 
     def to_dict(self) -> dict[str, dict[str, Any] | None]:
         """The sections as JSON has them."""
-        return {name: None if part is None else dataclasses.asdict(part)  # type: ignore[call-overload]
-                for name, part in self._sections.items()}
+        return {
+            name: None if part is None else dataclasses.asdict(part)  # type: ignore[call-overload]
+            for name, part in self._sections.items()
+        }
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -145,8 +167,10 @@ class RhythmPolicy:
         for part in self._sections.values():
             if part is not None and name in _names(part):
                 return getattr(part, name)
-        raise AttributeError(f"there is no limit {name!r} of the rhythm; expected one of "
-                             f"{', '.join(sorted(self._all_names()))}.")
+        raise AttributeError(
+            f"there is no limit {name!r} of the rhythm; expected one of "
+            f"{', '.join(sorted(self._all_names()))}."
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RhythmPolicy) and self._sections == other._sections
@@ -159,8 +183,9 @@ class RhythmPolicy:
         return f"RhythmPolicy({', '.join(parts)})"
 
     def _all_names(self) -> Iterable[str]:
-        return (name for part in self._sections.values() if part is not None
-                for name in _names(part))
+        return (
+            name for part in self._sections.values() if part is not None for name in _names(part)
+        )
 
 
 def _names(part: Section) -> set[str]:

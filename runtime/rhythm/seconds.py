@@ -67,7 +67,8 @@ class SecondsState:
     extremes: Extremes | None = saved(Maybe(Row(Extremes, (Number(), Number()))))
     newest: Window = saved(WINDOW, Window(UNKNOWN, UNKNOWN))
     ecg_60hz: NDArray[np.float32] = saved(
-        Vector(MAX_PENDING_SECONDS * RATE), make=lambda: np.zeros(0, dtype=np.float32))
+        Vector(MAX_PENDING_SECONDS * RATE), make=lambda: np.zeros(0, dtype=np.float32)
+    )
     flaws: list[int] = saved(Rows(Whole(0, ALL_FLAWS), MAX_PENDING_SECONDS), make=list)
     windows: list[Window] = saved(Rows(WINDOW, MAX_PENDING_SECONDS), make=list)
 
@@ -116,18 +117,22 @@ class Seconds:
         self.next, self.state = second, state
         whole = state.taken // FS
         judged = whole - self.base
-        if not (state.taken >= 0 and state.taken % FS <= len(recent) and second <= whole + 1
-                and len(state.flaws) == judged
-                and len(state.windows) == max(0, judged - WINDOW_S + 1)
-                and len(state.ecg_60hz) == judged * RATE):
+        if not (
+            state.taken >= 0
+            and state.taken % FS <= len(recent)
+            and second <= whole + 1
+            and len(state.flaws) == judged
+            and len(state.windows) == max(0, judged - WINDOW_S + 1)
+            and len(state.ecg_60hz) == judged * RATE
+        ):
             raise ValueError("the sizes of the signal's parts do not fit")
-        self.recent = recent[max(0, len(recent) - state.taken):].copy()
+        self.recent = recent[max(0, len(recent) - state.taken) :].copy()
         self.forget()
 
     def forget(self) -> None:
         """Drop signal that is longer ago than any beat still to be decided."""
         if len(self.recent) > KEPT_S * FS:
-            self.recent = self.recent[-KEPT_S * FS:].copy()
+            self.recent = self.recent[-KEPT_S * FS :].copy()
 
     def around(self, sample: int) -> NDArray[np.float32] | None:
         """The signal around an R peak, from `FIRST` to `LAST` of it; None if not at hand."""
@@ -157,11 +162,12 @@ class Seconds:
     def rest(self) -> Iterator[Second]:
         """Close the seconds up to the signal's end; the last window stands for those after it."""
         state, base = self.state, self.base
-        pending = self.recent[len(self.recent) - state.taken % FS:]
+        pending = self.recent[len(self.recent) - state.taken % FS :]
         if len(pending) >= FS // 4:
             low, high = _wider(state.extremes, float(pending.min()), float(pending.max()))
-            state.flaws += flaws_of(pending[None], FS, self.model.quality, np.array([low]),
-                                    np.array([high])).tolist()
+            state.flaws += flaws_of(
+                pending[None], FS, self.model.quality, np.array([low]), np.array([high])
+            ).tolist()
         elif len(pending):
             state.flaws.append(state.flaws[-1] if state.flaws else 0)
         while self.next * FS < state.taken:
@@ -178,8 +184,9 @@ class Seconds:
         if window.noise >= self.model.quality.noise_log_odds:
             flaws |= _NOISE
         start = self.next * FS
-        return Second(start, min(start + FS, self.state.taken), flaws, readable,
-                      window.fibrillation)
+        return Second(
+            start, min(start + FS, self.state.taken), flaws, readable, window.fibrillation
+        )
 
 
 def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float32]]) -> None:
@@ -232,8 +239,13 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
     if not len(windows):
         return
     features = waveform.features(windows)
-    log_odds = map(Window, *(one.log_odds(features).astype(np.float32).tolist()
-                             for one in (model.fibrillation, model.noise)))
+    log_odds = map(
+        Window,
+        *(
+            one.log_odds(features).astype(np.float32).tolist()
+            for one in (model.fibrillation, model.noise)
+        ),
+    )
     for (patient, _), piece in zip(some, pieces, strict=True):
         state = patient.state
         state.windows += islice(log_odds, len(piece))

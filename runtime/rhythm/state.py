@@ -132,8 +132,11 @@ class Row:
         return f"Row({self.row.__name__}({fields}), {self.codecs!r})"
 
     def dump(self, value: Any, at: int) -> Sequence[float]:
-        return list(chain.from_iterable(
-            codec.dump(part, at) for codec, part in zip(self.codecs, value, strict=True)))
+        return list(
+            chain.from_iterable(
+                codec.dump(part, at) for codec, part in zip(self.codecs, value, strict=True)
+            )
+        )
 
     def load(self, numbers: Iterator[float], at: int) -> Any:
         return self.row(*[codec.load(numbers, at) for codec in self.codecs])
@@ -208,10 +211,17 @@ class Schema:
     """
 
     def __init__(self, parts: Mapping[str, type]):
-        self._parts = {name: (part, [(field.name, field.metadata["codec"])
-                                     for field in dataclasses.fields(part)
-                                     if "codec" in field.metadata])
-                       for name, part in parts.items()}
+        self._parts = {
+            name: (
+                part,
+                [
+                    (field.name, field.metadata["codec"])
+                    for field in dataclasses.fields(part)
+                    if "codec" in field.metadata
+                ],
+            )
+            for name, part in parts.items()
+        }
         described = repr([(name, fields) for name, (_, fields) in self._parts.items()])
         self.fingerprint = zlib.crc32(described.encode())
 
@@ -246,8 +256,10 @@ class Schema:
             if second < 0:
                 raise ValueError("the second is negative")
             at = second * FS
-            states = {name: part(**{field: codec.load(numbers, at) for field, codec in fields})
-                      for name, (part, fields) in self._parts.items()}
+            states = {
+                name: part(**{field: codec.load(numbers, at) for field, codec in fields})
+                for name, (part, fields) in self._parts.items()
+            }
         except (StopIteration, RuntimeError) as error:
             raise ValueError("numbers are missing") from error
         if next(numbers, None) is not None:

@@ -58,10 +58,15 @@ class TemplateLimits(Section):
 
     section = "template"
     about = "the usual QRS complex"
-    bounds = {"template_gain": (0, 1000), "template_margin": (-10, 10),
-              "template_roughness": (0, 1000), "min_correlation": (-0.999, 0.999),
-              "max_correlation": (-0.999, 0.999), "template_beats": (1, 1_000_000),
-              "template_min_normal": (0, 1)}
+    bounds = {
+        "template_gain": (0, 1000),
+        "template_margin": (-10, 10),
+        "template_roughness": (0, 1000),
+        "min_correlation": (-0.999, 0.999),
+        "max_correlation": (-0.999, 0.999),
+        "template_beats": (1, 1_000_000),
+        "template_min_normal": (0, 1),
+    }
 
     template_gain: float
     template_margin: float
@@ -74,9 +79,11 @@ class TemplateLimits(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.min_correlation < self.max_correlation:
-            raise InputError(f"min_correlation of {self.about} is {self.min_correlation:g} and "
-                             f"max_correlation {self.max_correlation:g}; expected the first below "
-                             "the second.")
+            raise InputError(
+                f"min_correlation of {self.about} is {self.min_correlation:g} and "
+                f"max_correlation {self.max_correlation:g}; expected the first below "
+                "the second."
+            )
 
 
 @dataclass
@@ -133,12 +140,15 @@ class QrsTemplate:
             labels.append(label)
         return Beats(beats.samples, rows, labels)
 
-    def decide(self, probabilities: list[float], label: int, z_below: float,
-               roughness_above: float) -> tuple[list[float], int]:
+    def decide(
+        self, probabilities: list[float], label: int, z_below: float, roughness_above: float
+    ) -> tuple[list[float], int]:
         """Probabilities and label of a beat, from those of the network and what `compare` gives."""
         limits = self.limits
-        shift = (limits.template_gain * (z_below - limits.template_margin)
-                 - limits.template_roughness * roughness_above)
+        shift = (
+            limits.template_gain * (z_below - limits.template_margin)
+            - limits.template_roughness * roughness_above
+        )
         if shift <= 0.0 and label in ATRIAL:  # N or S already, and more so
             return probabilities, label
         moved = towards_v(probabilities, shift)
@@ -177,8 +187,10 @@ class QrsTemplate:
         power = float(piece.dot(piece)) * float(template.dot(template))
         correlation = products.item(shift) / math.sqrt(power + _FLAT)
         z = math.atanh(min(max(correlation, limits.min_correlation), limits.max_correlation))
-        compared = (state.correlation_z - z, min(max(roughness - state.log_roughness,
-                                                     -MAX_ROUGHNESS), MAX_ROUGHNESS))
+        compared = (
+            state.correlation_z - z,
+            min(max(roughness - state.log_roughness, -MAX_ROUGHNESS), MAX_ROUGHNESS),
+        )
         if usual:
             self._remember(piece, z, roughness)
         return compared
@@ -192,17 +204,20 @@ class QrsTemplate:
         else:
             state.template = state.template + (piece - state.template) * np.float32(1 / beats)
             state.log_roughness = single(
-                state.log_roughness + (roughness - state.log_roughness) / beats)
+                state.log_roughness + (roughness - state.log_roughness) / beats
+            )
         state.correlation_z = single(
-            state.correlation_z + (z - state.correlation_z) / max(beats, FIRST_FEW))
+            state.correlation_z + (z - state.correlation_z) / max(beats, FIRST_FEW)
+        )
 
 
 def towards_v(probabilities: Sequence[float], shift: float) -> list[float]:
     """Shift the log-odds of V against N and S by so much; F and Q keep their probabilities."""
     n, s, v, *others = probabilities
     atrial, together = n + s, n + s + v
-    log_odds = (math.log(max(v, PROBABILITY_FLOOR) / max(atrial, PROBABILITY_FLOOR))
-                + min(max(shift, -MAX_LOG_ODDS_SHIFT), MAX_LOG_ODDS_SHIFT))
+    log_odds = math.log(max(v, PROBABILITY_FLOOR) / max(atrial, PROBABILITY_FLOOR)) + min(
+        max(shift, -MAX_LOG_ODDS_SHIFT), MAX_LOG_ODDS_SHIFT
+    )
     v = together / (1 + math.exp(-log_odds))
     left, normal = together - v, max(n, PROBABILITY_FLOOR)
     normal /= normal + s

@@ -70,25 +70,38 @@ class RhythmTracker:
     def __init__(self, model: RhythmModel, weights: Sequence[float]):
         self.model, policy = model, model.policy
         self.seconds = Seconds(model)
-        self.template = (QrsTemplate(policy.of(TemplateLimits), weights)
-                         if policy.has(TemplateLimits) else None)
-        self.rr_baseline = (RrBaseline(policy.of(BaselineLimits))
-                            if policy.has(BaselineLimits) else None)
+        self.template = (
+            QrsTemplate(policy.of(TemplateLimits), weights) if policy.has(TemplateLimits) else None
+        )
+        self.rr_baseline = (
+            RrBaseline(policy.of(BaselineLimits)) if policy.has(BaselineLimits) else None
+        )
         self._weights = weights
         self._atrial_limits = policy.of(AtrialLimits)
         self._standstill = policy.of(SilenceLimits).asystole_s * FS
         self._state, self._history = TrackerState(), History()
-        self._ledger = Ledger(rules(policy), {
-            kind: seconds for family in FAMILIES for kind, seconds in family.min_s(policy).items()})
+        self._ledger = Ledger(
+            rules(policy),
+            {
+                kind: seconds
+                for family in FAMILIES
+                for kind, seconds in family.min_s(policy).items()
+            },
+        )
         self._families = [family(policy, self._ledger, model.atrial) for family in FAMILIES]
         # Most families need few of the hooks; the others are not called, a thousand times an hour.
         self._on_second, self._on_beat, self._on_gap, self._on_standstill, self._is_standstill = (
-            [getattr(one, hook) for one in self._families
-             if getattr(type(one), hook) is not getattr(Family, hook)]
-            for hook in ("on_second", "on_beat", "on_gap", "on_standstill", "is_standstill"))
+            [
+                getattr(one, hook)
+                for one in self._families
+                if getattr(type(one), hook) is not getattr(Family, hook)
+            ]
+            for hook in ("on_second", "on_beat", "on_gap", "on_standstill", "is_standstill")
+        )
         self._atrial = next(one for one in self._families if isinstance(one, Atrial))
-        self._max_intervals = max(RATE_INTERVALS, *(family.intervals_needed(policy)
-                                                    for family in FAMILIES))
+        self._max_intervals = max(
+            RATE_INTERVALS, *(family.intervals_needed(policy) for family in FAMILIES)
+        )
 
     @property
     def heart_rate(self) -> float | None:
@@ -134,8 +147,10 @@ class RhythmTracker:
         """
         limits, seconds = self._atrial_limits, self.seconds
         # As the network alone reads them: so the model of atrial fibrillation was fitted.
-        certain = [is_certainly_atrial(row, label, limits)
-                   for row, label in zip(beats.probabilities, beats.labels, strict=True)]
+        certain = [
+            is_certainly_atrial(row, label, limits)
+            for row, label in zip(beats.probabilities, beats.labels, strict=True)
+        ]
         if self.template is not None and certain:
             beats = self.template.relabel(beats, seconds.around)
         coming = deque(zip(*beats, certain, strict=True))
@@ -169,15 +184,27 @@ class RhythmTracker:
 
     def save(self) -> NDArray[np.float32]:
         """The whole state but for the signal short of a second, up to `LARGEST_SAVED` numbers."""
-        return schema().pack(self.seconds.next, {
-            "tracker": self._state, "seconds": self.seconds.state, "history": self._history,
-            "template": self.template.state if self.template else TemplateState(),
-            "rr_baseline": self.rr_baseline.state if self.rr_baseline else BaselineState(),
-            "ledger": self._ledger.save()} | {one.name: one.state for one in self._families})
+        return schema().pack(
+            self.seconds.next,
+            {
+                "tracker": self._state,
+                "seconds": self.seconds.state,
+                "history": self._history,
+                "template": self.template.state if self.template else TemplateState(),
+                "rr_baseline": self.rr_baseline.state if self.rr_baseline else BaselineState(),
+                "ledger": self._ledger.save(),
+            }
+            | {one.name: one.state for one in self._families},
+        )
 
     @classmethod
-    def restore(cls, packed: NDArray[np.float32], recent: NDArray[np.float32],
-                model: RhythmModel, weights: Sequence[float]) -> RhythmTracker:
+    def restore(
+        cls,
+        packed: NDArray[np.float32],
+        recent: NDArray[np.float32],
+        model: RhythmModel,
+        weights: Sequence[float],
+    ) -> RhythmTracker:
         """The tracker that `save` wrote.
 
         Parameters
@@ -204,8 +231,9 @@ class RhythmTracker:
             family.check()
         return tracker
 
-    def _relabel(self, sample: int, row: list[float], label: int, certain: bool
-                 ) -> tuple[list[float], int]:
+    def _relabel(
+        self, sample: int, row: list[float], label: int, certain: bool
+    ) -> tuple[list[float], int]:
         """Relabel the next beat by the rhythm; it then waits for its second to be closed.
 
         However the signal is cut, a beat is read in the light of the seconds up to two before its
@@ -222,8 +250,9 @@ class RhythmTracker:
             n, s, *others = row
             probabilities = [n + s, 0.0, *others]
         if self.rr_baseline is not None:
-            probabilities = self.rr_baseline.read(sample, label, probabilities,
-                                                  sinus_certain=sinus_certain)
+            probabilities = self.rr_baseline.read(
+                sample, label, probabilities, sinus_certain=sinus_certain
+            )
         if probabilities is not row:
             row = list(probabilities)
             label = choose_label(row, self._weights, ATRIAL)
@@ -239,9 +268,10 @@ class RhythmTracker:
         beats: list[TrackedBeat] = []
         if state.waiting and state.waiting[0].sample < second.end:
             beats = [beat for beat in state.waiting if beat.sample < second.end]
-            state.waiting = state.waiting[len(beats):]
+            state.waiting = state.waiting[len(beats) :]
         if second.flaws & _DOUBTFUL or (
-                self._ledger.open and any(family.hides_beats for family in self._families)):
+            self._ledger.open and any(family.hides_beats for family in self._families)
+        ):
             for on_gap in self._on_gap:
                 on_gap(second.start, second.end, history)
             history.previous, history.clear, history.intervals = None, second.end, []
@@ -265,7 +295,7 @@ class RhythmTracker:
         if history.previous is not None:
             interval = max(1, beat.sample - history.previous.sample)
             history.intervals.append(interval)
-            del history.intervals[:-self._max_intervals]
+            del history.intervals[: -self._max_intervals]
         for on_beat in self._on_beat:
             on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, beat.sample, beat.sample
@@ -280,8 +310,10 @@ def rules(policy: RhythmPolicy) -> dict[str, str]:
 def closed(events: Iterable[Event]) -> list[Event]:
     """Only the events that have ended, in order of their start, the gravest first."""
     order = [kind.name for kind in kinds()]
-    return sorted((event for event in events if event.end is not None),
-                  key=lambda event: (event.start, order.index(event.kind)))
+    return sorted(
+        (event for event in events if event.end is not None),
+        key=lambda event: (event.start, order.index(event.kind)),
+    )
 
 
 def schema() -> Schema:
@@ -291,6 +323,14 @@ def schema() -> Schema:
 
 @lru_cache(maxsize=4)
 def _schema(families: tuple[type[Family], ...]) -> Schema:
-    return Schema({"tracker": TrackerState, "seconds": SecondsState, "history": History,
-                   "template": TemplateState, "rr_baseline": BaselineState,
-                   "ledger": LedgerState} | {one.name: one.State for one in families})
+    return Schema(
+        {
+            "tracker": TrackerState,
+            "seconds": SecondsState,
+            "history": History,
+            "template": TemplateState,
+            "rr_baseline": BaselineState,
+            "ledger": LedgerState,
+        }
+        | {one.name: one.State for one in families}
+    )

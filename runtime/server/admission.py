@@ -22,8 +22,10 @@ class OverloadError(EkgError):
     """The server has more work than it can do in time."""
 
     def __init__(self) -> None:
-        super().__init__("the server has more work than it can do in time; send the request "
-                         "again after the time that Retry-After says.")
+        super().__init__(
+            "the server has more work than it can do in time; send the request "
+            "again after the time that Retry-After says."
+        )
 
 
 class Admission:
@@ -41,9 +43,13 @@ class Admission:
     clock : gives s
     """
 
-    def __init__(self, changed: Callable[[int], None] = lambda _: None, *,
-                 work_s: float = WAIT_S / LONGEST,
-                 clock: Callable[[], float] = time.perf_counter):
+    def __init__(
+        self,
+        changed: Callable[[int], None] = lambda _: None,
+        *,
+        work_s: float = WAIT_S / LONGEST,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
         self._changed, self._clock = changed, clock
         self._lock = threading.Lock()
         self._in_work = 0

@@ -30,15 +30,23 @@ from .service import HEADERS, Service
 from .site import Site, UnknownModelError, problem
 from .wire import MAX_BODY, MediaTypeError, bearer_token
 
-STATUS = {StaleTokenError: 409, OverloadError: 503, MediaTypeError: 415,
-          UnknownModelError: 404}  # any other EkgError of a request is a 400
+STATUS = {
+    StaleTokenError: 409,
+    OverloadError: 503,
+    MediaTypeError: 415,
+    UnknownModelError: 404,
+}  # any other EkgError of a request is a 400
 MAX_DISCARDED = 256 << 20  # bytes of a body that is refused unread
 OPEN = ("/health/", "/v2/health/", "/static/")  # without a token: nothing about anyone is there
 log = logging.getLogger("ekg")
 
 
-def create_app(detector: Detector | None = None, *, bearer: str | None = None,
-               more: Iterable[Callable[[Site], Blueprint]] = ()) -> Flask:
+def create_app(
+    detector: Detector | None = None,
+    *,
+    bearer: str | None = None,
+    more: Iterable[Callable[[Site], Blueprint]] = (),
+) -> Flask:
     """The WSGI application, warmed up.
 
     Parameters
@@ -59,8 +67,10 @@ def create_app(detector: Detector | None = None, *, bearer: str | None = None,
     app.config["DRAINING"] = False  # gunicorn_conf.Worker sets it on SIGTERM
     try:
         secret = bearer_token(bearer or os.environ.get("EKG_TOKEN"))
-        model = detector or Detector.load(os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
-                                          provider=os.environ.get("EKG_PROVIDER", "auto"))
+        model = detector or Detector.load(
+            os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
+            provider=os.environ.get("EKG_PROVIDER", "auto"),
+        )
     except EkgError as error:
         print(f"cannot serve: {error}", file=sys.stderr, flush=True)
         sys.exit(4)  # gunicorn takes 4 as 'the app does not load' and stops instead of retrying
@@ -87,17 +97,25 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         g.request_id = request_id(request.headers.get("X-Request-ID", ""))
         if "HTTP_HOST" not in request.environ and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1":
             return problem(400, "the request has no header Host; expected one (RFC 9112).")
-        if not (request.path.startswith(OPEN) or request.path == "/"
-                or _authorized(request.headers.get("Authorization", ""), secret)):
-            return problem(401, "the request has no valid bearer token; expected the header "
-                                "'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": "Bearer"})
+        if not (
+            request.path.startswith(OPEN)
+            or request.path == "/"
+            or _authorized(request.headers.get("Authorization", ""), secret)
+        ):
+            return problem(
+                401,
+                "the request has no valid bearer token; expected the header "
+                "'Authorization: Bearer TOKEN'.",
+                {"WWW-Authenticate": "Bearer"},
+            )
         if request.method == "POST" and request.url_rule is not None:
             # Before a place is taken: a slow sender keeps nobody from computing.
             refused = _take_body(admission)
             coding = request.content_encoding or "identity"
             if refused is None and coding.lower() != "identity":
-                return problem(415, "the body is compressed (Content-Encoding); expected it as "
-                                    "it is.")
+                return problem(
+                    415, "the body is compressed (Content-Encoding); expected it as it is."
+                )
             return refused
         return None
 
@@ -106,9 +124,15 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         response.headers.extend({k: v for k, v in HEADERS.items() if k not in response.headers})
         response.headers["X-Request-ID"] = g.request_id
         rule = request.url_rule.rule if request.url_rule else "other"
-        log_request(metrics, rule, request.method if rule != "other" else "other",
-                    response.status_code, time.perf_counter() - g.started, g.request_id,
-                    request.content_length or 0)
+        log_request(
+            metrics,
+            rule,
+            request.method if rule != "other" else "other",
+            response.status_code,
+            time.perf_counter() - g.started,
+            g.request_id,
+            request.content_length or 0,
+        )
         return response
 
     @app.errorhandler(EkgError)
@@ -121,14 +145,17 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         details = {
             400: "the request cannot be understood; expected what /openapi.json describes.",
             404: "there is nothing here; expected POST /predict or /stream, or one of the routes "
-                 "in /openapi.json.",
+            "in /openapi.json.",
             405: f"this method is not for this route; expected {', '.join(methods)}.",
             413: f"the body is larger than {MAX_BODY >> 20} MiB; send the signal in pieces to "
-                 "/stream.",
+            "/stream.",
         }
         code = error.code or 500
-        return problem(code, details.get(code, f"{error.name}."),
-                       {"Allow": ", ".join(methods)} if methods else None)
+        return problem(
+            code,
+            details.get(code, f"{error.name}."),
+            {"Allow": ", ".join(methods)} if methods else None,
+        )
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:

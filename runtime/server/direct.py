@@ -35,11 +35,20 @@ SHORT = {JSON: 16 << 10, RAW: 8 << 10}
 TOKEN = 32 << 10
 # Lists in such a request: in a batch every patient is one, and costs a good part of a request.
 LISTS = 8
-_HEAD = re.compile(rb"POST (/predict|/stream)(?:\?([\w.=&-]*))? HTTP/1\.1\r\n"
-                   rb"((?:[A-Za-z][A-Za-z0-9-]*:[ -~]*\r\n)*)\r\n")
+_HEAD = re.compile(
+    rb"POST (/predict|/stream)(?:\?([\w.=&-]*))? HTTP/1\.1\r\n"
+    rb"((?:[A-Za-z][A-Za-z0-9-]*:[ -~]*\r\n)*)\r\n"
+)
 # Fields that change how a request is to be read or answered.
-_NOT_PLAIN = {"transfer-encoding", "content-encoding", "expect", "upgrade", "te", "trailer",
-              "http2-settings"}
+_NOT_PLAIN = {
+    "transfer-encoding",
+    "content-encoding",
+    "expect",
+    "upgrade",
+    "te",
+    "trailer",
+    "http2-settings",
+}
 log = logging.getLogger("ekg")
 
 
@@ -66,8 +75,9 @@ class Asked:
     def short(self) -> bool:
         """True if the event loop may work on it itself."""
         token = TOKEN if self.route == "/stream" else 0
-        return (self.size - self.head <= SHORT.get(self.kind, 0) + token
-                and (self.kind != JSON or self.body.count(b"[") <= LISTS))
+        return self.size - self.head <= SHORT.get(self.kind, 0) + token and (
+            self.kind != JSON or self.body.count(b"[") <= LISTS
+        )
 
 
 class Direct:
@@ -102,8 +112,15 @@ class Direct:
         route, query, kind, length, given, authorization = read
         if not self._authorized(authorization):
             return None
-        return Asked(route, query, kind, len(head), len(head) + length, request_id(given),
-                     time.perf_counter())
+        return Asked(
+            route,
+            query,
+            kind,
+            len(head),
+            len(head) + length,
+            request_id(given),
+            time.perf_counter(),
+        )
 
     def full(self, asked: Asked) -> bool:
         """True if it would be refused, were it there to the end."""
@@ -137,18 +154,35 @@ class Direct:
         each = (time.perf_counter() - started) / len(requests)
         self._lane(requests[0]).leave(each, len(requests))
         origin = {"provider": self._service.model.provider}
-        return [None if one is None else self._told(
-                    asked, HTTPStatus.OK, JSON,
-                    dump(one | origin | {"latency_ms": _ms_since(asked.started)}))
-                for asked, one in zip(requests, fields, strict=True)]
+        return [
+            None
+            if one is None
+            else self._told(
+                asked,
+                HTTPStatus.OK,
+                JSON,
+                dump(one | origin | {"latency_ms": _ms_since(asked.started)}),
+            )
+            for asked, one in zip(requests, fields, strict=True)
+        ]
 
     def refusal(self, asked: Asked) -> bytes:
         """Octets of a 503."""
         detail = str(OverloadError())
-        body = {"type": "about:blank", "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
-                "status": 503, "detail": detail, "request_id": asked.id}
-        return self._told(asked, HTTPStatus.SERVICE_UNAVAILABLE, "application/problem+json",
-                          json.dumps(body).encode(), b"Retry-After: %d\r\n" % RETRY_AFTER_S)
+        body = {
+            "type": "about:blank",
+            "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
+            "status": 503,
+            "detail": detail,
+            "request_id": asked.id,
+        }
+        return self._told(
+            asked,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "application/problem+json",
+            json.dumps(body).encode(),
+            b"Retry-After: %d\r\n" % RETRY_AFTER_S,
+        )
 
     def _lane(self, asked: Asked) -> Admission:
         return self._short if asked.short else self._long
@@ -168,18 +202,33 @@ class Direct:
 
     def _fields(self, requests: Sequence[Asked]) -> Sequence[Fields]:
         if requests[0].route == "/predict":
-            return self._service.predict([read_window(asked.body, asked.kind, asked.query)
-                                          for asked in requests])
-        return self._service.stream([read_chunks(asked.body, asked.kind, asked.query)
-                                     for asked in requests])
+            return self._service.predict(
+                [read_window(asked.body, asked.kind, asked.query) for asked in requests]
+            )
+        return self._service.stream(
+            [read_chunks(asked.body, asked.kind, asked.query) for asked in requests]
+        )
 
-    def _told(self, asked: Asked, status: HTTPStatus, kind: str, body: bytes, more: bytes = b""
-              ) -> bytes:
+    def _told(
+        self, asked: Asked, status: HTTPStatus, kind: str, body: bytes, more: bytes = b""
+    ) -> bytes:
         """The answer, counted and logged."""
-        log_request(self._metrics, asked.route, "POST", status,
-                    time.perf_counter() - asked.started, asked.id, asked.size - asked.head)
+        log_request(
+            self._metrics,
+            asked.route,
+            "POST",
+            status,
+            time.perf_counter() - asked.started,
+            asked.id,
+            asked.size - asked.head,
+        )
         return b"%b%bX-Request-ID: %b\r\nContent-Length: %d\r\n\r\n%b" % (
-            _answer_head(status, kind, int(time.time())), more, asked.id.encode(), len(body), body)
+            _answer_head(status, kind, int(time.time())),
+            more,
+            asked.id.encode(),
+            len(body),
+            body,
+        )
 
 
 def request_id(given: str) -> str:
@@ -187,15 +236,27 @@ def request_id(given: str) -> str:
     return given if REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
-def log_request(metrics: Metrics, route: str, method: str, status: int, seconds: float, id_: str,
-                octets: int) -> None:
+def log_request(
+    metrics: Metrics, route: str, method: str, status: int, seconds: float, id_: str, octets: int
+) -> None:
     """Count and log an answered request; ``route`` is the rule, never the path that was sent."""
     metrics.request(route, status, seconds)
     level = logging.DEBUG if route.startswith(("/health", "/metrics")) else logging.INFO
     if log.isEnabledFor(level):
-        log.log(level, "request", extra={"fields": {
-            "id": id_, "method": method, "route": route, "status": int(status),
-            "ms": round(1000 * seconds, 3), "bytes": octets}})
+        log.log(
+            level,
+            "request",
+            extra={
+                "fields": {
+                    "id": id_,
+                    "method": method,
+                    "route": route,
+                    "status": int(status),
+                    "ms": round(1000 * seconds, 3),
+                    "bytes": octets,
+                }
+            },
+        )
 
 
 _Read = tuple[str, dict[str, str], str, int, str, str]
@@ -214,21 +275,35 @@ def _head(head: bytes) -> _Read | None:
         fields[name.lower()] = value.strip(" ")
     pairs = [pair.split("=") for pair in (match[2] or b"").decode("ascii").split("&") if pair]
     length = fields.get("content-length", "")
-    if (len(fields) < len(lines) or not fields.keys().isdisjoint(_NOT_PLAIN)
-            or fields.get("connection", "keep-alive").lower() != "keep-alive"
-            or not fields.get("host") or not (length.isdecimal() and len(length) < 9)
-            or any(len(pair) != 2 for pair in pairs)
-            or len({name for name, _ in pairs}) < len(pairs)):
+    if (
+        len(fields) < len(lines)
+        or not fields.keys().isdisjoint(_NOT_PLAIN)
+        or fields.get("connection", "keep-alive").lower() != "keep-alive"
+        or not fields.get("host")
+        or not (length.isdecimal() and len(length) < 9)
+        or any(len(pair) != 2 for pair in pairs)
+        or len({name for name, _ in pairs}) < len(pairs)
+    ):
         return None
     kind = fields.get("content-type", "").partition(";")[0].strip(" ").lower()
-    return (match[1].decode("ascii"), dict(pairs), kind, int(length),
-            fields.get("x-request-id", ""), fields.get("authorization", ""))
+    return (
+        match[1].decode("ascii"),
+        dict(pairs),
+        kind,
+        int(length),
+        fields.get("x-request-id", ""),
+        fields.get("authorization", ""),
+    )
 
 
 @lru_cache(maxsize=8)
 def _answer_head(status: HTTPStatus, kind: str, second: int) -> bytes:
-    fields: dict[str, Any] = {"Date": formatdate(second, usegmt=True), "Connection": "keep-alive",
-                              "Content-Type": kind, **HEADERS}
+    fields: dict[str, Any] = {
+        "Date": formatdate(second, usegmt=True),
+        "Connection": "keep-alive",
+        "Content-Type": kind,
+        **HEADERS,
+    }
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}".encode()
 

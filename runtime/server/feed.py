@@ -71,7 +71,7 @@ class Feed:
             max_samples, at, parts = int(ANSWER_S * self.fs), self._end, []
             for chunk in reversed(self._chunks):  # mostly the newest alone is needed
                 at -= len(chunk)
-                parts.append(chunk[max(0, first - at):])
+                parts.append(chunk[max(0, first - at) :])
                 if at <= first:
                     break
             samples = np.concatenate([np.zeros(0, np.float32), *reversed(parts)])[:max_samples]
@@ -80,6 +80,7 @@ class Feed:
 
 def page(detector: Detector, feed: Feed) -> Flask:
     """The server's application, with the feed on it."""
+
     def routes(site: Site) -> Blueprint:
         live = Blueprint("feed", __name__)
         # From /model the page learns that there is a feed; elsewhere it does not try.
@@ -91,18 +92,30 @@ def page(detector: Detector, feed: Feed) -> Flask:
             if not (start.isascii() and start.isdecimal() and len(start) < 16):
                 return problem(400, "'from' is no sample number; expected 0 or more.")
             first, signal, ended = feed.since(int(start))
-            return Response(signal.astype("<f4").tobytes(),
-                            content_type="application/octet-stream",
-                            headers={"X-EKG-From": str(first), "X-EKG-Ended": str(int(ended)),
-                                     "X-EKG-Start": feed.start})
+            return Response(
+                signal.astype("<f4").tobytes(),
+                content_type="application/octet-stream",
+                headers={
+                    "X-EKG-From": str(first),
+                    "X-EKG-Ended": str(int(ended)),
+                    "X-EKG-Start": feed.start,
+                },
+            )
 
         return live
 
     return create_app(detector, more=[routes])
 
 
-def show(detector: Detector, chunks: Iterable[ArrayLike], fs: float, *, units: str = "mV",
-         name: str = "Live feed", port: int = 8000) -> int:
+def show(
+    detector: Detector,
+    chunks: Iterable[ArrayLike],
+    fs: float,
+    *,
+    units: str = "mV",
+    name: str = "Live feed",
+    port: int = 8000,
+) -> int:
     """Serve the page on 127.0.0.1 and feed it the chunks, until Ctrl-C.
 
     Raises
@@ -114,8 +127,9 @@ def show(detector: Detector, chunks: Iterable[ArrayLike], fs: float, *, units: s
         raise InputError(f"units {units!r} are unknown; expected one of {', '.join(MILLIVOLTS)}.")
     # As a stream would, but before the page says that all is well.
     feed, errors = Feed(resampler(fs, detector.contract.fs).fs, name), list[Exception]()
-    server = make_server("127.0.0.1", port, page(detector, feed), threaded=True,
-                         request_handler=_Quiet)
+    server = make_server(
+        "127.0.0.1", port, page(detector, feed), threaded=True, request_handler=_Quiet
+    )
 
     def read() -> None:
         try:
@@ -148,8 +162,11 @@ def sane(chunks: Iterable[ArrayLike], scale: float) -> Iterator[NDArray[np.float
         mv = mv[np.maximum.accumulate(np.where(good, np.arange(len(mv)), 0))]
         if not (warned or good.all()):
             warned = True
-            print(f"warning: a sample is beyond ±{LARGEST_MV:g} mV (are the units right?); such a "
-                  "sample is missing, and held at the value before.", file=sys.stderr)
+            print(
+                f"warning: a sample is beyond ±{LARGEST_MV:g} mV (are the units right?); such a "
+                "sample is missing, and held at the value before.",
+                file=sys.stderr,
+            )
         last = float(mv[-1])
         yield mv[1:].astype(np.float32)
 

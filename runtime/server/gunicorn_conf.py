@@ -84,9 +84,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Serve until told to stop."""
         cfg = self.cfg
         http2 = getattr(cfg, "http2_cleartext", "off") != "off"
-        plain = cfg.keepalive and not (cfg.is_ssl or http2 or cfg.accesslog or cfg.max_requests
-                                       or cfg.statsd_host) and all(
-            cfg.settings[limit].get() == cfg.settings[limit].default for limit in LIMITS)
+        plain = (
+            cfg.keepalive
+            and not (cfg.is_ssl or http2 or cfg.accesslog or cfg.max_requests or cfg.statsd_host)
+            and all(cfg.settings[limit].get() == cfg.settings[limit].default for limit in LIMITS)
+        )
         self.direct = getattr(self.wsgi, "extensions", {}).get("direct") if plain else None
         self.lane = ThreadPoolExecutor(1)
         super().run()
@@ -113,8 +115,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.sock.setblocking(False)
         conn.unwanted = 0
         self._idle(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ,
-                             partial(self.on_client_socket_readable, conn))
+        self.poller.register(
+            conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn)
+        )
 
     def _forget(self, conn: Any) -> None:
         """Wait for nothing more on a connection."""
@@ -159,7 +162,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         elif asked is None or last or full or not self.alive:
             self._to_thread(conn)
         elif len(conn.octets) == asked.size:
-            asked.body = conn.octets[asked.head:]
+            asked.body = conn.octets[asked.head :]
             self.whole.append(conn)
         elif len(conn.octets) > asked.size:  # more than one request
             self._to_thread(conn)
@@ -204,8 +207,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             else:
                 self._forget(conn)
                 computed = self.lane.submit(self.direct.answer, [conn.asked])
-                computed.add_done_callback(
-                    partial(self.method_queue.defer, self._computed, conn))
+                computed.add_done_callback(partial(self.method_queue.defer, self._computed, conn))
         if short:
             answers = self.direct.answer([conn.asked for conn in short])
             for conn, answer in zip(short, answers, strict=True):
@@ -374,36 +376,55 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if getattr(client, "answered", False):
             return  # a second answer would be taken for the next request's
         status, title = 400, "Bad Request"
-        detail = ("the request is not HTTP/1.1 that this server reads; expected a request line, "
-                  "headers and a body as RFC 9112 has them.")
+        detail = (
+            "the request is not HTTP/1.1 that this server reads; expected a request line, "
+            "headers and a body as RFC 9112 has them."
+        )
         if isinstance(exc, errors.LimitRequestLine):
             status, title = 414, "URI Too Long"
-            detail = ("the request line is too long; expected at most "
-                      f"{self.cfg.limit_request_line} bytes.")
+            detail = (
+                "the request line is too long; expected at most "
+                f"{self.cfg.limit_request_line} bytes."
+            )
         elif isinstance(exc, errors.LimitRequestHeaders):
             status, title = 431, "Request Header Fields Too Large"
-            detail = ("the request's headers are too many or too long; expected at most "
-                      f"{self.cfg.limit_request_fields}, each of at most "
-                      f"{self.cfg.limit_request_field_size} bytes.")
+            detail = (
+                "the request's headers are too many or too long; expected at most "
+                f"{self.cfg.limit_request_fields}, each of at most "
+                f"{self.cfg.limit_request_field_size} bytes."
+            )
         elif isinstance(exc, errors.ExpectationFailed):
             status, title = 417, "Expectation Failed"
-            detail = ("the request's header 'Expect' asks for what is not known here; expected "
-                      "'100-continue', or no such header.")
+            detail = (
+                "the request's header 'Expect' asks for what is not known here; expected "
+                "'100-continue', or no such header."
+            )
         elif req is not None and not isinstance(exc, errors.ParseException):
             status, title = 500, "Internal Server Error"
             detail = "the server failed on this request; its log says where."
         id_ = os.urandom(16).hex()  # the client's own may be in what could not be read
         logging.getLogger("ekg").log(
-            logging.ERROR if status == 500 else logging.INFO, "broken request",
+            logging.ERROR if status == 500 else logging.INFO,
+            "broken request",
             exc_info=exc if status == 500 else None,
-            extra={"fields": {"id": id_, "status": status}})
-        body = json.dumps({"type": "about:blank", "title": title, "status": status,
-                           "detail": detail, "request_id": id_})
+            extra={"fields": {"id": id_, "status": status}},
+        )
+        body = json.dumps(
+            {
+                "type": "about:blank",
+                "title": title,
+                "status": status,
+                "detail": detail,
+                "request_id": id_,
+            }
+        )
         with contextlib.suppress(OSError):  # nobody listens
-            client.sendall(f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
-                           f"Content-Type: application/problem+json\r\n"
-                           f"X-Request-ID: {id_}\r\n"
-                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            client.sendall(
+                f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
+                f"Content-Type: application/problem+json\r\n"
+                f"X-Request-ID: {id_}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
 
 
 class PunctualSocket(socket.socket):
@@ -450,14 +471,20 @@ class JsonLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record as one line."""
-        entry = {"time": self.moment(record.created), "level": record.levelname.lower(),
-                 "pid": record.process, "event": record.getMessage(),
-                 **getattr(record, "fields", {})}
+        entry = {
+            "time": self.moment(record.created),
+            "level": record.levelname.lower(),
+            "pid": record.process,
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             entry["error"] = type(error).__name__
-            entry["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}"
-                              for frame in traceback.extract_tb(error.__traceback__)]
+            entry["where"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(error.__traceback__)
+            ]
             if loglevel == "debug":
                 entry["message"] = str(error)
         try:
@@ -510,7 +537,8 @@ loglevel = os.environ.get("EKG_LOG", "info")
 if loglevel not in ("debug", "info", "warning", "error"):
     sys.exit(f"EKG_LOG is {loglevel!r}; expected debug, info, warning or error.")
 logconfig_dict = {
-    "version": 1, "disable_existing_loggers": False,
+    "version": 1,
+    "disable_existing_loggers": False,
     "handlers": {"lines": {"()": JsonLines}},
     "root": {"level": "WARNING", "handlers": ["lines"]},
     "loggers": {

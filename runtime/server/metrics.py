@@ -74,11 +74,12 @@ class Metrics:
             A row of shared memory does not hold so many.
         """
         self.routes = (*sorted(set(routes)), OTHER)
-        self._place = {series: i for i, series in enumerate(
-            (*_FIXED, *_of_routes(self.routes)))}
+        self._place = {series: i for i, series in enumerate((*_FIXED, *_of_routes(self.routes)))}
         if len(self._place) > _LENGTH:
-            raise ValueError(f"{len(self.routes)} routes are more than the metrics have room for; "
-                             "raise ROW_BYTES here and in gunicorn_conf.py.")
+            raise ValueError(
+                f"{len(self.routes)} routes are more than the metrics have room for; "
+                "raise ROW_BYTES here and in gunicorn_conf.py."
+            )
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """Count an answered request. ``route`` is the rule, never the path that was sent."""
@@ -117,8 +118,9 @@ class Metrics:
         lines = []
         for name, kind, text, label_names in _FAMILIES:
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-            lines += (self._histogram(name) if kind == "histogram"
-                      else self._plain(name, label_names))
+            lines += (
+                self._histogram(name) if kind == "histogram" else self._plain(name, label_names)
+            )
         return "\n".join(lines) + "\n"
 
     def _plain(self, name: str, label_names: Sequence[str]) -> Iterator[str]:
@@ -137,8 +139,10 @@ class Metrics:
                 count += self._sum(("bucket", route, str(le)))
                 counts.append((str(le), count))
             if count:  # routes that nobody has used are left out
-                yield from (_line(f"{name}_bucket", {"route": route, "le": le}, so_far)
-                            for le, so_far in counts)
+                yield from (
+                    _line(f"{name}_bucket", {"route": route, "le": le}, so_far)
+                    for le, so_far in counts
+                )
                 yield _line(f"{name}_sum", {"route": route}, self._sum(("sum", route)))
                 yield _line(f"{name}_count", {"route": route}, count)
 
@@ -157,8 +161,12 @@ _FAMILIES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("ekg_windows_total", "counter", "Signals labelled by /predict, by label.", ("label",)),
     ("ekg_beats_total", "counter", "Beats decided, by AAMI class.", ("label",)),
     ("ekg_requests_in_work", "gauge", "Requests taken and not yet answered.", ()),
-    ("ekg_workers", "gauge", "Workers, by the execution provider they really run on.",
-     ("provider",)),
+    (
+        "ekg_workers",
+        "gauge",
+        "Workers, by the execution provider they really run on.",
+        ("provider",),
+    ),
     ("ekg_log_lines_lost_total", "counter", "Log lines that could not be written.", ()),
 )
 

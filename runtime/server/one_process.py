@@ -32,8 +32,14 @@ def serve(detector: Detector, host: str, port: int, log_level: str) -> None:
     logging.basicConfig(level="WARNING", handlers=[handler])
     logging.getLogger("ekg").setLevel(log_level.upper())
     logging.getLogger("waitress.queue").setLevel("ERROR")  # a short queue is no warning here
-    waitress.serve(create_app(detector), host=host, port=port, threads=THREADS, ident=None,
-                   max_request_body_size=MAX_DISCARDED)  # the application refuses less
+    waitress.serve(
+        create_app(detector),
+        host=host,
+        port=port,
+        threads=THREADS,
+        ident=None,
+        max_request_body_size=MAX_DISCARDED,
+    )  # the application refuses less
 
 
 class _JsonFormatter(logging.Formatter):
@@ -41,9 +47,13 @@ class _JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        entry = {"time": f"{moment}.{int(record.created % 1 * 1000):03d}Z",
-                 "level": record.levelname.lower(), "pid": record.process,
-                 "event": record.getMessage(), **getattr(record, "fields", {})}
+        entry = {
+            "time": f"{moment}.{int(record.created % 1 * 1000):03d}Z",
+            "level": record.levelname.lower(),
+            "pid": record.process,
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
         if record.exc_info and record.exc_info[0]:
             entry["error"] = record.exc_info[0].__name__
         return json.dumps(entry)

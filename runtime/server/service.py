@@ -30,10 +30,12 @@ from .wire import (
 
 # Of every answer.
 HEADERS = {
-    "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-                               "form-action 'none'",
+    "form-action 'none'",
 }
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # a client's own that is kept
 
@@ -61,8 +63,11 @@ class Service:
         found: dict[int, list[Result]] = {}
         for members in groups.values():
             window = windows[members[0]]
-            signal = (window.signal if len(members) == 1
-                      else np.stack([windows[i].signal for i in members]))
+            signal = (
+                window.signal
+                if len(members) == 1
+                else np.stack([windows[i].signal for i in members])
+            )
             result = self.model.predict(signal, window.fs, units=window.units, events=True)
             results = result if isinstance(result, list) else [result]
             if len(members) == 1:
@@ -72,8 +77,12 @@ class Service:
         everyone = [one for results in found.values() for one in results]
         self._metrics.windows([one.label for one in everyone])
         self._metrics.beats([beat.label for one in everyone for beat in one.beats])
-        return [{"results": [result_fields(one) for one in found[i]]} if window.signal.ndim == 2
-                else result_fields(found[i][0]) for i, window in enumerate(windows)]
+        return [
+            {"results": [result_fields(one) for one in found[i]]}
+            if window.signal.ndim == 2
+            else result_fields(found[i][0])
+            for i, window in enumerate(windows)
+        ]
 
     def stream(self, requests: Sequence[tuple[list[Chunk], bool]]) -> list[Fields]:
         """Take the chunks of any number of requests, each with one or many, as one batch.
@@ -93,21 +102,32 @@ class Service:
                     raise at_row(error, i, many) from None
         found = self.model.push(streams, signals)
         answers = []
-        for chunk, live, signal, beats in zip((chunk for chunks, _ in requests for chunk in chunks),
-                                              streams, signals, found, strict=True):
+        for chunk, live, signal, beats in zip(
+            (chunk for chunks, _ in requests for chunk in chunks),
+            streams,
+            signals,
+            found,
+            strict=True,
+        ):
             last = live.finish() if chunk.end else []
-            answers.append({
-                "beats": [beat_fields(beat) for beat in beats + last],
-                "carry": None if chunk.end else encode_token(live.save()),
-                "decided": round(live.decided, 4), "seconds": round(live.seconds, 4),
-                "quality": quality_fields(self.model.assess(signal, live.fs)
-                                          if len(signal) else None),
-                **rhythm_fields(live.tracker, live.events()),
-            })
+            answers.append(
+                {
+                    "beats": [beat_fields(beat) for beat in beats + last],
+                    "carry": None if chunk.end else encode_token(live.save()),
+                    "decided": round(live.decided, 4),
+                    "seconds": round(live.seconds, 4),
+                    "quality": quality_fields(
+                        self.model.assess(signal, live.fs) if len(signal) else None
+                    ),
+                    **rhythm_fields(live.tracker, live.events()),
+                }
+            )
         self._metrics.beats([beat["label"] for answer in answers for beat in answer["beats"]])
         each = iter(answers)
-        return [{"results": [next(each) for _ in chunks]} if many else next(each)
-                for chunks, many in requests]
+        return [
+            {"results": [next(each) for _ in chunks]} if many else next(each)
+            for chunks, many in requests
+        ]
 
     def _stream(self, chunk: Chunk) -> Stream:
         if chunk.token is None:
@@ -115,6 +135,8 @@ class Service:
             return self.model.stream(chunk.fs, events=True)  # type: ignore[arg-type]
         live = self.model.resume(chunk.token)
         if chunk.fs is not None and abs(self.model.stream(chunk.fs).fs - live.fs) > 0.01:
-            raise StaleTokenError(f"fs is {chunk.fs:g} Hz but the stream was started at "
-                                  f"{live.fs:g} Hz; a stream keeps its rate.")
+            raise StaleTokenError(
+                f"fs is {chunk.fs:g} Hz but the stream was started at "
+                f"{live.fs:g} Hz; a stream keeps its rate."
+            )
         return live

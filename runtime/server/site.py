@@ -44,14 +44,18 @@ class UnknownModelError(EkgError):
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return an RFC 9457 answer."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status,
-            "detail": detail, "request_id": g.get("request_id", "")}
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": g.get("request_id", ""),
+    }
     if request.path.startswith("/v2"):
         body["error"] = detail  # where the Open Inference Protocol's clients look
     if status == 503:
         headers = {"Retry-After": str(RETRY_AFTER_S)} | (headers or {})
-    return Response(json.dumps(body), status, headers,
-                    content_type="application/problem+json")
+    return Response(json.dumps(body), status, headers, content_type="application/problem+json")
 
 
 def query_fields() -> dict[str, str]:
@@ -64,6 +68,8 @@ def query_fields() -> dict[str, str]:
     """
     for name, values in request.args.lists():
         if len(set(values)) > 1:  # who meant the other would get a wrong answer
-            raise InputError(f"{name[:40]!r} is in the query {len(values)} times with different "
-                             "values; expected one.")
+            raise InputError(
+                f"{name[:40]!r} is in the query {len(values)} times with different "
+                "values; expected one."
+            )
     return request.args.to_dict()

@@ -89,12 +89,14 @@ def read_window(body: bytes, media_type: str, query: Mapping[str, str]) -> Windo
     rows, many = _rows(fields["signal"])
     if len({len(row) for row in rows}) > 1:
         raise InputError("the rows of the signal differ in length; expected [batch, samples].")
-    return Window(np.stack(rows) if many and rows else np.empty((0, 0)) if many else rows[0],
-                  _rate(fields.get("fs")), _units(fields))
+    return Window(
+        np.stack(rows) if many and rows else np.empty((0, 0)) if many else rows[0],
+        _rate(fields.get("fs")),
+        _units(fields),
+    )
 
 
-def read_chunks(body: bytes, media_type: str, query: Mapping[str, str]
-                ) -> tuple[list[Chunk], bool]:
+def read_chunks(body: bytes, media_type: str, query: Mapping[str, str]) -> tuple[list[Chunk], bool]:
     """Understand a request to ``/stream``: the patients' chunks, and whether it is a batch.
 
     In a batch ``signal`` is a list of chunks of any lengths and ``carry`` a list of tokens;
@@ -148,8 +150,10 @@ def decode_token(carry: Any) -> bytes:
             raise TypeError
         return base64.b64decode(carry, validate=True)
     except (TypeError, ValueError, binascii.Error):
-        raise TokenError("'carry' is not the token of an earlier answer; expected it unchanged, "
-                         "or null where a recording starts.") from None
+        raise TokenError(
+            "'carry' is not the token of an earlier answer; expected it unchanged, "
+            "or null where a recording starts."
+        ) from None
 
 
 def bearer_token(given: str | None) -> str | None:
@@ -167,8 +171,10 @@ def bearer_token(given: str | None) -> str | None:
         return None
     token = given.strip()
     if not re.fullmatch(r"[!-~]+", token):
-        raise InputError("the bearer token (EKG_TOKEN or --token) is blank or has a character that "
-                         "no header can carry; expected printable ASCII without spaces.")
+        raise InputError(
+            "the bearer token (EKG_TOKEN or --token) is blank or has a character that "
+            "no header can carry; expected printable ASCII without spaces."
+        )
     return token
 
 
@@ -179,9 +185,13 @@ def beat_fields(beat: Beat) -> dict[str, Any]:
 
 def event_fields(event: Event) -> dict[str, Any]:
     """A rhythm event as JSON has it; one that lasts has no end yet."""
-    return {"kind": event.kind, "start": round(event.start, 4),
-            "end": None if event.end is None else round(event.end, 4),
-            "confidence": event.confidence, "rule": event.rule}
+    return {
+        "kind": event.kind,
+        "start": round(event.start, 4),
+        "end": None if event.end is None else round(event.end, 4),
+        "confidence": event.confidence,
+        "rule": event.rule,
+    }
 
 
 def rhythm_fields(tracker: RhythmTracker | None, events: Sequence[Event]) -> dict[str, Any]:
@@ -189,8 +199,11 @@ def rhythm_fields(tracker: RhythmTracker | None, events: Sequence[Event]) -> dic
     if tracker is None:
         return {}
     rate = tracker.heart_rate
-    return {"events": [event_fields(event) for event in events], "rhythm": tracker.current,
-            "heart_rate": None if rate is None else round(rate, 1)}
+    return {
+        "events": [event_fields(event) for event in events],
+        "rhythm": tracker.current,
+        "heart_rate": None if rate is None else round(rate, 1),
+    }
 
 
 def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
@@ -201,7 +214,9 @@ def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
 def result_fields(result: Result) -> dict[str, Any]:
     """A result as JSON has it."""
     return {
-        "label": result.label, "anomaly": result.anomaly, "score": round(result.score, 4),
+        "label": result.label,
+        "anomaly": result.anomaly,
+        "score": round(result.score, 4),
         "probabilities": {k: round(v, 4) for k, v in result.probabilities.items()},
         "beats": [beat_fields(beat) for beat in result.beats],
         "quality": quality_fields(result.quality),
@@ -232,8 +247,9 @@ def _loaded(body: bytes) -> Any:
     return json.loads(body)
 
 
-def _object(body: bytes, media_type: str, query: Mapping[str, str], known: Sequence[str]
-            ) -> dict[str, Any]:
+def _object(
+    body: bytes, media_type: str, query: Mapping[str, str], known: Sequence[str]
+) -> dict[str, Any]:
     if media_type != JSON:
         found = _quoted(media_type) if media_type else "missing"
         raise MediaTypeError(f"the content type is {found}; expected {JSON} or {RAW}.")
@@ -241,8 +257,10 @@ def _object(body: bytes, media_type: str, query: Mapping[str, str], known: Seque
         raise InputError("the query has fields; with a JSON body they are expected in it.")
     fields = json_object(body)
     if fields is None or not isinstance(fields.get("signal"), list):
-        raise InputError('the body is not the JSON object that is expected: {"signal": '
-                         '[numbers in mV], "fs": Hz, "units": "mV"}.')
+        raise InputError(
+            'the body is not the JSON object that is expected: {"signal": '
+            '[numbers in mV], "fs": Hz, "units": "mV"}.'
+        )
     _only(fields, known)
     return fields
 
@@ -252,20 +270,22 @@ def _raw_chunk(body: bytes, query: Mapping[str, str]) -> Chunk:
     size = query.get("carry_bytes", "0")
     # isdecimal alone would take other scripts' digits, and int() endless ones
     if not (size.isascii() and size.isdecimal() and len(size) < 9 and int(size) <= len(body)):
-        raise InputError(f"'carry_bytes' is {_quoted(size)}; expected how many bytes of the body's "
-                         f"{len(body)} are the decoded token, which come first.")
+        raise InputError(
+            f"'carry_bytes' is {_quoted(size)}; expected how many bytes of the body's "
+            f"{len(body)} are the decoded token, which come first."
+        )
     if query.get("end", "false") not in ("true", "false"):
         raise InputError(f"'end' is {_quoted(query['end'])}; expected true or false.")
     token = body[: int(size)] or None
     rate = None if "fs" not in query and token else _rate(query.get("fs"), text=True)
-    return Chunk(_floats(body[int(size):]), rate, _units(query), token,
-                 query.get("end") == "true")
+    return Chunk(_floats(body[int(size) :]), rate, _units(query), token, query.get("end") == "true")
 
 
 def _floats(body: bytes) -> NDArray[np.float32]:
     if len(body) % 4:
-        raise InputError(f"the signal has {len(body)} bytes; expected little-endian float32, "
-                         "4 bytes a sample.")
+        raise InputError(
+            f"the signal has {len(body)} bytes; expected little-endian float32, 4 bytes a sample."
+        )
     return _bounded(np.frombuffer(body, dtype="<f4"))
 
 
@@ -274,8 +294,9 @@ def _rows(signal: list[Any]) -> tuple[list[NDArray[np.float64]], bool]:
     many = bool(signal) and all(isinstance(row, list) for row in signal)
     rows = signal if many else [signal]
     if len(rows) > MAX_BATCH:
-        raise InputError(f"the batch has {len(rows)} patients; at most {MAX_BATCH} are taken at "
-                         "once.")
+        raise InputError(
+            f"the batch has {len(rows)} patients; at most {MAX_BATCH} are taken at once."
+        )
     _bounded(rows)
     return [_numbers(row) for row in rows], many
 
@@ -284,11 +305,14 @@ def _numbers(row: list[Any]) -> NDArray[np.float64]:
     # Types are looked at one by one because numpy would take true for 1.
     types = set(map(type, row))
     if types == {list}:
-        raise InputError("the signal has three dimensions or more; expected [samples] or "
-                         "[batch, samples].")
+        raise InputError(
+            "the signal has three dimensions or more; expected [samples] or [batch, samples]."
+        )
     if not types <= {int, float}:
-        raise InputError("the signal is not made of numbers only; expected real numbers, "
-                         "[samples] or [batch, samples].")
+        raise InputError(
+            "the signal is not made of numbers only; expected real numbers, "
+            "[samples] or [batch, samples]."
+        )
     try:
         return np.array(row, dtype=np.float64)
     except OverflowError:
@@ -298,13 +322,22 @@ def _numbers(row: list[Any]) -> NDArray[np.float64]:
 def _bounded(rows: Any) -> Any:
     samples = len(rows) if isinstance(rows, np.ndarray) else sum(map(len, rows))
     if samples > MAX_SAMPLES:
-        raise InputError(f"the signal has {samples} samples; at most {MAX_SAMPLES} are taken at "
-                         "once, send the rest to /stream.")
+        raise InputError(
+            f"the signal has {samples} samples; at most {MAX_SAMPLES} are taken at "
+            "once, send the rest to /stream."
+        )
     return rows
 
 
-def _per_row(fields: Mapping[str, Any], name: str, default: Any, rows: int, many: bool, *,
-             shared: bool = True) -> list[Any]:
+def _per_row(
+    fields: Mapping[str, Any],
+    name: str,
+    default: Any,
+    rows: int,
+    many: bool,
+    *,
+    shared: bool = True,
+) -> list[Any]:
     """A field's value for each row: one for all, or a list of as many as there are rows."""
     value = fields.get(name, default)
     if not many:
@@ -312,8 +345,9 @@ def _per_row(fields: Mapping[str, Any], name: str, default: Any, rows: int, many
     if isinstance(value, list) and len(value) == rows:
         return value
     if isinstance(value, list) or (not shared and value is not None):
-        raise InputError(f"'{name}' does not go with the batch; expected a list of {rows}, one "
-                         "for each patient.")
+        raise InputError(
+            f"'{name}' does not go with the batch; expected a list of {rows}, one for each patient."
+        )
     return [value] * rows
 
 

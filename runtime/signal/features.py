@@ -22,13 +22,32 @@ BASELINE = 45  # samples, 0.75 s: a moving mean of this length is taken off as b
 # Hz; the bands in which power is compared
 BANDS = (0.7, 1.2, 1.8, 2.4, 3.0, 3.8, 4.6, 5.6, 7.0, 9.0, 12.0, 16.0, 22.0)
 LARGEST = 4.0  # standard deviations; a feature further out counts as this
-FEATURES = (*(f"power from {low:g} Hz" for low in BANDS[:-1]), "peak", "entropy", "centroid",
-            "spread", "kurtosis", "skewness", "slope kurtosis", "mobility", "near zero",
-            "slope near zero", "amplitude", "leakage", "period", "second to second",
-            "autocorrelation maximum", "autocorrelation minimum", "zero crossings", "top tenth",
-            *(f"{what}, {which} of five seconds"
-              for what in ("tall", "mobility", "zero crossings", "slope kurtosis", "amplitude")
-              for which in ("least", "median", "most")))
+FEATURES = (
+    *(f"power from {low:g} Hz" for low in BANDS[:-1]),
+    "peak",
+    "entropy",
+    "centroid",
+    "spread",
+    "kurtosis",
+    "skewness",
+    "slope kurtosis",
+    "mobility",
+    "near zero",
+    "slope near zero",
+    "amplitude",
+    "leakage",
+    "period",
+    "second to second",
+    "autocorrelation maximum",
+    "autocorrelation minimum",
+    "zero crossings",
+    "top tenth",
+    *(
+        f"{what}, {which} of five seconds"
+        for what in ("tall", "mobility", "zero crossings", "slope kurtosis", "amplitude")
+        for which in ("least", "median", "most")
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,19 +77,25 @@ class WindowModel:
         ValueError
             The numbers are not those of a model of `FEATURES`.
         """
-        mean, scale, weights, hidden = (np.array(fit[name], dtype=np.float64) for name in
-                                        ("mean", "scale", "weights", "hidden"))
+        mean, scale, weights, hidden = (
+            np.array(fit[name], dtype=np.float64) for name in ("mean", "scale", "weights", "hidden")
+        )
         bias, count = float(fit["bias"]), len(FEATURES)
         numbers = np.concatenate([mean, scale, weights, hidden.ravel(), [bias]])
-        if not (mean.shape == scale.shape == (count,) and (scale > 0).all()
-                and hidden.shape == (count + 1, *weights.shape) and np.isfinite(numbers).all()):
+        if not (
+            mean.shape == scale.shape == (count,)
+            and (scale > 0).all()
+            and hidden.shape == (count + 1, *weights.shape)
+            and np.isfinite(numbers).all()
+        ):
             raise ValueError(f"a model of five seconds does not fit its {count} features")
         return cls(mean, scale, weights, bias, hidden)
 
     def to_dict(self) -> dict[str, Any]:
         """The model as JSON has it, with six decimals."""
-        return {field.name: np.round(getattr(self, field.name), 6).tolist()
-                for field in fields(self)}
+        return {
+            field.name: np.round(getattr(self, field.name), 6).tolist() for field in fields(self)
+        }
 
     def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [windows]; above 0: more likely than not, at equal odds before."""
@@ -79,8 +104,9 @@ class WindowModel:
         return np.asarray(values @ self.weights + self.bias)
 
 
-def comparable(features: NDArray[np.float64], mean: NDArray[np.float64],
-               scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def comparable(
+    features: NDArray[np.float64], mean: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Features at mean 0 and deviation 1, float64 [windows, features]."""
     return np.minimum(np.maximum((features - mean) / scale, -LARGEST), LARGEST)
 
@@ -121,7 +147,7 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
     deviation = _deviation(y) + 1e-6
     z, slope = y / deviation, y[:, 1:] - y[:, :-1]
     spread = _deviation(slope) + 1e-6
-    square, steep = z * z, (slope / spread)**2
+    square, steep = z * z, (slope / spread) ** 2
     height, steps = np.abs(y), np.abs(slope)
     ranked, ranked_steps = height.copy(), steps.copy()
     ranked.sort(axis=1)
@@ -132,25 +158,36 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
     swing = np.maximum.reduce(rows, axis=2) - np.minimum.reduce(rows, axis=2)
     leakage, period = _leakage(y, height, steps)
     again = _autocorrelation(z)
-    top = (ranked[:, -(size // 10):] / deviation)**2
+    top = (ranked[:, -(size // 10) :] / deviation) ** 2
     shape = (
-        np.log(_mean(square * square) + 1e-6), np.abs(_mean(square * z)),
-        np.log(_mean(steep * steep) + 1e-6), np.log(spread / deviation)[:, 0],
-        _share(near), _share(level), np.log(deviation)[:, 0], leakage, np.log(period),
-        np.log((np.maximum.reduce(swing, axis=1) + 1e-3)
-               / (np.minimum.reduce(swing, axis=1) + 1e-3)),
-        np.maximum.reduce(again[:, 8:], axis=1), np.minimum.reduce(again[:, 3:40], axis=1),
-        _crossings(y) / WINDOW_S, np.add.reduce(top, axis=1) / size)
+        np.log(_mean(square * square) + 1e-6),
+        np.abs(_mean(square * z)),
+        np.log(_mean(steep * steep) + 1e-6),
+        np.log(spread / deviation)[:, 0],
+        _share(near),
+        _share(level),
+        np.log(deviation)[:, 0],
+        leakage,
+        np.log(period),
+        np.log(
+            (np.maximum.reduce(swing, axis=1) + 1e-3) / (np.minimum.reduce(swing, axis=1) + 1e-3)
+        ),
+        np.maximum.reduce(again[:, 8:], axis=1),
+        np.minimum.reduce(again[:, 3:40], axis=1),
+        _crossings(y) / WINDOW_S,
+        np.add.reduce(top, axis=1) / size,
+    )
     found = np.empty((len(y), len(FEATURES)))
     _spectrum(y, found[:, : len(BANDS) + 3])
     for column, values in enumerate(shape, len(BANDS) + 3):
         found[:, column] = values
-    _seconds(rows, height.reshape(rows.shape), found[:, len(BANDS) + 3 + len(shape):])
+    _seconds(rows, height.reshape(rows.shape), found[:, len(BANDS) + 3 + len(shape) :])
     return found
 
 
-def _seconds(rows: NDArray[np.float32], height: NDArray[np.float32], found: NDArray[np.float64]
-             ) -> None:
+def _seconds(
+    rows: NDArray[np.float32], height: NDArray[np.float32], found: NDArray[np.float64]
+) -> None:
     """Smallest, median and largest of the features of each second by itself, [windows, 15].
 
     Tall is the share of samples above a fifth of the second's largest, after the threshold
@@ -162,7 +199,7 @@ def _seconds(rows: NDArray[np.float32], height: NDArray[np.float32], found: NDAr
     height : its absolute values
     found : [windows, 15], filled with them
     """
-    square = (rows[:, :, 1:] - rows[:, :, :-1])**2
+    square = (rows[:, :, 1:] - rows[:, :, :-1]) ** 2
     power, amplitude = _mean(square), np.sqrt(_mean(rows * rows))
     ranked = np.empty((len(rows), 5, WINDOW_S))
     ranked[:, 0] = _share(height > 0.2 * np.maximum.reduce(height, axis=2, keepdims=True))
@@ -171,7 +208,7 @@ def _seconds(rows: NDArray[np.float32], height: NDArray[np.float32], found: NDAr
     ranked[:, 3] = np.log(_mean(square * square) / (power * power + 1e-12) + 1e-6)
     ranked[:, 4] = np.log(amplitude + 1e-3)
     ranked.sort(axis=2)
-    found[:] = ranked[:, :, ::WINDOW_S // 2].reshape(len(rows), -1)
+    found[:] = ranked[:, :, :: WINDOW_S // 2].reshape(len(rows), -1)
 
 
 def _mean(values: NDArray[np.floating]) -> NDArray[Any]:
@@ -213,15 +250,16 @@ def _spectrum(y: NDArray[np.float32], found: NDArray[np.float64]) -> None:
 
     They are written into ``found`` [windows, 16].
     """
-    power = np.abs(np.fft.rfft(y * _TAPER, axis=1)[:, _INSIDE])**2
+    power = np.abs(np.fft.rfft(y * _TAPER, axis=1)[:, _INSIDE]) ** 2
     share = power / (np.add.reduce(power, axis=1, keepdims=True) + 1e-12)
     bands = len(BANDS) - 1
     found[:, :bands] = np.log(np.add.reduceat(share, _EDGES, axis=1) + 1e-4)
     found[:, bands] = _FREQUENCY[share.argmax(axis=1)]
     found[:, bands + 1] = -np.add.reduce(share * np.log(share + 1e-12), axis=1)
     found[:, bands + 2] = centroid = share @ _FREQUENCY
-    found[:, bands + 3] = np.sqrt(np.add.reduce(
-        share * (_FREQUENCY - centroid[:, None])**2, axis=1))
+    found[:, bands + 3] = np.sqrt(
+        np.add.reduce(share * (_FREQUENCY - centroid[:, None]) ** 2, axis=1)
+    )
 
 
 _WINDOW = np.arange(WINDOW_S * RATE)
@@ -232,8 +270,9 @@ _FREQUENCY = _FREQUENCY[_INSIDE]
 _EDGES = np.searchsorted(_FREQUENCY, BANDS[:-1])
 
 
-def _leakage(y: NDArray[np.float32], height: NDArray[np.float32], steps: NDArray[np.float32]
-             ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _leakage(
+    y: NDArray[np.float32], height: NDArray[np.float32], steps: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Leakage and the half period in samples, each [windows].
 
     Parameters

@@ -46,10 +46,20 @@ class QualityPolicy:
     noise_log_odds: float
 
     def __post_init__(self) -> None:
-        require_bounds(self, "the signal's quality", {
-            "flat_mv": (0, 1000), "clipped_s": (0, 60), "railed_s": (0, 60), "rail_mv": (0, 1000),
-            "jump_mv_s": (0, 1e9), "baseline_mv": (0, 1000), "powerline_mv": (0, 1000),
-            "noise_log_odds": (-100, 100)})
+        require_bounds(
+            self,
+            "the signal's quality",
+            {
+                "flat_mv": (0, 1000),
+                "clipped_s": (0, 60),
+                "railed_s": (0, 60),
+                "rail_mv": (0, 1000),
+                "jump_mv_s": (0, 1e9),
+                "baseline_mv": (0, 1000),
+                "powerline_mv": (0, 1000),
+                "noise_log_odds": (-100, 100),
+            },
+        )
 
 
 def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, float]]) -> None:
@@ -63,12 +73,12 @@ def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, 
     for name, (lowest, highest) in bounds.items():
         value = getattr(policy, name)
         if not lowest <= value <= highest:  # NaN is refused too
-            raise InputError(f"{name} of {what} is {value:g}; expected {lowest:g} to "
-                             f"{highest:g}.")
+            raise InputError(f"{name} of {what} is {value:g}; expected {lowest:g} to {highest:g}.")
 
 
-def assess(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
-           ) -> Quality:
+def assess(
+    ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
+) -> Quality:
     """Judge a signal second by second; what follows the last counts as one from a quarter on.
 
     Parameters
@@ -80,8 +90,9 @@ def assess(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: W
     return assess_rows(ecg[None], fs, policy, noise)[0]
 
 
-def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
-                ) -> list[Quality]:
+def assess_rows(
+    ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
+) -> list[Quality]:
     """`assess` for the signals of many patients at once.
 
     Parameters
@@ -108,25 +119,43 @@ def assess_rows(ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noi
     rails = np.stack((lows, highs)).repeat(count, axis=1)
     swing = highest.astype(np.float64) - lowest
     # A day's at once would take gigabytes.
-    flaws = np.concatenate([
-        _flaws(rows[at : at + AT_ONCE], fs, policy, rails[:, at : at + AT_ONCE],
-               swing[at : at + AT_ONCE])
-        for at in range(0, max(len(rows), 1), AT_ONCE)]).reshape(batch, count)
+    flaws = np.concatenate(
+        [
+            _flaws(
+                rows[at : at + AT_ONCE],
+                fs,
+                policy,
+                rails[:, at : at + AT_ONCE],
+                swing[at : at + AT_ONCE],
+            )
+            for at in range(0, max(len(rows), 1), AT_ONCE)
+        ]
+    ).reshape(batch, count)
     if (rest := ecg[:, count * second :]).shape[1] >= second / 4:
-        begun = _flaws(rest, fs, policy, np.stack((lows, highs)),
-                       (rest.max(axis=1) - rest.min(axis=1)).astype(np.float64))
+        begun = _flaws(
+            rest,
+            fs,
+            policy,
+            np.stack((lows, highs)),
+            (rest.max(axis=1) - rest.min(axis=1)).astype(np.float64),
+        )
         flaws, count = np.column_stack((flaws, begun)), count + 1
     if samples >= WINDOW_S * fs:
         for row, signal in enumerate(ecg):
             pieces = windows(at_rate(signal, fs))
-            log_odds = np.concatenate([
-                noise.log_odds(features(pieces[at : at + AT_ONCE]))
-                for at in range(0, len(pieces), AT_ONCE)])
+            log_odds = np.concatenate(
+                [
+                    noise.log_odds(features(pieces[at : at + AT_ONCE]))
+                    for at in range(0, len(pieces), AT_ONCE)
+                ]
+            )
             around = centred(np.arange(count), len(log_odds))
             noisy = (log_odds >= policy.noise_log_odds)[around]
             flaws[row] |= np.where(noisy, int(Flaw.NOISE), 0)
-    return [_quality(row, range_) for row, range_ in zip(flaws.tolist(), (highs - lows).tolist(),
-                                                         strict=True)]
+    return [
+        _quality(row, range_)
+        for row, range_ in zip(flaws.tolist(), (highs - lows).tolist(), strict=True)
+    ]
 
 
 def _quality(flaws: list[int], range_mv: float) -> Quality:
@@ -134,12 +163,12 @@ def _quality(flaws: list[int], range_mv: float) -> Quality:
         return sum(one & flaw != 0 for one in flaws) / len(flaws)
 
     flat, clipped, baseline, noise, powerline = map(share, _SHARED) if any(flaws) else _CLEAN
-    return Quality(flat, clipped, range_mv, baseline, noise, powerline,
-                   tuple(map(Flaw, flaws)))
+    return Quality(flat, clipped, range_mv, baseline, noise, powerline, tuple(map(Flaw, flaws)))
 
 
-_SHARED = tuple(map(int, (Flaw.FLAT, Flaw.CLIPPED | Flaw.RAILED, Flaw.BASELINE, Flaw.NOISE,
-                          Flaw.POWERLINE)))
+_SHARED = tuple(
+    map(int, (Flaw.FLAT, Flaw.CLIPPED | Flaw.RAILED, Flaw.BASELINE, Flaw.NOISE, Flaw.POWERLINE))
+)
 _CLEAN = (0.0,) * len(_SHARED)
 
 
@@ -148,8 +177,13 @@ def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.clip(seconds - WINDOW_S // 2, 0, count - 1)
 
 
-def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
-             low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.int64]:
+def flaws_of(
+    rows: NDArray[np.floating],
+    fs: float,
+    policy: QualityPolicy,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> NDArray[np.int64]:
     """Flaws that a second shows by itself, as the bits of `Flaw`.
 
     A flaw that the seconds' ranges rule out, which are cheap to know, is not looked for any
@@ -166,8 +200,9 @@ def flaws_of(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
     return _flaws(ecg, fs, policy, np.stack((low, high)), ecg.max(axis=1) - ecg.min(axis=1))
 
 
-def _plainly_good(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, low: float,
-                  high: float) -> bool:
+def _plainly_good(
+    ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, low: float, high: float
+) -> bool:
     """True if `_flaws` would find nothing here, known in a third of its time.
 
     False leaves it open.
@@ -176,9 +211,11 @@ def _plainly_good(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, lo
     if len(ordered) < few:
         return False
     swing = ordered.item(-1) - ordered.item(0)
-    if not (policy.flat_mv <= swing <= policy.baseline_mv
-            and ordered.item(few - 1) - low > max(policy.rail_mv, EQUAL_MV)
-            and high - ordered.item(-few) > max(policy.rail_mv, EQUAL_MV)):
+    if not (
+        policy.flat_mv <= swing <= policy.baseline_mv
+        and ordered.item(few - 1) - low > max(policy.rail_mv, EQUAL_MV)
+        and high - ordered.item(-few) > max(policy.rail_mv, EQUAL_MV)
+    ):
         return False
     if swing * fs > policy.jump_mv_s:
         slopes = np.correlate(ecg, _DIFFERENCE)
@@ -196,8 +233,13 @@ def _plainly_good(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, lo
 _DIFFERENCE = np.array([-1.0, 1.0])
 
 
-def _flaws(rows: NDArray[np.floating], fs: float, policy: QualityPolicy,
-           rails: NDArray[np.float64], swing: NDArray[np.float64]) -> NDArray[np.int64]:
+def _flaws(
+    rows: NDArray[np.floating],
+    fs: float,
+    policy: QualityPolicy,
+    rails: NDArray[np.float64],
+    swing: NDArray[np.float64],
+) -> NDArray[np.int64]:
     """`flaws_of`, with ``rails`` [2, seconds] low and high, and ``swing`` [seconds] the range."""
     ecg = np.asarray(rows, dtype=np.float64)
     largest = swing.max(initial=0.0)
@@ -220,15 +262,18 @@ def _jumps(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> NDArra
     """
     steps, around = np.diff(ecg, axis=1), round(SPIKE_S * fs)
     rows, at = np.nonzero(np.abs(steps) * fs > policy.jump_mv_s)
-    stayed = (ecg[rows, np.minimum(at + 1 + around, ecg.shape[1] - 1)]
-              - ecg[rows, np.maximum(at - around, 0)])
+    stayed = (
+        ecg[rows, np.minimum(at + 1 + around, ecg.shape[1] - 1)]
+        - ecg[rows, np.maximum(at - around, 0)]
+    )
     jumped = np.zeros(len(ecg), dtype=bool)
     jumped[rows[np.abs(stayed) > 0.5 * np.abs(steps[rows, at])]] = True
     return jumped
 
 
-def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
-              rails: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _at_rails(
+    ecg: NDArray[np.float64], fs: float, policy: QualityPolicy, rails: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Seconds that have their peaks cut off, and those at the amplifier's end, bool [seconds]."""
     cut, held = _rail_samples(fs, policy)
     distance = np.abs(ecg - rails[:, :, None])  # [rails, seconds, samples]
@@ -237,7 +282,8 @@ def _at_rails(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy,
         return np.zeros(len(ecg), dtype=bool), np.zeros(len(ecg), dtype=bool)
     clipped, railed = (
         np.logical_or(*(_has_run(rail, size) for rail in distance <= within))
-        for within, size in ((EQUAL_MV, cut), (policy.rail_mv, held)))
+        for within, size in ((EQUAL_MV, cut), (policy.rail_mv, held))
+    )
     return clipped, railed
 
 

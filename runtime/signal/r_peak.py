@@ -33,8 +33,11 @@ def r_peaks(ecg: NDArray[np.float32], near: Iterable[int], fs: int) -> list[int]
     found = []
     for centre in near:
         first, last = centre - half, centre + half + 1
-        piece = (ecg[first:last] if first >= 0 and last <= end
-                 else ecg.take(centre + around, mode="clip"))
+        piece = (
+            ecg[first:last]
+            if first >= 0 and last <= end
+            else ecg.take(centre + around, mode="clip")
+        )
         smooth = np.correlate(piece, _SMOOTH)
         level = float(ones.dot(smooth)) / size
         close = smooth[reach - search : reach + search + 1]
@@ -58,5 +61,9 @@ def _window(fs: int) -> tuple[int, int, NDArray[np.int64], NDArray[np.float32]]:
     """
     reach = round(LEVEL_S * fs)
     wide = reach + SMOOTH_SAMPLES // 2
-    return (round(SEARCH_S * fs), reach, np.arange(-wide, wide + 1),
-            np.ones(2 * reach + 1, dtype=np.float32))
+    return (
+        round(SEARCH_S * fs),
+        reach,
+        np.arange(-wide, wide + 1),
+        np.ones(2 * reach + 1, dtype=np.float32),
+    )

@@ -34,11 +34,14 @@ def resampler(fs: float, model_fs: int) -> Resampler:
         The rate is no number from 100 to 1000 Hz.
     """
     if isinstance(fs, bool) or not isinstance(fs, int | float | np.integer | np.floating):
-        raise InputError(f"fs is {fs!r}; expected the sampling rate in Hz, a number from "
-                         f"{SLOWEST:g} to {FASTEST:g}.")
+        raise InputError(
+            f"fs is {fs!r}; expected the sampling rate in Hz, a number from "
+            f"{SLOWEST:g} to {FASTEST:g}."
+        )
     if not SLOWEST <= fs <= FASTEST:
-        raise InputError(f"fs is {fs:g} Hz; expected a sampling rate from {SLOWEST:g} to "
-                         f"{FASTEST:g} Hz.")
+        raise InputError(
+            f"fs is {fs:g} Hz; expected a sampling rate from {SLOWEST:g} to {FASTEST:g} Hz."
+        )
     return _resampler(float(fs), model_fs)
 
 
@@ -62,8 +65,9 @@ class Resampler:
         self.up, self.down = self.step.numerator, self.step.denominator
         self.half = 0 if fs == model_fs else math.ceil(LOBES * max(Fraction(1), 1 / self.step))
 
-    def push(self, tail: NDArray[np.float32], chunk: NDArray[np.float32], taken: int
-             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def push(
+        self, tail: NDArray[np.float32], chunk: NDArray[np.float32], taken: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The output samples that a chunk completes, of many signals that are equally far.
 
         Before the first sample a signal counts as zero (the caller has subtracted the first).
@@ -86,7 +90,7 @@ class Resampler:
         origin = end - held.shape[1]  # input index of held[:, 0]
         first, last = self.complete(taken), self.complete(end)
         output = self._interpolate(held, origin, first, last)
-        return output, held[:, held.shape[1] - self.kept(end):].copy()
+        return output, held[:, held.shape[1] - self.kept(end) :].copy()
 
     def complete(self, taken: int) -> int:
         """Number of output samples that so many input samples complete."""
@@ -102,8 +106,9 @@ class Resampler:
         needed = self.complete(taken) * self.down // self.up + 1 - self.half
         return taken - max(needed, 0)
 
-    def _interpolate(self, held: NDArray[np.float32], origin: int, first: int, last: int
-                     ) -> NDArray[np.float32]:
+    def _interpolate(
+        self, held: NDArray[np.float32], origin: int, first: int, last: int
+    ) -> NDArray[np.float32]:
         """Outputs from first to last, without it; the inputs begin at number `origin`."""
         signals, up, down, reach = len(held), self.up, self.down, 2 * self.half
         if first == last:
@@ -118,13 +123,17 @@ class Resampler:
             # A period is one product of all its inputs with a matrix; BLAS makes up many times
             # for the zeros in it.
             width = down + reach - 1
-            rows = as_strided(ecg, (signals, periods, width),
-                              (ecg.strides[0], 8 * down, 8)).reshape(-1, width)
+            rows = as_strided(
+                ecg, (signals, periods, width), (ecg.strides[0], 8 * down, 8)
+            ).reshape(-1, width)
             output = (rows @ _matrix(up, down, self.half)).reshape(signals, -1)[:, first:last]
         else:
             positions, phases = np.divmod(np.arange(first, last) * down, up)
-            output = np.einsum("nij,ij->ni", ecg[:, positions[:, None] + np.arange(reach)],
-                               _weights(phases, up, down, self.half))
+            output = np.einsum(
+                "nij,ij->ni",
+                ecg[:, positions[:, None] + np.arange(reach)],
+                _weights(phases, up, down, self.half),
+            )
         return output.astype(np.float32)
 
 

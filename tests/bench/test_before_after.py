@@ -30,10 +30,17 @@ def test_the_ratio_is_taken_pair_by_pair() -> None:
     assert (found["before_ms"], found["after_ms"], found["pairs"]) == (4.0, 4.4, 5)
     assert found["ratio"] == pytest.approx(1.1)
     assert found["ratio_quartiles"] == pytest.approx([1.1, 1.1])
-    text = before_after.table({
-        "base": "0123456789abcdef", "when": "2026-01-01", "works": {"a push": found, "a record": {
-            **found, "before_ms": 60_000.0, "after_ms": 61_000.0}},
-        "machine": {"cores": 2, "cpu": "made up", "python": "3.12"}})
+    text = before_after.table(
+        {
+            "base": "0123456789abcdef",
+            "when": "2026-01-01",
+            "works": {
+                "a push": found,
+                "a record": {**found, "before_ms": 60_000.0, "after_ms": 61_000.0},
+            },
+            "machine": {"cores": 2, "cpu": "made up", "python": "3.12"},
+        }
+    )
     assert "| a push | 4 ms | 4.4 ms | 1.100 | 1.100 to 1.100 | 5 |" in text
     assert "| a record | 60.0 s | 61.0 s |" in text
 
@@ -46,7 +53,8 @@ def test_a_worker_times_pushes_with_and_without_the_rhythm() -> None:
 
 
 def test_a_worker_that_cannot_start_is_reported_in_one_sentence(
-        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A folder without a runtime."""
     with pytest.raises(WorkError, match="stopped"), before_after.worker(tmp_path):
         pass

@@ -24,7 +24,8 @@ def row(candidate: str, batch: int, ms: float) -> dict[str, Any]:
 
 
 def test_without_cupy_it_says_what_to_install(
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert cuda.main([]) == 2
     assert "needs CuPy: run `pip install" in capsys.readouterr().err
@@ -39,11 +40,21 @@ def test_no_batch_at_all_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_conclusions_give_the_best_and_the_crossings() -> None:
     """The GPU pays from a batch of 16 on, the kernel before the graph from 64 on."""
     rows = [
-        row("cpu", 1, 0.1), row("cpu", 16, 1.0), row("cpu", 64, 4.0),
-        row("fused", 1, 0.4), row("fused", 16, 0.5), row("fused", 64, 0.8), row("fused", 256, 2),
-        row("fused, CUDA graph", 1, 0.2), row("fused, CUDA graph", 16, 0.5),
-        row("cupy", 1, 0.5), row("cupy", 16, 0.6), row("cupy", 64, 0.5), row("cupy", 256, 1.6),
-        row("kernels", 256, 0.8), row("cpu, a session a core", 64, 3.2),
+        row("cpu", 1, 0.1),
+        row("cpu", 16, 1.0),
+        row("cpu", 64, 4.0),
+        row("fused", 1, 0.4),
+        row("fused", 16, 0.5),
+        row("fused", 64, 0.8),
+        row("fused", 256, 2),
+        row("fused, CUDA graph", 1, 0.2),
+        row("fused, CUDA graph", 16, 0.5),
+        row("cupy", 1, 0.5),
+        row("cupy", 16, 0.6),
+        row("cupy", 64, 0.5),
+        row("cupy", 256, 1.6),
+        row("kernels", 256, 0.8),
+        row("cpu, a session a core", 64, 3.2),
     ]
     found = cuda.conclusions(rows)
     assert found["windows/s, CPU with all cores"] == 20_000
@@ -52,7 +63,11 @@ def test_conclusions_give_the_best_and_the_crossings() -> None:
     assert found["windows/s, CUDA by ONNX Runtime"] == 160_000
     assert found["CUDA by ONNX Runtime over CPU"] == 8
     assert found["fastest way by batch"] == {
-        1: "fused, CUDA graph", 16: "fused", 64: "cupy", 256: "kernels"}
+        1: "fused, CUDA graph",
+        16: "fused",
+        64: "cupy",
+        256: "kernels",
+    }
     assert found["CUDA is faster from batch"] == 16
     assert found["CuPy filter is faster from batch"] == 64
     assert found["one window, CUDA, ms"] == 0.2
@@ -78,8 +93,7 @@ def test_the_filter_is_taken_out_of_the_fused_graph() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_the_baseline_on_every_core_is_the_cpu(
-        monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+def test_the_baseline_on_every_core_is_the_cpu(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(cuda, "usable_cores", lambda: 3)
     session = Detector.load(ARTIFACTS, provider="cpu").session
     ecg = np.random.default_rng(0).normal(size=(batch, 360)).astype(np.float32)
@@ -91,8 +105,8 @@ def test_the_baseline_on_every_core_is_the_cpu(
 
 
 def test_results_are_kept_if_gpu_memory_ends(
-        monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-        ) -> None:
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def measure(artifacts: Path, batch: int, seconds: float) -> list[dict[str, Any]]:
         if batch > 16:
             raise RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer")

@@ -29,8 +29,14 @@ def test_every_candidate_answers_as_the_reference_does(net, found):
     ecg = in_process.patients(1)
     expected = bench.expected_answers(net, ecg)
     names = {candidate.name for candidate in found[0]}
-    assert {"ekg fused", "SciPy filter + ekg cnn", "plain ONNX Runtime", bench.WINDOWS,
-            bench.CARRIED, "TorchScript"} <= names
+    assert {
+        "ekg fused",
+        "SciPy filter + ekg cnn",
+        "plain ONNX Runtime",
+        bench.WINDOWS,
+        bench.CARRIED,
+        "TorchScript",
+    } <= names
     for candidate in found[0]:
         worst = bench.agreement(candidate.run, candidate.start(1), expected, ecg)
         assert worst < (1e-5 if candidate.exact else 1.0), candidate.name
@@ -53,8 +59,12 @@ def test_weights_come_out_of_the_graph_with_and_without_batch_norms(net):
 
 def test_a_wrong_answer_is_refused(net, found):
     candidate = next(c for c in found[0] if c.name == "ekg fused")
-    spoilt = bench.Candidate("spoilt", "cpu", lambda ecg, carry: tuple(
-        a + 0.01 for a in candidate.run(ecg, carry)), candidate.carry_size)
+    spoilt = bench.Candidate(
+        "spoilt",
+        "cpu",
+        lambda ecg, carry: tuple(a + 0.01 for a in candidate.run(ecg, carry)),
+        candidate.carry_size,
+    )
     refused: list[dict[str, str]] = []
     kept = in_process.agreeing([candidate, spoilt], net, 1, refused)
     assert [c.name for c, _ in kept] == ["ekg fused"]
@@ -63,8 +73,11 @@ def test_a_wrong_answer_is_refused(net, found):
 
 def test_a_candidate_on_another_provider_is_refused():
     bench.require_provider("cpu", {"CPUExecutionProvider": 3}, "graph")
-    for nodes in ({"CUDAExecutionProvider": 2, "CPUExecutionProvider": 1},
-                  {"CPUExecutionProvider": 3}, {}):
+    for nodes in (
+        {"CUDAExecutionProvider": 2, "CPUExecutionProvider": 1},
+        {"CPUExecutionProvider": 3},
+        {},
+    ):
         with pytest.raises(bench.Refused, match="asked to run on cuda"):
             bench.require_provider("cuda", nodes, "graph")
 
@@ -73,13 +86,15 @@ def test_multiply_adds_are_those_of_the_graph(net):
     frames = [FS // 3, FS // 9] + [FS // 18] * 32
     weights = [p.numel() for name, p in net.cnn.named_parameters() if name.endswith("weight")]
     assert bench.multiply_adds(net) == 217 * FS + sum(
-        count * size for count, size in zip(frames, weights, strict=True))
+        count * size for count, size in zip(frames, weights, strict=True)
+    )
 
 
 @pytest.mark.parametrize("events", [False, True])
 def test_the_stream_gives_the_reference_networks_beats(detector, net, events):
     differing, beats = bench.differing_beats(
-        detector, net, in_process.simulate(60.0, seed=1).signal, events=events)
+        detector, net, in_process.simulate(60.0, seed=1).signal, events=events
+    )
     assert differing == 0
     assert beats > 50
 

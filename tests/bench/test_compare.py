@@ -20,14 +20,18 @@ def nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "measure", lambda *_, **__: pytest.fail("it measured"))
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["--out", "{here}/file/results"], "--out .* cannot be made: "),
-    (["--artifacts", "{here}/nothing"], "--artifacts .*manifest.json does not exist"),
-    (["--draw", "--out", "{here}/nothing"], "results.json cannot be read: .*without --draw"),
-    (["--draw", "--out", "{here}"], "results.json holds no results"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--out", "{here}/file/results"], "--out .* cannot be made: "),
+        (["--artifacts", "{here}/nothing"], "--artifacts .*manifest.json does not exist"),
+        (["--draw", "--out", "{here}/nothing"], "results.json cannot be read: .*without --draw"),
+        (["--draw", "--out", "{here}"], "results.json holds no results"),
+    ],
+)
 def test_impossible_arguments_are_refused_before_measuring(
-        tmp_path: Path, arguments: list[str], says: str) -> None:
+    tmp_path: Path, arguments: list[str], says: str
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "results.json").write_text("{")
     defaults = ["--artifacts", str(ARTIFACTS), "--out", str(tmp_path / "out")]

@@ -18,8 +18,13 @@ in_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no git
 
 
 def temporary_worktrees() -> list[str]:
-    listed = subprocess.run(["git", "worktree", "list", "--porcelain"], cwd=ROOT, check=True,
-                            capture_output=True, text=True).stdout.splitlines()
+    listed = subprocess.run(
+        ["git", "worktree", "list", "--porcelain"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
     return [line for line in listed if "/ekg-" in line]
 
 
@@ -29,8 +34,17 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     (tmp_path / "cudb").mkdir()
     signal = np.rint(simulate(20, seed=3).signal * 1000).astype(np.int16)[:, None]
-    wfdb.wrsamp("x", 360, ["mV"], ["II"], d_signal=signal, fmt=["16"], adc_gain=[1000.0],
-                baseline=[0], write_dir=str(tmp_path / "cudb"))
+    wfdb.wrsamp(
+        "x",
+        360,
+        ["mV"],
+        ["II"],
+        d_signal=signal,
+        fmt=["16"],
+        adc_gain=[1000.0],
+        baseline=[0],
+        write_dir=str(tmp_path / "cudb"),
+    )
     monkeypatch.setattr(identical, "require_data", lambda _: tmp_path)
     return "cudb/x"
 
@@ -47,16 +61,20 @@ def test_a_line_for_each_file_that_differs(tmp_path: Path) -> None:
     (after / "mitdb/100.csv").write_bytes(b"time,label\n1,V\n2,N\n")
     assert identical.differences(before, after) == [
         "mitdb/100.csv: differs from byte 13 on, line 2 (15 bytes before, 19 after)",
-        "mitdb/gone.ekg: not there after", "mitdb/new.ekg: not there before"]
+        "mitdb/gone.ekg: not there after",
+        "mitdb/new.ekg: not there before",
+    ]
 
 
 @in_git
 def test_the_same_code_gives_identical_files(
-        record: str, capsys: pytest.CaptureFixture[str]) -> None:
+    record: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = temporary_worktrees()
     # The base is this very commit; the working tree's runtime may differ from it while at work.
-    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "runtime", "artifacts"],
-                             cwd=ROOT, check=False).returncode
+    changed = subprocess.run(
+        ["git", "diff", "--quiet", "HEAD", "--", "runtime", "artifacts"], cwd=ROOT, check=False
+    ).returncode
     status = identical.main(["--base", "HEAD", "--records", record])
     if not changed:
         assert status == 0
@@ -66,7 +84,8 @@ def test_the_same_code_gives_identical_files(
 
 @in_git
 def test_a_difference_gives_status_1(
-        record: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    record: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def annotate(tree: Path, records: object, out: Path, name: str) -> list[str]:
         out.mkdir(parents=True)
         (out / "x.ekg").write_text(name)
@@ -76,7 +95,8 @@ def test_a_difference_gives_status_1(
     assert identical.main(["--base", "HEAD", "--records", record]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "cudb/x.ekg: differs from byte 0 on, line 1 (6 bytes before, 5 after)",
-        "records: 1, files: 1, differences from HEAD: 1"]
+        "records: 1, files: 1, differences from HEAD: 1",
+    ]
 
 
 def test_a_record_that_cannot_be_annotated_is_a_difference(tmp_path: Path) -> None:

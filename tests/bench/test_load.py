@@ -46,16 +46,20 @@ def test_an_answer_in_pieces_is_put_together(serve):
 
 
 def test_a_chunked_answer_is_put_together(serve):
-    port = serve(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
-                 b"3\r\ncde\r\n0\r\n\r\n")
+    port = serve(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+        b"3\r\ncde\r\n0\r\n\r\n",
+    )
     with load.Connection(port, REQUEST) as connection:
         assert connection.ask() == b"abcde"
 
 
 def test_an_error_is_not_an_answer(serve):
     port = serve(b"HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\nbad")
-    with load.Connection(port, REQUEST) as connection, \
-            pytest.raises(load.Failed, match="500 Oh: bad"):
+    with (
+        load.Connection(port, REQUEST) as connection,
+        pytest.raises(load.Failed, match="500 Oh: bad"),
+    ):
         connection.ask()
 
 

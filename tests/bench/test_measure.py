@@ -15,16 +15,25 @@ from bench import measure
 
 def test_candidates_alternate_and_each_begins_a_round():
     order: list[str] = []
-    timings = measure.take_turns({"a": lambda: None, "b": lambda: None, "c": lambda: None},
-                                 rounds=3, block_s=0.0, step=order.append)
+    timings = measure.take_turns(
+        {"a": lambda: None, "b": lambda: None, "c": lambda: None},
+        rounds=3,
+        block_s=0.0,
+        step=order.append,
+    )
     assert order == ["a", "b", "c", "b", "c", "a", "c", "a", "b"]
     assert {name: timing.calls for name, timing in timings.items()} == dict.fromkeys("abc", 3)
 
 
 def test_percentiles_are_in_milliseconds():
     timing = measure.Timing.of([0.001] * 99 + [0.101], 0.5)
-    assert timing.to_dict() == {"calls": 100, "p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 2.0,
-                                "cpu_ms": 5.0}
+    assert timing.to_dict() == {
+        "calls": 100,
+        "p50_ms": 1.0,
+        "p95_ms": 1.0,
+        "p99_ms": 2.0,
+        "cpu_ms": 5.0,
+    }
 
 
 def test_the_folder_names_the_processor_and_no_host(monkeypatch):
@@ -35,9 +44,11 @@ def test_the_folder_names_the_processor_and_no_host(monkeypatch):
 
 def test_memory_counts_the_children():
     nothing = measure.resident_mb(os.getpid())
-    with subprocess.Popen([sys.executable, "-c", "b = bytearray(b'x') * 50_000_000; "
-                           "print(1, flush=True); input()"],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", "b = bytearray(b'x') * 50_000_000; print(1, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
         child.stdout.readline()
         assert measure.resident_mb(os.getpid()) > nothing + 45
         child.stdin.close()

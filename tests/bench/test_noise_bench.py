@@ -20,12 +20,18 @@ def records() -> list[Record]:
 @pytest.fixture(scope="module")
 def results(records: list[Record]) -> dict[str, object]:
     hiss = np.random.default_rng(0).normal(0.0, 1.0, 200 * FS)
-    knows = noise.measure(lambda r: (r.beats, r.labels.astype(np.int64)), records, {"em": hiss},
-                          (12, 0))
-    tall = noise.measure(noise.labelled(lambda ecg: np.flatnonzero(ecg > 0.5)), records,
-                         {"em": hiss}, (12, 0))
-    return {"model": "0" * 64, "records": "made up", "this model": knows,
-            "detectors": {"tallest": tall}}
+    knows = noise.measure(
+        lambda r: (r.beats, r.labels.astype(np.int64)), records, {"em": hiss}, (12, 0)
+    )
+    tall = noise.measure(
+        noise.labelled(lambda ecg: np.flatnonzero(ecg > 0.5)), records, {"em": hiss}, (12, 0)
+    )
+    return {
+        "model": "0" * 64,
+        "records": "made up",
+        "this model": knows,
+        "detectors": {"tallest": tall},
+    }
 
 
 def test_only_noisy_blocks_count(records: list[Record]) -> None:

@@ -52,15 +52,17 @@ def listening(resets_after: int | None = None) -> Iterator[int]:
 
 def trial(name: str, port: int) -> over_http.ServerTrial:
     server = over_http.Server(name, (), {"JSON": "/predict"})
-    return over_http.ServerTrial(server, over_http.Started(port, os.getpid(), 1.0), REQUEST,
-                                 {"name": name, "body": "JSON"})
+    return over_http.ServerTrial(
+        server, over_http.Started(port, os.getpid(), 1.0), REQUEST, {"name": name, "body": "JSON"}
+    )
 
 
 def test_a_server_that_hangs_up_is_refused_and_the_others_stay() -> None:
     refused: list[dict[str, str]] = []
     with listening() as sound, listening(resets_after=5) as failing:
-        left = over_http.take_turns([trial("failing", failing), trial("sound", sound)], 3, 0.02,
-                                    refused)
+        left = over_http.take_turns(
+            [trial("failing", failing), trial("sound", sound)], 3, 0.02, refused
+        )
     assert [entry.row["name"] for entry in left] == ["sound"]
     assert left[0].row["requests_per_s"] > 0
     assert len(left[0].rates) == 3
@@ -76,10 +78,13 @@ def test_no_rows_if_all_servers_fail() -> None:
 
 
 def test_the_status_of_a_server_that_stops_at_its_start_is_reported() -> None:
-    stops = over_http.Server("gone", [sys.executable, "-c", "raise SystemExit(3)"],
-                             {"JSON": "/predict"})
-    with pytest.raises(Failed, match="gone stopped with status 3 as it started"), \
-            over_http.start(stops, Path("artifacts"), "cpu", WINDOW):
+    stops = over_http.Server(
+        "gone", [sys.executable, "-c", "raise SystemExit(3)"], {"JSON": "/predict"}
+    )
+    with (
+        pytest.raises(Failed, match="gone stopped with status 3 as it started"),
+        over_http.start(stops, Path("artifacts"), "cpu", WINDOW),
+    ):
         pass
 
 
@@ -94,8 +99,9 @@ def test_batch_composition_does_not_change_answers(detector: Detector) -> None:
     """Windows of two lengths, mixed: each gets its own answer, in its own place."""
     signal = simulate(12, seed=3, ectopic=0.3).signal
     windows = [signal[at : at + (720 if at % 720 else 360)] for at in range(0, 3600, 360)]
-    expected = [{**result_fields(detector.predict(window, 360)), "provider": "cpu"}
-                for window in windows]
+    expected = [
+        {**result_fields(detector.predict(window, 360)), "provider": "cpu"} for window in windows
+    ]
     assert model.load_many()([(window.tolist(), 360.0) for window in windows]) == expected
     assert model.load()(windows[1].tolist(), 360.0) == expected[1]
 

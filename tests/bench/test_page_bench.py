@@ -43,8 +43,9 @@ def test_a_server_that_does_not_get_ready_is_stopped(started: list[subprocess.Po
     assert [process.poll() is None for process in started] == [False]
 
 
-def test_an_error_in_the_long_run_stops_the_feed_at_once(started: list[subprocess.Popen[Any]],
-                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_long_run_stops_the_feed_at_once(
+    started: list[subprocess.Popen[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(page, "simulate", lambda *_, **__: SimpleNamespace(signal=np.zeros(9)))
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -54,8 +55,9 @@ def test_an_error_in_the_long_run_stops_the_feed_at_once(started: list[subproces
 
 
 @pytest.mark.parametrize(("found", "status"), [([BEAT], 0), ([BEAT] + [(9.0, "V")] * 256, 1)])
-def test_the_exit_status_is_1_for_any_fault(monkeypatch: pytest.MonkeyPatch, found: list[Any],
-                                            status: int) -> None:
+def test_the_exit_status_is_1_for_any_fault(
+    monkeypatch: pytest.MonkeyPatch, found: list[Any], status: int
+) -> None:
     measured = {"beats": [BEAT], "gaps_over_100_ms": 0}
     monkeypatch.setattr(page, "served", lambda: nullcontext(SimpleNamespace(url="")))
     monkeypatch.setattr(page, "chromium", lambda: nullcontext())

@@ -29,8 +29,7 @@ def small() -> Exported:
     torch.manual_seed(0)
     design = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
     net = deployed(EkgNet(design))
-    described = graphs.describe(net, policy=BeatPolicy(),
-                                data="SIMULATED", commit="abc")
+    described = graphs.describe(net, policy=BeatPolicy(), data="SIMULATED", commit="abc")
     return Exported(net, described, {g.name: g for g in graphs.graphs(net, described)})
 
 

@@ -14,10 +14,19 @@ from training.errors import DataError
 
 
 def measured(path: Path, runs: int) -> Path:
-    figures = {name: {"mean": 0.5 + i / 100, "sd": 0.01, "each": []}
-               for i, name in enumerate(card.FIGURES.values())}
-    path.write_text(json.dumps({"records": f"mitdb: {' '.join(DS2)}", "figures": figures,
-                                "runs": {str(i): {} for i in range(runs)}}))
+    figures = {
+        name: {"mean": 0.5 + i / 100, "sd": 0.01, "each": []}
+        for i, name in enumerate(card.FIGURES.values())
+    }
+    path.write_text(
+        json.dumps(
+            {
+                "records": f"mitdb: {' '.join(DS2)}",
+                "figures": figures,
+                "runs": {str(i): {} for i in range(runs)},
+            }
+        )
+    )
     return path
 
 
@@ -33,8 +42,11 @@ def test_other_runs_stand_in_the_card_with_their_spread(tmp_path: Path) -> None:
 def test_files_without_measurements_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
     for name in ("x.json", "absent.json"):
-        with pytest.raises(DataError, match=r"expected WHAT=FILE, the file by `python -m "
-                                            r"training.seeds --out`"):
+        with pytest.raises(
+            DataError,
+            match=r"expected WHAT=FILE, the file by `python -m "
+            r"training.seeds --out`",
+        ):
             command.read_other_runs([f"seeds={tmp_path / name}"])
 
 
@@ -50,15 +62,27 @@ def test_the_card_says_who_was_held_out() -> None:
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_the_card_of_a_simulated_model_has_no_real_figures(simulated: bool) -> None:
-    described = {"delay": "1.2", "fs": "360", "fir_design": "f", "threshold": "0.5",
-                 "class_weights": "[]", "commit": "c", "trained_on": "t",
-                 "simulated": str(simulated).lower()}
+    described = {
+        "delay": "1.2",
+        "fs": "360",
+        "fir_design": "f",
+        "threshold": "0.5",
+        "class_weights": "[]",
+        "commit": "c",
+        "trained_on": "t",
+        "simulated": str(simulated).lower(),
+    }
     recipe = {"folds": 6, "fold": None, "seed": 5, "steps": 2}
-    text = card.card(None, parameters=1, described=described, recipe=recipe, held_out={},
-                     worst={"g": 1e-6})
+    text = card.card(
+        None, parameters=1, described=described, recipe=recipe, held_out={}, worst={"g": 1e-6}
+    )
     assert ("has seen no real ECG" in text) == simulated
-    for claim in ("were chosen before, by 6 runs", "svdb's labels", "Records 201 (training)",
-                  "adults' Holter recordings"):
+    for claim in (
+        "were chosen before, by 6 runs",
+        "svdb's labels",
+        "Records 201 (training)",
+        "adults' Holter recordings",
+    ):
         assert (claim in text) != simulated
     assert "none held out" in text
     assert "random and simulated signal (" in text  # of either, where no recordings are at hand

@@ -21,8 +21,9 @@ from tests.export.conftest import Exported
 from training.recordings import load
 
 # Linux on ARM has no wheel of it.
-coreml = pytest.importorskip("export.coreml", reason="coremltools is not installed",
-                             exc_type=ImportError)
+coreml = pytest.importorskip(
+    "export.coreml", reason="coremltools is not installed", exc_type=ImportError
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = coreml.PREDICT_TOLERANCE if platform.system() == "Darwin" else 1e-5
@@ -34,20 +35,29 @@ def package(small: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_package_equals_torch_second_by_second(
-        package: Path, small: Exported, signals: NDArray[np.float32]) -> None:
+    package: Path, small: Exported, signals: NDArray[np.float32]
+) -> None:
     assert coreml.prove(package, small.net, signals) <= TOLERANCE
 
 
 def test_the_carry_is_plain_input_and_output(package: Path, small: Exported) -> None:
     description = coreml.specification(package).description
-    shapes = {each.name: list(each.type.multiArrayType.shape)
-              for each in (*description.input, *description.output)}
+    shapes = {
+        each.name: list(each.type.multiArrayType.shape)
+        for each in (*description.input, *description.output)
+    }
     size = small.net.carry_size
-    assert shapes == {"ecg": [1, 360], "carry": [1, size], "probabilities": [1, 20, 6],
-                      "carry_out": [1, size]}
+    assert shapes == {
+        "ecg": [1, 360],
+        "carry": [1, size],
+        "probabilities": [1, 20, 6],
+        "carry_out": [1, size],
+    }
     float32 = coreml.ct.proto.FeatureTypes_pb2.ArrayFeatureType.FLOAT32
-    assert all(each.type.multiArrayType.dataType == float32
-               for each in (*description.input, *description.output))
+    assert all(
+        each.type.multiArrayType.dataType == float32
+        for each in (*description.input, *description.output)
+    )
 
 
 def test_the_package_computes_in_single_precision(package: Path) -> None:
@@ -57,7 +67,8 @@ def test_the_package_computes_in_single_precision(package: Path) -> None:
 
 
 def test_half_precision_is_measured_and_farther_off(
-        small: Exported, signals: NDArray[np.float32]) -> None:
+    small: Exported, signals: NDArray[np.float32]
+) -> None:
     assert 1e-5 < coreml.half_difference(small.net, small.described, signals) < 0.1
 
 
@@ -71,17 +82,20 @@ def test_the_package_holds_contract_and_descriptions(package: Path) -> None:
 
 
 def test_the_same_network_gives_the_same_bytes(
-        package: Path, small: Exported, tmp_path: Path) -> None:
+    package: Path, small: Exported, tmp_path: Path
+) -> None:
     again = coreml.write(small.net, small.described, tmp_path)
     coreml.ct.utils.load_spec(str(again))  # which writes Manifest.json anew
     assert {str(p.relative_to(package)) for p in package.rglob("*") if p.is_file()} == set(
-        coreml.INSIDE)
+        coreml.INSIDE
+    )
     for name in coreml.INSIDE:
         assert (package / name).read_bytes() == (again / name).read_bytes(), name
 
 
 def test_a_package_that_answers_differently_is_refused(
-        package: Path, small: Exported, signals: NDArray[np.float32], tmp_path: Path) -> None:
+    package: Path, small: Exported, signals: NDArray[np.float32], tmp_path: Path
+) -> None:
     spoilt = shutil.copytree(package, tmp_path / coreml.NAME)
     weights = spoilt / "Data/com.apple.CoreML/weights/weight.bin"
     body = bytearray(weights.read_bytes())
@@ -93,15 +107,16 @@ def test_a_package_that_answers_differently_is_refused(
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="Core ML itself runs the package here")
 def test_an_operation_that_the_check_does_not_know_is_named(
-        package: Path, small: Exported, signals: NDArray[np.float32],
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    package: Path, small: Exported, signals: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delitem(coreml.OPERATIONS, "softmax")
     with pytest.raises(ExportError, match=r"'softmax'.*add it to OPERATIONS"):
         coreml.prove(package, small.net, signals)
 
 
 def test_the_committed_package_answers_as_the_committed_graph(
-        capsys: pytest.CaptureFixture[str]) -> None:
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The command for users of a Mac: `python -m export.coreml`."""
     assert coreml.main([]) == 0
     said = capsys.readouterr().out
@@ -121,8 +136,7 @@ def test_the_committed_package_on_real_signal(data: Path) -> None:
     np.testing.assert_allclose(answer, expected[0], atol=TOLERANCE)
 
 
-def test_an_altered_package_is_refused(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_package_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shutil.copytree(ROOT / "artifacts", tmp_path / "artifacts")
     (folder / coreml.FILES[1]).write_bytes(b"altered")
     assert coreml.main(["--artifacts", str(folder)]) == 1
@@ -130,8 +144,12 @@ def test_an_altered_package_is_refused(
 
 
 def test_without_coremltools_the_package_is_left_out_with_a_sentence(
-        tmp_path: Path, small: Exported, signals: NDArray[np.float32],
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path,
+    small: Exported,
+    signals: NDArray[np.float32],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setitem(sys.modules, "export.coreml", None)
     monkeypatch.delattr("export.coreml", raising=False)
     assert exporting.write_core_ml(small.net, small.described, tmp_path, {}, signals) == {}

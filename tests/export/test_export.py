@@ -47,8 +47,7 @@ def test_every_graph_equals_torch_whole_and_cut(exported: list[graphs.Graph]) ->
             assert graphs.prove(graph, signals()) <= graphs.TOLERANCE
 
 
-def test_a_graph_that_answers_differently_is_refused(
-        exported: list[graphs.Graph]) -> None:
+def test_a_graph_that_answers_differently_is_refused(exported: list[graphs.Graph]) -> None:
     graph = next(g for g in exported if g.name == "ekg_fused.onnx")
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(graph.model)
@@ -98,7 +97,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_whole_export_makes_a_folder_that_the_runtime_loads(
-        checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(command, "records_to_measure", list)
     assert command.main(["--checkpoint", str(checkpoint), "--out", str(tmp_path / "a")]) == 0
     detector = Detector.load(tmp_path / "a", provider="cpu")
@@ -109,8 +109,11 @@ def test_the_whole_export_makes_a_folder_that_the_runtime_loads(
 
 
 def test_a_failed_export_leaves_the_old_artifacts(
-        checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "manifest.json").write_text("old")
     monkeypatch.setattr(command, "records_to_measure", list)
     monkeypatch.setattr(graphs, "TOLERANCE", 0.0)
@@ -121,34 +124,51 @@ def test_a_failed_export_leaves_the_old_artifacts(
 
 
 def test_a_network_that_answers_too_late_is_not_exported(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    late = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),),
-                  look_ahead=22)
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = Design(
+        width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),), look_ahead=22
+    )
     save(tmp_path / "model.pt", EkgNet(late), Recipe(), BeatPolicy(), "x", None)
     assert command.main(["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path)]) == 1
     assert "1.60 s after its R peak; expected at most 1.5 s" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("entry", "records"), [
-    ("others={}", "mitdb: 104 217"), ("{}", f"mitdb: {' '.join(DS2)}"), ("others={}", None)])
+@pytest.mark.parametrize(
+    ("entry", "records"),
+    [("others={}", "mitdb: 104 217"), ("{}", f"mitdb: {' '.join(DS2)}"), ("others={}", None)],
+)
 def test_other_runs_need_a_name_and_the_same_records(
-        entry: str, records: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-        ) -> None:
+    entry: str, records: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     figures = {"records": records, "runs": {}, "figures": {}}
     (tmp_path / "x.json").write_text(json.dumps(figures if records else {}))
-    assert command.main(["--beside", entry.format(tmp_path / "x.json"), "--out", str(tmp_path),
-                         "--checkpoint", "no.pt"]) == 1
+    assert (
+        command.main(
+            [
+                "--beside",
+                entry.format(tmp_path / "x.json"),
+                "--out",
+                str(tmp_path),
+                "--checkpoint",
+                "no.pt",
+            ]
+        )
+        == 1
+    )
     assert "expected WHAT=FILE" in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_is_refused(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command.main(["--checkpoint", str(tmp_path / "no.pt"), "--out", str(tmp_path)]) == 1
     assert "run `make train` first" in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]
-                                       ) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "model.pt").write_text("no checkpoint")
     assert command.main(["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path)]) == 1
     (said,) = capsys.readouterr().err.splitlines()
@@ -157,7 +177,8 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.parametrize("inside", ["", "a/b"])
 def test_an_unwritable_folder_is_refused_before_the_export(
-        inside: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inside: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
     out = tmp_path / "file" / inside
     assert command.main(["--checkpoint", str(tmp_path / "no.pt"), "--out", str(out)]) == 1
@@ -190,7 +211,8 @@ def test_old_exported_files_are_removed_and_user_files_stay(tmp_path: Path) -> N
 
 
 def test_an_export_that_cannot_be_written_leaves_the_old_one(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "artifacts"
     old, roles = staged(tmp_path / "old", a="1", b="1")
     manifest.publish(old, target, roles)

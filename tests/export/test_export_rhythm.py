@@ -30,7 +30,8 @@ def fitted(folder: Path, **policy: float) -> Path:
 
 
 def test_a_fitted_rhythm_is_sealed_with_its_network_and_golden_recording(
-        artifacts: Path, tmp_path: Path) -> None:
+    artifacts: Path, tmp_path: Path
+) -> None:
     before = Artifacts(artifacts)
     assert "pause" in [kind for kind, *_ in before.golden_rhythm("ekg_fused.onnx").events]
     assert rhythm.main([str(fitted(tmp_path, pause_s=2.7)), "--artifacts", str(artifacts)]) == 0
@@ -52,15 +53,21 @@ def test_the_committed_golden_recording_is_what_export_makes(artifacts: Path) ->
         assert (artifacts / name).read_bytes() == (DEFAULT_ARTIFACTS / name).read_bytes()
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    ("{", "error: "), ("{}", "rhythm.json is not what export wrote"),
-    ('{"format": 9}', "has format 9, this runtime reads 1")])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "error: "),
+        ("{}", "rhythm.json is not what export wrote"),
+        ('{"format": 9}', "has format 9, this runtime reads 1"),
+    ],
+)
 def test_what_is_no_rhythm_changes_nothing(
-        artifacts: Path, tmp_path: Path, content: str, sentence: str,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    artifacts: Path, tmp_path: Path, content: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()}
     (tmp_path / "x.json").write_text(content)
     assert rhythm.main([str(tmp_path / "x.json"), "--artifacts", str(artifacts)]) == 1
     assert sentence in capsys.readouterr().err
-    assert before == {path.name: path.read_bytes() for path in artifacts.iterdir()
-                      if path.is_file()}
+    assert before == {
+        path.name: path.read_bytes() for path in artifacts.iterdir() if path.is_file()
+    }

@@ -33,20 +33,27 @@ def quantized(small: Exported, signals: NDArray[np.float32]) -> onnx.ModelProto:
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options,
-                                        providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def test_all_convolutions_but_the_kept_ones_are_quantized(
-        quantized: onnx.ModelProto, small: Exported) -> None:
-    made = {name for node in quantized.graph.node for name in node.output
-            if node.op_type == "DequantizeLinear"}
+    quantized: onnx.ModelProto, small: Exported
+) -> None:
+    made = {
+        name
+        for node in quantized.graph.node
+        for name in node.output
+        if node.op_type == "DequantizeLinear"
+    }
     convolutions = [n for n in quantized.graph.node if n.op_type == "Conv"]
     whole = [n for n in convolutions if n.input[1] not in made]
     assert len(whole) == len(int8.KEPT)
     assert any("fir" in n.input[1] for n in whole)
     assert len(quantized.SerializeToString()) < len(
-        small.graphs["ekg_fused.onnx"].model.SerializeToString())
+        small.graphs["ekg_fused.onnx"].model.SerializeToString()
+    )
 
 
 def test_old_runtimes_can_read_it(quantized: onnx.ModelProto) -> None:
@@ -55,7 +62,8 @@ def test_old_runtimes_can_read_it(quantized: onnx.ModelProto) -> None:
 
 
 def test_the_quantized_graph_is_close_to_the_whole_one(
-        quantized: onnx.ModelProto, small: Exported, signals: NDArray[np.float32]) -> None:
+    quantized: onnx.ModelProto, small: Exported, signals: NDArray[np.float32]
+) -> None:
     start = np.zeros((len(signals), small.net.carry_size), dtype=np.float32)
     feed = {"ecg": signals, "carry": start}
     expected = session(small.graphs["ekg_fused.onnx"].model).run(None, feed)[0]
@@ -65,7 +73,8 @@ def test_the_quantized_graph_is_close_to_the_whole_one(
 
 
 def test_rounding_does_not_depend_on_the_cut(
-        quantized: onnx.ModelProto, small: Exported, signals: NDArray[np.float32]) -> None:
+    quantized: onnx.ModelProto, small: Exported, signals: NDArray[np.float32]
+) -> None:
     running = session(quantized)
     start = np.zeros((len(signals), small.net.carry_size), dtype=np.float32)
     expected = running.run(None, {"ecg": signals, "carry": start})[0]
@@ -87,7 +96,8 @@ def test_changed_names_of_the_exporter_are_refused(small: Exported) -> None:
 
 
 def test_test_patients_are_not_among_the_calibration(
-        data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names: Counter[str] = Counter()
 
     def counted(database: str, name: str, folder: Path) -> Record:

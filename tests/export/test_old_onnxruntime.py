@@ -60,14 +60,30 @@ def old(ecg: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """The answers of every model file there."""
     python = Path(os.environ.get("EKG_ORT116_PYTHON", ROOT / ".venv-ort116" / "bin" / "python"))
     if not python.is_file():
-        pytest.skip(f"no environment with ONNX Runtime 1.16.3 at {python}; how to make one stands "
-                    "at the top of this test")
+        pytest.skip(
+            f"no environment with ONNX Runtime 1.16.3 at {python}; how to make one stands "
+            "at the top of this test"
+        )
     folder = tmp_path_factory.mktemp("old")
     np.save(folder / "ecg.npy", ecg)
     done = subprocess.run(
-        [str(python), "-W", "error", "-c", ANSWER, str(ARTIFACTS), str(folder / "ecg.npy"),
-         str(folder / "answers.npz"), *MODELS],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        [
+            str(python),
+            "-W",
+            "error",
+            "-c",
+            ANSWER,
+            str(ARTIFACTS),
+            str(folder / "ecg.npy"),
+            str(folder / "answers.npz"),
+            *MODELS,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     with np.load(folder / "answers.npz") as answers:
         return dict(answers)
@@ -79,7 +95,8 @@ def test_the_old_onnxruntime_is_used(old: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_file_answers_as_in_the_newest(
-        old: dict[str, np.ndarray], ecg: np.ndarray, name: str) -> None:
+    old: dict[str, np.ndarray], ecg: np.ndarray, name: str
+) -> None:
     session = Session(ARTIFACTS / name, "cpu")
     start = np.zeros((len(ecg), int(session.metadata["carry_size"])), dtype=np.float32)
     expected, _ = session.run(ecg, start)
@@ -89,7 +106,8 @@ def test_every_file_answers_as_in_the_newest(
 
 
 def test_the_runtime_finds_the_same_beats(
-        old: dict[str, np.ndarray], ecg: np.ndarray, detector: Detector) -> None:
+    old: dict[str, np.ndarray], ecg: np.ndarray, detector: Detector
+) -> None:
     beats = detector.predict(ecg[0]).beats  # type: ignore[union-attr]
     assert [beat.label for beat in beats] == old["labels"].tolist()
     np.testing.assert_allclose([beat.time for beat in beats], old["beats"], atol=1e-9)

@@ -19,8 +19,19 @@ from tests.export.conftest import Exported
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 # https://github.com/microsoft/onnxruntime, coreml_supported_mlprogram_ops.md
-CORE_ML = {"Add", "Concat", "Conv", "Relu", "Reshape", "Slice", "Softmax", "Split", "Squeeze",
-           "Transpose", "Unsqueeze"}
+CORE_ML = {
+    "Add",
+    "Concat",
+    "Conv",
+    "Relu",
+    "Reshape",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+}
 
 
 @pytest.fixture
@@ -38,7 +49,8 @@ def test_every_shape_is_a_number(static: graphs.Graph) -> None:
 
 
 def test_core_ml_supports_every_operation_and_its_parameters_are_constant(
-        static: graphs.Graph) -> None:
+    static: graphs.Graph,
+) -> None:
     constants = {tensor.name for tensor in static.model.graph.initializer}
     for node in static.model.graph.node:
         assert node.op_type in CORE_ML
@@ -50,17 +62,20 @@ def test_core_ml_supports_every_operation_and_its_parameters_are_constant(
 def test_no_graph_holds_shape_nodes(small: Exported, name: str) -> None:
     # CUDA would leave such nodes to the CPU, and strict placement refuse the graph.
     assert not {"Shape", "Gather", "ConstantOfShape", "Range"} & {
-        node.op_type for node in small.graphs[name].model.graph.node}
+        node.op_type for node in small.graphs[name].model.graph.node
+    }
 
 
 def test_fused_static_and_cnn_after_the_filter_equal_torch(
-        small: Exported, signals: NDArray[np.float32]) -> None:
+    small: Exported, signals: NDArray[np.float32]
+) -> None:
     for graph in small.graphs.values():
         assert graphs.prove(graph, signals) <= graphs.TOLERANCE
 
 
 def test_a_static_graph_that_answers_differently_is_refused(
-        static: graphs.Graph, signals: NDArray[np.float32]) -> None:
+    static: graphs.Graph, signals: NDArray[np.float32]
+) -> None:
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(static.model)
     weight = next(w for w in spoilt.graph.initializer if len(w.dims) == 4 and w.dims[0] == 6)
@@ -71,24 +86,29 @@ def test_a_static_graph_that_answers_differently_is_refused(
 
 
 def test_the_filter_before_the_cnn_is_the_fused_graph(
-        small: Exported, signals: NDArray[np.float32]) -> None:
+    small: Exported, signals: NDArray[np.float32]
+) -> None:
     """SciPy's filter, chunk by chunk, then `ekg_cnn.onnx`: what CUDA does with CuPy."""
     from training import dsp_cpu
 
-    fused, cnn = (onnxruntime.InferenceSession(
-        small.graphs[name].model.SerializeToString(), providers=["CPUExecutionProvider"])
-        for name in ("ekg_fused.onnx", "ekg_cnn.onnx"))
+    fused, cnn = (
+        onnxruntime.InferenceSession(
+            small.graphs[name].model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        for name in ("ekg_fused.onnx", "ekg_cnn.onnx")
+    )
     start = np.zeros((len(signals), small.net.carry_size), dtype=np.float32)
     expected, last = fused.run(None, {"ecg": signals, "carry": start})
     taps = dsp_cpu.taps(small.net.design.band_taps)
-    past, carry, given = None, start[:, len(taps) - 1:], []
+    past, carry, given = None, start[:, len(taps) - 1 :], []
     for chunk in np.split(signals, (18, 378, 3600), axis=1):
         filtered, past = dsp_cpu.fir_filter(chunk, taps, past)
         frames, carry = cnn.run(None, {"ecg": filtered.astype(np.float32), "carry": carry})
         given.append(frames)
     np.testing.assert_allclose(np.concatenate(given, axis=1), expected, atol=1e-5)
-    np.testing.assert_allclose(np.concatenate([past, carry], axis=1), last,
-                               atol=1e-5 * float(np.abs(last).max()))
+    np.testing.assert_allclose(
+        np.concatenate([past, carry], axis=1), last, atol=1e-5 * float(np.abs(last).max())
+    )
 
 
 @pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_fused_static.onnx", "ekg_cnn.onnx"])

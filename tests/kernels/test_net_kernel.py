@@ -86,7 +86,8 @@ def test_equals_the_definition(
     cpu_cuda: Any, net: CupyNet, tile: Tile, batch: int, frames: int, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(
-        net, "_launches",
+        net,
+        "_launches",
         lambda *size: Launch.plan(net.network, tile, Gpu(1, H100.shared_bytes), *size),
     )
     signal, carry = map(cpu_cuda.place, chunk(net.network, batch, frames))
@@ -208,8 +209,11 @@ def test_other_layers_are_refused(change: Callable[[Network], Network]) -> None:
 
 
 @given(
-    batch=st.integers(1, 10**5), frames=st.integers(1, 2000), tile=st.sampled_from(TILES),
-    multiprocessors=st.integers(1, 200), shared_kib=st.integers(70, 227),
+    batch=st.integers(1, 10**5),
+    frames=st.integers(1, 2000),
+    tile=st.sampled_from(TILES),
+    multiprocessors=st.integers(1, 200),
+    shared_kib=st.integers(70, 227),
 )
 def test_launches_cover_every_frame_once(
     batch: int, frames: int, tile: Tile, multiprocessors: int, shared_kib: int
@@ -246,6 +250,7 @@ def test_a_batch_too_large_for_a_launch_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_a_history_too_long_to_index_is_refused() -> None:
     """`take_history` divides by a multiplication, which is exact below 2^32 only."""
+
     def far(dilation: int) -> Network:
         down, middle, up = small().blocks[0]
         return replace(small(), blocks=((down, replace(middle, dilation=dilation), up),))

@@ -48,16 +48,20 @@ def test_of_equal_classes_the_first_in_question_wins() -> None:
 
 def test_the_label_is_what_numpy_would_choose() -> None:
     rng = np.random.default_rng(0)
-    for row, weights in zip(rng.dirichlet(np.full(5, 0.4), 300), rng.uniform(0.1, 4, (300, 5)),
-                            strict=True):
+    for row, weights in zip(
+        rng.dirichlet(np.full(5, 0.4), 300), rng.uniform(0.1, 4, (300, 5)), strict=True
+    ):
         assert choose_label(row.tolist(), weights.tolist()) == int((row * weights).argmax())
 
 
 @pytest.mark.parametrize("fs", [250, 360])
 def test_a_block_becomes_beats_and_the_same_block_again(fs: int) -> None:
     rng = np.random.default_rng(1)
-    block = Beats(np.cumsum(rng.integers(1, 10**7, 50)).tolist(),
-                  rng.dirichlet(np.ones(5), 50).tolist(), rng.integers(0, 5, 50).tolist())
+    block = Beats(
+        np.cumsum(rng.integers(1, 10**7, 50)).tolist(),
+        rng.dirichlet(np.ones(5), 50).tolist(),
+        rng.integers(0, 5, 50).tolist(),
+    )
     beats = block.to_beats(fs)
     assert from_beats(beats, fs) == block
     for one, sample, row, label in zip(beats, *block, strict=True):

@@ -77,6 +77,7 @@ def answers(status: int, body: object, **headers: str) -> Answer:
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
         handler.wfile.write(data)
+
     return give
 
 
@@ -114,8 +115,10 @@ def free_port() -> int:
 FINE = answers(200, {"label": "N"})
 
 
-@pytest.mark.parametrize("fault", [
-    hangs_up, breaks_off, answers(503, {"detail": "full."}, Retry_After="3"), answers(502, "x")])
+@pytest.mark.parametrize(
+    "fault",
+    [hangs_up, breaks_off, answers(503, {"detail": "full."}, Retry_After="3"), answers(502, "x")],
+)
 def test_a_temporary_fault_is_tried_again(fault: Answer, naps: list[float]) -> None:
     with scripted(fault, fault, FINE) as url, Client(url) as client:
         assert client.predict(SIGNAL, FS) == {"label": "N"}
@@ -130,15 +133,21 @@ def test_retry_after_is_heeded(naps: list[float]) -> None:
 
 
 def test_a_refusal_is_not_tried_again(naps: list[float]) -> None:
-    with (scripted(answers(400, {"detail": "fs is 5 Hz."}), FINE) as url, Client(url) as client,
-          pytest.raises(RequestError, match=r"400: fs is 5 Hz\.")):
+    with (
+        scripted(answers(400, {"detail": "fs is 5 Hz."}), FINE) as url,
+        Client(url) as client,
+        pytest.raises(RequestError, match=r"400: fs is 5 Hz\."),
+    ):
         client.predict(SIGNAL, FS)
     assert naps == []
 
 
 def test_patience_ends() -> None:
-    with (scripted(answers(503, {"detail": "full."})) as url, Client(url, patience=0) as client,
-          pytest.raises(RequestError, match="503: full")):
+    with (
+        scripted(answers(503, {"detail": "full."})) as url,
+        Client(url, patience=0) as client,
+        pytest.raises(RequestError, match="503: full"),
+    ):
         client.predict(SIGNAL, FS)
     started = time.monotonic()
     with pytest.raises(RequestError, match=r"does not answer.*`python -m runtime serve`"):
@@ -170,9 +179,20 @@ def test_timeout_and_patience_are_checked(times: dict[str, float]) -> None:
         Client(**times)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("url", [
-    "", "localhost", "ftp://x", "http://", "http://x:y", "http://x:0", "http://exa mple",
-    "http://my..host", f"http://{'x' * 64}"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost",
+        "ftp://x",
+        "http://",
+        "http://x:y",
+        "http://x:0",
+        "http://exa mple",
+        "http://my..host",
+        f"http://{'x' * 64}",
+    ],
+)
 def test_a_url_of_no_server_is_refused(url: str) -> None:
     with pytest.raises(RequestError, match="is no server"):
         Client(url)
@@ -185,11 +205,18 @@ def test_a_url_with_more_than_host_and_port_is_refused(more: str) -> None:
     assert "secret" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("url", "address"), [
-    ("http://x", ("x", 80)), ("https://x/", ("x", 443)), ("http://[::1]", ("::1", 80)),
-    ("http://[::1]:8000/", ("::1", 8000))])
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://x", ("x", 80)),
+        ("https://x/", ("x", 443)),
+        ("http://[::1]", ("::1", 80)),
+        ("http://[::1]:8000/", ("::1", 8000)),
+    ],
+)
 def test_a_url_names_host_and_port(
-        url: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    url: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     connected_to = []
 
     def connect(to: tuple[str, int], *_: object) -> None:
@@ -217,7 +244,8 @@ def test_whitespace_around_a_token_does_not_count() -> None:
 
 @pytest.mark.parametrize("bearer", ["s3\ncret", "s3 cret", "s3cret€", "s3cr\xe9t", "\n"])
 def test_a_token_that_no_header_carries_is_refused_unquoted(
-        bearer: str, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    bearer: str, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     assert command(["client", "--token", bearer, "--url", url, "--count", "1"]) == 2
     said = capsys.readouterr().err
@@ -226,8 +254,14 @@ def test_a_token_that_no_header_carries_is_refused_unquoted(
     assert clock == [0.0]
 
 
-NOT_ONE_SIGNAL = [np.stack([SIGNAL, -SIGNAL]), np.ma.masked_less(SIGNAL, 0), SIGNAL * 1j,
-                  SIGNAL > 0, ["0.1"] * FS, 0.5]
+NOT_ONE_SIGNAL = [
+    np.stack([SIGNAL, -SIGNAL]),
+    np.ma.masked_less(SIGNAL, 0),
+    SIGNAL * 1j,
+    SIGNAL > 0,
+    ["0.1"] * FS,
+    0.5,
+]
 
 
 @pytest.mark.parametrize("samples", NOT_ONE_SIGNAL)
@@ -238,9 +272,19 @@ def test_a_body_that_is_not_one_signal_is_not_sent(samples: Any) -> None:
                 ask(samples, FS)
 
 
-@pytest.mark.parametrize("samples", [
-    SIGNAL, (), [], SIGNAL[:0], [1, -2, 3], np.arange(9, dtype=np.int16), SIGNAL[::-2],
-    np.ma.masked_greater(SIGNAL, 900)])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        SIGNAL,
+        (),
+        [],
+        SIGNAL[:0],
+        [1, -2, 3],
+        np.arange(9, dtype=np.int16),
+        SIGNAL[::-2],
+        np.ma.masked_greater(SIGNAL, 900),
+    ],
+)
 def test_signals_are_sent_as_float32_in_their_units(samples: Any) -> None:
     sent = []
 
@@ -257,14 +301,16 @@ def test_signals_are_sent_as_float32_in_their_units(samples: Any) -> None:
 
 @pytest.mark.parametrize("carry", ["abc", "a b=", "\xe9"])
 def test_a_carry_that_no_answer_gave_is_refused(carry: str) -> None:
-    with (scripted(FINE) as url, Client(url) as client,
-          pytest.raises(TokenError, match="'carry' is not the token of an earlier answer")):
+    with (
+        scripted(FINE) as url,
+        Client(url) as client,
+        pytest.raises(TokenError, match="'carry' is not the token of an earlier answer"),
+    ):
         client.push(SIGNAL, FS, carry)
 
 
 def test_a_stream_continues_after_a_restart_of_its_server(detector: Detector) -> None:
-    expected = [(round(b.time, 4), b.label) for b in
-                detector.predict(SIGNAL, FS).beats]  # type: ignore[union-attr]
+    expected = [(round(b.time, 4), b.label) for b in detector.predict(SIGNAL, FS).beats]  # type: ignore[union-attr]
     with serving(create_app(detector)) as port:
         client = Client(f"http://127.0.0.1:{port}")
         stream = client.stream(np.array_split(SIGNAL, 20), FS)
@@ -301,7 +347,8 @@ def record(tmp_path: Path) -> Path:
 
 
 def test_stream_prints_the_same_with_a_server_and_without(
-        record: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    record: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--provider", "cpu", "stream", str(record), "--fs", str(FS)]
     assert command(arguments) == 0
     here = capsys.readouterr().out
@@ -311,7 +358,8 @@ def test_stream_prints_the_same_with_a_server_and_without(
 
 
 def test_stream_reads_a_line_feed(
-        record: Path, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record: Path, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import os
 
     command(["--provider", "cpu", "stream", str(record), "--fs", str(FS)])
@@ -331,7 +379,8 @@ def test_stream_reads_a_line_feed(
 
 
 def test_stream_names_a_bad_line(
-        url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import io
 
     monkeypatch.setattr("sys.stdin", io.StringIO("0.1\n" * 200 + "oops\n"))
@@ -340,7 +389,8 @@ def test_stream_names_a_bad_line(
 
 
 def test_client_sends_a_record_window_by_window(
-        record: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    record: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command(["client", str(record), "--fs", str(FS), "--url", url, "--count", "8"]) == 0
     out = capsys.readouterr().out
     assert "8 one-second windows, 0 failures" in out
@@ -348,7 +398,8 @@ def test_client_sends_a_record_window_by_window(
 
 
 def test_an_absent_server_is_waited_for_once(
-        record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [str(record), "--fs", str(FS), "--url", f"http://127.0.0.1:{free_port()}"]
     assert command(["client", *arguments]) == 2
     out, err = capsys.readouterr()
@@ -359,7 +410,8 @@ def test_an_absent_server_is_waited_for_once(
 
 
 def test_windows_answered_before_the_server_ended_are_reported(
-        record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    record: Path, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     with scripted(FINE, answers(400, {"detail": "no."}), FINE, hangs_up) as url:
         assert command(["client", str(record), "--fs", str(FS), "--url", url]) == 1
     out = capsys.readouterr().out
@@ -371,13 +423,22 @@ def test_windows_answered_before_the_server_ended_are_reported(
 
 @pytest.mark.parametrize("fs", ["nan", "inf", "1e18"])
 def test_a_rate_that_cannot_be_simulated_is_refused(
-        fs: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fs: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command(["client", "--fs", fs, "--url", url]) == 2
     assert "expected a sampling rate from 100 to 1000 Hz" in capsys.readouterr().err
 
 
 def test_stream_reports_an_absent_server(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["stream", str(record), "--fs", "360", "--patience", "0", "--url",
-                 f"http://127.0.0.1:{free_port()}"]
+    arguments = [
+        "stream",
+        str(record),
+        "--fs",
+        "360",
+        "--patience",
+        "0",
+        "--url",
+        f"http://127.0.0.1:{free_port()}",
+    ]
     assert command(arguments) == 2
     assert "does not answer" in capsys.readouterr().err

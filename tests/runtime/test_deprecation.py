@@ -35,7 +35,8 @@ def warned(use: Callable[[], Any], sentence: str) -> Any:
     with pytest.warns(DeprecationWarning, match="is now") as warnings:
         result = use()
     assert [str(one.message) for one in warnings] == [
-        f"{sentence}; the old name goes with the next release."]
+        f"{sentence}; the old name goes with the next release."
+    ]
     assert warnings[0].filename == __file__
     return result
 
@@ -58,8 +59,10 @@ def test_an_attribute_is_set_by_its_old_name_if_it_can_be() -> None:
         Example().moved = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("old", "new", "value"), [
-    ("apart", "min_frames_between", 4), ("weights", "class_weights", (1.0, 2.0, 1.0, 1.0, 1.0))])
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [("apart", "min_frames_between", 4), ("weights", "class_weights", (1.0, 2.0, 1.0, 1.0, 1.0))],
+)
 def test_a_beat_policys_limits_have_their_old_names(old: str, new: str, value: Any) -> None:
     policy = warned(lambda: BeatPolicy(**{old: value}), f"BeatPolicy({old}=...) is now {new}")
     assert policy == BeatPolicy(**{new: value})
@@ -68,23 +71,37 @@ def test_a_beat_policys_limits_have_their_old_names(old: str, new: str, value: A
 
 @pytest.mark.parametrize(("old", "new"), [("before", "context_before"), ("after", "context_after")])
 def test_a_beat_policys_context_has_its_old_names(old: str, new: str) -> None:
-    assert warned(lambda: getattr(BeatPolicy(), old), f"BeatPolicy.{old} is now {new}"
-                  ) == getattr(BeatPolicy(), new)
+    assert warned(lambda: getattr(BeatPolicy(), old), f"BeatPolicy.{old} is now {new}") == getattr(
+        BeatPolicy(), new
+    )
 
 
-@pytest.mark.parametrize(("old", "new", "value"), [
-    ("slow", "bradycardia_bpm", 45.0), ("slow_beats", "bradycardia_beats", 6),
-    ("fast", "tachycardia_bpm", 130.0), ("fast_beats", "tachycardia_beats", 12),
-    ("hysteresis", "hysteresis_bpm", 4.0), ("vt_rate", "vt_bpm", 120.0),
-    ("least_confidence", "min_confidence", 0.5), ("af_least_s", "af_min_s", 60.0),
-    ("af_sure", "af_min_atrial", 0.5), ("af_without_s", "af_suppresses_s", False),
-    ("vf_change", "vf_transition", 0.01), ("vf_doubt", "vf_prior", 0.5),
-    ("vf_least_s", "vf_min_s", 2.0), ("morphology", "template", None),
-    ("sinus", "rr_baseline", None)])
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("slow", "bradycardia_bpm", 45.0),
+        ("slow_beats", "bradycardia_beats", 6),
+        ("fast", "tachycardia_bpm", 130.0),
+        ("fast_beats", "tachycardia_beats", 12),
+        ("hysteresis", "hysteresis_bpm", 4.0),
+        ("vt_rate", "vt_bpm", 120.0),
+        ("least_confidence", "min_confidence", 0.5),
+        ("af_least_s", "af_min_s", 60.0),
+        ("af_sure", "af_min_atrial", 0.5),
+        ("af_without_s", "af_suppresses_s", False),
+        ("vf_change", "vf_transition", 0.01),
+        ("vf_doubt", "vf_prior", 0.5),
+        ("vf_least_s", "vf_min_s", 2.0),
+        ("morphology", "template", None),
+        ("sinus", "rr_baseline", None),
+    ],
+)
 def test_the_rhythms_limits_have_their_old_names(old: str, new: str, value: Any) -> None:
     sentence = f"the rhythm's limit {old!r} is now {new!r}"
-    for use in (lambda: RhythmPolicy(**{old: value}),
-                lambda: RhythmPolicy().replace(**{old: value})):
+    for use in (
+        lambda: RhythmPolicy(**{old: value}),
+        lambda: RhythmPolicy().replace(**{old: value}),
+    ):
         policy = warned(use, sentence)
         assert policy == RhythmPolicy(**{new: value})
     assert warned(lambda: getattr(policy, old), sentence) == value

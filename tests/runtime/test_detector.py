@@ -52,8 +52,9 @@ def pause() -> np.ndarray:
     return ecg
 
 
-def test_a_rhythm_event_is_an_anomaly_if_every_beat_is_normal(detector: Detector,
-                                                              pause: np.ndarray) -> None:
+def test_a_rhythm_event_is_an_anomaly_if_every_beat_is_normal(
+    detector: Detector, pause: np.ndarray
+) -> None:
     blind, seen = (one(detector.predict(pause, events=events)) for events in (False, True))
     assert (blind.label, blind.anomaly) == ("N", False)
     assert "asystole" in {event.kind for event in seen.events}
@@ -67,24 +68,26 @@ def test_a_batch_is_each_alone(detector: Detector) -> None:
     assert isinstance(results, list)
     for row, result in zip(rows, results, strict=True):
         alone = one(detector.predict(row))
-        assert [(b.time, b.label) for b in result.beats] == [
-            (b.time, b.label) for b in alone.beats]
+        assert [(b.time, b.label) for b in result.beats] == [(b.time, b.label) for b in alone.beats]
 
 
-@pytest.mark.parametrize(("signal", "sentence"), [
-    ([], "0 samples"),
-    ([0.1], "1 samples"),
-    (np.zeros(359), "expected at least 1 s"),
-    (np.zeros((0, 360)), "0 rows"),
-    (np.zeros((2, 2, 360)), "3 dimensions"),
-    (3.0, "0 dimensions"),
-    ("ecg", "not made of numbers"),
-    (None, "not made of numbers"),
-    ({"a": 1}, "not made of numbers"),
-    (np.full(360, np.nan), "not a finite number"),
-    (np.ma.masked_greater(np.arange(720.0), 700), "has masked samples"),
-    ([np.zeros(720), np.ma.masked_greater(np.arange(720.0), 700)], "has masked samples"),
-])
+@pytest.mark.parametrize(
+    ("signal", "sentence"),
+    [
+        ([], "0 samples"),
+        ([0.1], "1 samples"),
+        (np.zeros(359), "expected at least 1 s"),
+        (np.zeros((0, 360)), "0 rows"),
+        (np.zeros((2, 2, 360)), "3 dimensions"),
+        (3.0, "0 dimensions"),
+        ("ecg", "not made of numbers"),
+        (None, "not made of numbers"),
+        ({"a": 1}, "not made of numbers"),
+        (np.full(360, np.nan), "not a finite number"),
+        (np.ma.masked_greater(np.arange(720.0), 700), "has masked samples"),
+        ([np.zeros(720), np.ma.masked_greater(np.arange(720.0), 700)], "has masked samples"),
+    ],
+)
 def test_bad_input_gets_one_sentence(detector: Detector, signal: object, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as caught:
         detector.predict(signal)  # type: ignore[arg-type]
@@ -145,8 +148,9 @@ def kinds_of(detector: Detector, ecg: np.ndarray) -> set[str]:
     return {event.kind for event in one(detector.predict(ecg, events=True)).events}
 
 
-def test_a_replaced_rhythm_policy_takes_effect(own: Detector, detector: Detector,
-                                               pause: np.ndarray) -> None:
+def test_a_replaced_rhythm_policy_takes_effect(
+    own: Detector, detector: Detector, pause: np.ndarray
+) -> None:
     shipped = own.rhythm_policy
     assert shipped == RhythmPolicy()
     assert kinds_of(own, pause) == {"asystole"}
@@ -156,16 +160,23 @@ def test_a_replaced_rhythm_policy_takes_effect(own: Detector, detector: Detector
     stream = own.stream(events=True)
     stream.push(pause)
     assert "asystole" not in {event.kind for event in stream.events()}
-    assert "for 20 s" in next(event.rule for event in one(
-        own.predict(np.concatenate([pause[: 14 * 360], *[pause[8 * 360 : 14 * 360]] * 3]),
-                    events=True)).events if event.kind == "asystole")
+    assert "for 20 s" in next(
+        event.rule
+        for event in one(
+            own.predict(
+                np.concatenate([pause[: 14 * 360], *[pause[8 * 360 : 14 * 360]] * 3]), events=True
+            )
+        ).events
+        if event.kind == "asystole"
+    )
     assert kinds_of(detector, pause) == {"asystole"}  # of another detector nothing changes
     own.rhythm_policy = shipped
     assert kinds_of(own, pause) == {"asystole"}
 
 
-def test_a_replaced_quality_policy_takes_effect(own: Detector, detector: Detector,
-                                                pause: np.ndarray) -> None:
+def test_a_replaced_quality_policy_takes_effect(
+    own: Detector, detector: Detector, pause: np.ndarray
+) -> None:
     shipped, swing = own.quality_policy, float(np.ptp(pause[9 * 360 : 13 * 360]))
     assert one(own.predict(pause)).quality.flat == own.assess(pause, 360).flat == 0
     own.quality_policy = replace(shipped, flat_mv=2 * swing)
@@ -187,8 +198,9 @@ def test_a_stream_keeps_the_policy_it_began_with(own: Detector, pause: np.ndarra
     own.rhythm_policy = own.rhythm_policy.replace(asystole_s=20.0, asystole_vf_s=20.0)
     after = own.stream(events=True)
     own.push([before, after], [pause, pause])
-    assert ["asystole" in {event.kind for event in stream.events()}
-            for stream in (before, after)] == [True, False]
+    assert [
+        "asystole" in {event.kind for event in stream.events()} for stream in (before, after)
+    ] == [True, False]
 
 
 def windows_around(data: Path, name: str, symbol: str, count: int) -> tuple[np.ndarray, float]:
@@ -200,12 +212,14 @@ def windows_around(data: Path, name: str, symbol: str, count: int) -> tuple[np.n
     recording, marks = read(data / "mitdb" / name), wfdb.rdann(str(data / "mitdb" / name), "atr")
     half = round(recording.fs / 2)
     middles = [s for s, kind in zip(marks.sample, marks.symbol, strict=True) if kind == symbol]
-    return np.stack([recording.signal[m - half : m + half] for m in middles[1 : count + 1]]
-                    ), recording.fs
+    return np.stack(
+        [recording.signal[m - half : m + half] for m in middles[1 : count + 1]]
+    ), recording.fs
 
 
 def test_a_second_around_a_real_beat_is_labelled_without_context(
-        detector: Detector, data: Path) -> None:
+    detector: Detector, data: Path
+) -> None:
     """Ventricular beats of record 208 and normal ones of record 100."""
     for name, symbol, least in (("208", "V", 0.85), ("100", "N", 0.95)):
         rows, fs = windows_around(data, name, symbol, 200)
@@ -221,8 +235,11 @@ def test_real_fibrillation_and_a_normal_record(data: Path, detector: Detector) -
     if not (data / "cudb").is_dir():
         pytest.skip("cudb is not among the recordings at hand")
     record = read(data / "cudb" / "cu01", start_s=150, seconds=120)  # a design patient
-    found = [e for e in one(detector.predict(record.signal, record.fs, events=True)).events
-             if e.kind == "ventricular_fibrillation"]
+    found = [
+        e
+        for e in one(detector.predict(record.signal, record.fs, events=True)).events
+        if e.kind == "ventricular_fibrillation"
+    ]
     assert [round(e.start) for e in found] == [pytest.approx(64, abs=6)]
     record = read(data / "mitdb" / "101", seconds=120)
     assert one(detector.predict(record.signal, record.fs, events=True)).events == []

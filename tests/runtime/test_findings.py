@@ -23,15 +23,27 @@ def test_every_class_but_n_is_an_anomaly(label: str) -> None:
 def test_good_quality_has_no_share_of_any_doubtful_flaw() -> None:
     assert Quality(0, 0, 2.0).ok
     assert Quality(0, 0, 2.0, powerline=1.0).ok  # hum is filtered out
-    for flawed in (Quality(0.1, 0, 2.0), Quality(0, 0.1, 2.0), Quality(0, 0, 2.0, baseline=0.1),
-                   Quality(0, 0, 2.0, noise=0.1), Quality(0, 0, IMPOSSIBLE_RANGE_MV + 0.1)):
+    for flawed in (
+        Quality(0.1, 0, 2.0),
+        Quality(0, 0.1, 2.0),
+        Quality(0, 0, 2.0, baseline=0.1),
+        Quality(0, 0, 2.0, noise=0.1),
+        Quality(0, 0, IMPOSSIBLE_RANGE_MV + 0.1),
+    ):
         assert not flawed.ok
 
 
 def test_quality_as_json_is_rounded_and_without_single_seconds() -> None:
     quality = Quality(1 / 3, 0, 1.23456, seconds=(Flaw.FLAT, Flaw.NONE, Flaw.NONE))
-    assert quality.to_dict() == {"ok": False, "flat": 0.3333, "clipped": 0, "baseline": 0.0,
-                                 "noise": 0.0, "powerline": 0.0, "range_mv": 1.2346}
+    assert quality.to_dict() == {
+        "ok": False,
+        "flat": 0.3333,
+        "clipped": 0,
+        "baseline": 0.0,
+        "noise": 0.0,
+        "powerline": 0.0,
+        "range_mv": 1.2346,
+    }
     assert "seconds" not in repr(quality)
 
 

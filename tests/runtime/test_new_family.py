@@ -108,8 +108,11 @@ def only_fusion(detector: Detector) -> Detector:
 
 def test_its_kind_rule_and_limits_are_known(registered: None) -> None:
     names = [kind.name for kind in kinds()]
-    assert names.index("atrial_fibrillation") < names.index("fusion_run") < names.index(
-        "supraventricular_run")
+    assert (
+        names.index("atrial_fibrillation")
+        < names.index("fusion_run")
+        < names.index("supraventricular_run")
+    )
     assert list(rules(RhythmPolicy())) == names
     assert rules(RhythmPolicy())["fusion_run"] == "4 or more F beats in a row"
     assert [section.section for section in sections()][-1] == "fusion"
@@ -124,8 +127,7 @@ def test_a_stream_reports_it_however_cut_and_saved(detector: Detector, registere
     beats = whole.push(signal) + whole.finish()
     begun, ended = whole.events()
     assert {beat.label for beat in beats} == {"F"}
-    assert (begun.kind, begun.end, begun.rule) == (
-        "fusion_run", None, "4 or more F beats in a row")
+    assert (begun.kind, begun.end, begun.rule) == ("fusion_run", None, "4 or more F beats in a row")
     assert (ended.start, ended.end) == (beats[0].time, pytest.approx(30.0))
     assert own.predict(signal, events=True).events == [ended]  # type: ignore[union-attr]
     stream, found = own.stream(events=True), []
@@ -137,7 +139,8 @@ def test_a_stream_reports_it_however_cut_and_saved(detector: Detector, registere
     assert stream.tracker.current == "fusion_run"
     stream.finish()
     assert [(e.kind, e.start, e.end) for e in [*found, *stream.events()]] == [
-        (e.kind, e.start, e.end) for e in (begun, ended)]
+        (e.kind, e.start, e.end) for e in (begun, ended)
+    ]
 
 
 def test_its_limits_may_be_replaced(detector: Detector, registered: None) -> None:
@@ -179,18 +182,32 @@ def in_own_process(new_file: Path, program: str) -> str:
 
     Tables of annotations and reports are made from the registry when they are imported.
     """
-    lines = ("from runtime.rhythm.events import FAMILIES", "from fusion import Fusion",
-             "FAMILIES.append(Fusion)", program)
+    lines = (
+        "from runtime.rhythm.events import FAMILIES",
+        "from fusion import Fusion",
+        "FAMILIES.append(Fusion)",
+        program,
+    )
     path = os.pathsep.join([str(new_file), str(ROOT)])
-    return subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": path}, check=True, cwd=new_file).stdout
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+        check=True,
+        cwd=new_file,
+    ).stdout
 
 
 def test_annotations_and_reports_know_it(new_file: Path) -> None:
-    codes, names, title = json.loads(in_own_process(
-        new_file, "import json; from runtime.records.annotations_wfdb import RHYTHM_CODES\n"
-        "from runtime.report.words import KINDS, title\n"
-        "print(json.dumps([RHYTHM_CODES, KINDS, title('fusion_run')]))"))
+    codes, names, title = json.loads(
+        in_own_process(
+            new_file,
+            "import json; from runtime.records.annotations_wfdb import RHYTHM_CODES\n"
+            "from runtime.report.words import KINDS, title\n"
+            "print(json.dumps([RHYTHM_CODES, KINDS, title('fusion_run')]))",
+        )
+    )
     assert codes["fusion_run"] == "(FUS"
     assert list(codes).index("fusion_run") == list(codes).index("atrial_fibrillation") + 1
     assert "fusion_run" in names
@@ -199,9 +216,12 @@ def test_annotations_and_reports_know_it(new_file: Path) -> None:
 
 def test_annotations_are_written_with_its_code(new_file: Path) -> None:
     wfdb = pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
-    in_own_process(new_file, "from pathlib import Path; from runtime import Event\n"
-                   "from runtime.records import write_annotations\n"
-                   "event = Event('fusion_run', 1.0, 2.0, 0.9, '')\n"
-                   "write_annotations(Path(), 'rec', [], 360, events=[event])")
+    in_own_process(
+        new_file,
+        "from pathlib import Path; from runtime import Event\n"
+        "from runtime.records import write_annotations\n"
+        "event = Event('fusion_run', 1.0, 2.0, 0.9, '')\n"
+        "write_annotations(Path(), 'rec', [], 360, events=[event])",
+    )
     marks = wfdb.rdann(str(new_file / "rec"), "ekg")
     assert [note.rstrip("\0") for note in marks.aux_note] == ["(FUS", "(N"]

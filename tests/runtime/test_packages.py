@@ -22,21 +22,31 @@ def test_a_missing_package_is_named_with_its_purpose_and_command() -> None:
         packages.require([NEEDED[0], ABSENT], "to test")
     assert str(raised.value) == (
         "no-such-package is needed to test and not installed; run "
-        f"`{sys.executable} -m pip install no-such-package`.")
+        f"`{sys.executable} -m pip install no-such-package`."
+    )
     packages.require(NEEDED, "to test")
 
 
-@pytest.mark.parametrize(("package", "target"), [
-    (NEEDED[0], "-r requirements-runtime.txt"), (FLASK, "-r requirements-runtime.txt"),
-    (CUPY, "-r requirements-runtime-cuda.txt"), (WFDB, "wfdb"), (WAITRESS, "waitress")])
-def test_commands_of_a_checkout(package: Package, target: str, monkeypatch: pytest.MonkeyPatch
-                                ) -> None:
+@pytest.mark.parametrize(
+    ("package", "target"),
+    [
+        (NEEDED[0], "-r requirements-runtime.txt"),
+        (FLASK, "-r requirements-runtime.txt"),
+        (CUPY, "-r requirements-runtime-cuda.txt"),
+        (WFDB, "wfdb"),
+        (WAITRESS, "waitress"),
+    ],
+)
+def test_commands_of_a_checkout(
+    package: Package, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     assert install_command(package) == f"{sys.executable} -m pip install {target}"
 
 
 def test_elsewhere_the_requirements_are_named_by_their_path(
-        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     spaced = tmp_path / "my ekg"
     spaced.mkdir()
@@ -44,14 +54,23 @@ def test_elsewhere_the_requirements_are_named_by_their_path(
     monkeypatch.setattr(packages, "ROOT", spaced)
     monkeypatch.setattr(sys, "executable", "/my python/bin/python")
     assert install_command(FLASK) == (
-        f'"/my python/bin/python" -m pip install -r "{spaced}/requirements-runtime.txt"')
+        f'"/my python/bin/python" -m pip install -r "{spaced}/requirements-runtime.txt"'
+    )
 
 
-@pytest.mark.parametrize(("package", "target"), [
-    (NEEDED[0], '"ekg[server]"'), (FLASK, '"ekg[server]"'), (CUPY, '"ekg[cuda]"'),
-    (WFDB, '"ekg[files]"'), (WAITRESS, "waitress")])
+@pytest.mark.parametrize(
+    ("package", "target"),
+    [
+        (NEEDED[0], '"ekg[server]"'),
+        (FLASK, '"ekg[server]"'),
+        (CUPY, '"ekg[cuda]"'),
+        (WFDB, '"ekg[files]"'),
+        (WAITRESS, "waitress"),
+    ],
+)
 def test_commands_of_the_installed_package(
-        package: Package, target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package: Package, target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(packages, "ROOT", tmp_path)
     assert install_command(package) == f"{sys.executable} -m pip install {target}"
 

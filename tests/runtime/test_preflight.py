@@ -22,11 +22,13 @@ def test_supported_versions(version: tuple[int, ...]) -> None:
     assert preflight.python_problem(version) == ""
 
 
-@pytest.mark.parametrize(("version", "name"), [
-    ((3, 10, 13), "3.10.13"), ((2, 7, 18), "2.7.18"), ((3, 14, 0), "3.14.0")])
+@pytest.mark.parametrize(
+    ("version", "name"), [((3, 10, 13), "3.10.13"), ((2, 7, 18), "2.7.18"), ((3, 14, 0), "3.14.0")]
+)
 def test_other_versions(version: tuple[int, ...], name: str) -> None:
     assert preflight.python_problem(version) == (
-        f"ekg needs Python 3.11 to 3.13, this is {name} ({sys.executable}).")
+        f"ekg needs Python 3.11 to 3.13, this is {name} ({sys.executable})."
+    )
 
 
 def test_the_package_states_the_same_oldest_version() -> None:
@@ -53,8 +55,9 @@ def old_python() -> str:
 
 def test_an_old_python_gets_one_sentence(old_python: str) -> None:
     def call(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run([old_python, "-B", *arguments], cwd=ROOT, capture_output=True,
-                              text=True)
+        done = subprocess.run(
+            [old_python, "-B", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
         return done.returncode, done.stderr
 
     sentence = r"error: ekg needs Python 3\.11 to 3\.13, this is 3\.\d+\.\d+ \(\S+\)\."
@@ -64,23 +67,24 @@ def test_an_old_python_gets_one_sentence(old_python: str) -> None:
         assert re.fullmatch(sentence + "\n", err)
     status, err = call("runtime/preflight.py")
     assert status == 2
-    assert re.fullmatch(
-        sentence + r" Name another one: `make demo PYTHON=python3\.13`\.\n", err)
+    assert re.fullmatch(sentence + r" Name another one: `make demo PYTHON=python3\.13`\.\n", err)
     status, err = call("-c", "import runtime")
     assert status == 1
     assert err.splitlines()[-1].startswith("ImportError: ekg needs Python 3.11 to 3.13")
 
 
 def test_make_refuses_an_old_python_before_it_makes_an_environment(
-        old_python: str, tmp_path: Path) -> None:
+    old_python: str, tmp_path: Path
+) -> None:
     make = shutil.which("make")
     if make is None:
         pytest.skip("no make")
     (tmp_path / "runtime").mkdir()
     for name in ("Makefile", "requirements-runtime.txt", "runtime/preflight.py"):
         shutil.copy(ROOT / name, tmp_path / name)
-    done = subprocess.run([make, "demo", f"PYTHON={old_python}"], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [make, "demo", f"PYTHON={old_python}"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ekg needs Python 3.11 to 3.13, this is 3.")
     assert not list(tmp_path.glob(".venv*"))
@@ -99,11 +103,13 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     missing(monkeypatch, "onnxruntime", "tqdm", "flask")
     assert preflight.problem() == (
         "onnxruntime and tqdm are needed for everything here and not installed; run "
-        f"`{sys.executable} -m pip install -r requirements-runtime.txt`.")
+        f"`{sys.executable} -m pip install -r requirements-runtime.txt`."
+    )
 
 
 def test_a_newer_python_is_refused_only_if_packages_are_missing(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(preflight, "NEWEST", (3, 10))
     monkeypatch.setattr(preflight, "OLDEST", (3, 9))
     assert preflight.problem() == ""
@@ -112,7 +118,8 @@ def test_a_newer_python_is_refused_only_if_packages_are_missing(
 
 
 def test_a_command_ends_and_an_import_raises(
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(preflight, "OLDEST", (9, 0))
     with pytest.raises(ImportError, match=r"ekg needs Python 9\.0 to"):
         preflight.check()

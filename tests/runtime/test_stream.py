@@ -22,9 +22,9 @@ RATES = (100.0, 125.0, 128.0, 250.0, 257.0, 360.0, 500.0, 1000.0)
 
 def same(first: Sequence[Beat], second: Sequence[Beat]) -> bool:
     """Same times and labels, and the same scores up to rounding."""
-    return ([(b.time, b.label) for b in first] == [(b.time, b.label) for b in second]
-            and np.allclose([b.score for b in first], [b.score for b in second],
-                            atol=SCORE_TOLERANCE))
+    return [(b.time, b.label) for b in first] == [
+        (b.time, b.label) for b in second
+    ] and np.allclose([b.score for b in first], [b.score for b in second], atol=SCORE_TOLERANCE)
 
 
 def whole(detector: Detector, signal: np.ndarray, fs: float) -> list[Beat]:
@@ -32,11 +32,15 @@ def whole(detector: Detector, signal: np.ndarray, fs: float) -> list[Beat]:
 
 
 @settings(max_examples=40)
-@given(rate=st.sampled_from(RATES), seed=st.integers(0, 1000),
-       cuts=st.lists(st.floats(0, 1), max_size=12), data=st.data())
+@given(
+    rate=st.sampled_from(RATES),
+    seed=st.integers(0, 1000),
+    cuts=st.lists(st.floats(0, 1), max_size=12),
+    data=st.data(),
+)
 def test_any_cut_at_any_rate_gives_the_beats_of_the_whole(
-        detector: Detector, rate: float, seed: int, cuts: list[float], data: st.DataObject
-        ) -> None:
+    detector: Detector, rate: float, seed: int, cuts: list[float], data: st.DataObject
+) -> None:
     signal = simulate(12, fs=rate, seed=seed).signal + data.draw(st.sampled_from((0.0, 3.0)))
     stream, beats = detector.stream(rate), []
     for piece in np.split(signal, sorted(int(cut * len(signal)) for cut in cuts)):
@@ -135,18 +139,22 @@ def test_units_only_scale(detector: Detector) -> None:
         assert same(beats, expected)
 
 
-@pytest.mark.parametrize(("bad", "sentence"), [
-    ([0.1, float("nan")], "sample 1 of the signal .* not a finite number"),
-    ([float("inf")], "not a finite number"),
-    ([1e9], "beyond ±1000 mV"),
-    ([[0.1, 0.2]], r"2 dimensions .* expected \[samples\]"),
-    (["a", "b"], "not made of numbers only"),
-    ([None], "not made of numbers only"),
-    ([0.1 + 1j], "not made of numbers only"),
-    ([[0.1], [0.2, 0.3]], "rows differ in length"),
-])
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        ([0.1, float("nan")], "sample 1 of the signal .* not a finite number"),
+        ([float("inf")], "not a finite number"),
+        ([1e9], "beyond ±1000 mV"),
+        ([[0.1, 0.2]], r"2 dimensions .* expected \[samples\]"),
+        (["a", "b"], "not made of numbers only"),
+        ([None], "not made of numbers only"),
+        ([0.1 + 1j], "not made of numbers only"),
+        ([[0.1], [0.2, 0.3]], "rows differ in length"),
+    ],
+)
 def test_bad_samples_are_named_and_change_nothing(
-        detector: Detector, bad: list[object], sentence: str) -> None:
+    detector: Detector, bad: list[object], sentence: str
+) -> None:
     signal = simulate(10, seed=7).signal
     stream = detector.stream()
     beats = stream.push(signal[:1800])
@@ -162,8 +170,10 @@ def test_one_bad_chunk_in_a_batch_leaves_every_stream_as_it_was(detector: Detect
         detector.push(streams, [[0.1] * 360, [float("nan")]])
     assert [stream.seconds for stream in streams] == [0, 0]
     signal = simulate(5, seed=8).signal
-    beats = [a + s.finish() for a, s in
-             zip(detector.push(streams, [signal, signal]), streams, strict=True)]
+    beats = [
+        a + s.finish()
+        for a, s in zip(detector.push(streams, [signal, signal]), streams, strict=True)
+    ]
     assert same(beats[0], whole(detector, signal, 360))
 
 
@@ -192,7 +202,8 @@ def test_a_finished_stream_takes_no_more(detector: Detector) -> None:
 
 @pytest.mark.parametrize("rate", [250.0, 360.0])
 def test_a_stream_cut_and_saved_gives_the_events_of_predict(
-        detector: Detector, rate: float) -> None:
+    detector: Detector, rate: float
+) -> None:
     signal = simulate(40, fs=rate, seed=8, heart_rate=130, ectopic=0.3).signal
     result = detector.predict(signal, rate, events=True)
     assert not isinstance(result, list)
@@ -204,7 +215,8 @@ def test_a_stream_cut_and_saved_gives_the_events_of_predict(
         stream = detector.resume(stream.save())
     stream.finish()
     assert [replace(e, confidence=0) for e in closed(events + stream.events())] == [
-        replace(e, confidence=0) for e in result.events]
+        replace(e, confidence=0) for e in result.events
+    ]
 
 
 def test_the_rhythm_is_followed_only_if_asked_for(detector: Detector) -> None:

@@ -37,8 +37,9 @@ def rhythm_token(detector: Detector) -> bytes:
 
 def own(detector: Detector, **changes: object) -> Detector:
     """The same network with another rhythm model."""
-    return Detector(detector.session, detector.contract, detector.digest,
-                    replace(load_rhythm(), **changes))
+    return Detector(
+        detector.session, detector.contract, detector.digest, replace(load_rhythm(), **changes)
+    )
 
 
 def test_a_token_fits_on_the_wire(token: bytes, rhythm_token: bytes) -> None:
@@ -47,15 +48,15 @@ def test_a_token_fits_on_the_wire(token: bytes, rhythm_token: bytes) -> None:
     assert len(base64.b64encode(rhythm_token)) < 32 << 10
 
 
-def test_every_damaged_token_is_refused(detector: Detector, token: bytes, rhythm_token: bytes
-                                        ) -> None:
+def test_every_damaged_token_is_refused(
+    detector: Detector, token: bytes, rhythm_token: bytes
+) -> None:
     rng = np.random.default_rng(0)
     for whole in (token, rhythm_token):
         for place in [*range(120), *rng.integers(0, len(whole), 400).tolist(), len(whole) - 1]:
             flipped = bytearray(whole)
             flipped[place] ^= int(rng.integers(1, 256))
-            for damaged in (bytes(flipped), whole[:place],
-                            whole[:place] + b"x" + whole[place:]):
+            for damaged in (bytes(flipped), whole[:place], whole[:place] + b"x" + whole[place:]):
                 with pytest.raises(TokenError, match="damaged or cut off"):
                     detector.resume(damaged)
 
@@ -71,42 +72,53 @@ def test_any_bytes_of_the_token_will_do(detector: Detector, token: bytes, kind: 
     assert detector.resume(kind(token)).save() == token
 
 
-def test_another_networks_token_is_stale(detector: Detector, token: bytes, rhythm_token: bytes
-                                         ) -> None:
+def test_another_networks_token_is_stale(
+    detector: Detector, token: bytes, rhythm_token: bytes
+) -> None:
     other = detector.with_network(detector.session.run, detector.contract, b"\x00" * 32)
     for one in (token, rhythm_token):
         with pytest.raises(StaleTokenError, match=r"another model or version; .* new stream\.$"):
             other.resume(one)
 
 
-def test_another_rhythm_policy_or_file_makes_a_token_stale(detector: Detector,
-                                                           rhythm_token: bytes) -> None:
+def test_another_rhythm_policy_or_file_makes_a_token_stale(
+    detector: Detector, rhythm_token: bytes
+) -> None:
     others = [
         own(detector, policy=RhythmPolicy(pause_s=2.5)),
         own(detector, policy=RhythmPolicy(template=None)),
         own(detector, policy=RhythmPolicy(af_suppresses_s=False)),
         own(detector, quality=replace(detector.quality_policy, flat_mv=0.02)),
         own(detector, digest=b"\x01" * 32),
-        detector.with_network(detector.session.run, replace(
-            detector.contract, policy=replace(detector.contract.policy,
-                                              class_weights=(1.0, 1.0, 2.0, 1.0, 1.0))))]
+        detector.with_network(
+            detector.session.run,
+            replace(
+                detector.contract,
+                policy=replace(detector.contract.policy, class_weights=(1.0, 1.0, 2.0, 1.0, 1.0)),
+            ),
+        ),
+    ]
     for other in others:
         with pytest.raises(StaleTokenError) as caught:
             other.resume(rhythm_token)
-        assert str(caught.value) == ("the stream's token was saved under another rhythm model or "
-                                     "policy; start a new stream.")
+        assert str(caught.value) == (
+            "the stream's token was saved under another rhythm model or policy; start a new stream."
+        )
     names = {other.stream(events=True).save()[14:22] for other in [detector, *others]}
     assert len(names) == len(others) + 1
 
 
 def test_the_same_rhythm_resumes_a_token(detector: Detector, rhythm_token: bytes) -> None:
-    for other in (Detector.load(DEFAULT_ARTIFACTS, provider="cpu"),
-                  own(detector, policy=RhythmPolicy())):
+    for other in (
+        Detector.load(DEFAULT_ARTIFACTS, provider="cpu"),
+        own(detector, policy=RhythmPolicy()),
+    ):
         assert other.resume(rhythm_token).save() == rhythm_token
 
 
-def test_a_policy_that_is_changed_and_changed_back_resumes_a_token(detector: Detector,
-                                                                   rhythm_token: bytes) -> None:
+def test_a_policy_that_is_changed_and_changed_back_resumes_a_token(
+    detector: Detector, rhythm_token: bytes
+) -> None:
     other = own(detector)
     rhythm, quality = other.rhythm_policy, other.quality_policy
     other.rhythm_policy = rhythm.replace(pause_s=2.5)
@@ -130,14 +142,25 @@ def forged(token: bytes, place: int, value: bytes) -> bytes:
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
-@pytest.mark.parametrize(("place", "value"), [
-    (22, struct.pack("<I", 0)), (26, struct.pack("<I", 0)), (26, struct.pack("<I", 7)),
-    (30, struct.pack("<Q", 2**63)), (30, struct.pack("<Q", 2**40)), (30, struct.pack("<Q", 1)),
-    (38, struct.pack("<d", float("nan"))), (38, struct.pack("<d", 1e4)),
-    *((46 + 4 * i, struct.pack("<I", n)) for i in range(6) for n in (7, 2**32 - 1)),
-    (-8, struct.pack("<f", float("nan"))), (-8, struct.pack("<f", 1e20))])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (22, struct.pack("<I", 0)),
+        (26, struct.pack("<I", 0)),
+        (26, struct.pack("<I", 7)),
+        (30, struct.pack("<Q", 2**63)),
+        (30, struct.pack("<Q", 2**40)),
+        (30, struct.pack("<Q", 1)),
+        (38, struct.pack("<d", float("nan"))),
+        (38, struct.pack("<d", 1e4)),
+        *((46 + 4 * i, struct.pack("<I", n)) for i in range(6) for n in (7, 2**32 - 1)),
+        (-8, struct.pack("<f", float("nan"))),
+        (-8, struct.pack("<f", 1e20)),
+    ],
+)
 def test_a_forged_token_with_a_right_checksum_does_no_harm(
-        detector: Detector, token: bytes, rhythm_token: bytes, place: int, value: bytes) -> None:
+    detector: Detector, token: bytes, rhythm_token: bytes, place: int, value: bytes
+) -> None:
     """The checksum is no signature; lengths and numbers are checked as well."""
     for one in (token, rhythm_token):
         assert forged(one, 0, one[:4]) == one
@@ -145,8 +168,9 @@ def test_a_forged_token_with_a_right_checksum_does_no_harm(
             detector.resume(forged(one, place % len(one), value))
 
 
-def test_a_token_with_a_rhythm_must_name_it(detector: Detector, token: bytes, rhythm_token: bytes
-                                            ) -> None:
+def test_a_token_with_a_rhythm_must_name_it(
+    detector: Detector, token: bytes, rhythm_token: bytes
+) -> None:
     name = rhythm_token[14:22]
     assert token[14:22] == bytes(8)
     for one, other in ((token, name), (rhythm_token, bytes(8))):
@@ -169,10 +193,19 @@ def test_a_stream_saved_in_every_event_gives_the_golden_answer(detector: Detecto
     beats += stream.finish()
     events += stream.events()
     assert [(round(beat.time * 360), "NSVFQ".index(beat.label)) for beat in beats] == [
-        (sample, label) for sample, label, _ in golden.beats]
+        (sample, label) for sample, label, _ in golden.beats
+    ]
     found = closed(events)
     assert [(e.kind, e.start, e.end) for e in found] == [
-        (kind, start, end) for kind, start, end, _ in golden.events]
+        (kind, start, end) for kind, start, end, _ in golden.events
+    ]
     assert np.allclose([e.confidence for e in found], [c for *_, c in golden.events], atol=1e-3)
-    assert lasting >= {"regular", "ventricular_fibrillation", "atrial_fibrillation", "bigeminy",
-                       "ventricular_tachycardia", "supraventricular_run", "tachycardia"}
+    assert lasting >= {
+        "regular",
+        "ventricular_fibrillation",
+        "atrial_fibrillation",
+        "bigeminy",
+        "ventricular_tachycardia",
+        "supraventricular_run",
+        "tachycardia",
+    }

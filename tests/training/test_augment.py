@@ -20,10 +20,15 @@ DESIGN = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decisio
 RHYTHMS = ("premature", "fibrillation", "arrhythmia")
 
 
-@given(seed=st.integers(0, 1000), rate=st.floats(35, 200), rhythm=st.sampled_from(RHYTHMS),
-       ventricular=st.sets(st.integers(0, 39)))
+@given(
+    seed=st.integers(0, 1000),
+    rate=st.floats(35, 200),
+    rhythm=st.sampled_from(RHYTHMS),
+    ventricular=st.sets(st.integers(0, 39)),
+)
 def test_a_new_rhythm_keeps_the_beats_order_and_abnormal_labels(
-        seed: int, rate: float, rhythm: str, ventricular: set[int]) -> None:
+    seed: int, rate: float, rhythm: str, ventricular: set[int]
+) -> None:
     beats = np.arange(40) * FS * 60 / rate
     classes = np.full(40, N, dtype=np.int8)
     classes[list(ventricular)] = V
@@ -55,8 +60,9 @@ def test_no_beat_is_made_premature_in_a_patient_who_fibrillates(name: str) -> No
     recipe = Recipe(retimed=1.0, rhythms=(1.0, 0.0, 0.0), blocked=0.0, rare=0.0)
     noise, made = simulated_noise(seconds=30), 0
     for seed in range(12):
-        _, labels = augment.example(np.random.default_rng(seed), [record], noise, recipe,
-                                    20 * FS, None)
+        _, labels = augment.example(
+            np.random.default_rng(seed), [record], noise, recipe, 20 * FS, None
+        )
         made += int((labels == S + 1).any())
     assert (made == 0) == (name in augment.FIBRILLATING)
 
@@ -68,9 +74,14 @@ def test_labelled_beats_lie_on_real_signal(rhythm: int) -> None:
     shares = np.eye(3)[rhythm]
     recipe = Recipe(retimed=1.0, rhythms=tuple(shares), blocked=0.0)
     for seed in range(30):
-        ecg, labels = augment.example(np.random.default_rng(seed), [record],
-                                      np.zeros((1, 40 * FS), dtype=np.float32), recipe, 20 * FS,
-                                      None)
+        ecg, labels = augment.example(
+            np.random.default_rng(seed),
+            [record],
+            np.zeros((1, 40 * FS), dtype=np.float32),
+            recipe,
+            20 * FS,
+            None,
+        )
         starts = np.flatnonzero((labels[1:] > 0) & (labels[:-1] <= 0)) + 1
         for start in starts[(starts > 0) & (starts < len(ecg) - 2 * augment.BEAT_REACH)]:
             assert np.ptp(ecg[start : start + 2 * augment.BEAT_REACH]) > 0.02
@@ -78,7 +89,8 @@ def test_labelled_beats_lie_on_real_signal(rhythm: int) -> None:
 
 @given(seed=st.integers(0, 1000), rhythm=st.sampled_from(RHYTHMS))
 def test_moved_beats_lie_at_their_new_place_with_their_qrs_unchanged(
-        seed: int, rhythm: str) -> None:
+    seed: int, rhythm: str
+) -> None:
     beats = np.cumsum(np.full(30, 0.8 * FS))
     classes = np.full(30, N, dtype=np.int8)
     to, _ = augment.retime(np.random.default_rng(seed), beats, classes, rhythm)
@@ -105,10 +117,10 @@ def test_fibrillation_flattens_p_waves_and_leaves_the_qrs() -> None:
     assert np.abs(np.diff(changed)[before]).max() < 0.05
 
 
-@given(seed=st.integers(0, 1000), rate=st.floats(40, 180),
-       ventricular=st.sets(st.integers(0, 29)))
+@given(seed=st.integers(0, 1000), rate=st.floats(40, 180), ventricular=st.sets(st.integers(0, 29)))
 def test_blocking_removes_the_beat_and_nothing_else(
-        seed: int, rate: float, ventricular: set[int]) -> None:
+    seed: int, rate: float, ventricular: set[int]
+) -> None:
     beats = (FS * (1 + np.arange(30) * 60 / rate)).astype(np.int64)
     classes = np.full(30, N, dtype=np.int8)
     classes[list(ventricular)] = V
@@ -159,8 +171,8 @@ def test_a_window_alone_is_held_and_its_cut_beats_are_ignored() -> None:
         ecg, labels = augment.example(rng, records, noise, recipe, 6 * FS, FS)
         assert ecg.shape == labels.shape == (6 * FS,)
         assert ecg[0] == 0
-        assert np.ptp(ecg[FS :]) == 0
-        assert not labels[FS :].any()
+        assert np.ptp(ecg[FS:]) == 0
+        assert not labels[FS:].any()
 
 
 def test_beats_cut_by_a_windows_edge_and_all_flutter_are_ignored() -> None:

@@ -22,8 +22,19 @@ def test_a_missing_checkpoint_names_the_command(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize("harm", ["text", "empty", "folder", "inside a file", "list",
-                                  "resumed from", "other weights", "no policy"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "text",
+        "empty",
+        "folder",
+        "inside a file",
+        "list",
+        "resumed from",
+        "other weights",
+        "no policy",
+    ],
+)
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(harm: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     checkpoint.save(path, EkgNet(SMALL), Recipe(), BeatPolicy(), "SIMULATED", None)
@@ -36,8 +47,15 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(harm: str, tmp_
         path = path / "model.pt"
     else:
         without = {key: value for key, value in saved.items() if key != "policy"}
-        torch.save({"list": [1], "resumed from": {"net": saved["weights"], "step": 1},
-                    "other weights": saved | {"weights": {}}, "no policy": without}[harm], path)
+        torch.save(
+            {
+                "list": [1],
+                "resumed from": {"net": saved["weights"], "step": 1},
+                "other weights": saved | {"weights": {}},
+                "no policy": without,
+            }[harm],
+            path,
+        )
     with pytest.raises(DataError) as refused:
         checkpoint.load(path)
     said = str(refused.value)
@@ -45,8 +63,9 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(harm: str, tmp_
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("path", sorted(FOLDS.glob("fold*/model.pt")),
-                         ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path", sorted(FOLDS.glob("fold*/model.pt")), ids=lambda path: path.parent.name
+)
 def test_the_committed_checkpoints_of_the_folds_load(path: Path) -> None:
     net, saved = checkpoint.load(path)
     assert net.design == Design()

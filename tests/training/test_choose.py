@@ -35,18 +35,30 @@ def patient(seed: int, beats: int = 400) -> Patient:
     certain = (np.arange(beats) < 180) | (np.arange(beats) >= 230)
     truth = rng.integers(-1, 3, beats)
     compared = [tuple(row) for row in rng.normal((0.5, 0.0), (0.6, 0.4), (beats, 2)).tolist()]
-    block = Beats(np.rint(np.cumsum(intervals) * FS).astype(int).tolist(), probabilities.tolist(),
-                  probabilities.argmax(axis=1).tolist())
-    return Patient("mitdb", block, [*[None] * 10, *compared[10:]], block, certain.tolist(), truth,
-                   np.bincount(truth[truth >= 0], minlength=5))
+    block = Beats(
+        np.rint(np.cumsum(intervals) * FS).astype(int).tolist(),
+        probabilities.tolist(),
+        probabilities.argmax(axis=1).tolist(),
+    )
+    return Patient(
+        "mitdb",
+        block,
+        [*[None] * 10, *compared[10:]],
+        block,
+        certain.tolist(),
+        truth,
+        np.bincount(truth[truth >= 0], minlength=5),
+    )
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"baseline_bias": -1.0, "baseline_gain": 12.0, "max_prematurity": 0.2}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"baseline_bias": -1.0, "baseline_gain": 12.0, "max_prematurity": 0.2}]
+)
 def test_counted_s_beats_are_those_that_the_runtime_reports(changes: dict[str, float]) -> None:
     one, limits = patient(1), replace(BASELINE, **changes)
-    model = replace(load_rhythm(), policy=RhythmPolicy(template=None, rr_baseline=limits,
-                                                       af_off=1e6))
+    model = replace(
+        load_rhythm(), policy=RhythmPolicy(template=None, rr_baseline=limits, af_off=1e6)
+    )
     tracker = RhythmTracker(model, WEIGHTS)
     sure = replace(one, sinus_certain=[True] * len(one.truth))
     called = np.array(tracker.follow(one.relabelled, 0.0)[0].labels) == S
@@ -57,8 +69,9 @@ def test_counted_s_beats_are_those_that_the_runtime_reports(changes: dict[str, f
     assert supraventricular(unsure, [limits])[1, 0] == (np.array(one.network.labels) == S).sum()
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"template_gain": 3.0, "template_margin": 0.2, "template_roughness": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"template_gain": 3.0, "template_margin": 0.2, "template_roughness": 1.0}]
+)
 def test_counted_v_beats_are_those_that_the_runtime_reports(changes: dict[str, float]) -> None:
     one, limits = patient(2), replace(TEMPLATE, **changes)
     found = iter(one.compared)
@@ -69,8 +82,9 @@ def test_counted_v_beats_are_those_that_the_runtime_reports(changes: dict[str, f
 
     nothing = np.zeros(0, dtype=np.float32)
     called = np.array(Told(limits, WEIGHTS).relabel(one.network, lambda _: nothing).labels) == V
-    counted = ventricular(one, [replace(TEMPLATE, template_gain=0.0, template_roughness=0.0),
-                                limits])
+    counted = ventricular(
+        one, [replace(TEMPLATE, template_gain=0.0, template_roughness=0.0), limits]
+    )
     assert counted[:, 1].tolist() == [(called & (one.truth == V)).sum(), called.sum()]
     labels = np.array(one.network.labels)
     assert counted[1].tolist() != [(labels == V).sum()] * 2
@@ -82,8 +96,10 @@ def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixtur
     patients = [replace(patient(seed), there=np.full(5, 50)) for seed in (3, 4)]
     right, wrong = [50, 50], [0, 50]
     counted = [np.array([right, wrong]).T, np.array([wrong, right]).T]
-    assert choose("either", patients, np.array([0, 1]), counted, np.array([True, True]), S
-                  ) in (0, 1)
+    assert choose("either", patients, np.array([0, 1]), counted, np.array([True, True]), S) in (
+        0,
+        1,
+    )
     assert figures(patients[:1], counted[:1], S)["mitdb"].tolist() == [1.0, 0.0]
     told = capsys.readouterr().out.splitlines()
     assert "best on all: F1 of mitdb 50.0" in told[0]
@@ -93,8 +109,14 @@ def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixtur
 def run(folder: Path, fold: int, folds: int) -> str:
     small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
     folder.mkdir()
-    save(folder / "model.pt", EkgNet(small), Recipe(folds=folds, fold=fold),
-               BeatPolicy(), "mitdb", Score.empty())
+    save(
+        folder / "model.pt",
+        EkgNet(small),
+        Recipe(folds=folds, fold=fold),
+        BeatPolicy(),
+        "mitdb",
+        Score.empty(),
+    )
     return str(folder)
 
 
@@ -109,17 +131,29 @@ def refusal(runs: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return said
 
 
-@pytest.mark.parametrize(("held_out", "told"), [
-    ([(0, 3)], "0 of 3"), ([(0, 2), (0, 2)], "0 of 2, 0 of 2"),
-    ([(1, 2), (2, 2)], "1 of 2, 2 of 2"), ([(0, 2), (1, 3)], "0 of 2, 1 of 3"),
-    ([(0, 2), (1, 2), (1, 2)], "0 of 2, 1 of 2, 1 of 2")])
+@pytest.mark.parametrize(
+    ("held_out", "told"),
+    [
+        ([(0, 3)], "0 of 3"),
+        ([(0, 2), (0, 2)], "0 of 2, 0 of 2"),
+        ([(1, 2), (2, 2)], "1 of 2, 2 of 2"),
+        ([(0, 2), (1, 3)], "0 of 2, 1 of 3"),
+        ([(0, 2), (1, 2), (1, 2)], "0 of 2, 1 of 2, 1 of 2"),
+    ],
+)
 def test_runs_that_are_not_one_for_each_fold_are_refused(
-        held_out: list[tuple[int, int]], told: str, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    held_out: list[tuple[int, int]],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(dataset, "training_data", None)  # needed later
     runs = [run(tmp_path / str(i), *fold) for i, fold in enumerate(held_out)]
-    assert refusal(runs, capsys) == (f"These runs hold out fold {told}; expected one run for each "
-                                     f"fold from 0 to {held_out[0][1] - 1}.")
+    assert refusal(runs, capsys) == (
+        f"These runs hold out fold {told}; expected one run for each "
+        f"fold from 0 to {held_out[0][1] - 1}."
+    )
 
 
 def test_every_fold_once_is_accepted_in_any_order(tmp_path: Path) -> None:
@@ -127,8 +161,8 @@ def test_every_fold_once_is_accepted_in_any_order(tmp_path: Path) -> None:
 
 
 def test_nothing_is_chosen_on_simulated_patients(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-        ) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("EKG_DATA", raising=False)
     monkeypatch.setenv("EKG_PHYSIONET", "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setattr(download, "PROJECT", tmp_path / "project")

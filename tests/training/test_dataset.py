@@ -12,8 +12,8 @@ from training.errors import DataError
 
 
 def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-        ) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def absent(_: object) -> Path:
         raise DataError("there is none.")
 
@@ -26,7 +26,8 @@ def test_without_recordings_it_trains_on_simulated_signal_and_says_so(
 
 
 def test_the_data_folder_is_checked_before_a_download_in_fixed_order(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the hash seed decided whether a failed download left what looks like recordings."""
     asked = []
 

@@ -8,11 +8,18 @@ import torch
 from training.devices import DeviceError, fast_bfloat16, pick_device
 
 
-@pytest.mark.parametrize(("capabilities", "fast"), [
-    ({"avx2": True, "avx512_bf16": False}, False), ({"avx2": True, "amx_bf16": True}, True),
-    ({"neon": True, "bf16": True}, True), ({}, False)])
+@pytest.mark.parametrize(
+    ("capabilities", "fast"),
+    [
+        ({"avx2": True, "avx512_bf16": False}, False),
+        ({"avx2": True, "amx_bf16": True}, True),
+        ({"neon": True, "bf16": True}, True),
+        ({}, False),
+    ],
+)
 def test_bfloat16_is_used_only_on_processors_that_have_it(
-        capabilities: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert fast_bfloat16(torch.device("cpu")) is fast
 

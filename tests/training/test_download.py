@@ -19,7 +19,8 @@ ENDINGS = (".hea", ".dat", ".atr")
 
 
 def test_missing_data_is_explained_with_three_remedies(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
     monkeypatch.setenv("EKG_PHYSIONET", "http://127.0.0.1:9")  # nothing listens there
     with pytest.raises(DataError, match=r"EKG_DATA .* data/mitdb/.* network"):
@@ -27,7 +28,8 @@ def test_missing_data_is_explained_with_three_remedies(
 
 
 def test_a_download_that_finds_no_server_leaves_no_folder(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An empty data/mitdb would be taken for data ever after."""
     monkeypatch.delenv("EKG_DATA", raising=False)
     monkeypatch.setenv("EKG_PHYSIONET", "http://127.0.0.1:9")
@@ -94,9 +96,16 @@ def physionet(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_PhysioNet]]:
     rng = np.random.default_rng(0)
     files = {name + ending: rng.bytes(50_000) for name in "12" for ending in ENDINGS}
     sums = "".join(f"{hashlib.sha256(body).hexdigest()} {name}\n" for name, body in files.items())
-    handler = type("Handler", (_PhysioNet,), {
-        "files": files | {"SHA256SUMS.txt": sums.encode()}, "asked": [], "breaks": set(),
-        "spoils": set()})
+    handler = type(
+        "Handler",
+        (_PhysioNet,),
+        {
+            "files": files | {"SHA256SUMS.txt": sums.encode()},
+            "asked": [],
+            "breaks": set(),
+            "spoils": set(),
+        },
+    )
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("EKG_PHYSIONET", f"http://127.0.0.1:{server.server_port}/files")
@@ -106,7 +115,8 @@ def physionet(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_PhysioNet]]:
 
 
 def test_download_fetches_checks_and_is_not_repeated(
-        tmp_path: Path, physionet: type[_PhysioNet]) -> None:
+    tmp_path: Path, physionet: type[_PhysioNet]
+) -> None:
     download.download("mitdb", tmp_path)
     verify(tmp_path / "mitdb")
     for name, body in physionet.files.items():
@@ -118,7 +128,8 @@ def test_download_fetches_checks_and_is_not_repeated(
 
 
 def test_a_complete_database_needs_no_sums_and_a_part_of_one_is_filled_up(
-        tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """wfdb's own downloader leaves none."""
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
     download.download("mitdb", tmp_path)
@@ -135,17 +146,20 @@ def test_a_complete_database_needs_no_sums_and_a_part_of_one_is_filled_up(
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_reason(
-        tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
     (tmp_path / "mitdb").write_text("in the way")
     with pytest.raises(DataError) as refused:
         require_data(["mitdb"])
     assert str(refused.value).startswith(
-        f"mitdb cannot be written to {tmp_path / 'mitdb'} (File exists); expected")
+        f"mitdb cannot be written to {tmp_path / 'mitdb'} (File exists); expected"
+    )
 
 
 def test_an_unknown_database_is_refused_before_another_is_fetched(
-        tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
     with pytest.raises(DataError, match="'nosuch' is no database"):
         require_data(["mitdb", "nosuch"])
@@ -154,7 +168,8 @@ def test_an_unknown_database_is_refused_before_another_is_fetched(
 
 
 def test_a_broken_download_goes_on_where_it_stopped(
-        tmp_path: Path, physionet: type[_PhysioNet]) -> None:
+    tmp_path: Path, physionet: type[_PhysioNet]
+) -> None:
     physionet.breaks.add("1.dat")
     with pytest.raises(DataError, match="run again"):
         download.download("mitdb", tmp_path)
@@ -166,7 +181,8 @@ def test_a_broken_download_goes_on_where_it_stopped(
 
 
 def test_a_file_that_arrives_damaged_is_refused(
-        tmp_path: Path, physionet: type[_PhysioNet]) -> None:
+    tmp_path: Path, physionet: type[_PhysioNet]
+) -> None:
     physionet.spoils.add("2.atr")
     with pytest.raises(DataError, match=r"2\.atr arrived damaged"):
         download.download("mitdb", tmp_path)

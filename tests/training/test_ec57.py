@@ -40,8 +40,10 @@ def folders(data: Path) -> tuple[Path, Path]:
 
 @cache
 def all_records(folders: tuple[Path, Path], start_s: float) -> list[tuple[str, ec57.Comparison]]:
-    return [(record, compare_files(*folders, record, ANNOTATORS, start_s=start_s))
-            for record in sorted(DS1 + DS2 + PACED)]
+    return [
+        (record, compare_files(*folders, record, ANNOTATORS, start_s=start_s))
+        for record in sorted(DS1 + DS2 + PACED)
+    ]
 
 
 # --- bxb's own files ------------------------------------------------------------------------
@@ -60,8 +62,12 @@ def all_records(folders: tuple[Path, Path], start_s: float) -> list[tuple[str, e
     ],
 )
 def test_reports_are_bxbs_to_the_byte(
-        form: str, start_s: float, beats_file: str, shutdown_file: str | None,
-        folders: tuple[Path, Path]) -> None:
+    form: str,
+    start_s: float,
+    beats_file: str,
+    shutdown_file: str | None,
+    folders: tuple[Path, Path],
+) -> None:
     files = folders[1].parent
     beats, shutdown = report(all_records(folders, start_s), form, ANNOTATORS)
     assert beats.encode() == (files / beats_file).read_bytes()
@@ -71,8 +77,7 @@ def test_reports_are_bxbs_to_the_byte(
 
 @pytest.mark.skipif(shutil.which("bxb") is None, reason="WFDB's bxb is not installed")
 @pytest.mark.parametrize("seed", range(3))
-def test_installed_bxb_agrees_on_other_disturbances(
-        seed: int, data: Path, tmp_path: Path) -> None:
+def test_installed_bxb_agrees_on_other_disturbances(seed: int, data: Path, tmp_path: Path) -> None:
     import wfdb
 
     for suffix in ("hea", "atr"):
@@ -99,15 +104,19 @@ Marks = Sequence[tuple[int, str] | tuple[int, str, int]]  # sample, symbol and m
 
 def compare(reference: Marks, test: Marks, **options: Any) -> ec57.Comparison:
     options = {"start_s": 0.0, "record_samples": 10_000} | options
-    there, found = (Annotations(*zip(*marks, strict=True)) if marks else Annotations([], "")
-                    for marks in (reference, test))
+    there, found = (
+        Annotations(*zip(*marks, strict=True)) if marks else Annotations([], "")
+        for marks in (reference, test)
+    )
     return ec57.compare(there, found, FS, **options)
 
 
 def counted(result: ec57.Comparison) -> dict[str, int]:
     """Cells that are not zero, named as EC57 names them: Nv is N called v."""
-    return {ec57.LABELS[i] + ec57.LABELS[j].lower(): int(result.counts[i, j])
-            for i, j in zip(*np.nonzero(result.counts), strict=True)}
+    return {
+        ec57.LABELS[i] + ec57.LABELS[j].lower(): int(result.counts[i, j])
+        for i, j in zip(*np.nonzero(result.counts), strict=True)
+    }
 
 
 def qrs(result: ec57.Comparison) -> tuple[Ratio, Ratio]:
@@ -314,7 +323,8 @@ def test_command_line_writes_both_reports(folders: tuple[Path, Path], tmp_path: 
 
 
 def test_command_line_knows_the_papers_convention(
-        folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(folders, "--records", "103", "--format", "papers") == 0
     heading, _, line, total = capsys.readouterr().out.splitlines()
     assert heading.startswith("| | QRS Se/+P |")
@@ -322,11 +332,18 @@ def test_command_line_knows_the_papers_convention(
     assert line.replace("103", "sum", 1) == total
 
 
-@pytest.mark.parametrize("options", [("--from", "5:00", "--to", "4:00"), ("--to", "0"),
-                                     ("--from", "31:00"),
-                                     ("--shutdown-out", "x")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--from", "5:00", "--to", "4:00"),
+        ("--to", "0"),
+        ("--from", "31:00"),
+        ("--shutdown-out", "x"),
+    ],
+)
 def test_papers_format_refuses_impossible_options(
-        folders: Any, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    folders: Any, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(folders, "--records", "103", "--format", "papers", *options) == 2
     assert capsys.readouterr().err.startswith("ec57_report: ")
 
@@ -344,13 +361,14 @@ def test_both_conventions_pair_the_brackets_of_fibrillation_alike(tmp_path: Path
     """An end without a beginning says nothing; else the beats up to 5000 were all false."""
     import wfdb
 
-    marks = {"atr": [(500, "]"), (1000, "N"), (2000, "["), (5000, "]"), (6000, "N")],
-             "prt": [(1000, "N"), (3000, "V"), (3500, "V"), (4000, "V"), (6000, "N")]}
+    marks = {
+        "atr": [(500, "]"), (1000, "N"), (2000, "["), (5000, "]"), (6000, "N")],
+        "prt": [(1000, "N"), (3000, "V"), (3500, "V"), (4000, "V"), (6000, "N")],
+    }
     (tmp_path / "x.hea").write_text("x 1 360 10000\nx.dat 16 200\n")
     for annotator, written in marks.items():
         samples, symbols = zip(*written, strict=True)
-        wfdb.wrann("x", annotator, np.array(samples), symbol=list(symbols),
-                   write_dir=str(tmp_path))
+        wfdb.wrann("x", annotator, np.array(samples), symbol=list(symbols), write_dir=str(tmp_path))
     papers = score_files(tmp_path, tmp_path, "x", ANNOTATORS).qrs
     assert (papers.right, papers.there, papers.reported) == (2, 2, 2)
     bxb = compare_files(tmp_path, tmp_path, "x", ANNOTATORS, start_s=0.0)
@@ -358,7 +376,8 @@ def test_both_conventions_pair_the_brackets_of_fibrillation_alike(tmp_path: Path
 
 
 def test_missing_and_damaged_files_are_named_in_one_sentence(
-        folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(folders, "--records", "999") == 2
     assert "999.hea is missing." in capsys.readouterr().err
 

@@ -26,8 +26,10 @@ from training.tables import tables
 
 
 def test_windows_are_judged_by_alarm_and_by_class() -> None:
-    truth, called = (np.array([WINDOW_LABELS.index(label) for label in labels]) for labels in
-                     (["none", "N", "S", "V", "V", "N"], ["N", "N", "V", "V", "N", "S"]))
+    truth, called = (
+        np.array([WINDOW_LABELS.index(label) for label in labels])
+        for labels in (["none", "N", "S", "V", "V", "N"], ["N", "N", "V", "V", "N", "S"])
+    )
     figures = evaluate.window_figures(truth, called)
     assert figures["accuracy"] == pytest.approx(4 / 6)  # an S called V is still an alarm
     assert (figures["sensitivity"], figures["specificity"]) == pytest.approx((2 / 3, 2 / 3))
@@ -42,7 +44,8 @@ def test_bxb_counts_escape_beats_as_s_and_no_beats_in_flutter(data: Path) -> Non
     record = load("mitdb", "222", data)
     labels = record.labels.astype(np.int64)
     figures = evaluate.bxb_figures(
-        [evaluate.compare_record(record, record.beats, labels, start_s=0.0)])
+        [evaluate.compare_record(record, record.beats, labels, start_s=0.0)]
+    )
     sensitivity = figures["SVEB sensitivity"]
     assert isinstance(sensitivity, dict)
     assert (sensitivity["right"], sensitivity["of"]) == (209, 421)
@@ -59,7 +62,8 @@ def metrics(detector: Detector) -> dict[str, object]:
 
 
 def test_metrics_can_be_saved_and_printed_and_drawn(
-        metrics: dict[str, object], tmp_path: Path) -> None:
+    metrics: dict[str, object], tmp_path: Path
+) -> None:
     assert json.loads(json.dumps(metrics))["provider"] == "cpu"
     printed = tables(metrics)
     assert "\n| whole records | " in printed
@@ -73,24 +77,32 @@ def test_metrics_can_be_saved_and_printed_and_drawn(
 
 
 def test_records_stand_under_their_own_database(
-        detector: Detector, metrics: dict[str, object]) -> None:
+    detector: Detector, metrics: dict[str, object]
+) -> None:
     first, second = simulated_records(2, seconds=10)
-    found = evaluate.evaluate(detector, [first, replace(second, database="svdb", name="800"),
-                                         replace(second, name="s02")])
+    found = evaluate.evaluate(
+        detector, [first, replace(second, database="svdb", name="800"), replace(second, name="s02")]
+    )
     assert found["records"] == "simulated: s00 s02; svdb: 800"
     assert metrics["records"] == "simulated: s00 s01"
 
 
 @pytest.mark.parametrize("command", ["evaluate", "ec57_report", "seeds", "train"])
 def test_commands_print_their_help(command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", f"training.{command}", "--help"], check=True,
-                          capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", f"training.{command}", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.stdout.startswith(f"usage: python -m training.{command}")
 
 
 @pytest.mark.parametrize("tool", [evaluate, evaluate_rhythm, noise], ids=lambda tool: tool.__name__)
 def test_a_missing_model_is_reported_in_one_sentence(
-        tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
         tool.main(["--artifacts", str(tmp_path)])
     assert stopped.value.code == 2
@@ -100,24 +112,26 @@ def test_a_missing_model_is_reported_in_one_sentence(
 
 @pytest.mark.parametrize("name", ["222", "233"])
 def test_the_committed_figures_are_what_the_committed_code_finds(
-        detector: Detector, data: Path, name: str) -> None:
+    detector: Detector, data: Path, name: str
+) -> None:
     """On the record that changes most with how the rhythm is followed, and on one that does not;
     `make evaluate` measures all."""
     reference = load("mitdb", name, data)
     found = score_record(reference, *find(detector, reference)).summary()
-    committed = from_json(
-        (Path(__file__).parents[2] / "artifacts/metrics.json").read_text())
+    committed = from_json((Path(__file__).parents[2] / "artifacts/metrics.json").read_text())
     # A beat in 2,500 may fall to the other side of a limit on another processor.
     assert found == pytest.approx(committed["per record"][name], abs=0.004, nan_ok=True)
 
 
-def test_real_beats_are_labelled_within_a_second_and_a_half(detector: Detector, data: Path
-                                                            ) -> None:
+def test_real_beats_are_labelled_within_a_second_and_a_half(detector: Detector, data: Path) -> None:
     """207 has the latest of mitdb: broad beats, whose R peak lies far before their frame."""
     ecg = load("mitdb", "207", data).signal[0, : 300 * 360]
     stream = detector.stream(360)
-    late = [stream.seconds - beat.time for at in range(0, len(ecg), 18)
-            for beat in stream.push(ecg[at : at + 18])]
+    late = [
+        stream.seconds - beat.time
+        for at in range(0, len(ecg), 18)
+        for beat in stream.push(ecg[at : at + 18])
+    ]
     assert len(late) > 250
     assert max(late) <= 1.5
 

@@ -35,7 +35,8 @@ def net() -> EkgNet:
 
 def signal(seed: int, hops: int, batch: int = 2) -> torch.Tensor:
     return torch.from_numpy(
-        np.random.default_rng(seed).normal(size=(batch, hops * HOP)).astype(np.float32))
+        np.random.default_rng(seed).normal(size=(batch, hops * HOP)).astype(np.float32)
+    )
 
 
 def test_limits_of_the_design(net: EkgNet) -> None:
@@ -87,8 +88,9 @@ def test_frames_are_probabilities(net: EkgNet) -> None:
 
 def test_pieces_do_not_change_whole_records(net: EkgNet) -> None:
     ecg = signal(4, 700, batch=1).numpy()
-    np.testing.assert_allclose(label_frames(net, ecg, chunk_s=3.0), label_frames(net, ecg),
-                               atol=TOLERANCE)
+    np.testing.assert_allclose(
+        label_frames(net, ecg, chunk_s=3.0), label_frames(net, ecg), atol=TOLERANCE
+    )
 
 
 def test_a_design_survives_its_dictionary() -> None:

@@ -53,7 +53,12 @@ def test_runs_on_a_few_records(path: Path, data: Path, monkeypatch: pytest.Monke
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-    NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False,
-                   resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
     assert pictures(notebook) == expected
     assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]

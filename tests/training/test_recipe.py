@@ -9,8 +9,9 @@ from training.recipe import Recipe, changed
 
 
 def test_a_recipe_and_a_design_can_be_changed_by_name() -> None:
-    recipe, design = changed(Recipe(), Design(), ["retimed=0.5", "look_ahead=10",
-                                                              "rhythm=((12, 8),)"])
+    recipe, design = changed(
+        Recipe(), Design(), ["retimed=0.5", "look_ahead=10", "rhythm=((12, 8),)"]
+    )
     assert recipe == Recipe(retimed=0.5)
     assert design == Design(look_ahead=10, rhythm=((12, 8),))
     with pytest.raises(ValueError, match="there is no 'lookahead'; expected one of steps, "):

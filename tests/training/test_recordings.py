@@ -16,8 +16,7 @@ from training.simulated import simulated_records
 
 
 def test_beats_of_both_sets_are_the_ones_every_paper_counts(data: Path) -> None:
-    ds1, ds2 = (class_counts(load("mitdb", name, data) for name in names)
-                for names in (DS1, DS2))
+    ds1, ds2 = (class_counts(load("mitdb", name, data) for name in names) for names in (DS1, DS2))
     assert ds1.tolist() == [45_866, 944, 3_788, 415, 8]
     assert ds2.tolist() == [44_259, 1_837, 3_221, 388, 7]
 
@@ -54,8 +53,15 @@ def test_folds_split_patients_and_share_out_rare_beats() -> None:
 
 def test_windows_carry_their_rarest_beat() -> None:
     signal = np.zeros((1, 4 * FS), dtype=np.float32)
-    record = Record("x", "made up", ("I",), signal, np.array([10, 100, 400, 1100]),
-                       np.array([0, 2, 0, 1], dtype=np.int8), np.zeros((0, 2), dtype=np.int64))
+    record = Record(
+        "x",
+        "made up",
+        ("I",),
+        signal,
+        np.array([10, 100, 400, 1100]),
+        np.array([0, 2, 0, 1], dtype=np.int8),
+        np.zeros((0, 2), dtype=np.int64),
+    )
     signal, labels = windows(record)
     assert signal.shape == (4, FS)
     assert labels.tolist() == [2, 0, -1, 1]
@@ -74,18 +80,21 @@ BRACKETS = {
     "end first": ([(50, "]"), (80, "N"), (100, "["), (200, "]")], [(100, 200)]),
     "end first, open": ([(50, "]"), (100, "[")], [(100, 1000)]),
     "begun twice": ([(100, "["), (150, "["), (200, "]"), (250, "]"), (300, "N")], [(100, 200)]),
-    "none": ([(100, "N")], [])}
+    "none": ([(100, "N")], []),
+}
 
 
 @pytest.mark.parametrize(("marks", "episodes"), BRACKETS.values(), ids=BRACKETS)
 def test_fibrillation_lasts_to_its_end_mark_or_the_records_end(
-        marks: list[tuple[int, str]], episodes: list[tuple[int, int]], tmp_path: Path) -> None:
+    marks: list[tuple[int, str]], episodes: list[tuple[int, int]], tmp_path: Path
+) -> None:
     (tmp_path / "cudb").mkdir()
     (tmp_path / "cudb" / "x.hea").write_text("x 1 360 1000\nx.dat 16 200 16 0 0 0 0 II\n")
     (tmp_path / "cudb" / "x.dat").write_bytes(bytes(2000))
     samples, symbols = zip(*marks, strict=True)
-    wfdb.wrann("x", "atr", np.array(samples), symbol=list(symbols),
-               write_dir=str(tmp_path / "cudb"))
+    wfdb.wrann(
+        "x", "atr", np.array(samples), symbol=list(symbols), write_dir=str(tmp_path / "cudb")
+    )
     found = load("cudb", "x", tmp_path).flutter
     assert found.shape == (len(episodes), 2)
     assert found.tolist() == [list(episode) for episode in episodes]

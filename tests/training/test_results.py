@@ -14,15 +14,28 @@ from training.results import as_json, from_json, require_writable
 def test_undefined_figures_are_null_in_json() -> None:
     text = as_json({"F Se": float("nan"), "each": [1.5, float("nan")], "of": 3})
     assert json.loads(text, parse_constant=pytest.fail) == {
-        "F Se": None, "each": [1.5, None], "of": 3}
+        "F Se": None,
+        "each": [1.5, None],
+        "of": 3,
+    }
     assert from_json(text)["each"] == pytest.approx([1.5, float("nan")], nan_ok=True)
 
 
-@pytest.mark.parametrize("command", [
-    "training.train", "training.evaluate", "training.evaluate_rhythm", "bench.noise",
-    "bench.detectors", "training.seeds no_run", "bench.ablation no_run"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "training.train",
+        "training.evaluate",
+        "training.evaluate_rhythm",
+        "bench.noise",
+        "bench.detectors",
+        "training.seeds no_run",
+        "bench.ablation no_run",
+    ],
+)
 def test_an_unwritable_folder_is_refused_before_measuring(
-        command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
     module, *runs = command.split()
     with pytest.raises(SystemExit) as left:

@@ -13,16 +13,24 @@ from training.scores import NONE, Score, match, score_record
 from training.simulated import simulated_records
 
 
-def record(beats: list[int], labels: list[int], flutter: list[tuple[int, int]] | None = None
-           ) -> Record:
-    return Record("x", "made up", ("I",), np.zeros((1, 3600), dtype=np.float32),
-                  np.array(beats, dtype=np.int64), np.array(labels, dtype=np.int8),
-                  np.array(flutter or [], dtype=np.int64).reshape(-1, 2))
+def record(
+    beats: list[int], labels: list[int], flutter: list[tuple[int, int]] | None = None
+) -> Record:
+    return Record(
+        "x",
+        "made up",
+        ("I",),
+        np.zeros((1, 3600), dtype=np.float32),
+        np.array(beats, dtype=np.int64),
+        np.array(labels, dtype=np.int8),
+        np.array(flutter or [], dtype=np.int64).reshape(-1, 2),
+    )
 
 
 def score(reference: Record, beats: list[int], labels: list[int], **options: float) -> Score:
-    return score_record(reference, np.array(beats, dtype=np.int64),
-                        np.array(labels, dtype=np.int64), **options)
+    return score_record(
+        reference, np.array(beats, dtype=np.int64), np.array(labels, dtype=np.int64), **options
+    )
 
 
 def test_confusion_counts_right_wrong_missed_and_false_beats() -> None:
@@ -73,7 +81,8 @@ def test_other_rates_windows_and_an_end() -> None:
 
 @given(st.lists(st.integers(0, 5000), max_size=40), st.lists(st.integers(0, 5000), max_size=40))
 def test_match_pairs_one_to_one_and_leaves_no_near_pair(
-        first: list[int], second: list[int]) -> None:
+    first: list[int], second: list[int]
+) -> None:
     a, b = np.array(sorted(first), dtype=np.int64), np.array(sorted(second), dtype=np.int64)
     pairs = match(a, b, 54)
     assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)

@@ -34,8 +34,7 @@ def checkpoint(path: Path, seed: int) -> Path:
     with torch.no_grad():
         for parameter in net.cnn.parameters():
             parameter *= 1.5
-    save(path, net, Recipe(seed=seed), BeatPolicy(threshold=0.8), "SIMULATED",
-               Score.empty())
+    save(path, net, Recipe(seed=seed), BeatPolicy(threshold=0.8), "SIMULATED", Score.empty())
     return path
 
 
@@ -50,8 +49,11 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
     np.savez(tmp_path / "golden.npz", ecg=ecg, probabilities=probabilities)
     rhythm.write(tmp_path, Artifacts(DEFAULT_ARTIFACTS).json(rhythm.NAME))
-    manifest.seal(tmp_path, rhythm.ROLES | {name: {"role": "test", "tolerance": 1e-4}
-                                            for name in ("ekg_fused.onnx", "golden.npz")})
+    manifest.seal(
+        tmp_path,
+        rhythm.ROLES
+        | {name: {"role": "test", "tolerance": 1e-4} for name in ("ekg_fused.onnx", "golden.npz")},
+    )
     exported = evaluate.evaluate(Detector.load(tmp_path, provider="cpu"), records)
     in_torch = evaluate.evaluate(detector_of(tmp_path), records)
     assert in_torch["confusion"] == exported["confusion"]
@@ -60,13 +62,18 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     assert json.dumps(in_torch["one-second windows"]) == json.dumps(exported["one-second windows"])
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    (["--out", "x.md"], "expected a file that ends in .json"),
-    (["--records", "mitdb/100", "mitdb/100"], "a record is named twice"),
-    (["{run}"], "a run is named twice"), (["--records", "nstdb/em"], "no record with beats")])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out", "x.md"], "expected a file that ends in .json"),
+        (["--records", "mitdb/100", "mitdb/100"], "a record is named twice"),
+        (["{run}"], "a run is named twice"),
+        (["--records", "nstdb/em"], "no record with beats"),
+    ],
+)
 def test_repeated_runs_or_records_and_a_wrong_out_are_refused(
-        arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-        ) -> None:
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = str(checkpoint(tmp_path / "1.pt", 1))
     with pytest.raises(SystemExit) as left:
         seeds.main([one, *(text.format(run=one) for text in arguments)])
@@ -76,8 +83,9 @@ def test_repeated_runs_or_records_and_a_wrong_out_are_refused(
 
 def test_mean_and_sd_over_runs(tmp_path: Path) -> None:
     paths = [checkpoint(tmp_path / f"{seed}.pt", seed) for seed in (1, 2, 3)]
-    results = seeds.measure({p.stem: detector_of(p) for p in paths},
-                            simulated_records(1, seconds=20))
+    results = seeds.measure(
+        {p.stem: detector_of(p) for p in paths}, simulated_records(1, seconds=20)
+    )
     figure = results["figures"]["whole records, QRS +P"]
     each = [results["runs"][p.stem]["whole records"]["QRS +P"] for p in paths]
     assert figure["each"] == each
@@ -89,11 +97,14 @@ def test_mean_and_sd_over_runs(tmp_path: Path) -> None:
 
 
 def test_missing_runs_and_records_are_refused_in_one_sentence(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
     (tmp_path / "text.pt").write_text("no checkpoint")
-    for arguments in ([str(tmp_path), "--records", "mitdb/100"],
-                      [str(tmp_path), "--records", "100"],
-                      [str(tmp_path / "text.pt"), "--records", "mitdb/100"]):
+    for arguments in (
+        [str(tmp_path), "--records", "mitdb/100"],
+        [str(tmp_path), "--records", "100"],
+        [str(tmp_path / "text.pt"), "--records", "mitdb/100"],
+    ):
         with pytest.raises(SystemExit) as stopped:
             seeds.main(arguments)
         assert stopped.value.code == 2
@@ -106,14 +117,18 @@ def test_missing_runs_and_records_are_refused_in_one_sentence(
 
 @pytest.mark.parametrize("unknown", ["nosuch/1", "/1"])
 def test_an_unknown_database_is_refused_before_anything_is_fetched(
-        unknown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    unknown: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
     monkeypatch.setattr(download, "download", None)
     with pytest.raises(SystemExit) as stopped:
         seeds.main([str(tmp_path), "--records", "mitdb/208", unknown])
     assert stopped.value.code == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert said == (f"{unknown[:-2]!r} is no database that is read here; expected one of "
-                    f"{', '.join(RECORDS)}.")
+    assert said == (
+        f"{unknown[:-2]!r} is no database that is read here; expected one of {', '.join(RECORDS)}."
+    )
     assert not list(tmp_path.iterdir())

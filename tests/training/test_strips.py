@@ -16,9 +16,15 @@ from training.simulated import simulated_records
 
 
 def record(beats: list[int], labels: list[int]) -> Record:
-    return Record("x", "made up", ("I",), np.zeros((1, 60 * FS), dtype=np.float32),
-                  np.array(beats, dtype=np.int64), np.array(labels, dtype=np.int8),
-                  np.array([[50 * FS, 55 * FS]]))
+    return Record(
+        "x",
+        "made up",
+        ("I",),
+        np.zeros((1, 60 * FS), dtype=np.float32),
+        np.array(beats, dtype=np.int64),
+        np.array(labels, dtype=np.int8),
+        np.array([[50 * FS, 55 * FS]]),
+    )
 
 
 def test_wrong_about_s_or_v() -> None:

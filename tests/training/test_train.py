@@ -20,13 +20,21 @@ QUICK = Recipe(steps=6, batch=4, window_batch=2, crop_s=6.0, folds=3, fold=0, va
 
 
 def run(out: Path, recipe: Recipe = QUICK, *, resume: bool = False) -> None:
-    train.train(recipe, simulated_records(6, seconds=40), simulated_noise(seconds=20),
-                out=out, data="SIMULATED", device=torch.device("cpu"), design=SMALL,
-                resume=resume)
+    train.train(
+        recipe,
+        simulated_records(6, seconds=40),
+        simulated_noise(seconds=20),
+        out=out,
+        data="SIMULATED",
+        device=torch.device("cpu"),
+        design=SMALL,
+        resume=resume,
+    )
 
 
 def test_a_resumed_run_ends_where_the_unbroken_one_does(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert SMALL.dropout > 0
     run(tmp_path / "unbroken")
     # The same run, broken off when half of its steps are done.
@@ -35,19 +43,24 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(
         run(tmp_path / "broken")
     monkeypatch.undo()
     run(tmp_path / "broken", resume=True)
-    ends = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
-            for name in ("unbroken", "broken")]
+    ends = [
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for name in ("unbroken", "broken")
+    ]
     assert ends[0]["step"] == ends[1]["step"] == QUICK.steps
     for name, weights in ends[0]["net"].items():
         torch.testing.assert_close(ends[1]["net"][name], weights, atol=1e-5, rtol=1e-4)
-    steps = [json.loads(line)["step"] for line in
-             (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"]
+        for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()
+    ]
     assert steps == [3, 6]
 
 
 @pytest.mark.parametrize("content", [b"", b"half of a file", None])
-def test_a_damaged_checkpoint_is_refused_in_a_sentence(content: bytes | None, tmp_path: Path
-                                                       ) -> None:
+def test_a_damaged_checkpoint_is_refused_in_a_sentence(
+    content: bytes | None, tmp_path: Path
+) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     if content is None:
         torch.save({"step": 1}, checkpoint)
@@ -59,7 +72,8 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(content: bytes | None, tm
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
@@ -75,7 +89,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last(
 
 
 def test_a_surplus_log_line_is_dropped_on_resume(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write, calls = checkpoint.write, iter(range(4))
 
     def broken_off(content: dict[str, object], path: Path) -> None:
@@ -108,15 +123,43 @@ def test_a_missing_run_is_not_resumed(tmp_path: Path) -> None:
     assert (tmp_path / "log.jsonl").read_text() == "kept"
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--steps", "0"], ["--seed", "-1"], *(["--set", *text.split()] for text in (
-        "batch=0 window_batch=0", "batch=True", "crop_s=0.0", "crop_s=400.0", "weights=(1.0,2.0)",
-        "weights=(1,'a',1,1,1,1)", "rhythms=(1.0,)", "validate_every=0", "folds=1", "retimed=2.0",
-        "average=2.0", "look_ahead=-1", "band_taps=212", "rhythms=(0.5,0.5,0.5)",
-        "band_taps=1", "width=0", "dropout=2.0", "rhythm=((0,16),)", "morphology=(1,2)",
-        "weights=(1,1,1,1,1,1e999)", "look_ahead=100000", "to_dict=5"))])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--steps", "0"],
+        ["--seed", "-1"],
+        *(
+            ["--set", *text.split()]
+            for text in (
+                "batch=0 window_batch=0",
+                "batch=True",
+                "crop_s=0.0",
+                "crop_s=400.0",
+                "weights=(1.0,2.0)",
+                "weights=(1,'a',1,1,1,1)",
+                "rhythms=(1.0,)",
+                "validate_every=0",
+                "folds=1",
+                "retimed=2.0",
+                "average=2.0",
+                "look_ahead=-1",
+                "band_taps=212",
+                "rhythms=(0.5,0.5,0.5)",
+                "band_taps=1",
+                "width=0",
+                "dropout=2.0",
+                "rhythm=((0,16),)",
+                "morphology=(1,2)",
+                "weights=(1,1,1,1,1,1e999)",
+                "look_ahead=100000",
+                "to_dict=5",
+            )
+        ),
+    ],
+)
 def test_an_impossible_recipe_is_refused_in_a_sentence(
-        arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
         train.main(["--simulated", "--out", str(tmp_path / "new"), *arguments])
     assert left.value.code == 2
@@ -145,8 +188,7 @@ def _break_off_at(call: int):  # type: ignore[no-untyped-def]
 
 
 def test_it_learns_to_find_simulated_beats(tmp_path: Path) -> None:
-    recipe = replace(QUICK, steps=80, batch=8, validate_every=80, learning_rate=1e-2,
-                     average=0.9)
+    recipe = replace(QUICK, steps=80, batch=8, validate_every=80, learning_rate=1e-2, average=0.9)
     run(tmp_path, recipe)
     net, saved = checkpoint.load(tmp_path / "model.pt")
     assert saved["data"] == "SIMULATED"
@@ -155,8 +197,8 @@ def test_it_learns_to_find_simulated_beats(tmp_path: Path) -> None:
 
 
 def test_without_a_fold_all_patients_are_trained_on_and_nobody_is_held_out(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(train, "validate", None)  # nobody to validate on
     run(tmp_path, replace(QUICK, fold=None))
     assert "6 patients to train on, 0 held out" in capsys.readouterr().out
@@ -168,10 +210,12 @@ def test_without_a_fold_all_patients_are_trained_on_and_nobody_is_held_out(
         choose.unseen(tmp_path, [])
 
 
-@pytest.mark.parametrize("arguments", [["--fold", "6"], ["--fold", "-1"],
-                                       ["--set", "folds=3", "fold=3"]])
+@pytest.mark.parametrize(
+    "arguments", [["--fold", "6"], ["--fold", "-1"], ["--set", "folds=3", "fold=3"]]
+)
 def test_an_unknown_fold_is_refused(
-        arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         train.main(arguments)
     assert "there is no such fold; expected 0 to" in capsys.readouterr().err

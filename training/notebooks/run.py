@@ -17,8 +17,13 @@ def main() -> None:
         notebook = nbformat.read(path, 4)
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
-        NotebookClient(notebook, timeout=600, kernel_name="python3", record_timing=False,
-                       resources={"metadata": {"path": str(path.parent)}}).execute()
+        NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            record_timing=False,
+            resources={"metadata": {"path": str(path.parent)}},
+        ).execute()
         nbformat.write(notebook, path)
 
 

@@ -20,5 +20,8 @@ FAMILIES: list[type[Family]] = [Ventricular, Silence, Rates, Atrial, Runs, Patte
 
 def kinds() -> tuple[Kind, ...]:
     """Every kind of event, from the gravest to the mildest."""
-    return tuple(sorted((kind for family in FAMILIES for kind in family.kinds),
-                        key=lambda kind: -kind.gravity))
+    return tuple(
+        sorted(
+            (kind for family in FAMILIES for kind in family.kinds), key=lambda kind: -kind.gravity
+        )
+    )

@@ -83,11 +83,15 @@ class LinearModel(NamedTuple):
         ValueError
             The numbers are not those of a model of `FEATURES`.
         """
-        columns = tuple(zip(*(map(float, fit[name]) for name in ("mean", "scale", "weights")),
-                            strict=True))
+        columns = tuple(
+            zip(*(map(float, fit[name]) for name in ("mean", "scale", "weights")), strict=True)
+        )
         numbers = [float(fit["bias"]), *chain.from_iterable(columns)]
-        if not (len(columns) == len(FEATURES) and all(scale > 0 for _, scale, _ in columns)
-                and all(map(math.isfinite, numbers))):
+        if not (
+            len(columns) == len(FEATURES)
+            and all(scale > 0 for _, scale, _ in columns)
+            and all(map(math.isfinite, numbers))
+        ):
             raise ValueError(f"a model of intervals does not fit its {len(FEATURES)} features")
         # Added up in the order of `log_odds`, so that with the P wave it is never less.
         max_log_odds = float(fit["bias"])
@@ -99,7 +103,8 @@ class LinearModel(NamedTuple):
         """The model as JSON has it, with six decimals."""
         columns = zip(("mean", "scale", "weights"), zip(*self.columns, strict=True), strict=True)
         return {name: [round(value, 6) for value in column] for name, column in columns} | {
-            "bias": round(self.bias, 6)}
+            "bias": round(self.bias, 6)
+        }
 
     def log_odds(self, features: Sequence[float]) -> float:
         """Above 0: more likely than not, at equal odds before."""
@@ -144,11 +149,13 @@ class AfFeatures:
     """
 
     intervals: list[Interval] = saved(
-        Rows(Row(Interval, (Whole(1, 1 << 24), Near())), INTERVALS["atrial"]), make=list)
+        Rows(Row(Interval, (Whole(1, 1 << 24), Near())), INTERVALS["atrial"]), make=list
+    )
     intervals_since_verdict: int = saved(Whole(0, 1 << 24), 0)
     first_window: bool = saved(Flag(), True)
     p_wave_means: NDArray[np.float32] = saved(
-        Matrix((len(P_WAVE_BEATS), len(P_WAVE) + 1)), make=_no_p_waves)
+        Matrix((len(P_WAVE_BEATS), len(P_WAVE) + 1)), make=_no_p_waves
+    )
     log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
     onset_log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
     was_fibrillating: bool = saved(Flag(), False)
@@ -182,7 +189,7 @@ class AfFeatures:
         if self.intervals and end - self.intervals[-1].end > LONGEST_GAP:
             self.restart()
         self.intervals.append(Interval(length, end))
-        del self.intervals[:-INTERVALS["atrial"]]
+        del self.intervals[: -INTERVALS["atrial"]]
         if before is not None:
             wave = _DETREND.dot(before)
             latest = np.empty(len(wave) + 1)
@@ -190,17 +197,15 @@ class AfFeatures:
             self.p_wave_means += (latest - self.p_wave_means) / _P_WAVE_BEATS
         self.intervals_since_verdict += 1
         known = len(self.intervals)
-        onset = (known >= INTERVALS["onset"]
-                 and self.intervals_since_verdict % EVERY["onset"] == 0)
-        atrial = (known == INTERVALS["atrial"]
-                  and self.intervals_since_verdict >= EVERY["atrial"])
+        onset = known >= INTERVALS["onset"] and self.intervals_since_verdict % EVERY["onset"] == 0
+        atrial = known == INTERVALS["atrial"] and self.intervals_since_verdict >= EVERY["atrial"]
         if atrial:
             self.intervals_since_verdict = 0
         return atrial, onset
 
     def features(self, model: str) -> tuple[float, ...]:
         """`FEATURES` for the model of this name."""
-        lengths = [interval.length for interval in self.intervals[-INTERVALS[model]:]]
+        lengths = [interval.length for interval in self.intervals[-INTERVALS[model] :]]
         return *irregularity(lengths), self.p_wave(model)
 
     def p_wave(self, model: str) -> float:
@@ -209,8 +214,9 @@ class AfFeatures:
         kept = sum([value * value for value in wave]) / len(wave) / (power + 1e-5)
         return math.log(kept + 0.01)
 
-    def log_odds_of(self, name: str, model: LinearModel, *,
-                    min_log_odds: float = -math.inf) -> float:
+    def log_odds_of(
+        self, name: str, model: LinearModel, *, min_log_odds: float = -math.inf
+    ) -> float:
         """Log-odds of atrial fibrillation, in float32, as they are saved.
 
         If with this P wave no intervals could reach ``min_log_odds``, they are not examined: then
@@ -240,8 +246,10 @@ class Atrial(Family):
     @classmethod
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
         limits = policy.of(AtrialLimits)
-        return {AF: f"{INTERVALS['atrial']} intervals without order or P wave, log-odds at least "
-                    f"{limits.af_on:g}, for {limits.af_min_s:g} s"}
+        return {
+            AF: f"{INTERVALS['atrial']} intervals without order or P wave, log-odds at least "
+            f"{limits.af_on:g}, for {limits.af_min_s:g} s"
+        }
 
     @classmethod
     def min_s(cls, policy: RhythmPolicy) -> dict[str, float]:
@@ -263,16 +271,18 @@ class Atrial(Family):
         state.was_fibrillating = fibrillating
         state.was_ruled_out = not fibrillating and state.log_odds < self.limits.af_off
 
-    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
-                ) -> None:
+    def on_beat(
+        self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+    ) -> None:
         previous = history.previous
         if interval is None or previous is None or not (previous.atrial and beat.atrial):
             return
         limits, state, ledger = self.limits, self.state, self.ledger
         atrial, onset = state.add(interval, beat.sample, signal.before(beat.sample))
         if onset:
-            state.onset_log_odds = state.log_odds_of("onset", self.models["onset"],
-                                                     min_log_odds=limits.af_onset)
+            state.onset_log_odds = state.log_odds_of(
+                "onset", self.models["onset"], min_log_odds=limits.af_onset
+            )
         if not atrial:
             return
         log_odds = state.log_odds = state.log_odds_of("atrial", self.models["atrial"])
@@ -322,8 +332,9 @@ def irregularity(intervals: Sequence[int]) -> tuple[float, float]:
     values = np.array(intervals, dtype=np.float64) / max(median, 1e-9)
     match = np.abs(values[:, None] - values) < 0.08
     one = (np.count_nonzero(match) - size) / (size * (size - 1))
-    two = ((np.count_nonzero(match[1:, 1:] & match[:-1, :-1]) - (size - 1))
-           / ((size - 1) * (size - 2)))
+    two = (np.count_nonzero(match[1:, 1:] & match[:-1, :-1]) - (size - 1)) / (
+        (size - 1) * (size - 2)
+    )
     cells = np.floor((values[1:] - values[:-1]) / 0.04).tolist()
     return math.log((two + 0.005) / (one + 0.005)), len(set(pairwise(cells))) / (size - 2)
 

@@ -170,8 +170,9 @@ class Family:
     def on_standstill(self, history: History) -> None:
         """End the events that are made of beats."""
 
-    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
-                ) -> None:
+    def on_beat(
+        self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+    ) -> None:
         """Take the next beat.
 
         Parameters

@@ -52,9 +52,15 @@ class _Row(NamedTuple):
 class LedgerState:
     """The open events, as they are saved."""
 
-    rows: list[_Row] = saved(Rows(Row(_Row, (
-        Whole(0, MAX_OPEN), Moment(), Number(0), Whole(0, 1 << 24), Flag(), Moment())),
-        MAX_OPEN), make=list)
+    rows: list[_Row] = saved(
+        Rows(
+            Row(
+                _Row, (Whole(0, MAX_OPEN), Moment(), Number(0), Whole(0, 1 << 24), Flag(), Moment())
+            ),
+            MAX_OPEN,
+        ),
+        make=list,
+    )
 
 
 class Ledger:
@@ -120,9 +126,19 @@ class Ledger:
 
     def save(self) -> LedgerState:
         """The open events as values."""
-        return LedgerState([
-            _Row(self._kinds.index(kind), event.start, event.total, event.count, event.reported,
-                 event.last) for kind, event in self.open.items()])
+        return LedgerState(
+            [
+                _Row(
+                    self._kinds.index(kind),
+                    event.start,
+                    event.total,
+                    event.count,
+                    event.reported,
+                    event.last,
+                )
+                for kind, event in self.open.items()
+            ]
+        )
 
     def restore(self, state: LedgerState) -> None:
         """Take the open events that `save` gave; raises ValueError if a kind is unknown."""
@@ -131,5 +147,12 @@ class Ledger:
         self.open = {self._kinds[row.kind]: OpenEvent(*row[1:]) for row in state.rows}
 
     def _emit(self, kind: str, start: int, end: int | None, confidence: float) -> None:
-        self._events.append(Event(kind, start / FS, None if end is None else end / FS,
-                                  round(confidence, 4), self._rules[kind]))
+        self._events.append(
+            Event(
+                kind,
+                start / FS,
+                None if end is None else end / FS,
+                round(confidence, 4),
+                self._rules[kind],
+            )
+        )

@@ -66,36 +66,49 @@ class Patterns(Family):
     @classmethod
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
         beats = policy.of(PatternLimits).pattern_beats
-        return {"bigeminy": f"{beats} or more V beats, each after one other",
-                "trigeminy": f"{beats} or more V beats, each after two others"}
+        return {
+            "bigeminy": f"{beats} or more V beats, each after one other",
+            "trigeminy": f"{beats} or more V beats, each after two others",
+        }
 
-    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
-                ) -> None:
+    def on_beat(
+        self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+    ) -> None:
         self.confirm(beat.score)
         pattern = self.state
         if beat.label != V:
             pattern.others += 1
             if pattern.count >= 2 and pattern.others > pattern.gap:
                 self._end()  # but its last beat may begin another
-                self.state = PatternState(0, 1, pattern.end, pattern.end, pattern.last_score,
-                                          pattern.others, pattern.last_score)
+                self.state = PatternState(
+                    0,
+                    1,
+                    pattern.end,
+                    pattern.end,
+                    pattern.last_score,
+                    pattern.others,
+                    pattern.last_score,
+                )
             return
         if pattern.count >= 2 and pattern.others == pattern.gap:
             pattern.count += 1
             pattern.scores += beat.score
         elif pattern.count and pattern.others in (1, 2):
             self._end()
-            pattern = self.state = PatternState(pattern.others, 2, pattern.end, pattern.end,
-                                                pattern.last_score + beat.score)
+            pattern = self.state = PatternState(
+                pattern.others, 2, pattern.end, pattern.end, pattern.last_score + beat.score
+            )
         else:
             self._end()
             pattern = self.state = PatternState(0, 1, beat.sample, beat.sample, beat.score)
         pattern.others, pattern.end, pattern.last_score = 0, beat.sample, beat.score
         confidence = pattern.scores / pattern.count
         kind = PATTERNS[pattern.gap - 1]
-        if (pattern.count >= self.limits.pattern_beats
-                and kind not in self.ledger.open
-                and confidence >= self._min_confidence):
+        if (
+            pattern.count >= self.limits.pattern_beats
+            and kind not in self.ledger.open
+            and confidence >= self._min_confidence
+        ):
             self.ledger.begin(kind, pattern.start, confidence)
 
     def on_standstill(self, history: History) -> None:

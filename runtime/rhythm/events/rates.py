@@ -26,9 +26,13 @@ class RateLimits(Section):
 
     section = "rates"
     about = "the heart rate"
-    bounds = {"bradycardia_bpm": (0, 1000), "bradycardia_beats": (1, MAX_BEATS),
-              "tachycardia_bpm": (0, 1000), "tachycardia_beats": (1, MAX_BEATS),
-              "hysteresis_bpm": (0, 1000)}
+    bounds = {
+        "bradycardia_bpm": (0, 1000),
+        "bradycardia_beats": (1, MAX_BEATS),
+        "tachycardia_bpm": (0, 1000),
+        "tachycardia_beats": (1, MAX_BEATS),
+        "hysteresis_bpm": (0, 1000),
+    }
 
     bradycardia_bpm: float
     bradycardia_beats: int
@@ -59,31 +63,35 @@ class Rates(Family):
         limits = policy.of(RateLimits)
         return {
             TACHYCARDIA: f"mean of {limits.tachycardia_beats} intervals above "
-                         f"{limits.tachycardia_bpm:g}/min",
+            f"{limits.tachycardia_bpm:g}/min",
             BRADYCARDIA: f"mean of {limits.bradycardia_beats} intervals below "
-                         f"{limits.bradycardia_bpm:g}/min"}
+            f"{limits.bradycardia_bpm:g}/min",
+        }
 
     @classmethod
     def intervals_needed(cls, policy: RhythmPolicy) -> int:
         limits = policy.of(RateLimits)
         return max(limits.bradycardia_beats, limits.tachycardia_beats)
 
-    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
-                ) -> None:
+    def on_beat(
+        self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+    ) -> None:
         self.confirm(beat.score)
         if interval is None:
             return
         limits, now = self.limits, beat.sample
         for kind, count, limit, sign in (
-                (BRADYCARDIA, limits.bradycardia_beats, limits.bradycardia_bpm, -1),
-                (TACHYCARDIA, limits.tachycardia_beats, limits.tachycardia_bpm, 1)):
+            (BRADYCARDIA, limits.bradycardia_beats, limits.bradycardia_bpm, -1),
+            (TACHYCARDIA, limits.tachycardia_beats, limits.tachycardia_bpm, 1),
+        ):
             intervals = history.intervals[-count:]
             if len(intervals) < count:
                 continue
             rate = 60.0 * FS * count / sum(intervals)
             if kind not in self.ledger.open and sign * (rate - limit) > 0:
-                self.ledger.begin(kind, max(now - sum(intervals), self.state.rated_until),
-                                  beat.score)
+                self.ledger.begin(
+                    kind, max(now - sum(intervals), self.state.rated_until), beat.score
+                )
             elif kind in self.ledger.open and sign * (rate - limit) < -limits.hysteresis_bpm:
                 self.ledger.close(kind, now)
                 # An event's intervals do not count for the next; two are kept for the heart

@@ -68,8 +68,12 @@ class Runs(Family):
     """V or S beats in a row."""
 
     name = "runs"
-    kinds = (Kind(VT, 100, "(VT", "V"), Kind(VENTRICULAR_RUN, 90, "(IVR", "V"),
-             Kind(SUPRAVENTRICULAR_RUN, 60, "(SVTA", "S"), Kind(COUPLET, 30, made_of="V"))
+    kinds = (
+        Kind(VT, 100, "(VT", "V"),
+        Kind(VENTRICULAR_RUN, 90, "(IVR", "V"),
+        Kind(SUPRAVENTRICULAR_RUN, 60, "(SVTA", "S"),
+        Kind(COUPLET, 30, made_of="V"),
+    )
     Limits = RunLimits
     State = RunState
     limits: RunLimits
@@ -81,16 +85,18 @@ class Runs(Family):
         return {
             VT: f"{limits.run_beats} or more V beats in a row at {limits.vt_bpm:g}/min or more",
             VENTRICULAR_RUN: f"{limits.run_beats} or more V beats in a row below "
-                             f"{limits.vt_bpm:g}/min",
+            f"{limits.vt_bpm:g}/min",
             SUPRAVENTRICULAR_RUN: f"{limits.run_beats} or more S beats in a row",
-            COUPLET: "two V beats in a row"}
+            COUPLET: "two V beats in a row",
+        }
 
     @classmethod
     def intervals_needed(cls, policy: RhythmPolicy) -> int:
         return policy.of(RunLimits).run_beats - 1
 
-    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
-                ) -> None:
+    def on_beat(
+        self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+    ) -> None:
         self.confirm(beat.score)
         if beat.label != self.state.label:
             self._end_run(complete=True)
@@ -101,8 +107,11 @@ class Runs(Family):
         run.count, run.end, run.scores = run.count + 1, beat.sample, run.scores + beat.score
         if VENTRICULAR_RUN in self.ledger.open:
             self._quicken(beat, history)
-        if (run.count < limits.run_beats or run.confidence < limits.min_confidence
-                or not self.ledger.open.keys().isdisjoint(_LASTING)):
+        if (
+            run.count < limits.run_beats
+            or run.confidence < limits.min_confidence
+            or not self.ledger.open.keys().isdisjoint(_LASTING)
+        ):
             return
         if run.label == V:
             rate = 60.0 * FS * (run.count - 1) / max(1, run.end - run.start)
@@ -133,7 +142,11 @@ class Runs(Family):
 
     def _end_run(self, *, complete: bool) -> None:
         run, self.state = self.state, RunState()
-        if (complete and run.label == V and run.count == 2 < self.limits.run_beats
-                and run.confidence >= self.limits.min_confidence):
+        if (
+            complete
+            and run.label == V
+            and run.count == 2 < self.limits.run_beats
+            and run.confidence >= self.limits.min_confidence
+        ):
             self.ledger.note(COUPLET, run.start, run.end, run.confidence)
         self.close(run.end)

@@ -58,8 +58,9 @@ class Silence(Family):
         limits = policy.of(SilenceLimits)
         return {
             ASYSTOLE: f"no beat for {limits.asystole_s:g} s in readable signal, "
-                      f"{limits.asystole_vf_s:g} s where it looks like fibrillation",
-            PAUSE: f"{limits.pause_s:g} s or more between two beats"}
+            f"{limits.asystole_vf_s:g} s where it looks like fibrillation",
+            PAUSE: f"{limits.pause_s:g} s or more between two beats",
+        }
 
     def is_standstill(self, now: int, second: Second, history: History) -> bool:
         silent_s = (now - history.clear) / FS
@@ -72,13 +73,13 @@ class Silence(Family):
     def on_standstill(self, history: History) -> None:
         self.ledger.begin(ASYSTOLE, history.clear, 1.0)
 
-    def on_beat(self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
-                ) -> None:
+    def on_beat(
+        self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
+    ) -> None:
         if ASYSTOLE in self.ledger.open:
             self.ledger.close(ASYSTOLE, beat.sample)
         previous = history.previous
-        if (previous is not None and interval is not None
-                and interval >= self.limits.pause_s * FS):
+        if previous is not None and interval is not None and interval >= self.limits.pause_s * FS:
             self.ledger.note(PAUSE, previous.sample, beat.sample, min(previous.score, beat.score))
 
     def on_gap(self, start: int, end: int, history: History) -> None:

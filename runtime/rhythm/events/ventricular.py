@@ -32,8 +32,13 @@ class VentricularLimits(Section):
 
     section = "ventricular"
     about = "ventricular fibrillation"
-    bounds = {"vf_transition": (1e-9, 0.5), "vf_weight": (0, 10), "vf_prior": (-10, 10),
-              "vf_min_s": (0, 3600), "hold_s": (0, 86400)}
+    bounds = {
+        "vf_transition": (1e-9, 0.5),
+        "vf_weight": (0, 10),
+        "vf_prior": (-10, 10),
+        "vf_min_s": (0, 3600),
+        "hold_s": (0, 86400),
+    }
 
     vf_transition: float
     vf_weight: float
@@ -63,8 +68,10 @@ class Ventricular(Family):
 
     @classmethod
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
-        return {VF: "signal looks like fibrillation or flutter, log-odds over all windows at "
-                    f"least {policy.of(VentricularLimits).vf_on:g}"}
+        return {
+            VF: "signal looks like fibrillation or flutter, log-odds over all windows at "
+            f"least {policy.of(VentricularLimits).vf_on:g}"
+        }
 
     @classmethod
     def min_s(cls, policy: RhythmPolicy) -> dict[str, float]:

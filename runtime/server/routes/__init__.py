@@ -24,11 +24,14 @@ class RouteModule(Protocol):
 
 def modules() -> list[RouteModule]:
     """Return the modules of this folder, by name."""
-    return [cast(RouteModule, import_module(f"{__name__}.{found.name}"))
-            for found in sorted(iter_modules(__path__), key=lambda found: found.name)]
+    return [
+        cast(RouteModule, import_module(f"{__name__}.{found.name}"))
+        for found in sorted(iter_modules(__path__), key=lambda found: found.name)
+    ]
 
 
 def paths() -> dict[str, Mapping[str, Any]]:
     """Return the OpenAPI path items that modules bring."""
-    return {path: item for module in modules()
-            for path, item in getattr(module, "PATHS", {}).items()}
+    return {
+        path: item for module in modules() for path, item in getattr(module, "PATHS", {}).items()
+    }

@@ -18,17 +18,26 @@ def routes(site: Site) -> Blueprint:
     @about.get("/model")
     def describe() -> Response:
         model, contract = site.model, site.model.contract
-        return jsonify({
-            "fs": contract.fs, "units": "mV", "classes": contract.classes,
-            "delay": contract.delay / contract.fs, "trained_on": contract.trained_on,
-            "simulated": contract.simulated, "provider": model.provider,
-            "nodes": model.session.placement, "sha256": model.digest.hex(), **site.more,
-        })
+        return jsonify(
+            {
+                "fs": contract.fs,
+                "units": "mV",
+                "classes": contract.classes,
+                "delay": contract.delay / contract.fs,
+                "trained_on": contract.trained_on,
+                "simulated": contract.simulated,
+                "provider": model.provider,
+                "nodes": model.session.placement,
+                "sha256": model.digest.hex(),
+                **site.more,
+            }
+        )
 
     @about.get("/metrics")
     def counted() -> Response:
-        return Response(site.metrics.render(),
-                        content_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            site.metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
     @about.get("/openapi.json")
     def openapi() -> Response:

@@ -23,6 +23,8 @@ def routes(site: Site) -> Blueprint:
 
 def kinds_script() -> str:
     """Return a JavaScript module with the registry of events: name, title, class, gravity."""
-    table = {kind.name: {"title": kind.title, "critical": kind.critical, "madeOf": kind.made_of}
-             for kind in kinds()}
+    table = {
+        kind.name: {"title": kind.title, "critical": kind.critical, "madeOf": kind.made_of}
+        for kind in kinds()
+    }
     return f"export const KINDS = {json.dumps(table, indent=2)};\n"

@@ -40,18 +40,25 @@ def routes(site: Site) -> Blueprint:
 
     @v2.get("")
     def server() -> Response:
-        return jsonify({"name": "ekg", "version": str(FORMAT),
-                        "extensions": ["binary_tensor_data"]})
+        return jsonify(
+            {"name": "ekg", "version": str(FORMAT), "extensions": ["binary_tensor_data"]}
+        )
 
     @v2.get("/models/<name>")
     def metadata(name: str) -> Response:
         _known(name)
-        return jsonify({
-            "name": NAME, "versions": [model.digest.hex()[:8]], "platform": "onnx_onnxv1",
-            "inputs": [_tensor("ecg", [-1, -1]), _tensor("carry", [-1, contract.carry_size])],
-            "outputs": [_tensor("probabilities", [-1, -1, len(contract.classes)]),
-                        _tensor("carry_out", [-1, contract.carry_size])],
-        })
+        return jsonify(
+            {
+                "name": NAME,
+                "versions": [model.digest.hex()[:8]],
+                "platform": "onnx_onnxv1",
+                "inputs": [_tensor("ecg", [-1, -1]), _tensor("carry", [-1, contract.carry_size])],
+                "outputs": [
+                    _tensor("probabilities", [-1, -1, len(contract.classes)]),
+                    _tensor("carry_out", [-1, contract.carry_size]),
+                ],
+            }
+        )
 
     @v2.get("/models/<name>/ready")
     def model_ready(name: str) -> Response:
@@ -79,22 +86,29 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
     """The request's JSON object, and the binary tensors behind it."""
     given = request.headers.get(HEADER)
     if given is None and request.mimetype != JSON:
-        raise MediaTypeError(f"the content type is not {JSON}; with binary tensors the header "
-                             f"{HEADER} is expected.")
+        raise MediaTypeError(
+            f"the content type is not {JSON}; with binary tensors the header {HEADER} is expected."
+        )
     size = given if given is not None else str(len(body))
     if not (size.isascii() and size.isdecimal() and len(size) < 9 and int(size) <= len(body)):
-        raise InputError(f"{HEADER} is wrong; expected how many of the body's {len(body)} bytes "
-                         "are JSON.")
+        raise InputError(
+            f"{HEADER} is wrong; expected how many of the body's {len(body)} bytes are JSON."
+        )
     fields = json_object(body[: int(size)])
     if fields is None or not isinstance(fields.get("inputs"), list):
-        raise InputError('the request is not the JSON object that is expected: {"inputs": '
-                         '[{"name": "ecg", "shape": [1, 360], "datatype": "FP32", "data": [...]}'
-                         ', ...]}.')
+        raise InputError(
+            'the request is not the JSON object that is expected: {"inputs": '
+            '[{"name": "ecg", "shape": [1, 360], "datatype": "FP32", "data": [...]}'
+            ", ...]}."
+        )
     # It comes back in the answer, so it has to be text: half of a surrogate pair is none.
-    if "id" in fields and not (isinstance(fields["id"], str) and len(fields["id"]) <= 128
-                               and not any("\ud800" <= c <= "\udfff" for c in fields["id"])):
+    if "id" in fields and not (
+        isinstance(fields["id"], str)
+        and len(fields["id"]) <= 128
+        and not any("\ud800" <= c <= "\udfff" for c in fields["id"])
+    ):
         raise InputError("'id' is no string of at most 128 characters.")
-    return fields, body[int(size):]
+    return fields, body[int(size) :]
 
 
 def _inputs(fields: dict[str, Any], binary: bytes) -> dict[str, NDArray[np.float32]]:
@@ -107,8 +121,11 @@ def _inputs(fields: dict[str, Any], binary: bytes) -> dict[str, NDArray[np.float
             raise InputError(f"input {name!r} is there twice.")
         if entry.get("datatype") != "FP32":
             raise InputError(f"the datatype of {name!r} is not FP32.")
-        if not (isinstance(shape, list) and len(shape) == 2
-                and all(type(n) is int and 0 < n <= MAX_SAMPLES for n in shape)):
+        if not (
+            isinstance(shape, list)
+            and len(shape) == 2
+            and all(type(n) is int and 0 < n <= MAX_SAMPLES for n in shape)
+        ):
             raise InputError(f"the shape of {name!r} is no pair of positive numbers.")
         size = _parameters(entry).get("binary_data_size")
         if size is None:
@@ -118,8 +135,9 @@ def _inputs(fields: dict[str, Any], binary: bytes) -> dict[str, NDArray[np.float
         else:
             raise InputError(f"binary_data_size of {name!r} does not fit the body.")
         if len(values) != math.prod(shape):
-            raise InputError(f"{name!r} has {len(values)} values, its shape wants "
-                             f"{math.prod(shape)}.")
+            raise InputError(
+                f"{name!r} has {len(values)} values, its shape wants {math.prod(shape)}."
+            )
         tensors[name] = values.reshape(shape)
     if binary:
         raise InputError(f"{len(binary)} bytes of the body belong to no input.")
@@ -130,8 +148,9 @@ def _numbers(name: str, data: Any, columns: int) -> NDArray[np.float32]:
     """Values row by row, flat or nested as the protocol allows both."""
     if isinstance(data, list) and data and all(isinstance(row, list) for row in data):
         if {len(row) for row in data} != {columns}:  # one patient's would go to another
-            raise InputError(f"a row of the data of {name!r} has not the {columns} values that "
-                             "its shape wants.")
+            raise InputError(
+                f"a row of the data of {name!r} has not the {columns} values that its shape wants."
+            )
         data = [value for row in data for value in row]
     if not isinstance(data, list) or not set(map(type, data)) <= {int, float}:
         raise InputError(f"the data of {name!r} are not numbers, flat or one list a row.")
@@ -142,21 +161,26 @@ def _numbers(name: str, data: Any, columns: int) -> NDArray[np.float32]:
         return np.array([np.inf], dtype=np.float32)
 
 
-def _checked(tensors: dict[str, NDArray[np.float32]], hop: int, carry_size: int
-             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _checked(
+    tensors: dict[str, NDArray[np.float32]], hop: int, carry_size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     if "ecg" not in tensors:
         raise InputError("the input 'ecg' is missing.")
     ecg = tensors["ecg"]
     batch, samples = ecg.shape
     carry = tensors.get("carry", np.zeros((min(batch, MAX_BATCH), carry_size), dtype=np.float32))
     if batch > MAX_BATCH or ecg.size > MAX_SAMPLES:
-        raise InputError(f"'ecg' has the shape [{batch}, {samples}]; at most {MAX_BATCH} rows and "
-                         f"{MAX_SAMPLES} samples are taken at once.")
+        raise InputError(
+            f"'ecg' has the shape [{batch}, {samples}]; at most {MAX_BATCH} rows and "
+            f"{MAX_SAMPLES} samples are taken at once."
+        )
     if samples % hop:
         raise InputError(f"'ecg' has {samples} samples a row; expected a multiple of {hop}.")
     if carry.shape != (batch, carry_size):
-        raise InputError(f"'carry' has the shape {list(carry.shape)}; expected "
-                         f"[{batch}, {carry_size}], zeros or the last answer's carry_out.")
+        raise InputError(
+            f"'carry' has the shape {list(carry.shape)}; expected "
+            f"[{batch}, {carry_size}], zeros or the last answer's carry_out."
+        )
     for name, tensor in (("ecg", ecg), ("carry", carry)):
         # The bound keeps float32 finite all the way through the network.
         if not (np.abs(tensor) <= 1e9).all():
@@ -185,8 +209,9 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-def _answer(head: dict[str, Any], tensors: dict[str, NDArray[np.float32]],
-            binary: dict[str, bool]) -> Response:
+def _answer(
+    head: dict[str, Any], tensors: dict[str, NDArray[np.float32]], binary: dict[str, bool]
+) -> Response:
     outputs, blobs = [], []
     for name, tensor in tensors.items():
         entry = _tensor(name, list(tensor.shape))
@@ -209,4 +234,3 @@ def _tensor(name: str, shape: list[int]) -> dict[str, Any]:
 def _known(name: str) -> None:
     if name != NAME:
         raise UnknownModelError(f"there is no model of that name here; expected {NAME!r}.")
-

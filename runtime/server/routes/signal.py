@@ -16,8 +16,10 @@ def routes(site: Site) -> Blueprint:
     signal = Blueprint("signal", __name__)
 
     def respond(fields: Fields) -> Response:
-        origin = {"provider": site.model.provider,
-                  "latency_ms": round(1000 * (time.perf_counter() - g.started), 3)}
+        origin = {
+            "provider": site.model.provider,
+            "latency_ms": round(1000 * (time.perf_counter() - g.started), 3),
+        }
         return Response(dump(fields | origin), content_type=JSON)
 
     @signal.post("/predict")

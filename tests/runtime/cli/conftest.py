@@ -29,6 +29,7 @@ def csv_record(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command here; gives status, output and errors."""
+
     def call(*arguments: object) -> tuple[int, str, str]:
         status = main([str(a) for a in ("--provider", "cpu", *arguments)])
         captured = capsys.readouterr()
@@ -40,12 +41,18 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def command() -> Command:
     """Run a command in a process of its own."""
-    def call(*arguments: object, stdout: int = subprocess.PIPE,
-             environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+
+    def call(
+        *arguments: object, stdout: int = subprocess.PIPE, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "runtime", "--provider", "cpu", *map(str, arguments)],
-            stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            env=os.environ | (environment or {}))
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | (environment or {}),
+        )
 
     return call
 

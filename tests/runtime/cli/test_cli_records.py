@@ -31,7 +31,8 @@ def test_predict_prints_one_json_object(csv_record: Path, run: Run) -> None:
 
 
 def test_predict_follows_the_rhythm_as_the_server_does(
-        tmp_path: Path, run: Run, detector: Detector) -> None:
+    tmp_path: Path, run: Run, detector: Detector
+) -> None:
     slow = simulate(20, seed=1, heart_rate=40, ectopic=0.0).signal
     (tmp_path / "slow.csv").write_text("\n".join(f"{v:.6f}" for v in slow))
     _, out, _ = run("predict", tmp_path / "slow.csv", "--fs", 360)
@@ -42,7 +43,8 @@ def test_predict_follows_the_rhythm_as_the_server_does(
 
 
 def test_annotate_writes_what_predict_finds(
-        csv_record: Path, tmp_path: Path, run: Run, detector: Detector) -> None:
+    csv_record: Path, tmp_path: Path, run: Run, detector: Detector
+) -> None:
     wfdb = pytest.importorskip("wfdb")
     status, out, _ = run("annotate", csv_record, "--fs", 360, "--out", tmp_path / "o", "--csv")
     assert status == 0
@@ -55,15 +57,20 @@ def test_annotate_writes_what_predict_finds(
     assert len((tmp_path / "o" / "sim.ekg.csv").read_text().splitlines()) == len(expected) + 1
 
 
-@pytest.mark.parametrize(("name", "package", "result"), [
-    ("annotate", "wfdb", "sim.ekg"), ("report", "matplotlib", "sim.html")])
+@pytest.mark.parametrize(
+    ("name", "package", "result"),
+    [("annotate", "wfdb", "sim.ekg"), ("report", "matplotlib", "sim.html")],
+)
 def test_a_record_that_fails_is_named_and_the_others_are_done(
-        name: str, package: str, result: str, csv_record: Path, run: Run) -> None:
+    name: str, package: str, result: str, csv_record: Path, run: Run
+) -> None:
     pytest.importorskip(package)
     slow = csv_record.with_name("slow.csv")
     slow.write_text("time,I\n" + "\n".join(f"{i},0" for i in range(100)))
-    csv_record.write_text("time,MLII\n" + "\n".join(
-        f"{i / 360:.6f},{v:.5f}" for i, v in enumerate(simulate(10, seed=1).signal)))
+    csv_record.write_text(
+        "time,MLII\n"
+        + "\n".join(f"{i / 360:.6f},{v:.5f}" for i, v in enumerate(simulate(10, seed=1).signal))
+    )
     status, out, err = run(name, slow, csv_record, "--out", csv_record.parent)
     assert (status, len(out.splitlines())) == (2, 1)
     assert result in out
@@ -71,7 +78,8 @@ def test_a_record_that_fails_is_named_and_the_others_are_done(
 
 
 def test_annotate_goes_on_after_the_reader_of_its_output_left(
-        csv_record: Path, command: Command) -> None:
+    csv_record: Path, command: Command
+) -> None:
     pytest.importorskip("wfdb")
     names = [csv_record.with_name(f"r{i}.csv") for i in range(3)]
     for name in names:
@@ -85,12 +93,21 @@ def test_annotate_goes_on_after_the_reader_of_its_output_left(
 
 
 def test_annotate_goes_on_after_a_name_that_the_output_cannot_spell(
-        csv_record: Path, command: Command) -> None:
+    csv_record: Path, command: Command
+) -> None:
     pytest.importorskip("wfdb")
     strange = csv_record.with_name("☃.csv")
     strange.write_text(csv_record.read_text())
-    done = command("annotate", strange, csv_record, "--fs", 360, "--out", csv_record.parent,
-                   environment={"PYTHONIOENCODING": "latin-1"})
+    done = command(
+        "annotate",
+        strange,
+        csv_record,
+        "--fs",
+        360,
+        "--out",
+        csv_record.parent,
+        environment={"PYTHONIOENCODING": "latin-1"},
+    )
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
 
 
@@ -98,8 +115,9 @@ def test_a_table_of_beats_replaces_no_recording(csv_record: Path, run: Run) -> N
     pytest.importorskip("wfdb")
     other = csv_record.with_name("sim.ekg.csv")
     other.write_text(csv_record.read_text())
-    status, _, err = run("annotate", csv_record, other, "--fs", 360, "--csv", "--out",
-                         csv_record.parent)
+    status, _, err = run(
+        "annotate", csv_record, other, "--fs", 360, "--csv", "--out", csv_record.parent
+    )
     assert status == 2
     assert "sim.ekg.csv is part of a recording and would be replaced" in err
     assert other.read_text() == csv_record.read_text()
@@ -109,17 +127,21 @@ def test_marks_of_an_odd_rate_lie_on_its_samples(detector: Detector) -> None:
     """A stream takes the nearest ratio; over a day that is 0.4 s at this rate."""
     signal, fs = simulate(60, fs=100, seed=1, heart_rate=40).signal.astype(float), 100.00049
     assert detector.stream(fs).fs == 100
-    at, odd = (beats_and_events(detector, Record("x", "I", rate, signal, 0.0))
-               for rate in (100.0, fs))
+    at, odd = (
+        beats_and_events(detector, Record("x", "I", rate, signal, 0.0)) for rate in (100.0, fs)
+    )
     assert [beat.time * fs for beat in odd[0]] == pytest.approx(
-        [beat.time * 100 for beat in at[0]], abs=1e-6)
+        [beat.time * 100 for beat in at[0]], abs=1e-6
+    )
     assert [event.start * fs for event in odd[1]] == pytest.approx(
-        [event.start * 100 for event in at[1]], abs=1e-6)
+        [event.start * 100 for event in at[1]], abs=1e-6
+    )
     assert odd[1]
 
 
 def test_annotate_gives_the_figures_of_evaluate(
-        data: Path, tmp_path: Path, run: Run, detector: Detector) -> None:
+    data: Path, tmp_path: Path, run: Run, detector: Detector
+) -> None:
     wfdb = pytest.importorskip("wfdb")
     pytest.importorskip("scipy", reason="compares with training's evaluation")
     from training.detect import find
@@ -131,7 +153,9 @@ def test_annotate_gives_the_figures_of_evaluate(
     record = load("mitdb", "228", data)
     beats, labels = find(detector, record)
     is_beat = [symbol in CLASSES for symbol in marks.symbol]  # rhythm marks stand between them
-    written = score_record(record, marks.sample[is_beat], np.array(
-        [CLASSES.index(symbol) for symbol in marks.symbol if symbol in CLASSES]))
-    np.testing.assert_array_equal(written.confusion,
-                                  score_record(record, beats, labels).confusion)
+    written = score_record(
+        record,
+        marks.sample[is_beat],
+        np.array([CLASSES.index(symbol) for symbol in marks.symbol if symbol in CLASSES]),
+    )
+    np.testing.assert_array_equal(written.confusion, score_record(record, beats, labels).confusion)

@@ -32,13 +32,20 @@ flask = pytest.importorskip("flask", reason="serving needs flask")
 
 
 @pytest.mark.usefixtures("nothing_is_served")
-@pytest.mark.parametrize(("name", "value", "sentence"), [
-    ("EKG_LOG", "loud", "EKG_LOG is 'loud'; expected one of debug, info, warning, error."),
-    ("EKG_WORKERS", "two", "EKG_WORKERS is 'two'; expected a whole number from 0 on."),
-    *(("EKG_DRAIN", value, f"EKG_DRAIN is '{value}'; expected seconds, 0 to 3600.")
-      for value in ("abc", "", "nan", "-1", "1e9"))])
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("EKG_LOG", "loud", "EKG_LOG is 'loud'; expected one of debug, info, warning, error."),
+        ("EKG_WORKERS", "two", "EKG_WORKERS is 'two'; expected a whole number from 0 on."),
+        *(
+            ("EKG_DRAIN", value, f"EKG_DRAIN is '{value}'; expected seconds, 0 to 3600.")
+            for value in ("abc", "", "nan", "-1", "1e9")
+        ),
+    ],
+)
 def test_serve_names_a_setting_that_is_wrong(
-        name: str, value: str, sentence: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: str, value: str, sentence: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
     assert run("serve", "--port", 0) == (2, "", f"error: {sentence}\n")
 
@@ -47,7 +54,8 @@ def test_serve_names_a_setting_that_is_wrong(
 @pytest.mark.parametrize("command", ["serve", "demo"])
 @pytest.mark.parametrize("token", ["s3 cret", "s3cret€", "\n"])
 def test_a_token_that_no_header_carries_is_refused_unquoted(
-        command: str, token: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    command: str, token: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EKG_TOKEN", token)
     status, out, err = run(command, *(("--port", 0) if command == "serve" else ()))
     assert (status, out) == (2, "")
@@ -57,9 +65,14 @@ def test_a_token_that_no_header_carries_is_refused_unquoted(
 
 
 @pytest.mark.usefixtures("nothing_is_served")
-@pytest.mark.parametrize("arguments", [
-    *(("--seconds", value) for value in ("nan", "inf", "1e18", "0", "-1")),
-    ("--seed", "-1", "--simulated"), ("--seed", "2")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("--seconds", value) for value in ("nan", "inf", "1e18", "0", "-1")),
+        ("--seed", "-1", "--simulated"),
+        ("--seed", "2"),
+    ],
+)
 def test_the_demo_refuses_before_it_serves(arguments: tuple[str, ...], run: Run) -> None:
     status, out, err = run("demo", *arguments)
     assert (status, out) == (2, "")
@@ -78,13 +91,19 @@ def test_a_port_in_use_is_refused(command: str, run: Run) -> None:
 
 def demo(*arguments: str, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "runtime", "demo", "--provider", "cpu", *arguments], cwd=ROOT,
-        stdout=stdout, stderr=subprocess.PIPE, text=True)
+        [sys.executable, "-m", "runtime", "demo", "--provider", "cpu", *arguments],
+        cwd=ROOT,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
-FIRST = (r"The monitor page is at http://127\.0\.0\.1:\d+ \(provider cpu\)\.\n"
-         r"Here are 4 s of real ECG \(MIT-BIH record 233 from 17:47\) as fast as the server "
-         r"answers:\n\n")
+FIRST = (
+    r"The monitor page is at http://127\.0\.0\.1:\d+ \(provider cpu\)\.\n"
+    r"Here are 4 s of real ECG \(MIT-BIH record 233 from 17:47\) as fast as the server "
+    r"answers:\n\n"
+)
 
 
 def test_the_demo_begins_with_whole_sentences_in_a_pipe() -> None:
@@ -102,7 +121,8 @@ def test_the_demo_plays_the_sample_over_and_over_and_counts_it_each_time() -> No
 
 def test_the_demo_plays_a_simulated_patient_if_asked() -> None:
     out, _ = demo("--seconds", "4", "--pace", "fast", "--simulated", "--seed", "3").communicate(
-        timeout=60)
+        timeout=60
+    )
     assert "Here are 4 s of a simulated patient as fast" in out
     assert re.search(r"\n\nfound 3 N, 1 V; the reference has 3 N, 1 V\n$", out)
 
@@ -127,8 +147,10 @@ def test_the_demo_begins_with_whole_sentences_on_a_terminal() -> None:
 def test_the_demo_at_real_pace_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.cli.source.time.sleep", lambda seconds: None)
     signal = simulate(3, seed=1).signal.astype(np.float64)
-    monkeypatch.setattr("runtime.cli.demo.demo_signal", lambda seconds, seed: (
-        Record("a cut of a record", "MLII", 360.0, signal, 0.0), Counter()))
+    monkeypatch.setattr(
+        "runtime.cli.demo.demo_signal",
+        lambda seconds, seed: (Record("a cut of a record", "MLII", 360.0, signal, 0.0), Counter()),
+    )
     status, out, _ = run("demo", "--seconds", 3)
     assert status == 0
     assert "\nHere are 3 s of a cut of a record at real pace:\n" in out
@@ -141,28 +163,48 @@ def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.setattr(f"{module}.is_installed", lambda package: package.name in names)
 
 
-@pytest.mark.parametrize(("posix", "packages", "program"), [
-    (True, ("flask", "gunicorn", "waitress"), "gunicorn"),
-    (True, ("flask", "gunicorn"), "gunicorn"),
-    (True, ("flask", "waitress"), "waitress"),
-    (False, ("flask", "gunicorn", "waitress"), "waitress")])
+@pytest.mark.parametrize(
+    ("posix", "packages", "program"),
+    [
+        (True, ("flask", "gunicorn", "waitress"), "gunicorn"),
+        (True, ("flask", "gunicorn"), "gunicorn"),
+        (True, ("flask", "waitress"), "waitress"),
+        (False, ("flask", "gunicorn", "waitress"), "waitress"),
+    ],
+)
 def test_gunicorn_serves_if_it_can_run_else_waitress(
-        posix: bool, packages: tuple[str, ...], program: str, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    posix: bool, packages: tuple[str, ...], program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed(monkeypatch, *packages)
     assert serve.server_program(posix=posix) == program
 
 
-@pytest.mark.parametrize(("posix", "packages", "sentence"), [
-    (True, (), r"flask is needed to serve and not installed; run `\S+ -m pip install -r "
-               r"\S*requirements-runtime\.txt`\."),
-    (True, ("flask",), r"gunicorn is needed to serve and not installed; run `\S+ -m pip install "
-                       r"-r \S*requirements-runtime\.txt`\."),
-    (False, ("flask", "gunicorn"), r"gunicorn does not run on this system and waitress, which "
-                                   r"does, is not installed; run `\S+ -m pip install waitress`\.")])
+@pytest.mark.parametrize(
+    ("posix", "packages", "sentence"),
+    [
+        (
+            True,
+            (),
+            r"flask is needed to serve and not installed; run `\S+ -m pip install -r "
+            r"\S*requirements-runtime\.txt`\.",
+        ),
+        (
+            True,
+            ("flask",),
+            r"gunicorn is needed to serve and not installed; run `\S+ -m pip install "
+            r"-r \S*requirements-runtime\.txt`\.",
+        ),
+        (
+            False,
+            ("flask", "gunicorn"),
+            r"gunicorn does not run on this system and waitress, which "
+            r"does, is not installed; run `\S+ -m pip install waitress`\.",
+        ),
+    ],
+)
 def test_without_a_server_serve_says_what_to_install(
-        posix: bool, packages: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    posix: bool, packages: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed(monkeypatch, *packages)
     with pytest.raises(MissingPackageError) as raised:
         serve.server_program(posix=posix)
@@ -170,16 +212,23 @@ def test_without_a_server_serve_says_what_to_install(
 
 
 def test_serve_with_waitress_serves_the_application_from_one_process(
-        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Waitress is replaced by one that asks the application itself."""
     answers: list[Any] = []
 
     def ask(app: Any, *, host: str, port: int, **settings: Any) -> None:
         assert (host, port) == ("127.0.0.1", given)
         assert settings["threads"] > 32  # more than admission lets compute
-        answers.append(app.test_client().post(
-            "/predict?fs=360", data=simulate(5).signal.tobytes(),
-            content_type="application/octet-stream").get_json())
+        answers.append(
+            app.test_client()
+            .post(
+                "/predict?fs=360",
+                data=simulate(5).signal.tobytes(),
+                content_type="application/octet-stream",
+            )
+            .get_json()
+        )
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -189,15 +238,15 @@ def test_serve_with_waitress_serves_the_application_from_one_process(
     monkeypatch.setattr("logging.basicConfig", lambda **_: None)
     assert main(["--provider", "cpu", "serve", "--port", str(given)]) == 0
     out, err = capfd.readouterr()
-    assert out == (f"serving on http://127.0.0.1:{given} from one process, with waitress (Ctrl-C "
-                   "stops)\n")
+    assert out == (
+        f"serving on http://127.0.0.1:{given} from one process, with waitress (Ctrl-C stops)\n"
+    )
     assert json.loads(err.splitlines()[0])["workers"] == 1
     assert len(answers[0]["beats"]) >= 4
 
 
 @pytest.mark.usefixtures("nothing_is_served")
-def test_waitress_refuses_more_than_one_process(
-        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waitress_refuses_more_than_one_process(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.cli.serve.server_program", lambda: "waitress")
     status, out, err = run("serve", "--port", 0, "--workers", 2)
     assert (status, out) == (2, "")
@@ -209,19 +258,24 @@ def test_waitress_answers_predict(detector: Detector) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program = ("from runtime.cli import serve; from runtime.cli.main import main; import sys; "
-               "serve.server_program = lambda: 'waitress'; sys.exit(main())")
+    program = (
+        "from runtime.cli import serve; from runtime.cli.main import main; import sys; "
+        "serve.server_program = lambda: 'waitress'; sys.exit(main())"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program, "serve", "--provider", "cpu", "--port", str(port)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         signal = simulate(10, seed=3).signal
         with Client(f"http://127.0.0.1:{port}", patience=30) as client:
             answer = client.predict(signal, 360)
             last = list(client.stream(np.array_split(signal, 4), 360))[-1]
         found = detector.predict(signal, 360)
-        assert [beat["label"] for beat in answer["beats"]] == [
-            beat.label for beat in found.beats]  # type: ignore[union-attr]
+        assert [beat["label"] for beat in answer["beats"]] == [beat.label for beat in found.beats]  # type: ignore[union-attr]
         assert last["carry"] is None
         time.sleep(0.1)
     finally:

@@ -21,8 +21,7 @@ def test_stream_prints_beats_of_standard_input(run: Run, monkeypatch: pytest.Mon
     assert len(out.splitlines()) >= 10
 
 
-def test_stream_names_the_line_that_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch
-                                                 ) -> None:
+def test_stream_names_the_line_that_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("0.1\nlead off\n"))
     status, _, err = run("stream", "-", "--fs", 360)
     assert status == 2
@@ -38,7 +37,8 @@ def test_stream_names_the_line_that_is_no_text(run: Run, monkeypatch: pytest.Mon
 
 
 def test_stream_holds_samples_that_are_missing_and_warns_once(
-        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = [f"{v:.5f}" for v in simulate(10, seed=2).signal]
     gaps = whole.copy()
     for at, word in ((0, "nan"), (1000, "inf"), (1001, "-1e999")):
@@ -52,11 +52,13 @@ def test_stream_holds_samples_that_are_missing_and_warns_once(
     assert printed[0][0] == 0
     assert printed[0][2].splitlines() == [
         "warning: line 1 of standard input is 'nan'; such a sample is missing, and held at the "
-        "value before."]
+        "value before."
+    ]
 
 
 def test_stream_refuses_values_that_no_amplifier_gives(
-        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(["0.1"] * 400 + ["1001"])))
     status, _, err = run("stream", "-", "--fs", 360)
     assert status == 2
@@ -64,7 +66,8 @@ def test_stream_refuses_values_that_no_amplifier_gives(
 
 
 def test_stream_says_that_the_patient_is_simulated(
-        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown: dict[str, object] = {}
     pytest.importorskip("flask")
     monkeypatch.setattr("runtime.server.feed.show", lambda *_, **given: shown.update(given) or 0)
@@ -80,10 +83,12 @@ def test_stream_says_that_the_patient_is_simulated(
 @pytest.mark.parametrize("fs", [5, "nan", "inf", "1e18"])
 @pytest.mark.parametrize("target", [("--page", 0), ("--url", "http://127.0.0.1:9"), ()])
 def test_a_feed_of_an_impossible_rate_is_not_read(
-        fs: object, target: tuple[object, ...], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fs: object, target: tuple[object, ...], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("no number\n"))
-    status, out, err = run("stream", "-", "--fs", fs, *target, *(
-        ("--patience", 0) if "--url" in target else ()))
+    status, out, err = run(
+        "stream", "-", "--fs", fs, *target, *(("--patience", 0) if "--url" in target else ())
+    )
     assert (status, out) == (2, "")
     assert "expected a sampling rate from 100 to 1000 Hz" in err
 
@@ -97,7 +102,8 @@ def test_a_record_of_an_impossible_rate_gets_no_page(csv_record: Path, run: Run)
 
 @pytest.mark.usefixtures("nothing_is_served")
 def test_the_page_without_flask_says_how_to_install_it(
-        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("runtime.packages.is_installed", lambda package: False)
     status, _, err = run("stream", "--page", 0)
     assert status == 2

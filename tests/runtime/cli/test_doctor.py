@@ -33,8 +33,9 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     if IDLE not in onnxruntime.get_available_providers():
         pytest.skip(f"this onnxruntime has no {IDLE} to stand in for a CUDA that does not load")
     listed = onnxruntime.get_available_providers()
-    monkeypatch.setattr(onnxruntime, "get_available_providers",
-                        lambda: ["CUDAExecutionProvider", *listed])
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", *listed]
+    )
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
     monkeypatch.setattr("platform.system", lambda: "Linux")
     compiled_in = providers.compiled_in()
@@ -82,8 +83,8 @@ def test_report_of_a_machine_without_gpu(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_optional_packages_are_listed_with_purpose_and_command(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-        ) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     install(tmp_path, "cupy-cuda12x", "13.6.0", "cupy")
     (tmp_path / "cupy").mkdir()
     (tmp_path / "cupy" / "__init__.py").touch()
@@ -91,18 +92,32 @@ def test_optional_packages_are_listed_with_purpose_and_command(
     for name in ("wfdb", "waitress"):
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     main(["doctor"])
-    rows = dict(line.strip().split(maxsplit=1) for line in
-                capsys.readouterr().out.partition("optional packages:\n")[2].splitlines()[:9])
-    assert list(rows) == ["flask", "gunicorn", "waitress", "orjson", "wfdb", "edfio", "matplotlib",
-                          "cupy", "onnx"]
+    rows = dict(
+        line.strip().split(maxsplit=1)
+        for line in capsys.readouterr().out.partition("optional packages:\n")[2].splitlines()[:9]
+    )
+    assert list(rows) == [
+        "flask",
+        "gunicorn",
+        "waitress",
+        "orjson",
+        "wfdb",
+        "edfio",
+        "matplotlib",
+        "cupy",
+        "onnx",
+    ]
     assert rows["cupy"].startswith("13.6.0         very many streams")
-    assert rows["wfdb"] == ("not installed  reads WFDB records, writes annotations: "
-                            f"{sys.executable} -m pip install wfdb")
+    assert rows["wfdb"] == (
+        "not installed  reads WFDB records, writes annotations: "
+        f"{sys.executable} -m pip install wfdb"
+    )
     assert rows["waitress"].endswith(f": {sys.executable} -m pip install waitress")
 
 
-def test_two_wheels_of_onnxruntime_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_wheels_of_onnxruntime_are_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("onnxruntime", "onnxruntime-gpu"):
         install(tmp_path, name, "1.27.1", "onnxruntime")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -129,7 +144,8 @@ def test_missing_cuda_libraries_are_named(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.usefixtures("broken_cuda")
 def test_a_missing_driver_is_named(
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(ctypes, "CDLL", Loader(missing=("libcuda.so.1",)))
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
@@ -138,8 +154,9 @@ def test_a_missing_driver_is_named(
 
 
 @pytest.mark.usefixtures("broken_cuda")
-def test_cupy_for_another_cuda_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_cupy_for_another_cuda_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     install(tmp_path, "cupy-cuda12x", "13.6.0", "cupy")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert main(["doctor"]) == 1
@@ -148,45 +165,58 @@ def test_cupy_for_another_cuda_is_a_problem(tmp_path: Path, monkeypatch: pytest.
     assert "`pip install cupy-cuda13x`" in said
 
 
-@pytest.mark.parametrize(("loader", "said"), [
-    (Loader(status=100), "does not start (cuInit gave 100; 100 means that it sees no GPU)"),
-    (Loader(cuda=12080), "runs CUDA up to 12.8, 1 GPU(s); too old for CUDA 13.0, update it"),
-    (Loader(cuda=13010), "runs CUDA up to 13.1, 1 GPU(s)"),
-])
+@pytest.mark.parametrize(
+    ("loader", "said"),
+    [
+        (Loader(status=100), "does not start (cuInit gave 100; 100 means that it sees no GPU)"),
+        (Loader(cuda=12080), "runs CUDA up to 12.8, 1 GPU(s); too old for CUDA 13.0, update it"),
+        (Loader(cuda=13010), "runs CUDA up to 13.1, 1 GPU(s)"),
+    ],
+)
 def test_driver_is_described(monkeypatch: pytest.MonkeyPatch, loader: Loader, said: str) -> None:
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
     monkeypatch.setattr(ctypes, "CDLL", loader)
     assert installation.driver() == said
 
 
-@pytest.mark.parametrize(("packages", "wheels", "cuda", "said"), [
-    ({"cupy-cuda13x": "14.0"}, ["onnxruntime-gpu"], "13.0", []),
-    ({"cupy-cuda12x": "13.6"}, ["onnxruntime-gpu"], "12.8", []),
-    ({"cupy-cuda12x": "13.6"}, ["onnxruntime"], "", []),
-    ({"cupy": "14.0"}, ["onnxruntime-gpu"], "13.0", []),  # built here, for what is here
-    ({"cupy-cuda13x": "14.0"}, ["onnxruntime-gpu"], "12.8", ["cupy-cuda12x"]),
-    ({"cupy-cuda12x": "13.6", "cupy-cuda13x": "14.0"}, ["onnxruntime-gpu"], "13.0",
-     ["cupy-cuda12x and cupy-cuda13x are both installed", "built for CUDA 12"]),
-    ({}, ["onnxruntime", "onnxruntime-silicon"], "", ["onnxruntime and onnxruntime-silicon"]),
-])
+@pytest.mark.parametrize(
+    ("packages", "wheels", "cuda", "said"),
+    [
+        ({"cupy-cuda13x": "14.0"}, ["onnxruntime-gpu"], "13.0", []),
+        ({"cupy-cuda12x": "13.6"}, ["onnxruntime-gpu"], "12.8", []),
+        ({"cupy-cuda12x": "13.6"}, ["onnxruntime"], "", []),
+        ({"cupy": "14.0"}, ["onnxruntime-gpu"], "13.0", []),  # built here, for what is here
+        ({"cupy-cuda13x": "14.0"}, ["onnxruntime-gpu"], "12.8", ["cupy-cuda12x"]),
+        (
+            {"cupy-cuda12x": "13.6", "cupy-cuda13x": "14.0"},
+            ["onnxruntime-gpu"],
+            "13.0",
+            ["cupy-cuda12x and cupy-cuda13x are both installed", "built for CUDA 12"],
+        ),
+        ({}, ["onnxruntime", "onnxruntime-silicon"], "", ["onnxruntime and onnxruntime-silicon"]),
+    ],
+)
 def test_clashes(packages: dict[str, str], wheels: list[str], cuda: str, said: list[str]) -> None:
     found = installation.clashes(packages, wheels, cuda)
     assert len(found) == len(said)
     assert all(words in line for words, line in zip(said, found, strict=True))
 
 
-def test_a_gpu_without_cupy_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch,
-                            capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gpu_without_cupy_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     installation.check_cuda_nets(ARTIFACTS)
     said = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in said] == [
-        f"  cuda, many streams, {name}" for name in ("fused", "cupy", "kernels")]
+        f"  cuda, many streams, {name}" for name in ("fused", "cupy", "kernels")
+    ]
     assert all("needs CuPy: run `pip install" in line for line in said)
 
 
 def test_an_altered_model_file_is_reported(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = shutil.copytree(ARTIFACTS, tmp_path / "artifacts")
     (folder / "ekg_cnn.onnx").write_bytes(b"altered")
     assert main(["--artifacts", str(folder), "doctor"]) == 1

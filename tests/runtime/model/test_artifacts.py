@@ -58,10 +58,18 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(copy: Path, name: str
         Detector.load(copy, provider="cpu")
 
 
-@pytest.mark.parametrize("text", [
-    "", "{", "[]", '{"format": 1}', '{"files": 3, "format": 1}',
-    '{"format": 1, "files": [{"name": "ekg_fused.onnx"}]}',
-    '{"format": 1, "files": [{"name": "golden.npz", "sha256": "00", "tolerance": null}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 1}',
+        '{"files": 3, "format": 1}',
+        '{"format": 1, "files": [{"name": "ekg_fused.onnx"}]}',
+        '{"format": 1, "files": [{"name": "golden.npz", "sha256": "00", "tolerance": null}]}',
+    ],
+)
 def test_a_spoilt_manifest_is_refused(copy: Path, text: str) -> None:
     (copy / "manifest.json").write_text(text)
     with pytest.raises(ModelError, match="is not a manifest"):
@@ -107,46 +115,69 @@ def written(folder: Path, rhythm: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 1"),
-    (lambda r: r.pop("format"), "rhythm.json is not what export wrote (KeyError: 'format')"),
-    (lambda r: r["features"].reverse(), "has features that this runtime does not compute"),
-    (lambda r: r["atrial_features"].pop(), "has atrial_features that this runtime does not"),
-    (lambda r: r["policy"].update(tides={"high": 1}), "there is no section 'tides' of a rhythm"),
-    (lambda r: r["policy"].pop("silence"), "section 'silence' of a rhythm policy does not have"),
-    (lambda r: r["policy"]["runs"].pop("vt_bpm"), "section 'runs'"),
-    (lambda r: r["policy"]["rates"].update(slowest=3), "'slowest'"),
-    (lambda r: r["policy"]["runs"].update(run_beats=0), "run_beats of runs is 0; expected"),
-    (lambda r: r["quality"].pop("flat_mv"), "'flat_mv'"),
-    (lambda r: r["quality"].update(flat_mv=-1.0), "flat_mv of the signal's quality is -1"),
-    (lambda r: r["models"].pop("onset"), "(KeyError: 'onset')"),
-    (lambda r: r["models"]["noise"].update(bias="much"), "could not convert string to float"),
-    (lambda r: r["models"]["noise"].update(weights=[1.0]), "does not fit its 45 features"),
-    (lambda r: r["models"]["noise"]["mean"].pop(), "rhythm.json is not what export wrote"),
-    (lambda r: r["models"]["noise"].update(hidden=[[1.0]]), "does not fit its 45 features"),
-    (lambda r: r["models"]["fibrillation"].update(bias=float("nan")), "does not fit its 45"),
-    (lambda r: r["models"]["noise"]["scale"].__setitem__(3, 0.0), "does not fit its 45 features"),
-    (lambda r: r["models"]["atrial"].update(weights=[1.0]), "rhythm.json is not what export"),
-    (lambda r: [r["models"]["onset"][name].pop() for name in ("mean", "scale", "weights")],
-     "does not fit its 3 features"),
-    (lambda r: r["models"]["atrial"].update(scale=[0.0] * 3), "does not fit its 3 features"),
-    (lambda r: r.update(policy=[]), "rhythm.json is not what export wrote"),
-    (lambda r: r.pop("network"), "(KeyError: 'network')"),
-    (lambda r: r["network"].update(sha256="00" * 32), "belongs to another network than"),
-    (lambda r: r["network"].update(file="other.onnx"), "belongs to another network than"),
-    (lambda r: r["network"].update(file="ekg_fused_int8.onnx"), "belongs to another network"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 1"),
+        (lambda r: r.pop("format"), "rhythm.json is not what export wrote (KeyError: 'format')"),
+        (lambda r: r["features"].reverse(), "has features that this runtime does not compute"),
+        (lambda r: r["atrial_features"].pop(), "has atrial_features that this runtime does not"),
+        (
+            lambda r: r["policy"].update(tides={"high": 1}),
+            "there is no section 'tides' of a rhythm",
+        ),
+        (
+            lambda r: r["policy"].pop("silence"),
+            "section 'silence' of a rhythm policy does not have",
+        ),
+        (lambda r: r["policy"]["runs"].pop("vt_bpm"), "section 'runs'"),
+        (lambda r: r["policy"]["rates"].update(slowest=3), "'slowest'"),
+        (lambda r: r["policy"]["runs"].update(run_beats=0), "run_beats of runs is 0; expected"),
+        (lambda r: r["quality"].pop("flat_mv"), "'flat_mv'"),
+        (lambda r: r["quality"].update(flat_mv=-1.0), "flat_mv of the signal's quality is -1"),
+        (lambda r: r["models"].pop("onset"), "(KeyError: 'onset')"),
+        (lambda r: r["models"]["noise"].update(bias="much"), "could not convert string to float"),
+        (lambda r: r["models"]["noise"].update(weights=[1.0]), "does not fit its 45 features"),
+        (lambda r: r["models"]["noise"]["mean"].pop(), "rhythm.json is not what export wrote"),
+        (lambda r: r["models"]["noise"].update(hidden=[[1.0]]), "does not fit its 45 features"),
+        (lambda r: r["models"]["fibrillation"].update(bias=float("nan")), "does not fit its 45"),
+        (
+            lambda r: r["models"]["noise"]["scale"].__setitem__(3, 0.0),
+            "does not fit its 45 features",
+        ),
+        (lambda r: r["models"]["atrial"].update(weights=[1.0]), "rhythm.json is not what export"),
+        (
+            lambda r: [r["models"]["onset"][name].pop() for name in ("mean", "scale", "weights")],
+            "does not fit its 3 features",
+        ),
+        (lambda r: r["models"]["atrial"].update(scale=[0.0] * 3), "does not fit its 3 features"),
+        (lambda r: r.update(policy=[]), "rhythm.json is not what export wrote"),
+        (lambda r: r.pop("network"), "(KeyError: 'network')"),
+        (lambda r: r["network"].update(sha256="00" * 32), "belongs to another network than"),
+        (lambda r: r["network"].update(file="other.onnx"), "belongs to another network than"),
+        (lambda r: r["network"].update(file="ekg_fused_int8.onnx"), "belongs to another network"),
+    ],
+)
 def test_a_rhythm_that_this_runtime_cannot_use_is_refused(
-        copy: Path, change: Callable[[dict[str, Any]], Any], sentence: str) -> None:
+    copy: Path, change: Callable[[dict[str, Any]], Any], sentence: str
+) -> None:
     assert sentence in refusal(rewritten(copy, change))
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("", "is not JSON"), ("{", "is not JSON"), ("\x00", "is not JSON"),
-    ("[]", "is not what export wrote"), ("7", "is not what export wrote"),
-    ("null", "is not what export wrote")])
-def test_a_rhythm_that_is_not_json_or_no_object_is_refused(copy: Path, text: str, sentence: str
-                                                           ) -> None:
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("\x00", "is not JSON"),
+        ("[]", "is not what export wrote"),
+        ("7", "is not what export wrote"),
+        ("null", "is not what export wrote"),
+    ],
+)
+def test_a_rhythm_that_is_not_json_or_no_object_is_refused(
+    copy: Path, text: str, sentence: str
+) -> None:
     assert f"rhythm.json {sentence}" in refusal(written(copy, text))
 
 
@@ -157,13 +188,18 @@ def test_the_rhythm_names_the_network_that_it_was_chosen_with() -> None:
     assert rhythm.digest == files.digest("rhythm.json")
 
 
-@pytest.mark.parametrize("change", [
-    lambda r: r["policy"]["runs"].update(vt_bpm=300.0),
-    lambda r: r["policy"]["silence"].update(pause_s=3.0),
-    lambda r: r["policy"]["runs"].update(run_beats=4),
-    lambda r: r["policy"]["atrial"].update(af_on=50.0)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["policy"]["runs"].update(vt_bpm=300.0),
+        lambda r: r["policy"]["silence"].update(pause_s=3.0),
+        lambda r: r["policy"]["runs"].update(run_beats=4),
+        lambda r: r["policy"]["atrial"].update(af_on=50.0),
+    ],
+)
 def test_a_rhythm_with_other_limits_is_refused_by_the_golden_recording(
-        copy: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    copy: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
     assert "in the golden recording" in refusal(rewritten(copy, change))
 
 
@@ -179,6 +215,7 @@ def regolden(folder: Path, **changes: Callable[[np.ndarray], np.ndarray]) -> Pat
 
 def with_one(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
     """Replace one number of an array, or add to it what is a float."""
+
     def change(array: np.ndarray) -> np.ndarray:
         array[place] = array[place] + value if isinstance(value, float) else value
         return array
@@ -190,16 +227,23 @@ def test_the_golden_recording_is_accepted_as_it_is(copy: Path) -> None:
     Detector.load(regolden(copy), provider="cpu")
 
 
-@pytest.mark.parametrize(("changes", "sentence"), [
-    ({"labels": with_one(5, 2)}, "beats"), ({"labels": with_one(-1, 1)}, "beats"),
-    ({"samples": with_one(5, 1)}, "beats"),
-    ({"kinds": with_one(1, "pause")}, "other rhythm events"),
-    ({"scores": with_one(7, 0.05)}, "a score that is off by 0.05, allowed is 0.02"),
-    ({"confidences": with_one(2, -0.1)}, "a score that is off by 0.1"),
-    ({"ends": with_one(3, 0.5)}, "off by 0.5"), ({"starts": with_one(0, 0.5)}, "off by 0.5"),
-    ({"microvolts": lambda ecg: ecg[::-1]}, "beats")])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"labels": with_one(5, 2)}, "beats"),
+        ({"labels": with_one(-1, 1)}, "beats"),
+        ({"samples": with_one(5, 1)}, "beats"),
+        ({"kinds": with_one(1, "pause")}, "other rhythm events"),
+        ({"scores": with_one(7, 0.05)}, "a score that is off by 0.05, allowed is 0.02"),
+        ({"confidences": with_one(2, -0.1)}, "a score that is off by 0.1"),
+        ({"ends": with_one(3, 0.5)}, "off by 0.5"),
+        ({"starts": with_one(0, 0.5)}, "off by 0.5"),
+        ({"microvolts": lambda ecg: ecg[::-1]}, "beats"),
+    ],
+)
 def test_another_answer_to_the_golden_recording_is_refused(
-        copy: Path, changes: dict[str, Callable[[np.ndarray], np.ndarray]], sentence: str) -> None:
+    copy: Path, changes: dict[str, Callable[[np.ndarray], np.ndarray]], sentence: str
+) -> None:
     found = refusal(regolden(copy, **changes))
     assert sentence in found
     assert "in the golden recording; it computes wrongly here" in found
@@ -207,14 +251,18 @@ def test_another_answer_to_the_golden_recording_is_refused(
 
 def test_fewer_beats_are_refused(copy: Path) -> None:
     per_beat = {name: (lambda array: array[:-1]) for name in ("samples", "labels", "scores")}
-    found = re.search(r"other beats than expected \((\d+), of which (\d+) are among the expected "
-                      r"(\d+)\)", refusal(regolden(copy, **per_beat)))
+    found = re.search(
+        r"other beats than expected \((\d+), of which (\d+) are among the expected "
+        r"(\d+)\)",
+        refusal(regolden(copy, **per_beat)),
+    )
     assert found
     there, right, expected = map(int, found.groups())
     assert there - 1 == right == expected
 
 
 def test_fewer_events_are_refused(copy: Path) -> None:
-    per_event = {name: (lambda array: array[:-1])
-                 for name in ("kinds", "starts", "ends", "confidences")}
+    per_event = {
+        name: (lambda array: array[:-1]) for name in ("kinds", "starts", "ends", "confidences")
+    }
     assert "other rhythm events" in refusal(regolden(copy, **per_event))

@@ -47,8 +47,9 @@ class HostFir:
     def __init__(self, taps: Any):
         self.taps = np.asarray(taps, np.float32)
 
-    def __call__(self, ecg: np.ndarray, carry: np.ndarray, *, stream: object
-                 ) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, ecg: np.ndarray, carry: np.ndarray, *, stream: object
+    ) -> tuple[np.ndarray, np.ndarray]:
         assert isinstance(stream, HostStream)
         return cupy_fir.reference(ecg, carry, self.taps)  # type: ignore[no-any-return]
 
@@ -59,8 +60,9 @@ class HostNet:
     def __init__(self, network: Network):
         self.network = network
 
-    def __call__(self, filtered: np.ndarray, carry: np.ndarray, *, stream: object
-                 ) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, filtered: np.ndarray, carry: np.ndarray, *, stream: object
+    ) -> tuple[np.ndarray, np.ndarray]:
         assert isinstance(stream, HostStream)
         if len(filtered) > 99:
             raise ValueError("100 streams are more than one launch takes: split the batch.")
@@ -86,6 +88,7 @@ class HostStream(contextlib.nullcontext[None]):
 
 def on_stream(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     """As CuPy does it, on the stream that is entered; on another it could come too late."""
+
     def checked(*args: Any) -> np.ndarray:
         assert HostStream.entered
         return function(*args)
@@ -98,10 +101,14 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """NumPy for CuPy, the CPU for CUDA; gives the provider options that CUDA would get."""
     told: dict[str, str] = {}
     cupy = ModuleType("cupy")
-    cupy.__dict__.update(zeros=on_stream(np.zeros), empty=on_stream(np.empty),
-                         asarray=on_stream(np.asarray), asnumpy=on_stream(np.asarray),
-                         ndarray=np.ndarray,
-                         cuda=SimpleNamespace(Stream=HostStream, is_available=lambda: True))
+    cupy.__dict__.update(
+        zeros=on_stream(np.zeros),
+        empty=on_stream(np.empty),
+        asarray=on_stream(np.asarray),
+        asnumpy=on_stream(np.asarray),
+        ndarray=np.ndarray,
+        cuda=SimpleNamespace(Stream=HostStream, is_available=lambda: True),
+    )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(kernels, "CupyFir", HostFir)
     monkeypatch.setattr(kernels, "CupyNet", HostNet)
@@ -136,14 +143,15 @@ def expected(ecg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_answers_as_the_cpu_chunk_by_chunk(
-        way: str, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    way: str, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
+) -> None:
     check_steps(CudaNet.load(ARTIFACTS, way=way), ecg, expected)
 
 
 @pytest.mark.parametrize("way", GRAPH_WAYS)
 def test_a_cuda_graph_keeps_its_addresses_and_its_shape(
-        host: dict[str, str], way: str, ecg: np.ndarray,
-        expected: tuple[np.ndarray, np.ndarray]) -> None:
+    host: dict[str, str], way: str, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
+) -> None:
     net = CudaNet.load(ARTIFACTS, way=way, cuda_graph=True)
     assert host["enable_cuda_graph"] == "1"
     carry, frames, places = net.start(len(ecg)), [], set()
@@ -152,12 +160,19 @@ def test_a_cuda_graph_keeps_its_addresses_and_its_shape(
         frames.append(answer)
         fixed = net._fixed
         assert fixed is not None
-        places.add(tuple(array.ctypes.data for array in (
-            fixed.ecg, fixed.carry, fixed.probabilities, fixed.carry_out)))
+        places.add(
+            tuple(
+                array.ctypes.data
+                for array in (fixed.ecg, fixed.carry, fixed.probabilities, fixed.carry_out)
+            )
+        )
     assert len(places) == 1
     np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
-    with pytest.raises(InputError, match=r"shape \(2, 360\); a CUDA graph keeps the first one, "
-                                         r"\(3, 360\)"):
+    with pytest.raises(
+        InputError,
+        match=r"shape \(2, 360\); a CUDA graph keeps the first one, "
+        r"\(3, 360\)",
+    ):
         net.step(np.ascontiguousarray(ecg[:2, :360]), net.start(2))
 
 
@@ -169,7 +184,8 @@ def test_onnx_runtime_gets_the_stream_of_cupy(host: dict[str, str]) -> None:
 @pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
 def test_a_carry_of_one_way_continues_in_another(
-        ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
+) -> None:
     """And to any other provider: on the host it is the carry of `ekg_fused.onnx`."""
     nets = [CudaNet.load(ARTIFACTS, way=way) for way in cuda.GRAPHS]
     carry = np.zeros((len(ecg), nets[0].contract.carry_size), dtype=np.float32)
@@ -183,15 +199,22 @@ def test_a_carry_of_one_way_continues_in_another(
 
 
 @pytest.mark.usefixtures("host")
-@pytest.mark.parametrize(("batch", "missing", "cuda_graph", "way"), [
-    pytest.param(1, "", False, "kernels", marks=pytest.mark.needs("onnx")),
-    pytest.param(4096, "", False, "kernels", marks=pytest.mark.needs("onnx")),
-    (1, "", True, "fused"),
-    (255, "", True, "fused"), (256, "", True, "cupy"), (3, "onnx", False, "fused"),
-    (4, "onnx", False, "cupy"), (4096, "kernels.cupy_net", False, "fused")])
+@pytest.mark.parametrize(
+    ("batch", "missing", "cuda_graph", "way"),
+    [
+        pytest.param(1, "", False, "kernels", marks=pytest.mark.needs("onnx")),
+        pytest.param(4096, "", False, "kernels", marks=pytest.mark.needs("onnx")),
+        (1, "", True, "fused"),
+        (255, "", True, "fused"),
+        (256, "", True, "cupy"),
+        (3, "onnx", False, "fused"),
+        (4, "onnx", False, "cupy"),
+        (4096, "kernels.cupy_net", False, "fused"),
+    ],
+)
 def test_the_way_is_chosen_by_batch_and_installed_packages(
-        monkeypatch: pytest.MonkeyPatch, batch: int, missing: str, cuda_graph: bool, way: str
-        ) -> None:
+    monkeypatch: pytest.MonkeyPatch, batch: int, missing: str, cuda_graph: bool, way: str
+) -> None:
     if missing:
         monkeypatch.setitem(sys.modules, missing, None)
     assert CudaNet.load(ARTIFACTS, batch=batch, cuda_graph=cuda_graph).way == way
@@ -200,7 +223,8 @@ def test_the_way_is_chosen_by_batch_and_installed_packages(
 @pytest.mark.needs("onnx")
 @pytest.mark.usefixtures("host")
 def test_a_network_that_the_kernel_cannot_run_is_refused(
-        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Of the requested way; by auto the next one is taken."""
     monkeypatch.setitem(cuda.GRAPHS, "kernels", "ekg_fused.onnx")
     said = r"'kernels' does not run ekg_fused.onnx: .* another network .*; use the way 'cupy'"
@@ -234,9 +258,15 @@ def test_a_cuda_graph_of_kernels_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("host")
-@pytest.mark.parametrize("chunk", [
-    np.zeros((2, 360)), np.zeros((2, 361), np.float32), np.zeros((360, 2), np.float32).T,
-    np.zeros(360, np.float32)])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        np.zeros((2, 360)),
+        np.zeros((2, 361), np.float32),
+        np.zeros((360, 2), np.float32).T,
+        np.zeros(360, np.float32),
+    ],
+)
 def test_a_chunk_of_another_layout_is_refused(chunk: np.ndarray) -> None:
     net = CudaNet.load(ARTIFACTS)
     with pytest.raises(InputError, match=r"expected C-contiguous float32 \[batch, samples\]"):
@@ -253,11 +283,18 @@ def test_arrays_that_are_not_cupys_are_refused(way: str) -> None:
 
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("change", [
-    lambda part: part.astype(np.float64), lambda part: np.repeat(part, 2, axis=0)[::2],
-    lambda part: part[:1], lambda part: part[:, 1:].copy()])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda part: part.astype(np.float64),
+        lambda part: np.repeat(part, 2, axis=0)[::2],
+        lambda part: part[:1],
+        lambda part: part[:, 1:].copy(),
+    ],
+)
 def test_a_carry_of_another_layout_is_refused(
-        way: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    way: str, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
     net = CudaNet.load(ARTIFACTS, way=way)
     *others, last = net.start(2)
     with pytest.raises(InputError, match=r"the carry is .* expected C-contiguous float32 \("):
@@ -284,12 +321,21 @@ def test_a_missing_cupy_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("host")
-@pytest.mark.parametrize(("way", "missing", "said"), [
-    ("cupy", "kernels", "need the folder kernels/"),
-    ("kernels", "kernels", "need the folder kernels/"),
-    ("kernels", "onnx", "by the package onnx: run `pip install -r requirements-runtime-cuda.txt`")])
+@pytest.mark.parametrize(
+    ("way", "missing", "said"),
+    [
+        ("cupy", "kernels", "need the folder kernels/"),
+        ("kernels", "kernels", "need the folder kernels/"),
+        (
+            "kernels",
+            "onnx",
+            "by the package onnx: run `pip install -r requirements-runtime-cuda.txt`",
+        ),
+    ],
+)
 def test_a_missing_package_of_a_way_is_named(
-        monkeypatch: pytest.MonkeyPatch, way: str, missing: str, said: str) -> None:
+    monkeypatch: pytest.MonkeyPatch, way: str, missing: str, said: str
+) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingPackageError, match=said):
         CudaNet.load(ARTIFACTS, way=way)
@@ -310,18 +356,21 @@ def gpu() -> Iterator[Any]:
 
 @pytest.mark.usefixtures("gpu")
 def test_gpu_detector_runs_every_node_on_cuda(
-        ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
+) -> None:
     detector = Detector.load(ARTIFACTS, provider="cuda")
     assert list(detector.session.placement) == ["CUDAExecutionProvider"]
     start = np.zeros((len(ecg), detector.contract.carry_size), dtype=np.float32)
     np.testing.assert_allclose(detector.session.run(ecg, start)[0], expected[0], atol=1e-5)
 
 
-@pytest.mark.parametrize(("way", "cuda_graph"), [
-    *((way, False) for way in cuda.GRAPHS), *((way, True) for way in GRAPH_WAYS)])
+@pytest.mark.parametrize(
+    ("way", "cuda_graph"),
+    [*((way, False) for way in cuda.GRAPHS), *((way, True) for way in GRAPH_WAYS)],
+)
 def test_gpu_ways_answer_as_the_cpu(
-        gpu: Any, way: str, cuda_graph: bool, ecg: np.ndarray,
-        expected: tuple[np.ndarray, np.ndarray]) -> None:
+    gpu: Any, way: str, cuda_graph: bool, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
+) -> None:
     net = CudaNet.load(ARTIFACTS, way=way, cuda_graph=cuda_graph)
     with net.stream:
         signal = gpu.asarray(ecg)
@@ -330,8 +379,9 @@ def test_gpu_ways_answer_as_the_cpu(
             answer, carry = net.step(gpu.ascontiguousarray(signal[:, at : at + 360]), carry)
             frames.append(gpu.asnumpy(answer))
     np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
-    np.testing.assert_allclose(net.to_host(carry), expected[1],
-                               atol=1e-5 * float(np.abs(expected[1]).max()))
+    np.testing.assert_allclose(
+        net.to_host(carry), expected[1], atol=1e-5 * float(np.abs(expected[1]).max())
+    )
 
 
 @pytest.mark.usefixtures("gpu")
@@ -349,10 +399,17 @@ def test_gpu_large_batch(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_gpu_process_ends_without_a_crash(way: str) -> None:
     """With a net still alive at its end, which lets go of session and stream in some order."""
-    program = (f"from runtime.model.cuda import CudaNet; net = CudaNet.load(way={way!r}); "
-               "net.step(net.cupy.zeros((2, 360), 'f4'), net.start(2))")
-    run = subprocess.run([sys.executable, "-c", program], cwd=ARTIFACTS.parent, text=True,
-                         capture_output=True, check=False)
+    program = (
+        f"from runtime.model.cuda import CudaNet; net = CudaNet.load(way={way!r}); "
+        "net.step(net.cupy.zeros((2, 360), 'f4'), net.start(2))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ARTIFACTS.parent,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
 
 
@@ -362,8 +419,9 @@ def check_steps(net: CudaNet, ecg: np.ndarray, expected: tuple[np.ndarray, np.nd
         answer, carry = net.step(np.ascontiguousarray(chunk), carry)
         frames.append(answer)
     np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
-    np.testing.assert_allclose(net.to_host(carry), expected[1],
-                               atol=1e-5 * float(np.abs(expected[1]).max()))
+    np.testing.assert_allclose(
+        net.to_host(carry), expected[1], atol=1e-5 * float(np.abs(expected[1]).max())
+    )
 
 
 def test_the_old_place_of_the_module_is_read_with_a_warning() -> None:

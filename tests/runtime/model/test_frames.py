@@ -11,8 +11,12 @@ from runtime.model.contract import BeatPolicy
 from runtime.model.frames import find_beats
 
 POLICY = BeatPolicy()
-CASES = {"seed": st.integers(0, 2**32 - 1), "levels": st.sampled_from((2, 3, 8, 2**24)),
-         "threshold": st.floats(0.1, 0.9), "gap": st.integers(1, 5)}
+CASES = {
+    "seed": st.integers(0, 2**32 - 1),
+    "levels": st.sampled_from((2, 3, 8, 2**24)),
+    "threshold": st.floats(0.1, 0.9),
+    "gap": st.integers(1, 5),
+}
 
 
 def frames(length: int, beats: dict[int, int], strength: float = 0.9) -> np.ndarray:
@@ -82,8 +86,9 @@ def any_frames(seed: int, patients: int, length: int, levels: int) -> np.ndarray
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(20, 200), st.floats(0, 1))
-def test_frames_decided_in_two_parts_are_those_decided_together(seed: int, length: int,
-                                                                cut: float) -> None:
+def test_frames_decided_in_two_parts_are_those_decided_together(
+    seed: int, length: int, cut: float
+) -> None:
     random = np.random.default_rng(seed).dirichlet(np.full(6, 0.3), length).astype(np.float32)
 
     def places(frames: np.ndarray) -> list[int]:
@@ -98,19 +103,23 @@ def test_frames_decided_in_two_parts_are_those_decided_together(seed: int, lengt
 
 @given(patients=st.integers(1, 4), length=st.integers(0, 60), **CASES)
 def test_patients_together_have_the_beats_of_each_alone(
-        patients: int, length: int, seed: int, levels: int, threshold: float, gap: int) -> None:
+    patients: int, length: int, seed: int, levels: int, threshold: float, gap: int
+) -> None:
     """To the last bit."""
     probabilities = any_frames(seed, patients, length, levels)
     policy = BeatPolicy(threshold=threshold, min_frames_between=gap)
     together = list(zip(*find_beats(probabilities, policy), strict=True))
     assert together == [
-        (owner, *beat) for owner, alone in enumerate(probabilities)
-        for _, *beat in zip(*find_beats(alone[None], policy), strict=True)]
+        (owner, *beat)
+        for owner, alone in enumerate(probabilities)
+        for _, *beat in zip(*find_beats(alone[None], policy), strict=True)
+    ]
 
 
 @given(length=st.integers(0, 60), **CASES)
 def test_a_beat_is_the_first_strongest_frame_of_its_surroundings(
-        length: int, seed: int, levels: int, threshold: float, gap: int) -> None:
+    length: int, seed: int, levels: int, threshold: float, gap: int
+) -> None:
     """By the definition, in arrays: the least sum of 'none' over three frames, `gap` before it
     and one fewer after."""
     probabilities = any_frames(seed, 1, length, levels)

@@ -23,8 +23,10 @@ FUSED, STATIC = ARTIFACTS / "ekg_fused.onnx", ARTIFACTS / "ekg_fused_static.onnx
 IDLE = "AzureExecutionProvider"
 KNOWS_PLACES = hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
 
-needs_idle = pytest.mark.skipif(IDLE not in onnxruntime.get_available_providers(),
-                                reason=f"this onnxruntime has no {IDLE} to stand in")
+needs_idle = pytest.mark.skipif(
+    IDLE not in onnxruntime.get_available_providers(),
+    reason=f"this onnxruntime has no {IDLE} to stand in",
+)
 
 
 @pytest.fixture
@@ -55,11 +57,15 @@ def test_a_model_of_another_project_is_refused(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     made = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"])], "g",
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
         [helper.make_tensor_value_info("x", floats, [1])],
-        [helper.make_tensor_value_info("y", floats, [1])])
-    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
-              tmp_path / "other.onnx")
+        [helper.make_tensor_value_info("y", floats, [1])],
+    )
+    onnx.save(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
+        tmp_path / "other.onnx",
+    )
     with pytest.raises(ModelError, match=r"other.onnx takes x; expected .* takes ecg and carry"):
         Session(tmp_path / "other.onnx", "cpu")
 
@@ -67,8 +73,11 @@ def test_a_model_of_another_project_is_refused(tmp_path: Path) -> None:
 @needs_idle
 @pytest.mark.usefixtures("idle_cuda")
 def test_a_provider_that_leaves_all_nodes_to_the_cpu_is_refused() -> None:
-    with pytest.raises(ProviderError, match=r"'cuda' does not start: .*CPU.*"
-                                            r"requirements-runtime-cuda.txt"):
+    with pytest.raises(
+        ProviderError,
+        match=r"'cuda' does not start: .*CPU.*"
+        r"requirements-runtime-cuda.txt",
+    ):
         Session(FUSED, "cuda")
 
 
@@ -79,29 +88,37 @@ def test_nodes_left_to_the_cpu_are_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def some_on_cuda(opened: onnxruntime.InferenceSession) -> list[tuple[str, str]]:
         nodes = real(opened) or [("Slice", "")] * 9
-        return [(name, IDLE if i > 1 else "CPUExecutionProvider")
-                for i, (name, _) in enumerate(nodes)]
+        return [
+            (name, IDLE if i > 1 else "CPUExecutionProvider") for i, (name, _) in enumerate(nodes)
+        ]
 
     monkeypatch.setattr(session, "_assigned", some_on_cuda)
-    with pytest.raises(ProviderError, match=r"does not run every node of ekg_fused.onnx: 2 of "
-                                            r"\d+ are left to the CPU \(\w+.*update onnxruntime"):
+    with pytest.raises(
+        ProviderError,
+        match=r"does not run every node of ekg_fused.onnx: 2 of "
+        r"\d+ are left to the CPU \(\w+.*update onnxruntime",
+    ):
         Session(FUSED, "cuda")
 
 
 @needs_idle
 def test_a_missing_library_is_named_with_its_remedy(
-        idle_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle_cuda: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = "libcudnn.so.9: cannot open shared object file: No such file or directory"
     monkeypatch.setattr(session, "missing_libraries", lambda: [words])
-    with pytest.raises(ProviderError, match=r"libcudnn.so.9: cannot open .*pip install -r "
-                                            r"requirements-runtime-cuda.txt.*for CUDA 13.0"):
+    with pytest.raises(
+        ProviderError,
+        match=r"libcudnn.so.9: cannot open .*pip install -r "
+        r"requirements-runtime-cuda.txt.*for CUDA 13.0",
+    ):
         Session(FUSED, "cuda")
 
 
 @needs_idle
 def test_auto_falls_back_to_the_cpu_and_logs_the_reason(
-        idle_cuda: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-        ) -> None:
+    idle_cuda: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING, "ekg"):
         detector = Detector.load(ARTIFACTS, provider="auto")
     assert detector.provider == "cpu"
@@ -147,13 +164,17 @@ def test_sessions_use_one_thread_that_does_not_spin() -> None:
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
-@pytest.mark.parametrize(("missing", "said"), [
-    ((), []),
-    (("libcudnn.so.9",), ["libcudnn.so.9"]),
-    (("libcuda.so.1", "libcublas.so.13"), ["libcuda.so.1", "libcublas.so.13"]),
-])
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ((), []),
+        (("libcudnn.so.9",), ["libcudnn.so.9"]),
+        (("libcuda.so.1", "libcublas.so.13"), ["libcuda.so.1", "libcublas.so.13"]),
+    ],
+)
 def test_libraries_that_the_loader_does_not_find_are_missing(
-        monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], said: list[str]) -> None:
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], said: list[str]
+) -> None:
     asked = []
 
     def load(name: str) -> None:
@@ -228,26 +249,37 @@ def test_a_detector_on_the_static_graph_finds_the_same_beats() -> None:
     assert [(beat.time, beat.label) for beat in beats] == [(b.time, b.label) for b in expected]
 
 
-@pytest.mark.parametrize(("wanted", "cores", "threads"), [
-    (1, 8, 1), (4, 8, 4), (16, 8, 8), (0, 8, 8), (0, 1, 1), (2, 1, 1)])
+@pytest.mark.parametrize(
+    ("wanted", "cores", "threads"),
+    [(1, 8, 1), (4, 8, 4), (16, 8, 8), (0, 8, 8), (0, 1, 1), (2, 1, 1)],
+)
 def test_threads_are_never_more_than_cores(wanted: int, cores: int, threads: int) -> None:
     assert thread_plan(wanted, cores) == threads
 
 
-@pytest.mark.parametrize(("files", "own", "cores"), [
-    ({"cpu.max": "max 100000"}, "0::/", 8),
-    ({"cpu.max": "250000 100000"}, "0::/", 2),
-    ({"cpu.max": "50000 100000"}, "0::/", 1),
-    ({"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, "0::/a/b", 3),
-    ({"cpu.max": "400000 100000"}, "0::/of/the/host", 4),  # a container sees its own root only
-    ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "1:cpu:/", 8),
-    ({"cpu,cpuacct/x/cpu.cfs_quota_us": "600000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
-     "4:cpu,cpuacct:/x\n2:memory:/y", 6),
-    ({}, "0::/", 8),
-])
+@pytest.mark.parametrize(
+    ("files", "own", "cores"),
+    [
+        ({"cpu.max": "max 100000"}, "0::/", 8),
+        ({"cpu.max": "250000 100000"}, "0::/", 2),
+        ({"cpu.max": "50000 100000"}, "0::/", 1),
+        ({"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, "0::/a/b", 3),
+        ({"cpu.max": "400000 100000"}, "0::/of/the/host", 4),  # a container sees its own root only
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "1:cpu:/", 8),
+        (
+            {
+                "cpu,cpuacct/x/cpu.cfs_quota_us": "600000",
+                "cpu,cpuacct/x/cpu.cfs_period_us": "100000",
+            },
+            "4:cpu,cpuacct:/x\n2:memory:/y",
+            6,
+        ),
+        ({}, "0::/", 8),
+    ],
+)
 def test_usable_cores_follow_affinity_and_quota(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], own: str,
-        cores: int) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], own: str, cores: int
+) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
     for name, text in files.items():
         path = tmp_path / "cgroup" / name
@@ -257,8 +289,7 @@ def test_usable_cores_follow_affinity_and_quota(
     assert usable_cores(tmp_path / "cgroup", tmp_path / "own") == cores
 
 
-def test_cores_without_affinity_or_cgroups(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_without_affinity_or_cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS."""
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 10)

@@ -27,8 +27,15 @@ def write_wfdb() -> Callable[..., None]:
     def write(folder: Path, name: str, leads: dict[str, tuple[np.ndarray, str]]) -> None:
         """Write a record of signals and their units, by lead."""
         signals, units = zip(*leads.values(), strict=True)
-        wfdb.wrsamp(name, fs=FS, units=list(units), sig_name=list(leads), fmt=["16"] * len(leads),
-                    p_signal=np.stack(signals, axis=1), write_dir=str(folder))
+        wfdb.wrsamp(
+            name,
+            fs=FS,
+            units=list(units),
+            sig_name=list(leads),
+            fmt=["16"] * len(leads),
+            p_signal=np.stack(signals, axis=1),
+            write_dir=str(folder),
+        )
 
     return write
 
@@ -39,15 +46,20 @@ def write_edf() -> Callable[..., None]:
 
     def write(path: Path, *leads: tuple[str, float, np.ndarray, str]) -> None:
         """Write leads of a name, rate, signal and unit."""
-        edfio.Edf([edfio.EdfSignal(signal, fs, label=name, physical_dimension=unit)
-                   for name, fs, signal, unit in leads]).write(path)
+        edfio.Edf(
+            [
+                edfio.EdfSignal(signal, fs, label=name, physical_dimension=unit)
+                for name, fs, signal, unit in leads
+            ]
+        ).write(path)
 
     return write
 
 
 @pytest.fixture
-def wfdb_record(tmp_path: Path, signal: NDArray[np.float64], write_wfdb: Callable[..., None]
-                ) -> Path:
+def wfdb_record(
+    tmp_path: Path, signal: NDArray[np.float64], write_wfdb: Callable[..., None]
+) -> Path:
     """A record of V5, the signal upside down, and MLII, the signal."""
     write_wfdb(tmp_path, "rec", {"V5": (-signal, "mV"), "MLII": (signal, "mV")})
     return tmp_path / "rec"

@@ -20,27 +20,44 @@ BEATS = [Beat(0.5, "N", 0.9, (0.9, 0.1, 0, 0, 0)), Beat(1.25, "V", 0.8, (0.1, 0.
 def marks(path: Path) -> list[tuple[int, str, str]]:
     """Sample, symbol and aux field of each annotation, as WFDB's Python package reads them."""
     found = wfdb.rdann(str(path.with_suffix("")), path.suffix[1:])
-    return list(zip(found.sample.tolist(), found.symbol,
-                    [note.rstrip("\0") for note in found.aux_note], strict=True))
+    return list(
+        zip(
+            found.sample.tolist(),
+            found.symbol,
+            [note.rstrip("\0") for note in found.aux_note],
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize("scores", [False, True])
 def test_beats_are_read_back_by_wfdb(tmp_path: Path, scores: bool) -> None:
     path = write_annotations(tmp_path / "new", "rec", BEATS, 250, scores=scores)
     assert path == tmp_path / "new" / "rec.ekg"
-    assert marks(path) == [(125, "N", "0.900" if scores else ""),
-                           (312, "V", "0.800" if scores else "")]
+    assert marks(path) == [
+        (125, "N", "0.900" if scores else ""),
+        (312, "V", "0.800" if scores else ""),
+    ]
     assert wfdb.rdann(str(tmp_path / "new" / "rec"), "ekg").fs == 250
 
 
 def test_rhythms_are_coded_and_the_gravest_of_several_is_written(tmp_path: Path) -> None:
-    events = [Event("atrial_fibrillation", 1.0, 20.0, 0.9, ""),
-              Event("ventricular_run", 4.0, 8.0, 0.9, ""),
-              Event("ventricular_fibrillation", 6.0, 9.0, 0.9, ""),
-              Event("pause", 12.0, 14.5, 0.9, ""), Event("bigeminy", 30.0, None, 0.9, "")]
+    events = [
+        Event("atrial_fibrillation", 1.0, 20.0, 0.9, ""),
+        Event("ventricular_run", 4.0, 8.0, 0.9, ""),
+        Event("ventricular_fibrillation", 6.0, 9.0, 0.9, ""),
+        Event("pause", 12.0, 14.5, 0.9, ""),
+        Event("bigeminy", 30.0, None, 0.9, ""),
+    ]
     path = write_annotations(tmp_path, "rec", [], 100, events=events)
-    assert marks(path) == [(99, "+", "(AFIB"), (399, "+", "(IVR"), (599, "+", "(VF"),
-                           (899, "+", "(AFIB"), (1199, '"', "pause"), (1999, "+", "(N")]
+    assert marks(path) == [
+        (99, "+", "(AFIB"),
+        (399, "+", "(IVR"),
+        (599, "+", "(VF"),
+        (899, "+", "(AFIB"),
+        (1199, '"', "pause"),
+        (1999, "+", "(N"),
+    ]
 
 
 def test_codes_are_of_known_kinds_from_the_gravest_on() -> None:
@@ -50,9 +67,16 @@ def test_codes_are_of_known_kinds_from_the_gravest_on() -> None:
 
 def test_marks_never_share_a_sample(tmp_path: Path) -> None:
     """WFDB's sortann keeps the last of several at one place."""
-    events = [Event(kind, start, start + 5.0, 0.9, "") for kind, start in (
-        ("pause", 1.25), ("bradycardia", 1.25), ("asystole", 1.25), ("atrial_fibrillation", 0.0),
-        ("couplet", 0.0))]
+    events = [
+        Event(kind, start, start + 5.0, 0.9, "")
+        for kind, start in (
+            ("pause", 1.25),
+            ("bradycardia", 1.25),
+            ("asystole", 1.25),
+            ("atrial_fibrillation", 0.0),
+            ("couplet", 0.0),
+        )
+    ]
     beats = [replace(BEATS[0], time=0.0), *BEATS]
     found = marks(write_annotations(tmp_path, "rec", beats, 250, events=events))
     assert len({sample for sample, _, _ in found}) == len(found) == 9

@@ -14,14 +14,19 @@ from runtime.records import read
 
 
 def overwrite(path: Path, at: int, content: bytes) -> None:
-    path.write_bytes(path.read_bytes()[:at] + content + path.read_bytes()[at + len(content):])
+    path.write_bytes(path.read_bytes()[:at] + content + path.read_bytes()[at + len(content) :])
 
 
-def test_each_lead_has_its_unit_and_rate(tmp_path: Path, signal: np.ndarray,
-                                         write_edf: Callable[..., None]) -> None:
-    write_edf(tmp_path / "x.edf", ("SpO2", 1, np.linspace(0, 1, 20), "%"),
-              ("II", 250, signal * 1000, "uV"), ("V1", 125, signal[::2], "mV"),
-              ("V2", 250, signal * 1000, "uV"))
+def test_each_lead_has_its_unit_and_rate(
+    tmp_path: Path, signal: np.ndarray, write_edf: Callable[..., None]
+) -> None:
+    write_edf(
+        tmp_path / "x.edf",
+        ("SpO2", 1, np.linspace(0, 1, 20), "%"),
+        ("II", 250, signal * 1000, "uV"),
+        ("V1", 125, signal[::2], "mV"),
+        ("V2", 250, signal * 1000, "uV"),
+    )
     overwrite(tmp_path / "x.edf", 256 + 4 * 96 + 3 * 8, "µV".encode("latin-1"))
     record = read(tmp_path / "x.edf", fs=250)
     assert (record.name, record.lead, record.fs) == ("x", "II", 250)
@@ -31,16 +36,24 @@ def test_each_lead_has_its_unit_and_rate(tmp_path: Path, signal: np.ndarray,
     assert (other.fs, len(other.signal)) == (125, len(signal) / 2)
 
 
-@pytest.mark.parametrize(("at", "content", "sentence"), [
-    (192, b"EDF+D", "is a discontinuous recording"),
-    (244, b"0       ", "is not a whole EDF file"),  # duration of a data record
-    (244, b"-1      ", "its rate is -250 Hz"),
-    (256 + 16 + 80 + 8, b"x       ", "its signal cannot be read"),  # physical minimum
-    (256 + 16 + 80 + 8, b"1       1       ", "it has no calibration"),  # and maximum
-])
+@pytest.mark.parametrize(
+    ("at", "content", "sentence"),
+    [
+        (192, b"EDF+D", "is a discontinuous recording"),
+        (244, b"0       ", "is not a whole EDF file"),  # duration of a data record
+        (244, b"-1      ", "its rate is -250 Hz"),
+        (256 + 16 + 80 + 8, b"x       ", "its signal cannot be read"),  # physical minimum
+        (256 + 16 + 80 + 8, b"1       1       ", "it has no calibration"),  # and maximum
+    ],
+)
 def test_damaged_file_is_refused_with_the_reason(
-        tmp_path: Path, signal: np.ndarray, write_edf: Callable[..., None], at: int,
-        content: bytes, sentence: str) -> None:
+    tmp_path: Path,
+    signal: np.ndarray,
+    write_edf: Callable[..., None],
+    at: int,
+    content: bytes,
+    sentence: str,
+) -> None:
     write_edf(tmp_path / "x.edf", ("II", 250, signal, "mV"))
     overwrite(tmp_path / "x.edf", at, content)
     with pytest.raises(RecordError, match=sentence):
@@ -54,8 +67,9 @@ def test_text_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "x.edf")
 
 
-def test_cut_off_file_is_refused(tmp_path: Path, signal: np.ndarray,
-                                 write_edf: Callable[..., None]) -> None:
+def test_cut_off_file_is_refused(
+    tmp_path: Path, signal: np.ndarray, write_edf: Callable[..., None]
+) -> None:
     write_edf(tmp_path / "x.edf", ("II", 250, signal, "mV"))
     whole = (tmp_path / "x.edf").read_bytes()
     overwrite(tmp_path / "x.edf", 236, b"-1      ")  # of a recording that goes on

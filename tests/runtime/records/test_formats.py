@@ -68,7 +68,8 @@ def add(reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_new_format_is_read_named_and_annotated(
-        tmp_path: Path, short_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, short_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wfdb = pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
     with pytest.raises(RecordError, match=r"CSV \(\.csv, \.txt\) or EDF \(\.edf\)"):
         read(short_file)
@@ -83,7 +84,8 @@ def test_new_format_is_read_named_and_annotated(
 
 
 def test_new_format_is_protected_and_listed(
-        tmp_path: Path, short_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, short_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add("ShortReader", tmp_path, monkeypatch)
     with pytest.raises(RecordError, match=r"patient\.short is part of a recording"):
         check_kept([short_file], [short_file])
@@ -94,15 +96,24 @@ def test_new_format_is_protected_and_listed(
 
 
 def test_format_can_be_recognised_by_content(
-        tmp_path: Path, short_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, short_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add("BareShortReader", tmp_path, monkeypatch)
     renamed = short_file.rename(tmp_path / "patient.csv")
     assert read(renamed).fs == 360
 
 
-@pytest.mark.parametrize(("file", "name"), [
-    ("a.csv", "CSV"), ("a.TXT", "CSV"), ("a.edf", "EDF"), ("a.Edf", "EDF"), ("a", "WFDB"),
-    ("a.b", "WFDB")])
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("a.csv", "CSV"),
+        ("a.TXT", "CSV"),
+        ("a.edf", "EDF"),
+        ("a.Edf", "EDF"),
+        ("a", "WFDB"),
+        ("a.b", "WFDB"),
+    ],
+)
 def test_reader_is_found_by_extension_or_header(tmp_path: Path, file: str, name: str) -> None:
     (tmp_path / f"{file}.hea").touch()
     assert registry.find(tmp_path / file).name == name
@@ -116,7 +127,9 @@ def test_missing_file_is_named(tmp_path: Path, file: str) -> None:
         read(tmp_path / file)
 
 
-@pytest.mark.parametrize(("path", "name"), [
-    ("a/100", "100"), ("a/100.CSV", "100"), ("b.edf", "b"), ("c.1.txt", "c.1"), ("d.12", "d.12")])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("a/100", "100"), ("a/100.CSV", "100"), ("b.edf", "b"), ("c.1.txt", "c.1"), ("d.12", "d.12")],
+)
 def test_results_are_named_without_a_known_extension(path: str, name: str) -> None:
     assert name_of(path) == name_of(Path(path)) == name

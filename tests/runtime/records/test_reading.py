@@ -28,8 +28,11 @@ def test_mlii_is_preferred_and_any_lead_can_be_named(wfdb_record: Path, signal: 
 
 
 def test_first_lead_in_volts_is_taken_and_others_refused(
-        tmp_path: Path, signal: np.ndarray, write_wfdb: Callable[..., None],
-        write_edf: Callable[..., None]) -> None:
+    tmp_path: Path,
+    signal: np.ndarray,
+    write_wfdb: Callable[..., None],
+    write_edf: Callable[..., None],
+) -> None:
     leads = {"ABP": (signal, "mmHg"), "V5": (-signal, "mV"), "II": (signal, "mV")}
     write_wfdb(tmp_path, "rec", leads)
     write_edf(tmp_path / "x.edf", *((name, 250, *lead) for name, lead in leads.items()))

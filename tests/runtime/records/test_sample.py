@@ -49,8 +49,9 @@ def test_the_detector_reads_the_sample_as_the_reference_does(detector: Detector)
     stream = detector.stream(record.fs, events=True)
     beats = stream.push(record.signal) + stream.finish()
     assert [beat.label for beat in beats] == [label for _, label in reference]
-    assert max(abs(beat.time - time)
-               for beat, (time, _) in zip(beats, reference, strict=True)) < 0.05
+    assert (
+        max(abs(beat.time - time) for beat, (time, _) in zip(beats, reference, strict=True)) < 0.05
+    )
     (couplet,) = closed(stream.events())
     pair = [beat for beat in beats if couplet.start <= beat.time <= (couplet.end or 0.0)]
     assert (couplet.kind, [beat.label for beat in pair]) == ("couplet", ["V", "V"])
@@ -65,7 +66,8 @@ def test_the_sample_is_the_database_s_own(data: Path) -> None:
     classes = {"N": "N", "A": "S", "V": "V"}
     assert sample.reference_beats() == [
         (round(at / 360, 3), classes[symbol])
-        for at, symbol in zip(marks.sample, marks.symbol, strict=True)]
+        for at, symbol in zip(marks.sample, marks.symbol, strict=True)
+    ]
 
 
 def test_the_licence_counts_what_the_files_hold() -> None:
@@ -78,8 +80,10 @@ def test_the_licence_counts_what_the_files_hold() -> None:
 
 
 def test_the_sample_needs_no_package_of_others() -> None:
-    program = ("import sys; sys.modules.update(wfdb=None, edfio=None)\n"
-               "from runtime.cli.main import main; sys.exit(main(['predict', 'sample']))")
+    program = (
+        "import sys; sys.modules.update(wfdb=None, edfio=None)\n"
+        "from runtime.cli.main import main; sys.exit(main(['predict', 'sample']))"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert '"record": "sample"' in done.stdout

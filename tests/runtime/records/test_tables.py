@@ -12,40 +12,59 @@ from runtime.records import read
 
 
 @pytest.mark.parametrize("header", ["", "I,MLII\n"])
-def test_table_without_times_is_read_at_the_rate_given(tmp_path: Path, signal: np.ndarray,
-                                                       header: str) -> None:
+def test_table_without_times_is_read_at_the_rate_given(
+    tmp_path: Path, signal: np.ndarray, header: str
+) -> None:
     rows = "\n".join(f"{-v:.6f},{v:.6f}" for v in signal)
     (tmp_path / "x.csv").write_text(header + rows)
     record = read(tmp_path / "x.csv", fs=250)
     np.testing.assert_allclose(record.signal, signal if header else -signal, atol=1e-5)
 
 
-@pytest.mark.parametrize(("head", "times", "lead", "factor"), [
-    ("time,ECG", "s", "ECG", 1), ("Time (s),ECG [mV]", "s", "ECG", 1),
-    ("# time,ECG", "s", "ECG", 1), ("time [ms],II (uV)", "ms", "II", 1e-3),
-    ("'Elapsed time','V5','MLII'", "s", "MLII", 1), ("t(sec),lead (left)", "s", "lead (left)", 1)])
-def test_unit_after_a_name_is_applied(tmp_path: Path, head: str, times: str, lead: str,
-                                      factor: float) -> None:
-    rows = [f"{i * 4 if times == 'ms' else i * 0.004:g}" + f',"{value}"' * head.count(",")
-            for i, value in enumerate([1, 2, 3] * 100)]
+@pytest.mark.parametrize(
+    ("head", "times", "lead", "factor"),
+    [
+        ("time,ECG", "s", "ECG", 1),
+        ("Time (s),ECG [mV]", "s", "ECG", 1),
+        ("# time,ECG", "s", "ECG", 1),
+        ("time [ms],II (uV)", "ms", "II", 1e-3),
+        ("'Elapsed time','V5','MLII'", "s", "MLII", 1),
+        ("t(sec),lead (left)", "s", "lead (left)", 1),
+    ],
+)
+def test_unit_after_a_name_is_applied(
+    tmp_path: Path, head: str, times: str, lead: str, factor: float
+) -> None:
+    rows = [
+        f"{i * 4 if times == 'ms' else i * 0.004:g}" + f',"{value}"' * head.count(",")
+        for i, value in enumerate([1, 2, 3] * 100)
+    ]
     (tmp_path / "x.csv").write_text("\n".join([head, *rows]))
     record = read(tmp_path / "x.csv")
     assert (record.lead, record.fs, record.gaps) == (lead, 250, 0)
     np.testing.assert_allclose(record.signal, np.array([1, 2, 3] * 100) * factor)
 
 
-@pytest.mark.parametrize(("head", "start"), [
-    ("'Elapsed time','MLII','V5'\n'hh:mm:ss.mmm','mV','mV'", 0),
-    ("'Elapsed time','MLII','V5'\n'hh:mm:ss.mmm','mV','mV'", 3599), ("time,MLII,V5", 59),
-    ("time (hh:mm:ss.mmm),MLII,V5", 36000)])
+@pytest.mark.parametrize(
+    ("head", "start"),
+    [
+        ("'Elapsed time','MLII','V5'\n'hh:mm:ss.mmm','mV','mV'", 0),
+        ("'Elapsed time','MLII','V5'\n'hh:mm:ss.mmm','mV','mV'", 3599),
+        ("time,MLII,V5", 59),
+        ("time (hh:mm:ss.mmm),MLII,V5", 36000),
+    ],
+)
 def test_clock_times_are_read(tmp_path: Path, head: str, start: int) -> None:
     """As PhysioNet's rdsamp writes them: https://physionet.org/physiotools/wag/rdsamp-1.htm"""
     rows = []
     for i in range(3 * 360):
         minutes, ms = divmod(1000 * start + round(1000 * i / 360), 60000)
         hours, minutes = divmod(minutes, 60)
-        clock = f"{minutes}:{ms / 1000:06.3f}" if not hours else (
-            f"{hours}:{minutes:02d}:{ms / 1000:06.3f}")
+        clock = (
+            f"{minutes}:{ms / 1000:06.3f}"
+            if not hours
+            else (f"{hours}:{minutes:02d}:{ms / 1000:06.3f}")
+        )
         rows.append(f"'{clock}',{i % 97 / 100},{-i % 97 / 100}")
     (tmp_path / "x.csv").write_text("\n".join([head, *rows]))
     record = read(tmp_path / "x.csv")
@@ -62,40 +81,54 @@ def test_row_of_units_is_applied(tmp_path: Path) -> None:
     np.testing.assert_allclose(record.signal, np.arange(99) % 9 / 1000)
 
 
-@pytest.mark.parametrize(("content", "lead", "values"), [
-    (b"\xef\xbb\xbftime,ecg\r\n0,1\r\n0.01,2\r\n", "ecg", [1, 2]),
-    (b'"Time","ecg, raw"\n0,1\n0.01,2\n', "ecg, raw", [1, 2]),
-    (b"\nI,II\n1,2\n3,4\n", "I", [1, 3]),
-    (b",0.5\n1,0.5\n2,0.5\n", "0", [1, 1, 2]),
-    (b"nan\n1\n2\n", "0", [1, 1, 2]),
-])
+@pytest.mark.parametrize(
+    ("content", "lead", "values"),
+    [
+        (b"\xef\xbb\xbftime,ecg\r\n0,1\r\n0.01,2\r\n", "ecg", [1, 2]),
+        (b'"Time","ecg, raw"\n0,1\n0.01,2\n', "ecg, raw", [1, 2]),
+        (b"\nI,II\n1,2\n3,4\n", "I", [1, 3]),
+        (b",0.5\n1,0.5\n2,0.5\n", "0", [1, 1, 2]),
+        (b"nan\n1\n2\n", "0", [1, 1, 2]),
+    ],
+)
 def test_marks_quotes_and_empty_cells_of_other_programs_are_read(
-        tmp_path: Path, content: bytes, lead: str, values: list[float]) -> None:
+    tmp_path: Path, content: bytes, lead: str, values: list[float]
+) -> None:
     (tmp_path / "x.csv").write_bytes(content)
     record = read(tmp_path / "x.csv", fs=100)
     assert (record.lead, record.fs, record.signal.tolist()) == (lead, 100, values)
 
 
-@pytest.mark.parametrize(("content", "fs", "sentence"), [
-    ("", 100, "not a table"),
-    ("\n \n", 100, "not a table"),
-    ("time,I\n", None, "not a table"),
-    ("some words\nand more\n", 100, "not a table"),
-    ("1\n2\n3\n", None, "does not say its rate"),
-    ("time,I\n0,1\n0,2\n0,3\n", None, "does not rise"),
-    ("time (min),I\n0,1\n1,2\n", None, "'time' is in 'min'; expected s, ms or hh:mm:ss"),
-    ("'Elapsed time','I'\n'hours','mV'\n0,1\n1,2\n", None, "'Elapsed time' is in 'hours'"),
-    ("'Elapsed time','I'\n'0:00.000',1\n'0:0x',2\n", None, "does not rise"),
-    ("'Elapsed time','P'\n's','mmHg'\n0,1\n1,2\n", None, "lead P is in 'mmHg'"),
-    ("clock,I\n" + "".join(f"{i / 100},0\n" for i in range(100)), 100,
-     "column 'clock' never falls.*expected ECG"),
-    ("Zeit,I\n" + "".join(f"{i // 50},0\n" for i in range(200)), 100,
-     "column 'Zeit' never falls"),
-    ("I;II\n1;2\n3;4\n", 100, "columns stand between semicolons"),
-    ("0,004;0,1234\n0,008;0,1\n0,012;0,1\n", 250, "semicolons"),
-])
+@pytest.mark.parametrize(
+    ("content", "fs", "sentence"),
+    [
+        ("", 100, "not a table"),
+        ("\n \n", 100, "not a table"),
+        ("time,I\n", None, "not a table"),
+        ("some words\nand more\n", 100, "not a table"),
+        ("1\n2\n3\n", None, "does not say its rate"),
+        ("time,I\n0,1\n0,2\n0,3\n", None, "does not rise"),
+        ("time (min),I\n0,1\n1,2\n", None, "'time' is in 'min'; expected s, ms or hh:mm:ss"),
+        ("'Elapsed time','I'\n'hours','mV'\n0,1\n1,2\n", None, "'Elapsed time' is in 'hours'"),
+        ("'Elapsed time','I'\n'0:00.000',1\n'0:0x',2\n", None, "does not rise"),
+        ("'Elapsed time','P'\n's','mmHg'\n0,1\n1,2\n", None, "lead P is in 'mmHg'"),
+        (
+            "clock,I\n" + "".join(f"{i / 100},0\n" for i in range(100)),
+            100,
+            "column 'clock' never falls.*expected ECG",
+        ),
+        (
+            "Zeit,I\n" + "".join(f"{i // 50},0\n" for i in range(200)),
+            100,
+            "column 'Zeit' never falls",
+        ),
+        ("I;II\n1;2\n3;4\n", 100, "columns stand between semicolons"),
+        ("0,004;0,1234\n0,008;0,1\n0,012;0,1\n", 250, "semicolons"),
+    ],
+)
 def test_unusable_table_is_refused_with_the_reason(
-        tmp_path: Path, content: str, fs: float | None, sentence: str) -> None:
+    tmp_path: Path, content: str, fs: float | None, sentence: str
+) -> None:
     (tmp_path / "x.csv").write_text(content)
     with pytest.raises(RecordError, match=sentence):
         read(tmp_path / "x.csv", fs=fs)

@@ -24,26 +24,35 @@ def test_missing_or_damaged_record_has_nothing_to_keep(tmp_path: Path) -> None:
     check_kept([tmp_path / "missing", tmp_path / "damaged"], [tmp_path / "damaged.dat"])
 
 
-@pytest.mark.parametrize("annotator", ["e-1", "", "é", "dat", "hea", "atr", "csv", "txt", "edf",
-                                       "html", "CSV"])
+@pytest.mark.parametrize(
+    "annotator", ["e-1", "", "é", "dat", "hea", "atr", "csv", "txt", "edf", "html", "CSV"]
+)
 def test_annotator_that_would_break_a_record_is_refused(tmp_path: Path, annotator: str) -> None:
     with pytest.raises(RecordError, match="letters only, and none of hea, dat, atr"):
         check_writable(tmp_path, annotator)
 
 
-@pytest.mark.parametrize("write", [
-    lambda folder: check_writable(folder), lambda folder: check_writable(folder / "deeper", "ekg"),
-    lambda folder: write_csv(folder / "rec.csv", [])])
-def test_refusal_of_the_file_system_names_the_path(tmp_path: Path, write: Callable[[Path], Any]
-                                                   ) -> None:
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: check_writable(folder),
+        lambda folder: check_writable(folder / "deeper", "ekg"),
+        lambda folder: write_csv(folder / "rec.csv", []),
+    ],
+)
+def test_refusal_of_the_file_system_names_the_path(
+    tmp_path: Path, write: Callable[[Path], Any]
+) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(RecordError, match=r"taken.* cannot be written: (File exists|Not a dir)"):
         write(tmp_path / "taken")
 
 
 def test_failure_while_writing_names_the_path(tmp_path: Path) -> None:
-    with (pytest.raises(RecordError, match=r"x\.html cannot be written: Is a directory"),
-          writing(tmp_path / "x.html")):
+    with (
+        pytest.raises(RecordError, match=r"x\.html cannot be written: Is a directory"),
+        writing(tmp_path / "x.html"),
+    ):
         (tmp_path / "x.html").write_text("a page")
 
 

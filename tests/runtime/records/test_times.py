@@ -15,20 +15,34 @@ from runtime.records import read
 
 def timed(path: Path, times: np.ndarray, decimals: int = 6) -> Path:
     """Write a table whose lead counts its rows, from 0 to 96 again and again."""
-    path.write_text("time,I\n" + "".join(f"{t:.{decimals}f},{i % 97}\n"
-                                         for i, t in enumerate(times)))
+    path.write_text(
+        "time,I\n" + "".join(f"{t:.{decimals}f},{i % 97}\n" for i, t in enumerate(times))
+    )
     return path
 
 
 @settings(max_examples=100, deadline=None)
-@given(fs=st.sampled_from([100, 128, 200, 250, 256, 257, 300, 333, 360, 400, 500, 512, 720, 800,
-                           1000]),
-       decimals=st.sampled_from([3, 4, 6, 9]), start=st.sampled_from([0.0, 17.123, 86400.0, 1.7e9]),
-       seconds=st.floats(5, 9), gap_at=st.floats(0.1, 0.9), lost=st.integers(3, 9000),
-       given_fs=st.booleans())
+@given(
+    fs=st.sampled_from(
+        [100, 128, 200, 250, 256, 257, 300, 333, 360, 400, 500, 512, 720, 800, 1000]
+    ),
+    decimals=st.sampled_from([3, 4, 6, 9]),
+    start=st.sampled_from([0.0, 17.123, 86400.0, 1.7e9]),
+    seconds=st.floats(5, 9),
+    gap_at=st.floats(0.1, 0.9),
+    lost=st.integers(3, 9000),
+    given_fs=st.booleans(),
+)
 def test_rate_and_gaps_follow_from_the_times(
-        tmp_path_factory: pytest.TempPathFactory, fs: int, decimals: int, start: float,
-        seconds: float, gap_at: float, lost: int, given_fs: bool) -> None:
+    tmp_path_factory: pytest.TempPathFactory,
+    fs: int,
+    decimals: int,
+    start: float,
+    seconds: float,
+    gap_at: float,
+    lost: int,
+    given_fs: bool,
+) -> None:
     rows = round(seconds * fs)
     before = round(gap_at * rows)
     at = np.arange(rows) + np.where(np.arange(rows) < before, 0, lost)

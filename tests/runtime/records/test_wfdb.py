@@ -16,55 +16,75 @@ pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("mV", 1.0), ("uV", 1e3), ("V", 1e-3)])
-def test_units_become_millivolts(tmp_path: Path, signal: np.ndarray,
-                                 write_wfdb: Callable[..., None], unit: str, factor: float) -> None:
+def test_units_become_millivolts(
+    tmp_path: Path, signal: np.ndarray, write_wfdb: Callable[..., None], unit: str, factor: float
+) -> None:
     write_wfdb(tmp_path, "rec", {"ECG": (signal * factor, unit)})
     np.testing.assert_allclose(read(tmp_path / "rec").signal, signal, atol=1e-3)
 
 
 @pytest.mark.parametrize("coding", ["latin-1", "utf-8"])
 def test_microvolts_with_a_greek_letter_are_not_taken_for_volts(
-        tmp_path: Path, signal: np.ndarray, write_wfdb: Callable[..., None], coding: str) -> None:
+    tmp_path: Path, signal: np.ndarray, write_wfdb: Callable[..., None], coding: str
+) -> None:
     write_wfdb(tmp_path, "rec", {"ECG": (signal * 1e3, "uV")})
     header = tmp_path / "rec.hea"
     header.write_bytes(header.read_text().replace("uV", "µV").encode(coding))
     np.testing.assert_allclose(read(tmp_path / "rec").signal, signal, atol=1e-3)
 
 
-@pytest.mark.parametrize(("master", "pieces"), [
-    ("rec/2 2 250 5000\na 2500\nb 2500\n", ((0, 2500), (2500, 5000))),
-    ("rec/3 2 250 6000\na 2500\n~ 1000\nb 2500\n", ((0, 2500), None, (2500, 5000))),
-    ("rec/3 2 250 3500\n~ 1000\na 2500\n", (None, (0, 2500))),
-    ("rec/4 2 250 7500\nlayout 0\na 2500\nother 2500\nb 2500\n",
-     ((0, 2500), None, (2500, 5000))),
-])
+@pytest.mark.parametrize(
+    ("master", "pieces"),
+    [
+        ("rec/2 2 250 5000\na 2500\nb 2500\n", ((0, 2500), (2500, 5000))),
+        ("rec/3 2 250 6000\na 2500\n~ 1000\nb 2500\n", ((0, 2500), None, (2500, 5000))),
+        ("rec/3 2 250 3500\n~ 1000\na 2500\n", (None, (0, 2500))),
+        (
+            "rec/4 2 250 7500\nlayout 0\na 2500\nother 2500\nb 2500\n",
+            ((0, 2500), None, (2500, 5000)),
+        ),
+    ],
+)
 def test_segments_are_joined_and_gaps_between_them_counted(
-        tmp_path: Path, signal: np.ndarray, write_wfdb: Callable[..., None], master: str,
-        pieces: tuple[tuple[int, int] | None, ...]) -> None:
+    tmp_path: Path,
+    signal: np.ndarray,
+    write_wfdb: Callable[..., None],
+    master: str,
+    pieces: tuple[tuple[int, int] | None, ...],
+) -> None:
     write_wfdb(tmp_path, "a", {"V5": (-signal[:2500], "mV"), "MLII": (signal[:2500], "mV")})
     write_wfdb(tmp_path, "other", {"V5": (-signal[:2500], "mV")})
     whole = {"V5": (-signal[2500:], "mV"), "MLII": (signal[2500:], "mV")}
     # If the layout varies, so do the order of the leads and their units.
-    write_wfdb(tmp_path, "b", whole if "layout" not in master
-               else {"MLII": (signal[2500:] * 1e3, "uV"), "V5": (-signal[2500:], "mV")})
+    write_wfdb(
+        tmp_path,
+        "b",
+        whole
+        if "layout" not in master
+        else {"MLII": (signal[2500:] * 1e3, "uV"), "V5": (-signal[2500:], "mV")},
+    )
     (tmp_path / "layout.hea").write_text(
-        "layout 2 250 0\n~ 0 200/mV 16 0 0 0 0 V5\n~ 0 200/mV 16 0 0 0 0 MLII\n")
+        "layout 2 250 0\n~ 0 200/mV 16 0 0 0 0 V5\n~ 0 200/mV 16 0 0 0 0 MLII\n"
+    )
     (tmp_path / "rec.hea").write_text(master)
     record = read(tmp_path / "rec")
-    lengths = [piece[1] - piece[0] if piece else 2500 if "other" in master else 1000
-               for piece in pieces]
+    lengths = [
+        piece[1] - piece[0] if piece else 2500 if "other" in master else 1000 for piece in pieces
+    ]
     assert (record.lead, record.fs, len(record.signal)) == ("MLII", 250, sum(lengths))
     gap = sum(n for n, piece in zip(lengths, pieces, strict=True) if not piece)
     assert record.gaps == pytest.approx(gap / sum(lengths))
     for start, n, piece in zip(np.cumsum([0, *lengths[:-1]]), lengths, pieces, strict=True):
         if piece:
-            np.testing.assert_allclose(record.signal[start : start + n],
-                                       signal[slice(*piece)], atol=1e-3)
+            np.testing.assert_allclose(
+                record.signal[start : start + n], signal[slice(*piece)], atol=1e-3
+            )
 
 
 @pytest.mark.parametrize("lead", [None, "0"])
 def test_lead_without_a_name_is_numbered_and_keeps_its_own_rate(
-        tmp_path: Path, signal: np.ndarray, lead: str | None) -> None:
+    tmp_path: Path, signal: np.ndarray, lead: str | None
+) -> None:
     digital = np.zeros((1000, 3), dtype="<i2")  # frames of two samples of one lead, one of another
     digital[:, :2] = np.round(signal[:2000].reshape(1000, 2) * 200)
     (tmp_path / "rec.dat").write_bytes(digital.tobytes())
@@ -74,18 +94,22 @@ def test_lead_without_a_name_is_numbered_and_keeps_its_own_rate(
     np.testing.assert_allclose(record.signal, signal[:2000], atol=3e-3)
 
 
-@pytest.mark.parametrize(("header", "sentence"), [
-    ("garbage", "is not a WFDB header|cannot be read"),
-    ("x 0 250 5\n", "lists no signals"),
-    ("x 1 250 0\nx.dat 16 200\n", "gives a length of 0 samples"),
-    ("x 1 0 5\nx.dat 16 200\n", "is damaged: its rate is 0 Hz"),
-    ("x 1 250 5\nx.dat 16 200\n", "x.dat does not exist"),
-    ("x 1 250 5\nx.hea 999 200\n", "is damaged: its signal cannot be read"),
-    ("x/2 1 250 9\na 5\nb 4\n", "a.hea does not exist"),
-    ("x/1 1 250 9\n~ 9\n", "lists no signals"),
-])
-def test_damaged_header_is_refused_with_the_reason(tmp_path: Path, header: str, sentence: str
-                                                   ) -> None:
+@pytest.mark.parametrize(
+    ("header", "sentence"),
+    [
+        ("garbage", "is not a WFDB header|cannot be read"),
+        ("x 0 250 5\n", "lists no signals"),
+        ("x 1 250 0\nx.dat 16 200\n", "gives a length of 0 samples"),
+        ("x 1 0 5\nx.dat 16 200\n", "is damaged: its rate is 0 Hz"),
+        ("x 1 250 5\nx.dat 16 200\n", "x.dat does not exist"),
+        ("x 1 250 5\nx.hea 999 200\n", "is damaged: its signal cannot be read"),
+        ("x/2 1 250 9\na 5\nb 4\n", "a.hea does not exist"),
+        ("x/1 1 250 9\n~ 9\n", "lists no signals"),
+    ],
+)
+def test_damaged_header_is_refused_with_the_reason(
+    tmp_path: Path, header: str, sentence: str
+) -> None:
     (tmp_path / "x.hea").write_text(header)
     with pytest.raises(RecordError, match=sentence):
         read(tmp_path / "x")

@@ -25,7 +25,8 @@ from runtime.simulate import simulate
 
 FS = 360
 needs_matplotlib = pytest.mark.skipif(
-    importlib.util.find_spec("matplotlib") is None, reason="no matplotlib (pip install matplotlib)")
+    importlib.util.find_spec("matplotlib") is None, reason="no matplotlib (pip install matplotlib)"
+)
 
 
 class Page(HTMLParser):
@@ -66,12 +67,28 @@ class Page(HTMLParser):
 
 
 @needs_matplotlib
-def test_report_holds_what_was_found(tmp_path: Path, detector: Detector,
-                                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_holds_what_was_found(
+    tmp_path: Path, detector: Detector, capsys: pytest.CaptureFixture[str]
+) -> None:
     signal = simulate(60, seed=5, ectopic=0.35).signal
     (tmp_path / "sim.csv").write_text("MLII\n" + "\n".join(f"{v:.5f}" for v in signal))
-    assert main(["--provider", "cpu", "report", str(tmp_path / "sim.csv"), "--fs", str(FS), "--out",
-                 str(tmp_path / "out"), "--strips", "2"]) == 0
+    assert (
+        main(
+            [
+                "--provider",
+                "cpu",
+                "report",
+                str(tmp_path / "sim.csv"),
+                "--fs",
+                str(FS),
+                "--out",
+                str(tmp_path / "out"),
+                "--strips",
+                "2",
+            ]
+        )
+        == 0
+    )
     assert "sim.html: lead MLII" in capsys.readouterr().out
     stream = detector.stream(FS, events=True)
     beats = stream.push(read(tmp_path / "sim.csv", fs=FS).signal) + stream.finish()
@@ -87,7 +104,8 @@ def test_report_holds_what_was_found(tmp_path: Path, detector: Detector,
     with (tmp_path / "out" / "sim-report" / "events.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["kind"], float(row["start"])) for row in rows] == [
-        (event.kind, pytest.approx(event.start, abs=1e-3)) for event in events]
+        (event.kind, pytest.approx(event.start, abs=1e-3)) for event in events
+    ]
     # It can be sent alone, and every picture is also a file and has words.
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
     files = list((tmp_path / "out" / "sim-report").glob("*.png"))
@@ -97,15 +115,20 @@ def test_report_holds_what_was_found(tmp_path: Path, detector: Detector,
 
 
 @needs_matplotlib
-def test_page_of_a_day_stays_small(tmp_path: Path, make_study: Callable[..., Study],
-                                   beat: Callable) -> None:
+def test_page_of_a_day_stays_small(
+    tmp_path: Path, make_study: Callable[..., Study], beat: Callable
+) -> None:
     rng = np.random.default_rng(1)
     times = np.cumsum(rng.uniform(0.6, 1.0, 107_000))
     labels = rng.choice(list("NNNNNNNNSV"), len(times))
     beats = [beat(t, label) for t, label in zip(times, labels, strict=True)]
-    events = sorted([*(Event("couplet", t, t + 0.5, 0.9, "x") for t in rng.uniform(0, 86000, 2000)),
-                     *(Event("pause", t, t + 2.5, 0.9, "x") for t in rng.uniform(0, 86000, 40))],
-                    key=lambda event: event.start)
+    events = sorted(
+        [
+            *(Event("couplet", t, t + 0.5, 0.9, "x") for t in rng.uniform(0, 86000, 2000)),
+            *(Event("pause", t, t + 2.5, 0.9, "x") for t in rng.uniform(0, 86000, 40)),
+        ],
+        key=lambda event: event.start,
+    )
     signal = np.tile(simulate(60, fs=100, seed=3).signal, 60 * 24)
     path = write(tmp_path, make_study(86400, beats, events, fs=100, signal=signal), each=2)
     page = Page(path.read_text())
@@ -119,20 +142,24 @@ def test_page_of_a_day_stays_small(tmp_path: Path, make_study: Callable[..., Stu
 
 
 @needs_matplotlib
-def test_flaws_are_listed_with_their_longest_run(tmp_path: Path, make_study: Callable[..., Study]
-                                                 ) -> None:
+def test_flaws_are_listed_with_their_longest_run(
+    tmp_path: Path, make_study: Callable[..., Study]
+) -> None:
     flaws = np.zeros(60, dtype=np.int64)
     flaws[[3, 4, 5, 20]] = int(Flaw.FLAT)
     flaws[5] |= int(Flaw.POWERLINE)
     page = Page(write(tmp_path, make_study(60, flaws=flaws), each=1).read_text())
     assert page.tables["Signal quality"][1:] == [
-        ["Flat line or electrode off", "4 s", "6.7%", "3 s"], ["Mains hum", "1 s", "1.7%", "1 s"]]
+        ["Flat line or electrode off", "4 s", "6.7%", "3 s"],
+        ["Mains hum", "1 s", "1.7%", "1 s"],
+    ]
 
 
 @needs_matplotlib
 @pytest.mark.parametrize("seconds", [0.4, 3, 15])
 def test_an_empty_report_is_stated_and_names_are_escaped(
-        tmp_path: Path, make_study: Callable[..., Study], seconds: float) -> None:
+    tmp_path: Path, make_study: Callable[..., Study], seconds: float
+) -> None:
     text = write(tmp_path, make_study(seconds, name="a&<b>"), each=3).read_text()
     assert "<b>" not in text.split("<table", 1)[0]
     assert "None found" in text
@@ -140,26 +167,31 @@ def test_an_empty_report_is_stated_and_names_are_escaped(
 
 
 @needs_matplotlib
-def test_old_pictures_are_replaced_and_others_kept(tmp_path: Path, make_study: Callable[..., Study]
-                                                   ) -> None:
+def test_old_pictures_are_replaced_and_others_kept(
+    tmp_path: Path, make_study: Callable[..., Study]
+) -> None:
     events = [Event("couplet", 0.1, 0.5, 0.9, "x"), Event("pause", 8.0, 10.5, 0.8, "x")]
     write(tmp_path, make_study(30, [], events), each=2)
     assert len(list((tmp_path / "made-report").glob("*.png"))) == 3
     (tmp_path / "made-report" / "scan-of-paper.png").write_bytes(b"somebody's own")
     write(tmp_path, make_study(30), each=2)
     assert {file.name for file in (tmp_path / "made-report").glob("*.png")} == {
-        "overview.png", "scan-of-paper.png"}
+        "overview.png",
+        "scan-of-paper.png",
+    }
 
 
-def test_refusal_of_the_file_system_names_the_path(tmp_path: Path, make_study: Callable[..., Study]
-                                                   ) -> None:
+def test_refusal_of_the_file_system_names_the_path(
+    tmp_path: Path, make_study: Callable[..., Study]
+) -> None:
     (tmp_path / "made-report").write_text("a file")
     with pytest.raises(RecordError, match="made-report cannot be written: File exists"):
         write(tmp_path, make_study(3), each=1)
 
 
 def test_missing_matplotlib_is_named(
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["report", "anything"]) == 2
     assert re.search("matplotlib.*pip install matplotlib", capsys.readouterr().err)

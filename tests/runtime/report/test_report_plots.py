@@ -17,17 +17,22 @@ pytest.importorskip("matplotlib", reason="no matplotlib (pip install matplotlib)
 
 
 def test_names_that_look_like_formulas_are_drawn_as_they_are(
-        tmp_path: Path, make_study: Callable[..., Study], beat: Callable, minute: np.ndarray
-        ) -> None:
-    made = make_study(60, [beat(t) for t in np.arange(0.5, 60)],
-                      [Event("pause", 8.0, 10.5, 0.9, "$x_1$")], signal=minute)
+    tmp_path: Path, make_study: Callable[..., Study], beat: Callable, minute: np.ndarray
+) -> None:
+    made = make_study(
+        60,
+        [beat(t) for t in np.arange(0.5, 60)],
+        [Event("pause", 8.0, 10.5, 0.9, "$x_1$")],
+        signal=minute,
+    )
     made = replace(made, record=replace(made.record, lead=r"a$\frac{$b", name="$1$"))
     plots.save(plots.strip(made, choose_excerpts(made, 1)[0]), tmp_path / "strip.png")
     assert (tmp_path / "strip.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_strip_is_to_scale_and_holds_its_event(make_study: Callable[..., Study], beat: Callable,
-                                               minute: np.ndarray) -> None:
+def test_strip_is_to_scale_and_holds_its_event(
+    make_study: Callable[..., Study], beat: Callable, minute: np.ndarray
+) -> None:
     beats = [beat(t, "V" if t == 20.5 else "N") for t in np.arange(0.5, 60)]
     made = make_study(60, beats, [Event("pause", 20.5, 23.0, 0.9, "a rule")], signal=minute)
     pause = {excerpt.kind: excerpt for excerpt in choose_excerpts(made, 1)}["pause"]

@@ -47,7 +47,8 @@ def test_record_of_less_than_a_second_has_no_seconds_to_judge() -> None:
 
 
 def test_flat_signal_is_found_by_the_runtimes_own_judgement(
-        minute: np.ndarray, detector: Detector) -> None:
+    minute: np.ndarray, detector: Detector
+) -> None:
     signal = np.tile(minute, 2).astype(np.float64)
     signal[60 * 360 : 70 * 360] = 0.0
     flaws = flaws_of_seconds(Record("x", "II", 360, signal, 0.0), detector.assess)
@@ -55,8 +56,9 @@ def test_flat_signal_is_found_by_the_runtimes_own_judgement(
     np.testing.assert_array_equal(np.flatnonzero(flaws & int(Flaw.FLAT)), np.arange(60, 70))
 
 
-def test_heart_rate_is_the_median_of_intervals(make_study: Callable[..., Study],
-                                               beat: Callable) -> None:
+def test_heart_rate_is_the_median_of_intervals(
+    make_study: Callable[..., Study], beat: Callable
+) -> None:
     moments, rates = make_study(60, [beat(t) for t in np.arange(0.5, 60, 0.75)]).rates
     np.testing.assert_allclose(rates, 80)
     assert (moments > 0).all()
@@ -65,8 +67,9 @@ def test_heart_rate_is_the_median_of_intervals(make_study: Callable[..., Study],
     assert len(make_study(60, few).rates[1]) == 0
 
 
-def test_no_heart_rate_in_doubtful_seconds_or_fibrillation(make_study: Callable[..., Study],
-                                                           beat: Callable) -> None:
+def test_no_heart_rate_in_doubtful_seconds_or_fibrillation(
+    make_study: Callable[..., Study], beat: Callable
+) -> None:
     beats = [beat(t) for t in np.arange(0.5, 300, 0.75)]
     flaws = np.zeros(300, dtype=np.int64)
     flaws[100:150] = int(Flaw.NOISE)
@@ -80,8 +83,9 @@ def test_no_heart_rate_in_doubtful_seconds_or_fibrillation(make_study: Callable[
     assert ((moments > 100) & (moments < 150)).any()
 
 
-def test_beat_in_the_last_moment_makes_no_high_share(make_study: Callable[..., Study],
-                                                     beat: Callable) -> None:
+def test_beat_in_the_last_moment_makes_no_high_share(
+    make_study: Callable[..., Study], beat: Callable
+) -> None:
     assert trend_of(make_study(810.3, [beat(810.07, "V")])).anomalies.max() <= 12
 
 
@@ -93,7 +97,8 @@ def test_trend_holds_every_beat_and_flaw(make_study: Callable[..., Study], beat:
     assert len(trend.edges) - 1 <= MAX_TREND_BINS
     minutes = np.diff(trend.edges) / 60
     assert (trend.anomalies * minutes).sum(axis=1) == pytest.approx(
-        [sum(beat.label == "S" for beat in beats), 0, 0, 0])
+        [sum(beat.label == "S" for beat in beats), 0, 0, 0]
+    )
     flat = trend.flaws[list(FLAW_NAMES).index(Flaw.FLAT)]
     np.testing.assert_array_equal(flat > 0.5, (trend.edges[:-1] >= 600) & (trend.edges[1:] <= 660))
     # There is no heart rate in the flat minute, elsewhere it is 75.

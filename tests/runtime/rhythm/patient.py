@@ -32,8 +32,9 @@ def tracker_of(policy: RhythmPolicy = LABELLED, weights: Sequence[float] = EVEN)
     return RhythmTracker(replace(shipped(), policy=policy), weights)
 
 
-def push(tracker: RhythmTracker, beats: Sequence[Beat], signal: np.ndarray, decided: float
-         ) -> tuple[list[Beat], list[Event]]:
+def push(
+    tracker: RhythmTracker, beats: Sequence[Beat], signal: np.ndarray, decided: float
+) -> tuple[list[Beat], list[Event]]:
     """Give a tracker the next signal and the beats decided in it, as the engine does."""
     take_together([tracker.seconds], [np.asarray(signal, dtype=np.float32)])
     block, events = tracker.follow(from_beats(beats, FS), decided)
@@ -42,12 +43,14 @@ def push(tracker: RhythmTracker, beats: Sequence[Beat], signal: np.ndarray, deci
 
 def resumed(tracker: RhythmTracker, signal: np.ndarray) -> RhythmTracker:
     """The same tracker, saved and restored; ``signal`` is all that it has taken."""
-    return RhythmTracker.restore(tracker.save(), np.asarray(signal, dtype=np.float32),
-                                 tracker.model, EVEN)
+    return RhythmTracker.restore(
+        tracker.save(), np.asarray(signal, dtype=np.float32), tracker.model, EVEN
+    )
 
 
-def events_of(beats: Sequence[Beat], signal: np.ndarray, policy: RhythmPolicy = LABELLED
-              ) -> list[Event]:
+def events_of(
+    beats: Sequence[Beat], signal: np.ndarray, policy: RhythmPolicy = LABELLED
+) -> list[Event]:
     """The events of a whole recording."""
     tracker = tracker_of(policy)
     _, events = push(tracker, beats, signal, len(signal) / FS - LATE_S)
@@ -60,18 +63,26 @@ def beat(time: float, probabilities: Sequence[float], label: str | None = None) 
     return Beat(round(time * FS) / FS, CLASSES[at], probabilities[at], tuple(probabilities))
 
 
-def normal(times: Iterable[float], probabilities: Sequence[float] = (0.95, 0.05, 0.0, 0.0, 0.0)
-           ) -> list[Beat]:
+def normal(
+    times: Iterable[float], probabilities: Sequence[float] = (0.95, 0.05, 0.0, 0.0, 0.0)
+) -> list[Beat]:
     """An N beat at each time."""
     return [beat(float(time), probabilities, "N") for time in times]
 
 
-def beats_of(pattern: str, *, rate: float = 75.0, start: float = 0.4, score: float = 0.9
-             ) -> list[Beat]:
+def beats_of(
+    pattern: str, *, rate: float = 75.0, start: float = 0.4, score: float = 0.9
+) -> list[Beat]:
     """A beat for each letter; a dot is a beat left out."""
-    return [beat(start + i * 60.0 / rate,
-                 [score if one == label else (1 - score) / 4 for one in CLASSES], label)
-            for i, label in enumerate(pattern) if label != "."]
+    return [
+        beat(
+            start + i * 60.0 / rate,
+            [score if one == label else (1 - score) / 4 for one in CLASSES],
+            label,
+        )
+        for i, label in enumerate(pattern)
+        if label != "."
+    ]
 
 
 def between(beats: Sequence[Beat], start: float, end: float) -> list[Beat]:

@@ -87,8 +87,10 @@ def test_beside_beats_that_are_hardly_n_no_fibrillation_is_reported() -> None:
     """Ventricular beats that the network takes for N, now and then, look like no order at all."""
     rng = np.random.default_rng(2)
     early = rng.random(400) < 0.4
-    times = np.cumsum(np.where(early, rng.uniform(0.4, 0.65, 400), 0.8)
-                      + np.where(np.roll(early, 1), rng.uniform(0.1, 0.5, 400), 0.0))
+    times = np.cumsum(
+        np.where(early, rng.uniform(0.4, 0.65, 400), 0.8)
+        + np.where(np.roll(early, 1), rng.uniform(0.1, 0.5, 400), 0.0)
+    )
     doubtful, certain = (0.6, 0.05, 0.35, 0.0, 0.0), (0.9, 0.1, 0.0, 0.0, 0.0)
     beats = [beat(float(t), doubtful if e else certain) for t, e in zip(times, early, strict=True)]
     signal = quiet(float(times[-1]) + 2)
@@ -105,8 +107,10 @@ def test_soon_after_fibrillation_begins_no_beat_is_premature() -> None:
     rng = np.random.default_rng(5)
     intervals = np.concatenate([np.full(120, 0.8), rng.uniform(0.35, 1.1, 60)])
     early = np.concatenate([np.zeros(120, dtype=bool), intervals[120:] < 0.6])
-    beats = [beat(float(time), (0.1, 0.9, 0, 0, 0) if e else (0.95, 0.05, 0, 0, 0))
-             for time, e in zip(np.cumsum(intervals), early, strict=True)]
+    beats = [
+        beat(float(time), (0.1, 0.9, 0, 0, 0) if e else (0.95, 0.05, 0, 0, 0))
+        for time, e in zip(np.cumsum(intervals), early, strict=True)
+    ]
     signal = quiet(float(intervals.sum()) + 2)
 
     def premature(policy: RhythmPolicy) -> np.ndarray:
@@ -130,7 +134,7 @@ def test_while_fibrillation_is_in_doubt_the_usual_interval_decides_nothing() -> 
     assert {one.label for one in decided[-50:]} == {"N", "S"}
     doubted = RhythmPolicy(template=None, af_on=99.0, af_onset=99.0)
     read, _ = push(tracker_of(doubted), beats, signal, len(signal) / FS - 1.6)
-    assert read[-50:] == beats[:len(read)][-50:]
+    assert read[-50:] == beats[: len(read)][-50:]
 
 
 @pytest.fixture(scope="module")
@@ -138,16 +142,21 @@ def fibrillating() -> tuple[list[Beat], np.ndarray, float]:
     """Beats of all labels in sinus rhythm, fibrillation and sinus rhythm; the signal; its end."""
     rng = np.random.default_rng(2)
     intervals = np.concatenate([np.full(60, 0.8), rng.uniform(0.45, 1.1, 150), np.full(60, 0.8)])
-    rows = {"N": (0.9, 0.1, 0.0, 0.0, 0.0), "S": (0.2, 0.7, 0.1, 0.0, 0.0),
-            "V": (0.1, 0.2, 0.7, 0.0, 0.0)}
+    rows = {
+        "N": (0.9, 0.1, 0.0, 0.0, 0.0),
+        "S": (0.2, 0.7, 0.1, 0.0, 0.0),
+        "V": (0.1, 0.2, 0.7, 0.0, 0.0),
+    }
     labels = rng.choice(("N", "S", "V"), len(intervals), p=(0.8, 0.15, 0.05))
-    beats = [beat(float(t), rows[label]) for t, label in
-             zip(np.cumsum(intervals), labels, strict=True)]
+    beats = [
+        beat(float(t), rows[label]) for t, label in zip(np.cumsum(intervals), labels, strict=True)
+    ]
     return beats, quiet(float(intervals.sum()) + 2), 48 + float(intervals[60:210].sum())
 
 
 def test_in_atrial_fibrillation_no_beat_is_premature(
-        fibrillating: tuple[list[Beat], np.ndarray, float]) -> None:
+    fibrillating: tuple[list[Beat], np.ndarray, float],
+) -> None:
     beats, signal, end = fibrillating
     decided = len(signal) / FS - 1.6
     whole, _ = push(tracker_of(), beats, signal, decided)
@@ -165,7 +174,8 @@ def test_in_atrial_fibrillation_no_beat_is_premature(
 
 
 def test_fibrillation_decides_on_labels_alike_in_any_pieces(
-        fibrillating: tuple[list[Beat], np.ndarray, float]) -> None:
+    fibrillating: tuple[list[Beat], np.ndarray, float],
+) -> None:
     beats, signal, _ = fibrillating
     decided, rng = len(signal) / FS - 1.6, np.random.default_rng(2)
     whole, _ = push(tracker_of(), beats, signal, decided)
@@ -182,11 +192,14 @@ def test_a_beat_is_read_alike_however_late_the_signal_is_judged() -> None:
     """In small chunks a beat is decided before the second it follows is judged, in large ones
     after; fibrillation that comes and goes at that moment must make no difference."""
     rng = np.random.default_rng(3)
-    intervals = np.concatenate([part for _ in range(8) for part in (
-        np.full(70, 0.7), rng.uniform(0.4, 1.0, 70))])
+    intervals = np.concatenate(
+        [part for _ in range(8) for part in (np.full(70, 0.7), rng.uniform(0.4, 1.0, 70))]
+    )
     rows = rng.dirichlet((2.0, 2.0), len(intervals))
-    beats = [beat(float(t), (float(n), float(s), 0.0, 0.0, 0.0))
-             for t, (n, s) in zip(np.cumsum(intervals), rows, strict=True)]
+    beats = [
+        beat(float(t), (float(n), float(s), 0.0, 0.0, 0.0))
+        for t, (n, s) in zip(np.cumsum(intervals), rows, strict=True)
+    ]
     signal = quiet(float(intervals.sum()) + 2)
     whole, _ = push(tracker_of(RhythmPolicy()), beats, signal, len(signal) / FS - 1.6)
     for size in (45, 90, 500):

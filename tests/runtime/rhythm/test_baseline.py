@@ -18,13 +18,21 @@ from runtime.rhythm import RhythmPolicy
 from runtime.rhythm.baseline import BaselineLimits, RrBaseline
 
 DOUBTFUL = (0.6, 0.4, 0.0, 0.0, 0.0)
-CERTAIN = {"N": (0.999, 0.001, 0.0, 0.0, 0.0), "S": (0.001, 0.999, 0.0, 0.0, 0.0),
-           "V": (0.05, 0.05, 0.9, 0.0, 0.0)}
+CERTAIN = {
+    "N": (0.999, 0.001, 0.0, 0.0, 0.0),
+    "S": (0.001, 0.999, 0.0, 0.0, 0.0),
+    "V": (0.05, 0.05, 0.9, 0.0, 0.0),
+}
 LIMITS = shipped().policy.of(BaselineLimits)
 
 
-def read(baseline: RrBaseline, time: float, probabilities: Sequence[float] = DOUBTFUL, *,
-         sinus_certain: bool = True) -> Sequence[float]:
+def read(
+    baseline: RrBaseline,
+    time: float,
+    probabilities: Sequence[float] = DOUBTFUL,
+    *,
+    sinus_certain: bool = True,
+) -> Sequence[float]:
     """The probabilities of the next beat in the light of those before."""
     label = CLASSES.index(beat(time, probabilities).label)
     return baseline.read(round(time * FS), label, probabilities, sinus_certain=sinus_certain)
@@ -35,11 +43,13 @@ def label_of(probabilities: Sequence[float]) -> str:
     return CLASSES[choose_label(probabilities, EVEN, ATRIAL)]
 
 
-def labels(intervals: Sequence[float], probabilities: Sequence[float] = DOUBTFUL,
-           limits: BaselineLimits = LIMITS) -> str:
+def labels(
+    intervals: Sequence[float],
+    probabilities: Sequence[float] = DOUBTFUL,
+    limits: BaselineLimits = LIMITS,
+) -> str:
     baseline = RrBaseline(limits)
-    return "".join(label_of(read(baseline, time, probabilities))
-                   for time in accumulate(intervals))
+    return "".join(label_of(read(baseline, time, probabilities)) for time in accumulate(intervals))
 
 
 def knows(interval: float, *, beats: int = 50) -> RrBaseline:
@@ -71,9 +81,16 @@ def test_without_a_certain_sinus_rhythm_beats_stay_and_nothing_is_learnt() -> No
     assert baseline.state.log_interval == usual
 
 
-@pytest.mark.parametrize("limits", [
-    {"baseline_beats": 0.5}, {"baseline_beats": float("nan")}, {"baseline_bias": -1000.0},
-    {"baseline_gain": -1.0}, {"max_prematurity": 11.0}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"baseline_beats": 0.5},
+        {"baseline_beats": float("nan")},
+        {"baseline_bias": -1000.0},
+        {"baseline_gain": -1.0},
+        {"max_prematurity": 11.0},
+    ],
+)
 def test_numbers_that_no_stream_could_use_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"of the usual RR interval is .*; expected"):
         replace(LIMITS, **limits)

@@ -23,8 +23,9 @@ AMONG = {N: ATRIAL, S: ATRIAL, V: (N, S, V), F: (F, V), Q: (Q, V)}
 SIGNAL = simulate(60, seed=5, ectopic=0.3).signal
 
 
-def followed(block: Beats, signal: np.ndarray, policy: RhythmPolicy, weights: Sequence[float]
-             ) -> Beats:
+def followed(
+    block: Beats, signal: np.ndarray, policy: RhythmPolicy, weights: Sequence[float]
+) -> Beats:
     tracker = tracker_of(policy, weights)
     take_together([tracker.seconds], [signal])
     return tracker.follow(block, len(signal) / FS - 1.6)[0]
@@ -33,27 +34,38 @@ def followed(block: Beats, signal: np.ndarray, policy: RhythmPolicy, weights: Se
 def block_of(intervals: list[float], seed: int, weights: Sequence[float]) -> Beats:
     """Beats with labels as a network with these weights gives them."""
     rows = np.random.default_rng(seed).dirichlet((1.5, 1.0, 0.8, 0.3, 0.3), len(intervals))
-    return Beats(np.rint(np.cumsum(intervals) * FS).astype(int).tolist(), rows.tolist(),
-                 [choose_label(row, weights) for row in rows.tolist()])
+    return Beats(
+        np.rint(np.cumsum(intervals) * FS).astype(int).tolist(),
+        rows.tolist(),
+        [choose_label(row, weights) for row in rows.tolist()],
+    )
 
 
-@given(intervals=st.lists(st.floats(0.3, 1.5), min_size=10, max_size=80),
-       seed=st.integers(0, 1000), weights=WEIGHTS)
-def test_every_label_wins_by_weighted_probability(intervals: list[float], seed: int,
-                                                  weights: tuple[float, ...]) -> None:
+@given(
+    intervals=st.lists(st.floats(0.3, 1.5), min_size=10, max_size=80),
+    seed=st.integers(0, 1000),
+    weights=WEIGHTS,
+)
+def test_every_label_wins_by_weighted_probability(
+    intervals: list[float], seed: int, weights: tuple[float, ...]
+) -> None:
     block = block_of(intervals, seed, weights)
     found = followed(block, np.resize(SIGNAL, block.samples[-1] + 3 * FS), RhythmPolicy(), weights)
     for row, label in zip(found.probabilities, found.labels, strict=True):
         assert row[label] * weights[label] >= max(
-            row[other] * weights[other] for other in AMONG[label])
+            row[other] * weights[other] for other in AMONG[label]
+        )
 
 
-@given(intervals=st.lists(st.floats(0.3, 1.5), min_size=10, max_size=80),
-       seed=st.integers(0, 1000), weights=WEIGHTS, policy=st.sampled_from((
-           RhythmPolicy(), LABELLED, RhythmPolicy(template=None))))
+@given(
+    intervals=st.lists(st.floats(0.3, 1.5), min_size=10, max_size=80),
+    seed=st.integers(0, 1000),
+    weights=WEIGHTS,
+    policy=st.sampled_from((RhythmPolicy(), LABELLED, RhythmPolicy(template=None))),
+)
 def test_weights_that_are_all_scaled_change_nothing(
-        intervals: list[float], seed: int, weights: tuple[float, ...], policy: RhythmPolicy
-        ) -> None:
+    intervals: list[float], seed: int, weights: tuple[float, ...], policy: RhythmPolicy
+) -> None:
     block, signal = block_of(intervals, seed, weights), np.resize(SIGNAL, 200 * FS)
     scaled = tuple(4 * weight for weight in weights)
     assert followed(block, signal, policy, weights) == followed(block, signal, policy, scaled)
@@ -64,8 +76,9 @@ def test_a_weight_decides_between_n_and_s_in_a_steady_rhythm() -> None:
     row = [0.1, 0.9, 0.0, 0.0, 0.0]
     neutral = RhythmPolicy(template=None, baseline_bias=-2.5)
     for weights, label in ((EVEN, N), ((1, 3, 1, 1, 1), S), ((4, 3, 1, 1, 1), N)):
-        block = Beats([300 * i + 100 for i in range(20)], [row] * 20,
-                      [choose_label(row, weights)] * 20)
+        block = Beats(
+            [300 * i + 100 for i in range(20)], [row] * 20, [choose_label(row, weights)] * 20
+        )
         found = followed(block, quiet(20), neutral, weights)
         assert set(found.labels[1:]) == {label}
 
@@ -84,12 +97,14 @@ def streamed(detector: Detector, *, events: bool) -> list[Beat]:
 
 @given(weights=WEIGHTS)
 def test_a_followed_stream_labels_as_the_model_files_weights_say(
-        detector: Detector, weights: tuple[float, ...]) -> None:
+    detector: Detector, weights: tuple[float, ...]
+) -> None:
     plain = weighted(detector, weights, LABELLED)
     beats = streamed(plain, events=True)
     assert beats == streamed(plain, events=False)
     assert [b.label for b in beats] == [
-        CLASSES[choose_label(b.probabilities, weights, ALL)] for b in beats]
+        CLASSES[choose_label(b.probabilities, weights, ALL)] for b in beats
+    ]
     for one in streamed(weighted(detector, weights, RhythmPolicy()), events=True):
         label = CLASSES.index(one.label)
         assert one.score == one.probabilities[label]

@@ -14,26 +14,32 @@ from runtime.rhythm import RhythmPolicy, kinds, rules
 
 def kinds_of(pattern: str, rate: float = 75.0) -> list[str]:
     beats = beats_of(pattern, rate=rate)
-    return [e.kind for e in events_of(beats, quiet(len(pattern) * 60 / rate + 3))
-            if e.kind != "asystole"]
+    return [
+        e.kind
+        for e in events_of(beats, quiet(len(pattern) * 60 / rate + 3))
+        if e.kind != "asystole"
+    ]
 
 
-@pytest.mark.parametrize(("pattern", "rate", "expected"), [
-    ("NNNNNNNNNNNN", 75, []),
-    ("NNNNVVNNNNNN", 75, ["couplet"]),
-    ("NNNNVVVNNNNN", 75, ["ventricular_run"]),
-    ("NNNNVVVNNNNN", 110, ["ventricular_tachycardia"]),
-    ("NNNNVVVVVVNN", 75, ["ventricular_run"]),
-    ("NNNSSSNNNNNN", 75, ["supraventricular_run"]),
-    ("NNNVNVNVNNNN", 75, ["bigeminy"]),
-    ("NNVNNVNNVNNNN", 75, ["trigeminy"]),
-    ("NNVNNVNVNVNNN", 75, ["bigeminy"]),
-    ("NVNVNNVNNVNNN", 75, ["trigeminy"]),
-    ("NNNVNNNVNNNVNN", 75, []),
-    ("NNNNN..NNNNN", 75, ["pause"]),
-    ("NNNNNNNNNNNN", 45, ["bradycardia"]),
-    ("NNNNNNNNNNNNNN", 130, ["tachycardia"]),
-])
+@pytest.mark.parametrize(
+    ("pattern", "rate", "expected"),
+    [
+        ("NNNNNNNNNNNN", 75, []),
+        ("NNNNVVNNNNNN", 75, ["couplet"]),
+        ("NNNNVVVNNNNN", 75, ["ventricular_run"]),
+        ("NNNNVVVNNNNN", 110, ["ventricular_tachycardia"]),
+        ("NNNNVVVVVVNN", 75, ["ventricular_run"]),
+        ("NNNSSSNNNNNN", 75, ["supraventricular_run"]),
+        ("NNNVNVNVNNNN", 75, ["bigeminy"]),
+        ("NNVNNVNNVNNNN", 75, ["trigeminy"]),
+        ("NNVNNVNVNVNNN", 75, ["bigeminy"]),
+        ("NVNVNNVNNVNNN", 75, ["trigeminy"]),
+        ("NNNVNNNVNNNVNN", 75, []),
+        ("NNNNN..NNNNN", 75, ["pause"]),
+        ("NNNNNNNNNNNN", 45, ["bradycardia"]),
+        ("NNNNNNNNNNNNNN", 130, ["tachycardia"]),
+    ],
+)
 def test_each_rule_finds_its_event(pattern: str, rate: float, expected: list[str]) -> None:
     assert kinds_of(pattern, rate) == expected
 
@@ -59,7 +65,10 @@ def test_a_ventricular_run_that_quickens_becomes_a_tachycardia() -> None:
     _, begun = push(tracker_of(), [*slow, *fast], quiet(20), 12.0)
     runs = [e for e in begun if e.kind in ("ventricular_run", "ventricular_tachycardia")]
     assert [(e.kind, e.end is None) for e in runs] == [
-        ("ventricular_run", True), ("ventricular_run", False), ("ventricular_tachycardia", True)]
+        ("ventricular_run", True),
+        ("ventricular_run", False),
+        ("ventricular_tachycardia", True),
+    ]
     assert runs[1].end == runs[2].start
     assert runs[2].start == pytest.approx(slow[-2].time, abs=1 / FS)
 
@@ -85,32 +94,58 @@ def test_the_limits_are_the_policys() -> None:
     (slow,) = events_of(beats, signal, LABELLED.replace(vt_bpm=150.0))
     assert slow.kind == "ventricular_run"
     beats, signal = beats_of("N" * 30, rate=40), quiet(45)
-    assert "bradycardia" in {e.kind for e in events_of(
-        beats, signal, LABELLED.replace(bradycardia_beats=12))}
+    assert "bradycardia" in {
+        e.kind for e in events_of(beats, signal, LABELLED.replace(bradycardia_beats=12))
+    }
 
 
-@pytest.mark.parametrize(("limits", "kind", "words"), [
-    ({"run_beats": 7, "vt_bpm": 111.0}, "ventricular_tachycardia",
-     "7 or more V beats in a row at 111/min"),
-    ({"bradycardia_bpm": 44.0, "bradycardia_beats": 9}, "bradycardia",
-     "mean of 9 intervals below 44/min"),
-    ({"pause_s": 2.5}, "pause", "2.5 s or more between two beats"),
-    ({"asystole_s": 3.0}, "asystole", "no beat for 3 s"),
-    ({"pattern_beats": 4}, "trigeminy", "4 or more V beats, each after two others"),
-    ({"af_min_s": 60.0}, "atrial_fibrillation", "for 60 s"),
-    ({"vf_on": 2.0}, "ventricular_fibrillation", "at least 2")])
-def test_a_rule_is_worded_with_the_limits_in_force(limits: dict[str, float], kind: str, words: str
-                                                   ) -> None:
+@pytest.mark.parametrize(
+    ("limits", "kind", "words"),
+    [
+        (
+            {"run_beats": 7, "vt_bpm": 111.0},
+            "ventricular_tachycardia",
+            "7 or more V beats in a row at 111/min",
+        ),
+        (
+            {"bradycardia_bpm": 44.0, "bradycardia_beats": 9},
+            "bradycardia",
+            "mean of 9 intervals below 44/min",
+        ),
+        ({"pause_s": 2.5}, "pause", "2.5 s or more between two beats"),
+        ({"asystole_s": 3.0}, "asystole", "no beat for 3 s"),
+        ({"pattern_beats": 4}, "trigeminy", "4 or more V beats, each after two others"),
+        ({"af_min_s": 60.0}, "atrial_fibrillation", "for 60 s"),
+        ({"vf_on": 2.0}, "ventricular_fibrillation", "at least 2"),
+    ],
+)
+def test_a_rule_is_worded_with_the_limits_in_force(
+    limits: dict[str, float], kind: str, words: str
+) -> None:
     assert words in rules(RhythmPolicy(**limits))[kind]
 
 
 def test_kinds_and_rules_go_from_the_gravest_to_the_mildest() -> None:
     gravities = [kind.gravity for kind in kinds()]
     assert gravities == sorted(set(gravities), reverse=True)
-    assert list(rules(LABELLED)) == [kind.name for kind in kinds()] == [
-        "ventricular_fibrillation", "asystole", "ventricular_tachycardia", "ventricular_run",
-        "pause", "atrial_fibrillation", "supraventricular_run", "tachycardia", "bradycardia",
-        "couplet", "bigeminy", "trigeminy"]
+    assert (
+        list(rules(LABELLED))
+        == [kind.name for kind in kinds()]
+        == [
+            "ventricular_fibrillation",
+            "asystole",
+            "ventricular_tachycardia",
+            "ventricular_run",
+            "pause",
+            "atrial_fibrillation",
+            "supraventricular_run",
+            "tachycardia",
+            "bradycardia",
+            "couplet",
+            "bigeminy",
+            "trigeminy",
+        ]
+    )
 
 
 def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
@@ -118,11 +153,16 @@ def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
     from runtime.records import write_annotations
 
     beats = beats_of("NNNVVVNNNNNN", rate=110)
-    events = [Event("ventricular_tachycardia", beats[3].time, beats[5].time, 0.9, ""),
-              Event("tachycardia", beats[0].time, beats[9].time, 0.9, "")]
+    events = [
+        Event("ventricular_tachycardia", beats[3].time, beats[5].time, 0.9, ""),
+        Event("tachycardia", beats[0].time, beats[9].time, 0.9, ""),
+    ]
     write_annotations(tmp_path, "rec", beats, 360, events=events)
     marks = wfdb.rdann(str(tmp_path / "rec"), "ekg")
-    rhythms = [(symbol, note.strip("\0")) for symbol, note
-               in zip(marks.symbol, marks.aux_note, strict=True) if symbol in '+"']
+    rhythms = [
+        (symbol, note.strip("\0"))
+        for symbol, note in zip(marks.symbol, marks.aux_note, strict=True)
+        if symbol in '+"'
+    ]
     assert rhythms == [('"', "tachycardia"), ("+", "(VT"), ("+", "(N")]
     assert [s for s in marks.symbol if s not in '+"'] == [b.label for b in beats]

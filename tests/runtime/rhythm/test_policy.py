@@ -44,8 +44,10 @@ def test_a_whole_section_is_changed_or_left_out() -> None:
     assert not without.has(BaselineLimits)
     assert without.to_dict()["template"] is None
     assert RhythmPolicy.from_dict(without.to_dict()) == without
-    assert without.replace(template=RhythmPolicy().template, rr_baseline=RhythmPolicy().rr_baseline
-                           ) == RhythmPolicy()
+    assert (
+        without.replace(template=RhythmPolicy().template, rr_baseline=RhythmPolicy().rr_baseline)
+        == RhythmPolicy()
+    )
 
 
 def test_every_limit_can_be_read_by_its_name_alone() -> None:
@@ -57,17 +59,26 @@ def test_every_limit_can_be_read_by_its_name_alone() -> None:
             assert getattr(policy, field.name) == getattr(policy.of(section), field.name)
 
 
-@pytest.mark.parametrize(("limit", "value", "sentence"), [
-    ("bradycardia_beats", 0, "a whole number from 1 to 100"),
-    ("tachycardia_beats", 101, "a whole number from 1 to 100"),
-    ("bradycardia_beats", 5.0, "a whole number"), ("run_beats", True, "a whole number"),
-    ("run_beats", 1, "a whole number from 2 to 100"),
-    ("pattern_beats", 1, "a whole number from 2"), ("vf_weight", float("nan"), "is NaN"),
-    ("vf_weight", 1e9, "0 to 10"), ("vf_prior", float("inf"), "-10 to 10"),
-    ("pause_s", -1.0, "0 to 3600"), ("min_confidence", 1.5, "0 to 1"),
-    ("af_on", float("nan"), "af_on of atrial fibrillation is NaN; expected a number")])
-def test_limits_that_a_state_cannot_hold_are_refused(limit: str, value: float, sentence: str
-                                                     ) -> None:
+@pytest.mark.parametrize(
+    ("limit", "value", "sentence"),
+    [
+        ("bradycardia_beats", 0, "a whole number from 1 to 100"),
+        ("tachycardia_beats", 101, "a whole number from 1 to 100"),
+        ("bradycardia_beats", 5.0, "a whole number"),
+        ("run_beats", True, "a whole number"),
+        ("run_beats", 1, "a whole number from 2 to 100"),
+        ("pattern_beats", 1, "a whole number from 2"),
+        ("vf_weight", float("nan"), "is NaN"),
+        ("vf_weight", 1e9, "0 to 10"),
+        ("vf_prior", float("inf"), "-10 to 10"),
+        ("pause_s", -1.0, "0 to 3600"),
+        ("min_confidence", 1.5, "0 to 1"),
+        ("af_on", float("nan"), "af_on of atrial fibrillation is NaN; expected a number"),
+    ],
+)
+def test_limits_that_a_state_cannot_hold_are_refused(
+    limit: str, value: float, sentence: str
+) -> None:
     with pytest.raises(InputError, match=sentence) as caught:
         RhythmPolicy(**{limit: value})
     assert limit in str(caught.value)
@@ -82,10 +93,11 @@ def test_a_transition_that_is_no_chance_is_refused(chance: float) -> None:
 def test_bad_values_in_a_file_are_refused_in_one_sentence() -> None:
     stored: dict[str, Any] = RhythmPolicy().to_dict()
     for changed, sentence in (
-            ({"tides": {}}, "there is no section 'tides' of a rhythm policy; expected template"),
-            ({"silence": {"pause_s": 2.0}}, "section 'silence' .* does not have the limits"),
-            ({"runs": {**stored["runs"], "more": 1}}, "section 'runs' .*'more'"),
-            ({"runs": {**stored["runs"], "run_beats": 0}}, "run_beats of runs is 0")):
+        ({"tides": {}}, "there is no section 'tides' of a rhythm policy; expected template"),
+        ({"silence": {"pause_s": 2.0}}, "section 'silence' .* does not have the limits"),
+        ({"runs": {**stored["runs"], "more": 1}}, "section 'runs' .*'more'"),
+        ({"runs": {**stored["runs"], "run_beats": 0}}, "run_beats of runs is 0"),
+    ):
         with pytest.raises(InputError, match=sentence):
             RhythmPolicy.from_dict(stored | changed)
     del stored["silence"]

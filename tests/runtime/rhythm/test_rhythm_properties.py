@@ -35,8 +35,12 @@ from runtime.rhythm.template import towards_v
 from runtime.rhythm.tracker import LARGEST_SAVED
 from runtime.signal.features import LARGEST
 
-ROWS = ((0.6, 0.4, 0, 0, 0), (0.999, 0.001, 0, 0, 0), (0.001, 0.999, 0, 0, 0),
-        (0.05, 0.05, 0.9, 0, 0))
+ROWS = (
+    (0.6, 0.4, 0, 0, 0),
+    (0.999, 0.001, 0, 0, 0),
+    (0.001, 0.999, 0, 0, 0),
+    (0.05, 0.05, 0.9, 0, 0),
+)
 
 
 @given(rates=st.lists(st.floats(30, 170), min_size=20, max_size=120))
@@ -48,10 +52,15 @@ def test_no_two_events_of_a_kind_overlap(rates: list[float]) -> None:
         assert before.end <= after.start
 
 
-@given(intervals=st.lists(st.integers(90, 700), min_size=INTERVALS["atrial"], max_size=60),
-       p_wave=st.floats(0, 0.3), noise=st.floats(0, 0.2), least=st.floats(-8, 8))
+@given(
+    intervals=st.lists(st.integers(90, 700), min_size=INTERVALS["atrial"], max_size=60),
+    p_wave=st.floats(0, 0.3),
+    noise=st.floats(0, 0.2),
+    least=st.floats(-8, 8),
+)
 def test_intervals_are_looked_at_unless_the_p_wave_rules_fibrillation_out(
-        intervals: list[int], p_wave: float, noise: float, least: float) -> None:
+    intervals: list[int], p_wave: float, noise: float, least: float
+) -> None:
     rng, features, now = np.random.default_rng(4), AfFeatures(), 0
     for interval in intervals:
         now += interval
@@ -59,24 +68,30 @@ def test_intervals_are_looked_at_unless_the_p_wave_rules_fibrillation_out(
         features.add(interval, now, wave.astype(np.float32))
     stored = json.loads((DEFAULT_ARTIFACTS / "rhythm.json").read_text())["models"]
     for name, model in shipped().atrial.items():
-        mean, scale, weights = (np.array(stored[name][key])
-                                for key in ("mean", "scale", "weights"))
+        mean, scale, weights = (np.array(stored[name][key]) for key in ("mean", "scale", "weights"))
         off = (np.array(features.features(name)) - mean) / scale
         log_odds = stored[name]["bias"] + np.clip(off, -LARGEST, LARGEST) @ weights
         assert features.log_odds_of(name, model) == pytest.approx(log_odds, abs=1e-5)
         early = features.log_odds_of(name, model, min_log_odds=least)
-        assert (early == features.log_odds_of(name, model)
-                or features.log_odds_of(name, model) <= early < least)
+        assert (
+            early == features.log_odds_of(name, model)
+            or features.log_odds_of(name, model) <= early < least
+        )
 
 
-@given(pattern=st.text(st.sampled_from("NNNNVVS.F"), min_size=5, max_size=60),
-       rate=st.sampled_from((40.0, 75.0, 140.0)), cuts=st.lists(st.floats(0, 1), max_size=8),
-       bad=st.floats(0, 1), data=st.data())
+@given(
+    pattern=st.text(st.sampled_from("NNNNVVS.F"), min_size=5, max_size=60),
+    rate=st.sampled_from((40.0, 75.0, 140.0)),
+    cuts=st.lists(st.floats(0, 1), max_size=8),
+    bad=st.floats(0, 1),
+    data=st.data(),
+)
 def test_any_cut_gives_the_events_of_the_whole(
-        pattern: str, rate: float, cuts: list[float], bad: float, data: st.DataObject) -> None:
+    pattern: str, rate: float, cuts: list[float], bad: float, data: st.DataObject
+) -> None:
     beats, seconds = beats_of(pattern, rate=rate), len(pattern) * 60 / rate + 1
     signal = quiet(seconds)
-    signal[int(bad * len(signal)):][: 2 * FS] = 0.0
+    signal[int(bad * len(signal)) :][: 2 * FS] = 0.0
     whole = tracker_of(RhythmPolicy())
     beats_whole, expected = push(whole, beats, signal, seconds - 1.6)
     expected += whole.finish()
@@ -98,10 +113,13 @@ def test_any_cut_gives_the_events_of_the_whole(
     assert {e.kind for e in found} <= {kind.name for kind in kinds()}
 
 
-@given(st.lists(st.tuples(st.floats(0.15, 5.0), st.sampled_from(ROWS)), min_size=2, max_size=60),
-       st.randoms(use_true_random=False))
+@given(
+    st.lists(st.tuples(st.floats(0.15, 5.0), st.sampled_from(ROWS)), min_size=2, max_size=60),
+    st.randoms(use_true_random=False),
+)
 def test_a_saved_rhythm_decides_on_labels_as_if_nothing_had_been(
-        beats: list[tuple[float, tuple[float, ...]]], random: Random) -> None:
+    beats: list[tuple[float, tuple[float, ...]]], random: Random
+) -> None:
     times = accumulate(interval for interval, _ in beats)
     coming = [beat(time, row) for time, (_, row) in zip(times, beats, strict=True)]
     signal = np.resize(quiet(30.0), round((coming[-1].time + 3) * FS))
@@ -115,10 +133,13 @@ def test_a_saved_rhythm_decides_on_labels_as_if_nothing_had_been(
     assert pieces == whole
 
 
-@given(st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).filter(lambda p: sum(p) > 0.01),
-       st.floats(-30.0, 30.0))
+@given(
+    st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).filter(lambda p: sum(p) > 0.01),
+    st.floats(-30.0, 30.0),
+)
 def test_probabilities_stay_probabilities_and_those_of_f_and_q_their_own(
-        raw: list[float], shift: float) -> None:
+    raw: list[float], shift: float
+) -> None:
     probabilities = [value / sum(raw) for value in raw]
     shifted = towards_v(probabilities, shift)
     assert sum(shifted) == pytest.approx(1.0)
@@ -178,19 +199,28 @@ def values(codec: codecs.Codec, at: int) -> st.SearchStrategy[Any]:
 
 
 def arrays(shapes: st.SearchStrategy[tuple[int, ...]]) -> st.SearchStrategy[Any]:
-    return st.builds(lambda shape, seed: np.random.default_rng(seed).normal(size=shape).astype(
-        np.float32), shapes, st.integers(0, 9))
+    return st.builds(
+        lambda shape, seed: np.random.default_rng(seed).normal(size=shape).astype(np.float32),
+        shapes,
+        st.integers(0, 9),
+    )
 
 
 @given(second=st.integers(0, 1 << 31), data=st.data())
-def test_every_field_of_the_state_is_read_back_as_it_was_saved(second: int, data: st.DataObject
-                                                               ) -> None:
+def test_every_field_of_the_state_is_read_back_as_it_was_saved(
+    second: int, data: st.DataObject
+) -> None:
     """Whatever the fields hold within their bounds, in the schema of all the tracker's parts."""
     _, empty = schema().unpack(tracker_of().save())
-    states = {name: type(state)(**{
-        name: data.draw(values(field.metadata["codec"], second * FS))
-        for name, field in type(state).__dataclass_fields__.items()})
-        for name, state in empty.items()}
+    states = {
+        name: type(state)(
+            **{
+                name: data.draw(values(field.metadata["codec"], second * FS))
+                for name, field in type(state).__dataclass_fields__.items()
+            }
+        )
+        for name, state in empty.items()
+    }
     again, found = schema().unpack(schema().pack(second, states))
     assert again == second
     assert found.keys() == states.keys()

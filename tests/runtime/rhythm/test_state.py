@@ -59,16 +59,20 @@ def unpacked(codec: Codec, numbers: np.ndarray) -> Any:
     return states["part"].value
 
 
-@pytest.mark.parametrize(("codec", "good", "bad"), [
-    (Number(-1.0, 2.0), (-1.0, 0.5, 2.0), (-1.1, 2.1)),
-    (Whole(0, 5), (0, 5), (-1, 6, 2.5)),
-    (Maybe(Whole(3, 4)), (None, 3), (5,)),
-    (Rows(Number(0.0, 1.0), 3), ([], [0.5], [0.0, 1.0, 0.25]), ([2.0], [0.0] * 4)),
-    (Rows(PAIR, 2), ([Pair(1, 0.5), Pair(-900, 2.0)],), ([Pair(1, -0.5)], [Pair(1, 0.5)] * 3)),
-    (PAIR, (Pair(-7, 0.0),), (Pair(1, 2.5),)),
-])
-def test_values_out_of_bounds_are_refused(codec: Codec, good: tuple[Any, ...],
-                                          bad: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize(
+    ("codec", "good", "bad"),
+    [
+        (Number(-1.0, 2.0), (-1.0, 0.5, 2.0), (-1.1, 2.1)),
+        (Whole(0, 5), (0, 5), (-1, 6, 2.5)),
+        (Maybe(Whole(3, 4)), (None, 3), (5,)),
+        (Rows(Number(0.0, 1.0), 3), ([], [0.5], [0.0, 1.0, 0.25]), ([2.0], [0.0] * 4)),
+        (Rows(PAIR, 2), ([Pair(1, 0.5), Pair(-900, 2.0)],), ([Pair(1, -0.5)], [Pair(1, 0.5)] * 3)),
+        (PAIR, (Pair(-7, 0.0),), (Pair(1, 2.5),)),
+    ],
+)
+def test_values_out_of_bounds_are_refused(
+    codec: Codec, good: tuple[Any, ...], bad: tuple[Any, ...]
+) -> None:
     for value in good:
         assert unpacked(codec, packed(codec, value)) == value
     for value in bad:
@@ -88,12 +92,28 @@ def test_arrays_keep_their_shape_and_no_more_than_their_bound(size: int) -> None
     assert again.dtype == np.float32
 
 
-@pytest.mark.parametrize("codec", [
-    Number(), Whole(0, 9), Flag(), Moment(), Near(), Maybe(Number()), Rows(Number(), 5),
-    Vector(5), Matrix((2, 2)), PAIR])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        Number(),
+        Whole(0, 9),
+        Flag(),
+        Moment(),
+        Near(),
+        Maybe(Number()),
+        Rows(Number(), 5),
+        Vector(5),
+        Matrix((2, 2)),
+        PAIR,
+    ],
+)
 def test_numbers_missing_or_left_over_are_refused(codec: Codec) -> None:
-    value: Any = {Rows: [1.0, 2.0], Vector: np.ones(2), Matrix: np.ones((2, 2)), Row: Pair(1, 1.0)
-                  }.get(type(codec), 1)
+    value: Any = {
+        Rows: [1.0, 2.0],
+        Vector: np.ones(2),
+        Matrix: np.ones((2, 2)),
+        Row: Pair(1, 1.0),
+    }.get(type(codec), 1)
     whole = packed(codec, value)
     assert len(whole) > 2
     for size in range(len(whole)):
@@ -153,21 +173,38 @@ def test_the_fingerprint_changes_with_every_field_codec_and_bound() -> None:
     usual = Schema({"first": First}).fingerprint
     assert changed().fingerprint == usual  # what is not saved does not count
     others = [
-        changed(count=Whole(0, 10)), changed(count=Whole(1, 9)), changed(count=Number(0, 9)),
-        changed(where=Near()), changed(where=Maybe(Moment())), changed(where=None),
-        changed(more=Flag()), changed(count=None, other=Whole(0, 9)),
-        changed(where=Rows(Moment(), 2)), changed(where=Rows(Moment(), 3)),
-        changed(where=Vector(2)), changed(where=Vector(3)), changed(where=Matrix((2, 3))),
-        changed(where=Matrix((3, 2))), changed(where=PAIR),
-        changed(where=Row(Pair, (Near(), Number(0.0, 3.0)))), Schema({"second": First}),
+        changed(count=Whole(0, 10)),
+        changed(count=Whole(1, 9)),
+        changed(count=Number(0, 9)),
+        changed(where=Near()),
+        changed(where=Maybe(Moment())),
+        changed(where=None),
+        changed(more=Flag()),
+        changed(count=None, other=Whole(0, 9)),
+        changed(where=Rows(Moment(), 2)),
+        changed(where=Rows(Moment(), 3)),
+        changed(where=Vector(2)),
+        changed(where=Vector(3)),
+        changed(where=Matrix((2, 3))),
+        changed(where=Matrix((3, 2))),
+        changed(where=PAIR),
+        changed(where=Row(Pair, (Near(), Number(0.0, 3.0)))),
+        Schema({"second": First}),
         Schema({"first": First, "second": First}),
-        Schema({"first": dataclasses.make_dataclass("First", [
-            ("where", Any, saved(Moment())), ("count", Any, saved(Whole(0, 9)))])})]
+        Schema(
+            {
+                "first": dataclasses.make_dataclass(
+                    "First", [("where", Any, saved(Moment())), ("count", Any, saved(Whole(0, 9)))]
+                )
+            }
+        ),
+    ]
     assert len({usual, *(one.fingerprint for one in others)}) == len(others) + 1
 
 
 def test_the_fingerprint_is_the_same_under_any_name_of_the_package() -> None:
     """The package is `ekg` where it is installed and `runtime` in a checkout."""
+
     class Elsewhere(NamedTuple):
         place: int
         size: float
@@ -179,8 +216,9 @@ def test_the_fingerprint_is_the_same_under_any_name_of_the_package() -> None:
         length: float
 
     Renamed.__name__ = "Pair"
-    here, there, other = (changed(where=Row(row, PAIR.codecs)).fingerprint
-                          for row in (Pair, Elsewhere, Renamed))
+    here, there, other = (
+        changed(where=Row(row, PAIR.codecs)).fingerprint for row in (Pair, Elsewhere, Renamed)
+    )
     assert here == there != other
 
 
@@ -203,15 +241,30 @@ def forged(part: str, signal: np.ndarray, **values: Any) -> RhythmTracker:
     return RhythmTracker.restore(schema().pack(second, states), signal, tracker.model, EVEN)
 
 
-@pytest.mark.parametrize(("part", "values"), [
-    ("patterns", {"gap": -1}), ("patterns", {"gap": 0}), ("patterns", {"gap": 3}),
-    ("patterns", {"gap": 1000}), ("template", {"beats": 5.0}), ("rr_baseline", {"beats": 0.5}),
-    ("rr_baseline", {"log_interval": 3.0}), ("runs", {"label": 7}), ("tracker", {"flaws": 64}),
-    ("ventricular", {"log_odds": 1e6}), ("history", {"intervals": [0]}),
-    ("history", {"intervals": [1] * 101}), ("atrial", {"intervals_since_verdict": -1}),
-    ("atrial", {"p_wave_means": np.full((2, 16), -1.0)}), ("seconds", {"taken": -5}),
-    ("seconds", {"taken": 5000 * FS}), ("seconds", {"flaws": []}), ("seconds", {"windows": []}),
-    ("seconds", {"ecg_60hz": np.zeros(3)})])
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("patterns", {"gap": -1}),
+        ("patterns", {"gap": 0}),
+        ("patterns", {"gap": 3}),
+        ("patterns", {"gap": 1000}),
+        ("template", {"beats": 5.0}),
+        ("rr_baseline", {"beats": 0.5}),
+        ("rr_baseline", {"log_interval": 3.0}),
+        ("runs", {"label": 7}),
+        ("tracker", {"flaws": 64}),
+        ("ventricular", {"log_odds": 1e6}),
+        ("history", {"intervals": [0]}),
+        ("history", {"intervals": [1] * 101}),
+        ("atrial", {"intervals_since_verdict": -1}),
+        ("atrial", {"p_wave_means": np.full((2, 16), -1.0)}),
+        ("seconds", {"taken": -5}),
+        ("seconds", {"taken": 5000 * FS}),
+        ("seconds", {"flaws": []}),
+        ("seconds", {"windows": []}),
+        ("seconds", {"ecg_60hz": np.zeros(3)}),
+    ],
+)
 def test_a_forged_state_is_refused(part: str, values: dict[str, Any]) -> None:
     signal = quiet(20)
     assert forged(part, signal).current == "bigeminy"

@@ -26,8 +26,9 @@ NARROW, WIDE = 0.012, 0.045  # s, standard deviation of a QRS complex like a bel
 LIMITS = shipped().policy.of(TemplateLimits)
 
 
-def around(width: float, *, at: float = 0.0, noise: float = 0.0, seed: int = 0
-           ) -> NDArray[np.float32]:
+def around(
+    width: float, *, at: float = 0.0, noise: float = 0.0, seed: int = 0
+) -> NDArray[np.float32]:
     """A beat as a template takes it: a bell of 1 mV, so many s from the R peak's place."""
     time = np.arange(FIRST, LAST) / FS
     ecg = np.exp(-((time - at) ** 2) / (2 * width**2))
@@ -35,16 +36,18 @@ def around(width: float, *, at: float = 0.0, noise: float = 0.0, seed: int = 0
     return (ecg + np.random.default_rng(seed).normal(0, noise, len(time))).astype(np.float32)
 
 
-def read(template: QrsTemplate, probabilities: tuple[float, ...],
-         piece: NDArray[np.float32] | None) -> Beat:
+def read(
+    template: QrsTemplate, probabilities: tuple[float, ...], piece: NDArray[np.float32] | None
+) -> Beat:
     """One beat in the light of those before."""
     block = from_beats([beat(1.0, probabilities)], FS)
     (one,) = template.relabel(block, lambda sample: piece).to_beats(FS)
     return one
 
 
-def knows(width: float, *, noise: float = 0.01, beats: int = 60, limits: TemplateLimits = LIMITS
-          ) -> QrsTemplate:
+def knows(
+    width: float, *, noise: float = 0.01, beats: int = 60, limits: TemplateLimits = LIMITS
+) -> QrsTemplate:
     """A template of so many N beats of this width."""
     usual = QrsTemplate(limits, EVEN)
     for seed in range(beats):
@@ -66,14 +69,16 @@ def test_a_complex_unlike_the_others_is_v_though_it_comes_in_time() -> None:
 @pytest.mark.parametrize("noise", [0.1, 0.2, 0.4])
 def test_noise_makes_no_ventricular_beats(noise: float) -> None:
     usual = knows(NARROW)
-    assert {read(usual, RATHER_N, around(NARROW, noise=noise, seed=seed)).label
-            for seed in range(40)} == {"N"}
+    assert {
+        read(usual, RATHER_N, around(NARROW, noise=noise, seed=seed)).label for seed in range(40)
+    } == {"N"}
 
 
 def test_roughness_keeps_noisy_beats_normal() -> None:
     smooth = knows(NARROW, limits=replace(LIMITS, template_roughness=0.0))
-    assert "V" in [read(smooth, RATHER_N, around(NARROW, noise=0.4, seed=seed)).label
-                   for seed in range(40)]
+    assert "V" in [
+        read(smooth, RATHER_N, around(NARROW, noise=0.4, seed=seed)).label for seed in range(40)
+    ]
 
 
 @pytest.mark.parametrize("at", [-0.03, 0.03])
@@ -116,11 +121,20 @@ def test_f_and_q_become_v_or_stay() -> None:
     assert read(knows(NARROW), (0.3, 0, 0.3, 0.4, 0), wide).label == "V"
 
 
-@pytest.mark.parametrize("limits", [
-    {"template_gain": -1.0}, {"template_gain": float("nan")}, {"template_margin": 11.0},
-    {"template_roughness": -0.1}, {"min_correlation": 1.0}, {"max_correlation": -1.0},
-    {"min_correlation": 0.9, "max_correlation": 0.9}, {"template_beats": 0.0},
-    {"template_min_normal": 1.5}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"template_gain": -1.0},
+        {"template_gain": float("nan")},
+        {"template_margin": 11.0},
+        {"template_roughness": -0.1},
+        {"min_correlation": 1.0},
+        {"max_correlation": -1.0},
+        {"min_correlation": 0.9, "max_correlation": 0.9},
+        {"template_beats": 0.0},
+        {"template_min_normal": 1.5},
+    ],
+)
 def test_numbers_that_no_stream_could_use_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"of the usual QRS complex is .*; expected"):
         replace(LIMITS, **limits)
@@ -133,12 +147,14 @@ def test_left_out_of_the_policy_it_decides_nothing() -> None:
 
 @pytest.mark.parametrize(("rate", "piece"), [(360.0, 18), (360.0, 700), (128.0, 20), (250.0, 31)])
 def test_the_same_complexes_are_seen_however_the_signal_is_cut_and_saved(
-        detector: Detector, rate: float, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector: Detector, rate: float, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[int, NDArray[np.float32] | None]] = []
     relabel = QrsTemplate.relabel
 
-    def noted(self: QrsTemplate, beats: Beats,
-              around: Callable[[int], NDArray[np.float32] | None]) -> Beats:
+    def noted(
+        self: QrsTemplate, beats: Beats, around: Callable[[int], NDArray[np.float32] | None]
+    ) -> Beats:
         def note(sample: int) -> NDArray[np.float32] | None:
             seen.append((sample, around(sample)))
             return seen[-1][1]

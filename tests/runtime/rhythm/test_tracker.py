@@ -17,8 +17,11 @@ def test_an_event_is_reported_when_it_begins() -> None:
     assert [(e.kind, e.end) for e in begun] == [("ventricular_tachycardia", None)]
     assert tracker.current == "ventricular_tachycardia"
     assert tracker.heart_rate == pytest.approx(120, rel=0.01)
-    (over,) = (e for e in push(tracker, [], quiet(1), 12.0)[1] + tracker.finish()
-               if e.kind == "ventricular_tachycardia")
+    (over,) = (
+        e
+        for e in push(tracker, [], quiet(1), 12.0)[1] + tracker.finish()
+        if e.kind == "ventricular_tachycardia"
+    )
     assert over.start == begun[0].start
     assert over.end is not None
 
@@ -80,12 +83,18 @@ def test_the_heart_rate_is_none_if_the_next_beat_is_overdue() -> None:
 
 # A second in which each kind of event lasts, or its evidence is being gathered.
 MOMENTS = {
-    "couplet": beats_of("NNNNVVNNNNNN"), "a run": beats_of("NNNNVVVVVVNN"),
-    "a fast run": beats_of("NNNNVVVVVVVVVVNN", rate=130), "bigeminy": beats_of("NNNVNVNVNVNN"),
-    "trigeminy": beats_of("NNVNNVNNVNNVN"), "S beats": beats_of("NNNSSSSSSNNN"),
-    "a pause": beats_of("NNNNN...NNNN"), "asystole": beats_of("NNNN........NNN"),
+    "couplet": beats_of("NNNNVVNNNNNN"),
+    "a run": beats_of("NNNNVVVVVVNN"),
+    "a fast run": beats_of("NNNNVVVVVVVVVVNN", rate=130),
+    "bigeminy": beats_of("NNNVNVNVNVNN"),
+    "trigeminy": beats_of("NNVNNVNNVNNVN"),
+    "S beats": beats_of("NNNSSSSSSNNN"),
+    "a pause": beats_of("NNNNN...NNNN"),
+    "asystole": beats_of("NNNN........NNN"),
     "a slow heart": beats_of("NNNNNNNNNN", rate=40),
-    "a fast heart": beats_of("N" * 22, rate=140), "doubtful beats": beats_of("NFQNVNFNQN")}
+    "a fast heart": beats_of("N" * 22, rate=140),
+    "doubtful beats": beats_of("NFQNVNFNQN"),
+}
 
 
 @pytest.mark.parametrize("name", MOMENTS)
@@ -105,7 +114,10 @@ def test_a_state_saved_in_the_middle_of_an_event_loses_nothing(name: str, phase:
         restored = resumed(tracker, signal[:cut])
         assert restored.save().tolist() == tracker.save().tolist()
         assert (restored.current, restored.flaws, restored.heart_rate) == (
-            tracker.current, tracker.flaws, tracker.heart_rate)
+            tracker.current,
+            tracker.flaws,
+            tracker.heart_rate,
+        )
         tracker = restored
     assert (read, [e.kind for e in events]) == (expected[0], [e.kind for e in expected[1]])
     np.testing.assert_allclose(tracker.save(), whole.save(), atol=1e-3)

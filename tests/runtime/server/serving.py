@@ -34,9 +34,23 @@ class Server:
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*RUNTIME, "--artifacts", str(artifacts), "--provider", "cpu", "serve", "--port",
-                 str(self.port), "--workers", "2"],
-                cwd=ROOT, stderr=log, stdout=log, env=os.environ | environment)
+                [
+                    *RUNTIME,
+                    "--artifacts",
+                    str(artifacts),
+                    "--provider",
+                    "cpu",
+                    "serve",
+                    "--port",
+                    str(self.port),
+                    "--workers",
+                    "2",
+                ],
+                cwd=ROOT,
+                stderr=log,
+                stdout=log,
+                env=os.environ | environment,
+            )
         try:
             with Client(self.url, patience=60) as client:
                 client.get("/health/ready")
@@ -61,13 +75,13 @@ class Server:
         return [int(pid) for pid in tasks.read_text().split()]
 
     def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()
-                if line.startswith("{")]
+        return [
+            json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")
+        ]
 
 
 @contextmanager
-def run(folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str
-        ) -> Iterator[Server]:
+def run(folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str) -> Iterator[Server]:
     server = Server(folder, artifacts, **environment)
     try:
         yield server

@@ -25,14 +25,16 @@ class TestOperations:
         assert http.get("/health/live").status_code == 200
         assert http.post("/predict", json={"signal": SECOND, "fs": FS}).status_code == 200
 
-    def test_model_route_gives_hash_and_provider(self, http: FlaskClient, detector: Detector
-                                                 ) -> None:
+    def test_model_route_gives_hash_and_provider(
+        self, http: FlaskClient, detector: Detector
+    ) -> None:
         model = http.get("/model").get_json()
         assert model["sha256"] == detector.digest.hex()
         assert model["provider"] == "cpu"
 
     def test_a_full_server_answers_503_at_once(
-            self, http: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        self, http: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(Admission, "room", 0)
         for path in ("/predict", "/stream", "/v2/models/ekg/infer"):
             answer = http.post(path, json={"signal": SECOND, "fs": FS})
@@ -44,8 +46,13 @@ class TestOperations:
     def test_every_route_but_the_probes_requires_the_token(self, detector: Detector) -> None:
         http = create_app(detector, bearer="s3cret").test_client()
         body = {"signal": SECOND, "fs": FS}
-        for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"},
-                      {"Authorization": "Bearer s3cret\xff"}, {"Authorization": "s3cret"}):
+        for given in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": "Basic s3cret"},
+            {"Authorization": "Bearer s3cret\xff"},
+            {"Authorization": "s3cret"},
+        ):
             answer = http.post("/predict", json=body, headers=given)
             refusal(answer, 401)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -58,17 +65,21 @@ class TestOperations:
             assert http.post("/predict", json=body, headers=given).status_code == 200
 
     def test_whitespace_around_the_token_does_not_count(
-            self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+        self, detector: Detector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("EKG_TOKEN", "s3cret\n")
         given = {"Authorization": "Bearer s3cret"}
-        for http in (create_app(detector).test_client(),
-                     create_app(detector, bearer=" s3cret\r\n").test_client()):
+        for http in (
+            create_app(detector).test_client(),
+            create_app(detector, bearer=" s3cret\r\n").test_client(),
+        ):
             assert http.get("/model", headers=given).status_code == 200
             refusal(http.get("/model"), 401)
 
     @pytest.mark.parametrize("bearer", ["s3 cret", "s3cret€", "\n"])
     def test_a_token_that_no_header_carries_is_not_served(
-            self, detector: Detector, bearer: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self, detector: Detector, bearer: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         with pytest.raises(SystemExit) as raised:
             create_app(detector, bearer=bearer)
         assert raised.value.code == 4
@@ -78,8 +89,11 @@ class TestOperations:
         assert "s3" not in said
 
     def test_every_answer_carries_safe_headers_and_an_id(self, http: FlaskClient) -> None:
-        for answer in (http.get("/health/live"), http.get("/nothing"),
-                       http.post("/predict", data=b"x")):
+        for answer in (
+            http.get("/health/live"),
+            http.get("/nothing"),
+            http.post("/predict", data=b"x"),
+        ):
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
             assert answer.headers["Cache-Control"] == "no-store"
@@ -89,8 +103,9 @@ class TestOperations:
         odd = http.get("/nothing", headers={"X-Request-ID": "a b<script>"})
         assert "script" not in odd.headers["X-Request-ID"]
 
-    def test_logs_quote_no_request(self, http: FlaskClient, caplog: pytest.LogCaptureFixture
-                                   ) -> None:
+    def test_logs_quote_no_request(
+        self, http: FlaskClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with caplog.at_level(logging.DEBUG, "ekg"):
             http.post("/predict", json={"signal": [4711.5], "fs": FS, "units": "PAT-NAME"})
             http.get("/PAT-NAME?x=4711.5")
@@ -101,7 +116,8 @@ class TestOperations:
         assert "PAT" not in str(told)
 
     def test_a_log_that_cannot_be_written_is_counted_not_raised(
-            self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from runtime.server.gunicorn_conf import JsonLines
 
         def full(*_: object) -> None:
@@ -123,10 +139,14 @@ class TestMetrics:
             lines = http.get("/metrics").get_data(as_text=True).splitlines()
             return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series))
 
-        series = ('ekg_requests_total{route="/predict",code="200"}',
-                  'ekg_requests_total{route="/predict",code="400"}', "ekg_windows_total",
-                  "ekg_beats_total", 'ekg_request_seconds_count{route="/predict"}',
-                  'ekg_requests_total{route="other",code="404"}')
+        series = (
+            'ekg_requests_total{route="/predict",code="200"}',
+            'ekg_requests_total{route="/predict",code="400"}',
+            "ekg_windows_total",
+            "ekg_beats_total",
+            'ekg_request_seconds_count{route="/predict"}',
+            'ekg_requests_total{route="other",code="404"}',
+        )
         before = [value(one) for one in series]
         beats = http.post("/predict", json={"signal": SIGNAL.tolist(), "fs": FS}).get_json()
         http.post("/predict", json={"signal": [SECOND] * 3, "fs": FS})
@@ -134,7 +154,13 @@ class TestMetrics:
         http.get("/some/" + "path" * 20)
         after = [value(one) for one in series]
         assert [b - a for a, b in zip(before, after, strict=True)] == [
-            2, 1, 4, len(beats["beats"]), 3, 1]
+            2,
+            1,
+            4,
+            len(beats["beats"]),
+            3,
+            1,
+        ]
         assert value('ekg_workers{provider="cpu"}') == 1
         assert value("ekg_requests_in_work") == 0
 
@@ -148,8 +174,10 @@ class TestMetrics:
                 typed.add(line.split()[2])
             elif not line.startswith("#"):
                 name = line.partition("{")[0].split()[0]
-                assert name.removesuffix("_bucket").removesuffix("_sum").removesuffix(
-                    "_count") in typed
+                assert (
+                    name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
+                    in typed
+                )
                 float(line.rsplit(" ", 1)[1])
             if line.startswith('ekg_request_seconds_bucket{route="/predict"'):
                 buckets.append(float(line.rsplit(" ", 1)[1]))

@@ -15,8 +15,12 @@ from runtime.server.app import create_app
 from runtime.server.wire import MAX_BATCH, MAX_SAMPLES, RAW
 
 HOSTILE = [
-    ("no object", b"[]", 400), ("no JSON", b"{", 400), ("not text", b"\xff\xfe{}", 400),
-    ("deep", b"[" * 100_000, 400), ("empty", b"", 400), ("no signal", b"{}", 400),
+    ("no object", b"[]", 400),
+    ("no JSON", b"{", 400),
+    ("not text", b"\xff\xfe{}", 400),
+    ("deep", b"[" * 100_000, 400),
+    ("empty", b"", 400),
+    ("no signal", b"{}", 400),
     ("signal is text", b'{"signal": "x", "fs": 360}', 400),
     ("empty signal", b'{"signal": [], "fs": 360}', 400),
     ("one sample", b'{"signal": [0.1], "fs": 360}', 400),
@@ -42,11 +46,13 @@ HOSTILE = [
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(("body", "status"), [case[1:] for case in HOSTILE],
-                             ids=[case[0] for case in HOSTILE])
+    @pytest.mark.parametrize(
+        ("body", "status"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE]
+    )
     @pytest.mark.parametrize("path", ["/predict", "/stream"])
-    def test_bad_json_gets_a_sentence(self, http: FlaskClient, path: str, body: bytes,
-                                      status: int, request: pytest.FixtureRequest) -> None:
+    def test_bad_json_gets_a_sentence(
+        self, http: FlaskClient, path: str, body: bytes, status: int, request: pytest.FixtureRequest
+    ) -> None:
         answer = http.post(path, data=body, content_type="application/json")
         fine_in_a_stream = "empty signal" in request.node.name or "one sample" in request.node.name
         if path == "/stream" and ("ragged" in request.node.name or fine_in_a_stream):
@@ -54,17 +60,24 @@ class TestRefusals:
         else:
             refusal(answer, status)
 
-    @pytest.mark.parametrize(("query", "body", "part"), [
-        ("", b"\0" * 4, "'fs' is missing"), ("?fs=360", b"\0" * 5, "4 bytes a sample"),
-        ("?fs=x", b"\0" * 4, "'fs' is 'x'"), ("?fs=nan", b"\0" * 4, "nan Hz"),
-        ("?fs=360", b"\0\0\xc0\x7f" * FS, "not a finite number"),
-        ("?fs=3_60", b"\0" * 4 * FS, "'fs' is '3_60'"),
-        ("?fs=%D9%A3%D9%A6%D9%A0", b"\0" * 4 * FS, "expected the sampling rate"),
-        ("?fs=360&fs=100", b"\0" * 4 * FS, "'fs' is in the query 2 times"),
-        ("?fs=360&gain=200", b"", "'gain' is unknown"),
-        ("?fs=360", b"\0" * 4 * (MAX_SAMPLES + 1), f"at most {MAX_SAMPLES}")])
-    def test_bad_binary_gets_a_sentence(self, http: FlaskClient, query: str, body: bytes,
-                                        part: str) -> None:
+    @pytest.mark.parametrize(
+        ("query", "body", "part"),
+        [
+            ("", b"\0" * 4, "'fs' is missing"),
+            ("?fs=360", b"\0" * 5, "4 bytes a sample"),
+            ("?fs=x", b"\0" * 4, "'fs' is 'x'"),
+            ("?fs=nan", b"\0" * 4, "nan Hz"),
+            ("?fs=360", b"\0\0\xc0\x7f" * FS, "not a finite number"),
+            ("?fs=3_60", b"\0" * 4 * FS, "'fs' is '3_60'"),
+            ("?fs=%D9%A3%D9%A6%D9%A0", b"\0" * 4 * FS, "expected the sampling rate"),
+            ("?fs=360&fs=100", b"\0" * 4 * FS, "'fs' is in the query 2 times"),
+            ("?fs=360&gain=200", b"", "'gain' is unknown"),
+            ("?fs=360", b"\0" * 4 * (MAX_SAMPLES + 1), f"at most {MAX_SAMPLES}"),
+        ],
+    )
+    def test_bad_binary_gets_a_sentence(
+        self, http: FlaskClient, query: str, body: bytes, part: str
+    ) -> None:
         answer = http.post(f"/predict{query}", data=body, content_type=RAW)
         assert part in refusal(answer, 400)
 
@@ -90,8 +103,12 @@ class TestRefusals:
         assert "application/json" in refusal(answer, 415)
 
     def test_a_compressed_body_is_a_415(self, http: FlaskClient) -> None:
-        answer = http.post("/predict?fs=360", data=gzip.compress(bytes(4 * FS)), content_type=RAW,
-                           headers={"Content-Encoding": "gzip"})
+        answer = http.post(
+            "/predict?fs=360",
+            data=gzip.compress(bytes(4 * FS)),
+            content_type=RAW,
+            headers={"Content-Encoding": "gzip"},
+        )
         assert "compressed" in refusal(answer, 415)
 
     def test_unknown_paths_and_methods(self, http: FlaskClient) -> None:
@@ -101,8 +118,8 @@ class TestRefusals:
         assert "POST" in answer.headers["Allow"]
 
     def test_an_unexpected_error_reveals_nothing_of_the_request(
-            self, detector: Detector, monkeypatch: pytest.MonkeyPatch,
-            caplog: pytest.LogCaptureFixture) -> None:
+        self, detector: Detector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
         from runtime.server.gunicorn_conf import JsonLines
 
         def fail(*_: object, **__: object) -> None:

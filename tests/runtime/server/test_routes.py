@@ -13,7 +13,7 @@ from runtime import Detector
 from runtime.server import routes
 from runtime.server.app import create_app
 
-MODULE = '''
+MODULE = """
 from flask import Blueprint, Response, jsonify
 
 from runtime.errors import InputError
@@ -31,13 +31,15 @@ def routes(site):
         return jsonify({"fs": site.model.contract.fs})
 
     return dummy
-'''
+"""
 
 
 def counted(http: FlaskClient) -> int:
     """Answers of the new route, as the metrics have them."""
-    found = re.search(r'ekg_requests_total\{route="/dummy/<word>",code="200"\} (\d+)',
-                      http.get("/metrics").get_data(as_text=True))
+    found = re.search(
+        r'ekg_requests_total\{route="/dummy/<word>",code="200"\} (\d+)',
+        http.get("/metrics").get_data(as_text=True),
+    )
     assert found
     return int(found[1])
 

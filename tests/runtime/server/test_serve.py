@@ -32,8 +32,9 @@ def test_the_master_loads_no_onnxruntime(server: Server) -> None:
 
 def test_metrics_are_of_all_workers(server: Server) -> None:
     def answered() -> float:
-        found = re.search(r'ekg_requests_total\{route="/predict",code="200"\} (\d+)',
-                          server.text("/metrics"))
+        found = re.search(
+            r'ekg_requests_total\{route="/predict",code="200"\} (\d+)', server.text("/metrics")
+        )
         return float(found[1]) if found else 0.0
 
     before = answered()
@@ -45,8 +46,7 @@ def test_metrics_are_of_all_workers(server: Server) -> None:
 
 @linux
 def test_a_killed_worker_loses_no_beat(server: Server, detector: Detector) -> None:
-    expected = [(round(b.time, 4), b.label) for b in
-                detector.predict(SIGNAL, FS).beats]  # type: ignore[union-attr]
+    expected = [(round(b.time, 4), b.label) for b in detector.predict(SIGNAL, FS).beats]  # type: ignore[union-attr]
     client, found = Client(server.url), []
     for i, answer in enumerate(client.stream(np.array_split(SIGNAL, 20), FS)):
         found += [(beat["time"], beat["label"]) for beat in answer["beats"]]
@@ -57,19 +57,28 @@ def test_a_killed_worker_loses_no_beat(server: Server, detector: Detector) -> No
     assert found == expected
 
 
-@pytest.mark.parametrize(("octets", "status"), [
-    (b"GARBAGE\r\n\r\n", 400), (b"GET / HTTP/7.7\r\n\r\n", 400),
-    (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
-    (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 300 + b"\r\n", 431),
-    (b"GET / HTTP/1.1\r\nA B: c\r\n\r\n", 400),
-    (b"POST /predict HTTP/1.1\r\nTransfer-Encoding: odd\r\n\r\n", 400),
-    (b"POST /predict HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-    (b"POST /predict?fs=360 HTTP/1.1\r\nContent-Type: application/octet-stream\r\n"
-     b"Content-Length: 4000\r\n\r\n" + bytes(2000), 400),
-    (b"POST /predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n", 400),
-    (b"POST /predict HTTP/1.1\r\nExpect: nothing\r\nContent-Length: 2\r\n\r\n{}", 417)])
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"GET / HTTP/7.7\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 300 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nA B: c\r\n\r\n", 400),
+        (b"POST /predict HTTP/1.1\r\nTransfer-Encoding: odd\r\n\r\n", 400),
+        (b"POST /predict HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (
+            b"POST /predict?fs=360 HTTP/1.1\r\nContent-Type: application/octet-stream\r\n"
+            b"Content-Length: 4000\r\n\r\n" + bytes(2000),
+            400,
+        ),
+        (b"POST /predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n", 400),
+        (b"POST /predict HTTP/1.1\r\nExpect: nothing\r\nContent-Length: 2\r\n\r\n{}", 417),
+    ],
+)
 def test_broken_http_is_answered_once_and_as_a_problem(
-        server: Server, octets: bytes, status: int) -> None:
+    server: Server, octets: bytes, status: int
+) -> None:
     received = exchange(server, octets)
     assert received.startswith(b"HTTP/1.1 %d " % status)
     assert received.count(b"\r\n\r\n") == 1
@@ -83,16 +92,19 @@ def test_broken_http_is_answered_once_and_as_a_problem(
 
 
 def request(body: bytes, *, target: str = "/predict?fs=360", more: str = "") -> bytes:
-    return (f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
-            f"{more}Content-Length: {len(body)}\r\n\r\n").encode() + body
+    return (
+        f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+        f"{more}Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
 
 
 def answer(link: socket.socket) -> tuple[int, dict[str, Any]]:
     """Status and fields of one answer; the connection stays open."""
     with link.makefile("rb") as octets:
         status = int(octets.readline().split()[1])
-        fields = dict(line.decode().rstrip().lower().split(": ", 1)
-                      for line in iter(octets.readline, b"\r\n"))
+        fields = dict(
+            line.decode().rstrip().lower().split(": ", 1) for line in iter(octets.readline, b"\r\n")
+        )
         body = json.loads(octets.read(int(fields["content-length"])))
     return status, body
 
@@ -123,21 +135,35 @@ def test_a_connection_serves_requests_of_all_kinds_in_turn(server: Server) -> No
     larger = request(SIGNAL.astype("<f4").tobytes() * 8)  # for gunicorn's own way
     strange = request(SIGNAL[:FS].astype("<f4").tobytes(), more="X_Y: z\r\nCookie: a=b\r\n")
     with socket.create_connection(("127.0.0.1", server.port), 10) as link:
-        for octets, status in 2 * ((GOOD, 200), (alive, 200), (GOOD, 200), (long, 200),
-                                   (request(b"abc"), 400), (GOOD, 200), (larger, 200),
-                                   (long, 200), (strange, 200), (GOOD, 200)):
+        for octets, status in 2 * (
+            (GOOD, 200),
+            (alive, 200),
+            (GOOD, 200),
+            (long, 200),
+            (request(b"abc"), 400),
+            (GOOD, 200),
+            (larger, 200),
+            (long, 200),
+            (strange, 200),
+            (GOOD, 200),
+        ):
             link.sendall(octets)
             assert answer(link)[0] == status
 
 
-@pytest.mark.parametrize("head", [
-    "POST /predict?fs=360&fs=360 HTTP/1.1\r\nHost: x\r\n",
-    "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
-    "POST /predict?fs=%33%36%30 HTTP/1.1\r\nHost: x\r\nX-A: \u00e9\r\n",
-    "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST /predict?fs=360&fs=360 HTTP/1.1\r\nHost: x\r\n",
+        "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+        "POST /predict?fs=%33%36%30 HTTP/1.1\r\nHost: x\r\nX-A: \u00e9\r\n",
+        "POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n",
+    ],
+)
 @pytest.mark.parametrize("pause", [0.0, 0.1])
 def test_unusual_requests_are_answered_without_delay(
-        server: Server, head: str, pause: float) -> None:
+    server: Server, head: str, pause: float
+) -> None:
     head += "Content-Type: application/octet-stream\r\nContent-Length: 1440\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), 5) as link:
         link.sendall(head.encode("latin-1"))
@@ -234,8 +260,10 @@ def test_sigterm_is_not_ready_then_drain_then_a_clean_end(tmp_path: Path) -> Non
         client.push(SIGNAL, FS)
         server.process.terminate()
         time.sleep(0.4)
-        with (Client(server.url, patience=0) as probe,
-              pytest.raises(RequestError, match="shutting down")):
+        with (
+            Client(server.url, patience=0) as probe,
+            pytest.raises(RequestError, match="shutting down"),
+        ):
             probe.get("/health/ready")
         assert client.push(SIGNAL, FS)["beats"]  # what is still asked is still answered
         client.close()
@@ -260,11 +288,17 @@ def test_with_an_access_log_gunicorn_handles_every_request(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("setting", ["--keep-alive 0", "--limit-request-fields 10"])
 def test_gunicorns_own_settings_are_kept(tmp_path: Path, setting: str) -> None:
-    with (run(tmp_path, EKG_DRAIN="0", GUNICORN_CMD_ARGS=setting) as server,
-          socket.create_connection(("127.0.0.1", server.port), 10) as link):
-        link.sendall(b"POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nContent-Length: 1440\r\n"
-                     b"Content-Type: application/octet-stream\r\n" + b"X-A: 1\r\n" * 9 + b"\r\n"
-                     + SIGNAL[:360].astype("<f4").tobytes())
+    with (
+        run(tmp_path, EKG_DRAIN="0", GUNICORN_CMD_ARGS=setting) as server,
+        socket.create_connection(("127.0.0.1", server.port), 10) as link,
+    ):
+        link.sendall(
+            b"POST /predict?fs=360 HTTP/1.1\r\nHost: x\r\nContent-Length: 1440\r\n"
+            b"Content-Type: application/octet-stream\r\n"
+            + b"X-A: 1\r\n" * 9
+            + b"\r\n"
+            + SIGNAL[:360].astype("<f4").tobytes()
+        )
         answer = b"".join(iter(lambda: link.recv(1 << 16), b"")).decode()
     status = "431" if "limit" in setting else "200"
     assert answer.startswith(f"HTTP/1.1 {status} ")

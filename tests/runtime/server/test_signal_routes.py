@@ -23,12 +23,14 @@ from runtime.simulate import simulate
 
 class TestPredict:
     def test_json_and_raw_answer_what_the_detector_finds(
-            self, http: FlaskClient, detector: Detector) -> None:
+        self, http: FlaskClient, detector: Detector
+    ) -> None:
         found = detector.predict(SIGNAL, FS, events=True)
         expected = result_fields(found)  # type: ignore[arg-type]
         as_json = http.post("/predict", json={"signal": SIGNAL.tolist(), "fs": FS}).get_json()
-        as_raw = http.post(f"/predict?fs={FS}", data=SIGNAL.astype("<f4").tobytes(),
-                           content_type=RAW).get_json()
+        as_raw = http.post(
+            f"/predict?fs={FS}", data=SIGNAL.astype("<f4").tobytes(), content_type=RAW
+        ).get_json()
         assert {k: as_json[k] for k in expected} == expected
         assert {k: as_raw[k] for k in expected} == expected
         assert as_json["provider"] == "cpu"
@@ -44,22 +46,27 @@ class TestPredict:
     def test_units_are_converted(self, http: FlaskClient) -> None:
         in_uv = {"signal": (SIGNAL * 1000).tolist(), "fs": FS, "units": "uV"}
         in_mv = {"signal": SIGNAL.tolist(), "fs": FS}
-        assert (http.post("/predict", json=in_uv).get_json()["beats"]
-                == http.post("/predict", json=in_mv).get_json()["beats"])
+        assert (
+            http.post("/predict", json=in_uv).get_json()["beats"]
+            == http.post("/predict", json=in_mv).get_json()["beats"]
+        )
 
 
 class TestStream:
     def test_any_cut_gives_the_beats_of_the_whole(
-            self, http: FlaskClient, detector: Detector) -> None:
+        self, http: FlaskClient, detector: Detector
+    ) -> None:
         chance, at, carry, beats = random.Random(1), 0, None, []
         while at < len(SIGNAL):
             size = chance.choice((0, 1, 17, 90, 400))
             raw, chunk = chance.random() < 0.5, SIGNAL[at : at + size]
             if raw:  # the token comes first in the body, decoded
                 token = base64.b64decode(carry or "")
-                answer = http.post(f"/stream?fs={FS}&carry_bytes={len(token)}",
-                                   data=token + chunk.astype("<f4").tobytes(),
-                                   content_type=RAW).get_json()
+                answer = http.post(
+                    f"/stream?fs={FS}&carry_bytes={len(token)}",
+                    data=token + chunk.astype("<f4").tobytes(),
+                    content_type=RAW,
+                ).get_json()
             else:
                 answer = push(http, signal=chunk.tolist(), fs=FS, carry=carry)
             carry, at = answer["carry"], at + size
@@ -77,17 +84,21 @@ class TestStream:
         carries: list[Any] = [None] * 3
         together: list[list[Any]] = [[], [], []]
         for second in range(8):
-            chunks = [s[second * fs : (second + 1) * fs].tolist()
-                      for s, fs in zip(signals, rates, strict=True)]
-            answers = push(http, signal=chunks, fs=rates, carry=carries,
-                           end=[second == 7] * 3)["results"]
+            chunks = [
+                s[second * fs : (second + 1) * fs].tolist()
+                for s, fs in zip(signals, rates, strict=True)
+            ]
+            answers = push(http, signal=chunks, fs=rates, carry=carries, end=[second == 7] * 3)[
+                "results"
+            ]
             carries = [answer["carry"] for answer in answers]
             for beats, answer in zip(together, answers, strict=True):
                 beats += answer["beats"]
         for signal, fs, beats in zip(signals, rates, together, strict=True):
             alone = push(http, signal=signal.tolist(), fs=fs, end=True)["beats"]
             assert [(b["time"], b["label"]) for b in beats] == [
-                (b["time"], b["label"]) for b in alone]
+                (b["time"], b["label"]) for b in alone
+            ]
             assert len(beats) > 5
 
     @pytest.mark.parametrize("fs", [100, 250, 360, 359.9, 1000])
@@ -112,12 +123,21 @@ class TestTokens:
         carry = base64.b64encode(token).decode()
         return http.post("/stream", json={"signal": [0.0] * 90, "carry": carry} | fields)
 
-    @pytest.mark.parametrize("damage", [
-        lambda t: t[:-1], lambda t: t[: len(t) // 2], lambda t: b"", lambda t: t + b"\0",
-        lambda t: b"XXXX" + t[4:], lambda t: t[:50] + bytes([t[50] ^ 1]) + t[51:],
-        lambda t: b"\x80\x04" + t])
-    def test_a_damaged_token_is_a_400(self, http: FlaskClient, token: bytes,
-                                      damage: Callable[[bytes], bytes]) -> None:
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda t: t[:-1],
+            lambda t: t[: len(t) // 2],
+            lambda t: b"",
+            lambda t: t + b"\0",
+            lambda t: b"XXXX" + t[4:],
+            lambda t: t[:50] + bytes([t[50] ^ 1]) + t[51:],
+            lambda t: b"\x80\x04" + t,
+        ],
+    )
+    def test_a_damaged_token_is_a_400(
+        self, http: FlaskClient, token: bytes, damage: Callable[[bytes], bytes]
+    ) -> None:
         assert "token" in refusal(self.give(http, damage(token)), 400)
 
     @pytest.mark.parametrize("carry", ["*", "é", "AAA", 7, True, {}, ["x"]])
@@ -127,7 +147,8 @@ class TestTokens:
 
     @pytest.mark.parametrize("at", [4, 6])  # the format's version, the model's hash
     def test_a_token_of_another_model_or_version_is_a_409(
-            self, http: FlaskClient, token: bytes, at: int) -> None:
+        self, http: FlaskClient, token: bytes, at: int
+    ) -> None:
         foreign = bytearray(token)
         foreign[at] ^= 1
         foreign[-4:] = zlib.crc32(foreign[:-4]).to_bytes(4, "little")
@@ -145,8 +166,9 @@ class TestTokens:
                     forged[chance.randrange(6, 110)] = chance.randrange(256)
                 else:
                     place = 106 + 4 * chance.randrange((len(forged) - 110) // 4)
-                    forged[place : place + 4] = struct.pack("<f", chance.choice(
-                        (float("nan"), float("inf"), 1e38, -1e9, 0.0, -1.0)))
+                    forged[place : place + 4] = struct.pack(
+                        "<f", chance.choice((float("nan"), float("inf"), 1e38, -1e9, 0.0, -1.0))
+                    )
             forged[-4:] = zlib.crc32(forged[:-4]).to_bytes(4, "little")
             answer = self.give(http, bytes(forged), end=chance.random() < 0.5)
             assert answer.status_code in (200, 400, 409), answer.get_data()

@@ -16,10 +16,10 @@ def test_artefact_in_one_second_leaves_the_median_of_seconds(shipped: RhythmMode
     ecg = simulate(5, seed=3).signal
     spoilt = ecg.copy()
     spoilt[2 * FS : 3 * FS] += np.random.default_rng(0).normal(0, 2, FS).astype(np.float32)
-    clean, worse = (waveform.features(waveform.windows(waveform.at_rate(s, FS)))[0]
-                    for s in (ecg, spoilt))
-    moved = dict(zip(waveform.FEATURES, np.abs(worse - clean) / shipped.noise.scale,
-                     strict=True))
+    clean, worse = (
+        waveform.features(waveform.windows(waveform.at_rate(s, FS)))[0] for s in (ecg, spoilt)
+    )
+    moved = dict(zip(waveform.FEATURES, np.abs(worse - clean) / shipped.noise.scale, strict=True))
     for what in ("tall", "mobility", "zero crossings", "amplitude"):
         assert moved[f"{what}, median of five seconds"] < 1
     assert moved["mobility"] > 1

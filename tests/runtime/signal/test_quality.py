@@ -66,13 +66,14 @@ def test_each_second_has_its_flaws(judge: Assess) -> None:
 
 @pytest.mark.parametrize(("fs", "samples"), [(360.0, 1), (500.0, 1), (1000.0, 2)])
 @pytest.mark.parametrize("height", [4.0, -8.0])
-def test_a_pacemakers_spike_is_no_jump(fs: float, samples: int, height: float, judge: Assess
-                                       ) -> None:
+def test_a_pacemakers_spike_is_no_jump(
+    fs: float, samples: int, height: float, judge: Assess
+) -> None:
     ecg = simulate(20, fs=fs).signal.copy()
     for at in range(round(0.3 * fs), len(ecg), round(0.8 * fs)):
         ecg[at : at + samples] += height
     assert not any(flaw & Flaw.RAILED for flaw in judge(ecg, fs).seconds)
-    ecg[round(10.5 * fs):] += height
+    ecg[round(10.5 * fs) :] += height
     assert [i for i, f in enumerate(judge(ecg, fs).seconds) if f & Flaw.RAILED] == [10]
 
 
@@ -86,8 +87,9 @@ def test_hum_is_taken_off_and_beats_are_left() -> None:
 
 @pytest.mark.parametrize("mains", [50.0, 60.0])
 @pytest.mark.parametrize("fs", [250.0, 360.0, 500.0])
-def test_hum_is_named_but_filtered_out_and_so_no_fault(mains: float, fs: float, judge: Assess
-                                                       ) -> None:
+def test_hum_is_named_but_filtered_out_and_so_no_fault(
+    mains: float, fs: float, judge: Assess
+) -> None:
     made = simulate(10, fs=fs)
     quality = judge(made.signal + 0.4 * np.sin(2 * np.pi * mains * np.arange(10 * fs) / fs), fs)
     assert quality.powerline == 1
@@ -115,12 +117,22 @@ def test_the_limits_ship_in_the_artifacts(shipped: RhythmModel) -> None:
         QualityPolicy()  # type: ignore[call-arg]  # the code holds no values
 
 
-@pytest.mark.parametrize(("limit", "value"), [
-    ("flat_mv", -0.1), ("clipped_s", 61.0), ("railed_s", float("nan")), ("rail_mv", -1.0),
-    ("jump_mv_s", float("inf")), ("baseline_mv", 1001.0), ("powerline_mv", -1e-9),
-    ("noise_log_odds", 101.0)])
-def test_limits_that_no_stream_could_use_are_refused(shipped: RhythmModel, limit: str,
-                                                     value: float) -> None:
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("flat_mv", -0.1),
+        ("clipped_s", 61.0),
+        ("railed_s", float("nan")),
+        ("rail_mv", -1.0),
+        ("jump_mv_s", float("inf")),
+        ("baseline_mv", 1001.0),
+        ("powerline_mv", -1e-9),
+        ("noise_log_odds", 101.0),
+    ],
+)
+def test_limits_that_no_stream_could_use_are_refused(
+    shipped: RhythmModel, limit: str, value: float
+) -> None:
     with pytest.raises(InputError, match=rf"{limit} of the signal's quality is .*; expected"):
         replace(shipped.quality, **{limit: value})
 
@@ -145,10 +157,12 @@ def test_patients_together_are_judged_as_each_alone(judge: Assess, shipped: Rhyt
     assert [q.powerline > 0 for q in together] == [False, False, False, True]
 
 
-@given(rate=st.sampled_from((100.0, 128.0, 250.0, 257.0, 360.0, 1000.0)),
-       samples=st.integers(1, 3000), seed=st.integers(0, 100))
-def test_any_signal_is_judged(judge: Assess, rate: float,
-                              samples: int, seed: int) -> None:
+@given(
+    rate=st.sampled_from((100.0, 128.0, 250.0, 257.0, 360.0, 1000.0)),
+    samples=st.integers(1, 3000),
+    seed=st.integers(0, 100),
+)
+def test_any_signal_is_judged(judge: Assess, rate: float, samples: int, seed: int) -> None:
     quality = judge(np.random.default_rng(seed).standard_normal(samples), rate)
     assert len(quality.seconds) == max(1, int(samples / round(rate) + 0.75))
     for share in ("flat", "clipped", "baseline", "noise", "powerline"):
@@ -156,21 +170,36 @@ def test_any_signal_is_judged(judge: Assess, rate: float,
     assert set(quality.to_dict()) >= {"ok", "flat", "noise"}
 
 
-@given(rate=st.sampled_from((100.0, 128.0, 257.0, 360.0, 1000.0)), seed=st.integers(0, 20),
-       size=st.sampled_from((0.01, 0.3, 1.0, 3.0, 8.0)), digits=st.integers(1, 4),
-       cut=st.floats(0.3, 1.0), hum=st.sampled_from((0.0, 0.15, 0.2, 0.21, 0.4)),
-       mains=st.sampled_from((50.0, 60.0)))
+@given(
+    rate=st.sampled_from((100.0, 128.0, 257.0, 360.0, 1000.0)),
+    seed=st.integers(0, 20),
+    size=st.sampled_from((0.01, 0.3, 1.0, 3.0, 8.0)),
+    digits=st.integers(1, 4),
+    cut=st.floats(0.3, 1.0),
+    hum=st.sampled_from((0.0, 0.15, 0.2, 0.21, 0.4)),
+    mains=st.sampled_from((50.0, 60.0)),
+)
 def test_a_second_alone_is_judged_as_among_others(
-        judge: Assess, shipped: RhythmModel, rate: float,
-        seed: int, size: float, digits: int, cut: float, hum: float, mains: float) -> None:
-    made = simulate(3, fs=rate, seed=seed).signal[-round(rate):].astype(np.float64)
+    judge: Assess,
+    shipped: RhythmModel,
+    rate: float,
+    seed: int,
+    size: float,
+    digits: int,
+    cut: float,
+    hum: float,
+    mains: float,
+) -> None:
+    made = simulate(3, fs=rate, seed=seed).signal[-round(rate) :].astype(np.float64)
     wave = hum * np.sin(2 * np.pi * mains * np.arange(len(made)) / rate)
     ecg = np.round(size * np.minimum(made, cut * made.max()) + wave, digits)
     both = np.stack([ecg, ecg])
     assert judge(ecg, rate) == assess_rows(both, rate, shipped.quality, shipped.noise)[0]
     low, high = np.array([ecg.min()]), np.array([ecg.max()])
-    assert flaws_of(ecg[None], rate, shipped.quality, low, high)[0] == flaws_of(
-        both, rate, shipped.quality, low.repeat(2), high.repeat(2))[0]
+    assert (
+        flaws_of(ecg[None], rate, shipped.quality, low, high)[0]
+        == flaws_of(both, rate, shipped.quality, low.repeat(2), high.repeat(2))[0]
+    )
 
 
 @pytest.mark.needs("torch")

@@ -51,4 +51,5 @@ def test_beats_together_move_as_each_alone() -> None:
             for ecg in (whole, whole * np.float32(0.005)):  # sums that are exact, and rounded ones
                 near = rng.integers(-50, length + 50, 6).tolist()
                 assert r_peaks(ecg, near, fs) == [
-                    one for at in near for one in r_peaks(ecg, [at], fs)]
+                    one for at in near for one in r_peaks(ecg, [at], fs)
+                ]

@@ -9,8 +9,9 @@ from runtime.errors import InputError
 from runtime.signal.units import LARGEST_MV, MILLIVOLTS, check_signal, is_plausible, to_millivolts
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, np.float16, np.float32,
-                                   np.float64, np.longdouble])
+@pytest.mark.parametrize(
+    "dtype", [np.int8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.longdouble]
+)
 @pytest.mark.parametrize("units", MILLIVOLTS)
 def test_numbers_of_any_type_become_millivolts(dtype: type, units: str) -> None:
     values = np.array([0, 1, 100], dtype=dtype)

@@ -15,10 +15,18 @@ from typing import Any
 import pytest
 from page_driver import PATIENCE_MS, Server
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-quic")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,8 +44,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api",
-                                     reason="no playwright (pip install playwright)")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright (pip install playwright)"
+    )
     if CHROMIUM is None:
         pytest.skip("no Chromium (apt-get install chromium)")
     with playwright.sync_playwright() as driver:
@@ -63,10 +72,20 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" and not (
-            outage and "Failed to load resource" in line.text) else None)
-        page.on("request", lambda asked: strangers.append(asked.url)
-                if not asked.url.startswith((url, "blob:")) else None)
+        page.on(
+            "console",
+            lambda line: (
+                errors.append(line.text)
+                if line.type == "error" and not (outage and "Failed to load resource" in line.text)
+                else None
+            ),
+        )
+        page.on(
+            "request",
+            lambda asked: (
+                strangers.append(asked.url) if not asked.url.startswith((url, "blob:")) else None
+            ),
+        )
         page.goto(url)
         return page
 

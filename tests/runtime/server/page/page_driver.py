@@ -36,9 +36,25 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "runtime", "--provider", "cpu", "serve", "--port",
-             str(self.port), "--workers", "1", "--log", "error"], cwd=ROOT,
-            stdout=subprocess.DEVNULL, env=os.environ | {"EKG_DRAIN": "0"}, start_new_session=True)
+            [
+                sys.executable,
+                "-m",
+                "runtime",
+                "--provider",
+                "cpu",
+                "serve",
+                "--port",
+                str(self.port),
+                "--workers",
+                "1",
+                "--log",
+                "error",
+            ],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"EKG_DRAIN": "0"},
+            start_new_session=True,
+        )
 
     def kill(self) -> None:
         """As a crash or a power cut would."""
@@ -50,8 +66,9 @@ def saved(page: Any, button: str) -> np.ndarray:
     """The table that a button of the page saves."""
     with page.expect_download() as download:
         page.get_by_role("button", name=button).click()
-    return np.genfromtxt(download.value.path(), delimiter=",", names=True, dtype=None,
-                         encoding="utf-8", ndmin=1)
+    return np.genfromtxt(
+        download.value.path(), delimiter=",", names=True, dtype=None, encoding="utf-8", ndmin=1
+    )
 
 
 def is_shown(page: Any, beats: list[Beat]) -> None:
@@ -59,8 +76,10 @@ def is_shown(page: Any, beats: list[Beat]) -> None:
     shown = saved(page, "Save beats")
     assert [str(label) for label in shown["label"]] == [beat.label for beat in beats]
     np.testing.assert_allclose(shown["time"], [beat.time for beat in beats], atol=NEAR_S)
-    counted = {line.split()[0]: int(line.split()[1]) for line in
-               page.locator("#counts li").all_inner_texts()}
+    counted = {
+        line.split()[0]: int(line.split()[1])
+        for line in page.locator("#counts li").all_inner_texts()
+    }
     assert counted == {k: sum(beat.label == k for beat in beats) for k in "NSVFQ"}
 
 
@@ -74,8 +93,9 @@ def until(page: Any, expression: str) -> None:
 
 
 def vital_signs(page: Any) -> list[str]:
-    return [page.locator(f"#{name}").inner_text()
-            for name in ("heart-rate", "rhythm-now", "quality")]
+    return [
+        page.locator(f"#{name}").inner_text() for name in ("heart-rate", "rhythm-now", "quality")
+    ]
 
 
 def state(page: Any, word: str) -> None:
@@ -96,10 +116,13 @@ def table(times: np.ndarray, decimals: int, head: str = "time,MLII") -> str:
 
 
 def drop(page: Any, text: str, name: str = "made.csv") -> None:
-    page.evaluate("""([text, name]) => {
+    page.evaluate(
+        """([text, name]) => {
         const data = new DataTransfer();
         data.items.add(new File([text], name));
         for (const type of ["dragenter", "dragover", "drop"]) {
             document.body.dispatchEvent(
                 new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
-        }}""", [text, name])
+        }}""",
+        [text, name],
+    )

@@ -28,15 +28,19 @@ from runtime.simulate import simulate
 
 @pytest.mark.parametrize("slow_ms", [0, 1500])
 def test_a_server_that_is_killed_loses_and_doubles_no_beat(
-        open_page: Callable[..., Any], server: Server, detector: Detector, slow_ms: int) -> None:
+    open_page: Callable[..., Any], server: Server, detector: Detector, slow_ms: int
+) -> None:
     page = open_page(outage=True)
-    page.evaluate("""wait => {
+    page.evaluate(
+        """wait => {
         const plain = window.fetch;
         window.fetch = async (...request) => {
             const answer = await plain(...request);
             if (wait) await new Promise(resolve => setTimeout(resolve, wait));
             return answer;
-        };}""", slow_ms)
+        };}""",
+        slow_ms,
+    )
     until(page, HEART_RATE)
     server.kill()
     page.get_by_text("does not answer").wait_for()
@@ -55,8 +59,8 @@ def test_a_server_that_is_killed_loses_and_doubles_no_beat(
 
 @pytest.mark.parametrize(("seconds", "pace", "refused"), [(130, "fast", 1), (7, "real", 14)])
 def test_another_model_in_between_loses_and_doubles_no_beat(
-        open_page: Callable[..., Any], detector: Detector, seconds: float, pace: str, refused: int
-        ) -> None:
+    open_page: Callable[..., Any], detector: Detector, seconds: float, pace: str, refused: int
+) -> None:
     """The page starts anew from stored signal where its token is no longer taken; early in the
     recording that is from its first sample."""
     signal = simulate(seconds, fs=250, seed=8).signal
@@ -68,8 +72,11 @@ def test_another_model_in_between_loses_and_doubles_no_beat(
         with_token = "carry_bytes=0" not in route.request.url
         asked.append(route.request.url)
         if with_token and sum("carry_bytes=0" not in url for url in asked) == refused:
-            route.fulfill(status=409, content_type="application/problem+json",
-                          body=json.dumps({"detail": "the token was saved by another model."}))
+            route.fulfill(
+                status=409,
+                content_type="application/problem+json",
+                body=json.dumps({"detail": "the token was saved by another model."}),
+            )
         else:
             route.continue_()
 
@@ -90,10 +97,18 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
 
     def with_events(route: Any) -> None:
         answer = route.fetch()
-        event = {"kind": "ventricular_tachycardia", "start": 3.0, "end": 6.0, "confidence": 0.9,
-                 "rule": "3 beats above 100/min"}
-        route.fulfill(response=answer, json=answer.json() | {
-            "events": [event, event], "rhythm": "bigeminy", "heart_rate": 61.4})
+        event = {
+            "kind": "ventricular_tachycardia",
+            "start": 3.0,
+            "end": 6.0,
+            "confidence": 0.9,
+            "rule": "3 beats above 100/min",
+        }
+        route.fulfill(
+            response=answer,
+            json=answer.json()
+            | {"events": [event, event], "rhythm": "bigeminy", "heart_rate": 61.4},
+        )
 
     page.evaluate("document.getElementById('pace').value = 'fast'")
     page.route("**/stream?*", with_events)
@@ -133,8 +148,9 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_controls_have_names_and_text_has_contrast(open_page: Callable[..., Any], scheme: str,
-                                                   width: int) -> None:
+def test_controls_have_names_and_text_has_contrast(
+    open_page: Callable[..., Any], scheme: str, width: int
+) -> None:
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 800})
     state(page, "Live")
     assert page.get_by_text("Not a medical device", exact=True).is_visible()
@@ -164,8 +180,9 @@ def luminance(colour: str) -> float:
 
 def refuse(status: int, detail: str) -> Callable[[Any], None]:
     """A route that the server answers with a problem."""
-    return lambda route: route.fulfill(status=status, content_type="application/problem+json",
-                                       body=json.dumps({"detail": detail}))
+    return lambda route: route.fulfill(
+        status=status, content_type="application/problem+json", body=json.dumps({"detail": detail})
+    )
 
 
 def test_a_refused_run_stops_and_shows_the_reason(open_page: Callable[..., Any]) -> None:
@@ -188,11 +205,19 @@ def test_a_refused_run_stops_and_shows_the_reason(open_page: Callable[..., Any])
 
 
 def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
-        open_page: Callable[..., Any]) -> None:
-    lasting = {"kind": "atrial_fibrillation", "start": 0.5, "end": None, "confidence": 0.9,
-               "rule": "x"}
-    pauses = [{"kind": "pause", "start": i / 50, "end": i / 50, "confidence": 0.9, "rule": "x"}
-              for i in range(50, 370)]
+    open_page: Callable[..., Any],
+) -> None:
+    lasting = {
+        "kind": "atrial_fibrillation",
+        "start": 0.5,
+        "end": None,
+        "confidence": 0.9,
+        "rule": "x",
+    }
+    pauses = [
+        {"kind": "pause", "start": i / 50, "end": i / 50, "confidence": 0.9, "rule": "x"}
+        for i in range(50, 370)
+    ]
     events = [lasting, *pauses]
     page = open_page(outage=True)
 
@@ -217,8 +242,9 @@ def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
     state(page, "Live")
 
 
-def test_a_rejected_bearer_token_can_be_entered_again(open_page: Callable[..., Any],
-                                                      server: Server) -> None:
+def test_a_rejected_bearer_token_can_be_entered_again(
+    open_page: Callable[..., Any], server: Server
+) -> None:
     def guard(route: Any) -> None:
         if route.request.headers.get("authorization") == "Bearer right":
             route.continue_()
@@ -232,8 +258,11 @@ def test_a_rejected_bearer_token_can_be_entered_again(open_page: Callable[..., A
     assert page.locator("#login-message").inner_text() == ""  # none was given yet
     for button in ("Save beats", "Save signal"):
         page.get_by_role("button", name=button).click()  # of nothing: no error
-    for token, said in (("right\u2026", "of ASCII only"), ("wrong", "did not accept"),
-                        ("right", "")):
+    for token, said in (
+        ("right\u2026", "of ASCII only"),
+        ("wrong", "did not accept"),
+        ("right", ""),
+    ):
         page.locator("#token").fill(token)
         page.get_by_role("button", name="Connect").click()
         if said:

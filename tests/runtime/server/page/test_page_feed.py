@@ -45,9 +45,26 @@ def test_a_whole_live_feed_is_shown(open_page: Callable[..., Any], detector: Det
 def feeding(port: int, fs: float) -> Iterator[subprocess.Popen[str]]:
     """A live feed's page, and the process that takes the device's lines."""
     with subprocess.Popen(
-            [sys.executable, "-m", "runtime", "--provider", "cpu", "stream", "-", "--fs", str(fs),
-             "--units", "uV", "--page", str(port)], cwd=ROOT, stdin=subprocess.PIPE, text=True,
-            stdout=subprocess.DEVNULL) as process:
+        [
+            sys.executable,
+            "-m",
+            "runtime",
+            "--provider",
+            "cpu",
+            "stream",
+            "-",
+            "--fs",
+            str(fs),
+            "--units",
+            "uV",
+            "--page",
+            str(port),
+        ],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
+    ) as process:
         try:
             yield process
         finally:
@@ -60,8 +77,7 @@ def give(device: subprocess.Popen[str], signal: np.ndarray) -> None:
     device.stdin.flush()
 
 
-def test_a_silent_live_feed_blanks_the_vital_signs(
-        open_page: Callable[..., Any]) -> None:
+def test_a_silent_live_feed_blanks_the_vital_signs(open_page: Callable[..., Any]) -> None:
     signal = simulate(40, fs=250, seed=9).signal
     port = free_port()
     with feeding(port, 250) as device:
@@ -82,7 +98,8 @@ def test_a_silent_live_feed_blanks_the_vital_signs(
 
 
 def test_a_live_feed_that_is_started_again_is_shown_from_its_beginning(
-        open_page: Callable[..., Any], detector: Detector) -> None:
+    open_page: Callable[..., Any], detector: Detector
+) -> None:
     port = free_port()
     with feeding(port, 250) as device:
         give(device, simulate(20, fs=250, seed=9).signal)

@@ -25,7 +25,8 @@ from runtime.simulate import simulate
 
 
 def test_a_dropped_csv_file_shows_the_beats_that_predict_finds(
-        open_page: Callable[..., Any], detector: Detector) -> None:
+    open_page: Callable[..., Any], detector: Detector
+) -> None:
     signal = simulate(70, fs=250, seed=5, ectopic=0.3).signal
     page = open_page()
     page.evaluate("document.getElementById('pace').value = 'fast'")
@@ -38,13 +39,22 @@ def test_a_dropped_csv_file_shows_the_beats_that_predict_finds(
 
 @pytest.mark.parametrize("written", ["16", "212"])
 def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
-        open_page: Callable[..., Any], detector: Detector, tmp_path: Path, written: str) -> None:
+    open_page: Callable[..., Any], detector: Detector, tmp_path: Path, written: str
+) -> None:
     wfdb = pytest.importorskip("wfdb")
     signal = simulate(30, seed=6, ectopic=0.3).signal
     other = np.zeros_like(signal)
-    wfdb.wrsamp("rec", fs=360, units=["mV", "mV"], sig_name=["V1", "MLII"], fmt=[written] * 2,
-                p_signal=np.stack([other, signal - 0.4], axis=1).astype(float),
-                adc_gain=[200, 190], baseline=[0, 64], write_dir=str(tmp_path))
+    wfdb.wrsamp(
+        "rec",
+        fs=360,
+        units=["mV", "mV"],
+        sig_name=["V1", "MLII"],
+        fmt=[written] * 2,
+        p_signal=np.stack([other, signal - 0.4], axis=1).astype(float),
+        adc_gain=[200, 190],
+        baseline=[0, 64],
+        write_dir=str(tmp_path),
+    )
     page = open_page()
     page.evaluate("document.getElementById('pace').value = 'fast'")
     page.locator("#files").set_input_files([tmp_path / "rec.hea", tmp_path / "rec.dat"])
@@ -57,65 +67,99 @@ def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
     is_shown(page, whole(detector, other, 360))
 
 
-@pytest.mark.parametrize("text", [
-    *(table(np.arange(4 * fs) / fs, decimals) for fs, decimals in [
-        (250, 6), (257, 3), (333, 3), (360, 3), (360, 4), (360, 9), (512, 3), (800, 3)]),
-    table(1.7e9 + np.arange(3000) / 360, 3),
-    table(np.arange(36000) / 359.5, 6),
-    table(np.array([*range(1000), *range(1000, 3000, 2), *range(9000, 9900)]) / 360, 3),
-    table(np.array([t for t in range(4000) if t % 700 > 40]) / 500, 4),
-    "\ufeff" + table(np.arange(900) / 300, 9, '"Time","ecg, raw"'),
-    table(np.arange(900) * 4, 0, "Time (ms),'ECG' [uV]"),
-    table(np.arange(900) / 250, 3, "# time,lead (left)"),
-    "time,t,I" + "".join(f"\n{i / 250:.3f},{i},{i % 97}" for i in range(900)),
-    table(np.arange(900) / 250, 3).replace(",5", ',"5"'),
-    table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-3e-3, 3e-3, 2000)), 9),
-    table(np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-8e-4, 8e-4, 2000)), 9),
-    "'Elapsed time','II'\n'hh:mm:ss.mmm','uV'" + "".join(
-        f"\n'{i // 15000}:{i % 15000 / 250:06.3f}',{i % 97}" for i in range(14000, 16000)),
-    "'Elapsed time','MLII'\n'hh:mm:ss.mmm','mV'" + "".join(
-        f"\n'{int(at // 3600)}:{int(at // 60 % 60):02d}:{at % 60:06.3f}',{i % 97}"
-        for i, at in enumerate(3590 + np.arange(9000) / 360)),
-    "'Elapsed time','ABP','II'\n'seconds','mmHg','V'" + "".join(
-        f"\n{i / 250:.3f},80,{i % 97 / 1000}" for i in range(900)),
-    "\n,1\n2,\n3,4\n",
-    "nan,1\n2,3\n",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            table(np.arange(4 * fs) / fs, decimals)
+            for fs, decimals in [
+                (250, 6),
+                (257, 3),
+                (333, 3),
+                (360, 3),
+                (360, 4),
+                (360, 9),
+                (512, 3),
+                (800, 3),
+            ]
+        ),
+        table(1.7e9 + np.arange(3000) / 360, 3),
+        table(np.arange(36000) / 359.5, 6),
+        table(np.array([*range(1000), *range(1000, 3000, 2), *range(9000, 9900)]) / 360, 3),
+        table(np.array([t for t in range(4000) if t % 700 > 40]) / 500, 4),
+        "\ufeff" + table(np.arange(900) / 300, 9, '"Time","ecg, raw"'),
+        table(np.arange(900) * 4, 0, "Time (ms),'ECG' [uV]"),
+        table(np.arange(900) / 250, 3, "# time,lead (left)"),
+        "time,t,I" + "".join(f"\n{i / 250:.3f},{i},{i % 97}" for i in range(900)),
+        table(np.arange(900) / 250, 3).replace(",5", ',"5"'),
+        table(
+            np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-3e-3, 3e-3, 2000)), 9
+        ),
+        table(
+            np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-8e-4, 8e-4, 2000)), 9
+        ),
+        "'Elapsed time','II'\n'hh:mm:ss.mmm','uV'"
+        + "".join(
+            f"\n'{i // 15000}:{i % 15000 / 250:06.3f}',{i % 97}" for i in range(14000, 16000)
+        ),
+        "'Elapsed time','MLII'\n'hh:mm:ss.mmm','mV'"
+        + "".join(
+            f"\n'{int(at // 3600)}:{int(at // 60 % 60):02d}:{at % 60:06.3f}',{i % 97}"
+            for i, at in enumerate(3590 + np.arange(9000) / 360)
+        ),
+        "'Elapsed time','ABP','II'\n'seconds','mmHg','V'"
+        + "".join(f"\n{i / 250:.3f},80,{i % 97 / 1000}" for i in range(900)),
+        "\n,1\n2,\n3,4\n",
+        "nan,1\n2,3\n",
+    ],
+)
 def test_a_csv_file_is_read_as_annotate_reads_it(
-        open_page: Callable[..., Any], tmp_path: Path, text: str) -> None:
+    open_page: Callable[..., Any], tmp_path: Path, text: str
+) -> None:
     (tmp_path / "x.csv").write_text(text, encoding="utf-8")
     expected = read(tmp_path / "x.csv", fs=None if "ime" in text else 100)
-    got = open_page().evaluate("""async (text) => {
+    got = open_page().evaluate(
+        """async (text) => {
         const { readRecording } = await import("./static/files.js");
         const { fs, leads, read } = await readRecording([new File([text], "x.csv")], 100);
         return { fs, lead: leads[0], signal: Array.from(read(0)) };
-    }""", text)
+    }""",
+        text,
+    )
     assert got["fs"] == pytest.approx(expected.fs, rel=1e-9)
     assert got["lead"] == (expected.lead if "ime" in text else "column 1")
     np.testing.assert_array_equal(got["signal"], expected.signal.astype(np.float32))
 
 
 def test_a_wfdb_record_shows_its_leads_in_volts_only(
-        open_page: Callable[..., Any], tmp_path: Path) -> None:
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
     wfdb = pytest.importorskip("wfdb")
     signal = simulate(5, seed=6).signal.astype(float)
-    wfdb.wrsamp("rec", fs=360, units=["mmHg", "V"], sig_name=["ABP", "II"], fmt=["16"] * 2,
-                p_signal=np.stack([signal, signal / 1000], axis=1), write_dir=str(tmp_path))
+    wfdb.wrsamp(
+        "rec",
+        fs=360,
+        units=["mmHg", "V"],
+        sig_name=["ABP", "II"],
+        fmt=["16"] * 2,
+        p_signal=np.stack([signal, signal / 1000], axis=1),
+        write_dir=str(tmp_path),
+    )
     page = open_page()
     page.evaluate("document.getElementById('pace').value = 'fast'")
     page.locator("#files").set_input_files([tmp_path / "rec.hea", tmp_path / "rec.dat"])
     state(page, "Finished")
     assert page.locator("#lead option").all_inner_texts() == ["II"]
-    np.testing.assert_allclose(saved(page, "Save signal")["ECG"], read(tmp_path / "rec").signal,
-                               atol=2e-5)
+    np.testing.assert_allclose(
+        saved(page, "Save signal")["ECG"], read(tmp_path / "rec").signal, atol=2e-5
+    )
     whole_file = (tmp_path / "rec.dat").read_bytes()
     (tmp_path / "rec.dat").write_bytes(whole_file[:-1])
     page.locator("#files").set_input_files([tmp_path / "rec.hea", tmp_path / "rec.dat"])
     page.get_by_text(f"it has {len(whole_file) - 1} bytes; expected {len(whole_file)}").wait_for()
 
 
-def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable[..., Any]
-                                                            ) -> None:
+def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable[..., Any]) -> None:
     page = open_page()
     drop(page, "", "rec.dat")
     page.get_by_text("needs its .hea header").wait_for()
@@ -139,17 +183,25 @@ def test_a_table_in_another_encoding_is_refused_not_misread(open_page: Callable[
     page = open_page()
     content = "time,ECG (µV)\n" + "\n".join(f"{i / 250},{i % 97}" for i in range(500))
     for encoding in ("latin-1", "utf-16"):
-        page.locator("#files").set_input_files([
-            {"name": f"{encoding}.csv", "mimeType": "text/csv",
-             "buffer": content.encode(encoding)}])
+        page.locator("#files").set_input_files(
+            [
+                {
+                    "name": f"{encoding}.csv",
+                    "mimeType": "text/csv",
+                    "buffer": content.encode(encoding),
+                }
+            ]
+        )
         page.get_by_text(f"{encoding}.csv is no text in UTF-8").wait_for()
 
 
-def test_a_lead_that_is_no_ecg_is_refused_when_it_is_chosen(open_page: Callable[..., Any]
-                                                           ) -> None:
+def test_a_lead_that_is_no_ecg_is_refused_when_it_is_chosen(open_page: Callable[..., Any]) -> None:
     page = open_page()
-    drop(page, "time,ECG,count,empty\n" + "\n".join(
-        f"{i / 250:.3f},{i % 97 / 100},{i // 9}," for i in range(500)))
+    drop(
+        page,
+        "time,ECG,count,empty\n"
+        + "\n".join(f"{i / 250:.3f},{i % 97 / 100},{i // 9}," for i in range(500)),
+    )
     page.get_by_text("made, ECG").wait_for()
     page.locator("#lead").select_option(label="count")
     page.get_by_text("the column 'count' never falls").wait_for()
@@ -166,8 +218,11 @@ def test_the_rate_of_a_table_without_times_can_be_corrected(open_page: Callable[
     assert saved(page, "Save signal")["time"][-1] == pytest.approx(3599 / 360, abs=1e-5)
     page.locator("#rate").fill("250")
     page.keyboard.press("Enter")
-    until(page, "document.getElementById('state').textContent === 'Finished'"
-                " && document.getElementById('name').textContent.includes('made')")
+    until(
+        page,
+        "document.getElementById('state').textContent === 'Finished'"
+        " && document.getElementById('name').textContent.includes('made')",
+    )
     page.wait_for_timeout(500)
     state(page, "Finished")
     assert saved(page, "Save signal")["time"][-1] == pytest.approx(3599 / 250, abs=1e-5)
@@ -177,7 +232,8 @@ def test_the_rate_of_a_table_without_times_can_be_corrected(open_page: Callable[
 
 
 def test_samples_beyond_the_headers_length_are_not_read(
-        open_page: Callable[..., Any], tmp_path: Path) -> None:
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
     signal = np.rint(200 * simulate(20, fs=250, seed=6).signal).astype("<i2")
     (tmp_path / "x.dat").write_bytes(signal.tobytes())
     page = open_page()
@@ -195,11 +251,13 @@ def test_samples_beyond_the_headers_length_are_not_read(
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_a_header_in_microvolts_is_read_in_either_encoding(
-        open_page: Callable[..., Any], tmp_path: Path, encoding: str) -> None:
+    open_page: Callable[..., Any], tmp_path: Path, encoding: str
+) -> None:
     signal = np.rint(1000 * simulate(5, fs=250, seed=6).signal).astype("<i2")
     (tmp_path / "x.dat").write_bytes(signal.tobytes())
-    (tmp_path / "x.hea").write_text("x 1 250 1250\nx.dat 16 1(0)/µV 16 0 0 0 0 MLII\n",
-                                    encoding=encoding)
+    (tmp_path / "x.hea").write_text(
+        "x 1 250 1250\nx.dat 16 1(0)/µV 16 0 0 0 0 MLII\n", encoding=encoding
+    )
     page = open_page()
     page.evaluate("document.getElementById('pace').value = 'fast'")
     page.locator("#files").set_input_files([tmp_path / "x.hea", tmp_path / "x.dat"])

@@ -123,11 +123,11 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
                 metrics,
                 parameters=parameters,
                 described=described,
-                recipe=saved["recipe"],  # type: ignore[arg-type]
-                held_out=saved["held_out"],
+                recipe=cast(dict[str, Any], saved["recipe"]),
+                held_out=cast(dict[str, float], saved["held_out"]),
                 worst=worst,
             )
-        )  # type: ignore[arg-type]
+        )
         roles["metrics.json"] = {"role": "what was measured"}
         roles["MODEL_CARD.md"] = {"role": "what the model is, can and cannot do"}
         manifest.publish(staged, out, roles)

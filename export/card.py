@@ -60,8 +60,8 @@ def card(
         + (
             ""
             if simulated
-            else " svdb's labels are largely automatic, weaker than mitdb's. Records 201 (training) "
-            "and 202 (test) are the same person, as in every paper that uses this split."
+            else " svdb's labels are largely automatic, weaker than mitdb's. Records 201 "
+            "(training) and 202 (test) are the same person, as in every paper that uses this split."
         ),
         "",
         "## Measured",

@@ -64,7 +64,8 @@ def table(figures: dict[str, Any], pages: Sequence[str]) -> str:
         "|---|---|",
         *(
             f"| VF/flutter, cudb, cross-validated, 5-s windows, {way} | "
-            f"Se {percent(f[way]['Se'])}, Sp {percent(f[way]['Sp'])} ({f[way]['there']} and {f[way]['other']} windows) |"
+            f"Se {percent(f[way]['Se'])}, Sp {percent(f[way]['Sp'])} "
+            f"({f[way]['there']} and {f[way]['other']} windows) |"
             for way in f
             if way != "per patient"
         ),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from training import fit_rhythm
+from training import rhythm_references
 from training.databases import DS1, DS2, PACED
 from training.errors import DataError
 from training.recordings import FS, Record, class_counts, folds, load, windows
@@ -104,6 +104,6 @@ def test_both_readers_of_fibrillation_agree(data: Path) -> None:
     """Of cudb's records these eight end in fibrillation that has no end mark."""
     for name in ("cu15", "cu19", "cu20", "cu28", "cu29", "cu30", "cu31", "cu35"):
         record = load("cudb", name, data)
-        spans = fit_rhythm.fibrillation(data, "cudb", name)
+        spans = rhythm_references.fibrillation(data, "cudb", name)
         assert record.flutter.shape == spans.shape
         np.testing.assert_allclose(record.flutter / FS, spans, atol=1 / FS)

@@ -1,0 +1,259 @@
+"""Training data for the models of the rhythm: windows and intervals of design patients, weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import Detector
+from runtime.beats import from_beats
+from runtime.model.contract import FS
+from runtime.rhythm.events.atrial import (
+    AfFeatures,
+    AtrialLimits,
+    is_certainly_atrial,
+    samples_before,
+)
+from runtime.signal import features as waveform
+from runtime.signal.quality import QualityPolicy
+from training.databases import CUDB, DS1, NOISES, SVDB
+from training.recordings import load
+from training.rhythm_references import (
+    cudb_signal,
+    fibrillation,
+    first_half,
+    label_windows,
+    mix,
+    readable,
+    rhythm_marks,
+)
+
+NOISE_DB = (0.0, -6.0)  # what the noise model has to know
+
+
+# Electrode motion added to windows of cudb, so that fibrillation is known through artefact, and
+# artefact over another rhythm for what it is: copies of each; log10 of the noise's deviation as a
+# share of the window's, evenly drawn between.
+MOTION_COPIES, MOTION_GAIN = 2, (-0.5, 0.2)
+
+
+SVDB_STEP = 6  # every so many windows of svdb; 30 h of rhythms that are not fibrillation
+
+
+# Of svdb, which has no rhythm marks: intervals without order and no P wave before half an hour of
+# beats. It counts as neither.
+UNMARKED = ("804",)
+
+
+NONE, VF, NOISE, WANDER = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Features of readable windows.
+
+    Attributes
+    ----------
+    features : float64 [windows, features]
+    labels : int64 [windows]: NONE, VF, NOISE, WANDER, or -1 if a window is partly one
+    patients : str [windows]
+    origin : str [windows]: the database, ``mixture``, or ``motion``, cudb with electrode motion
+    second : int64 [windows], at which each begins
+    """
+
+    features: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    patients: NDArray[np.str_]
+    origin: NDArray[np.str_]
+    second: NDArray[np.int64]
+
+
+# Gives target and weight of each window.
+Task = Callable[[Windows], tuple[NDArray[np.bool_], NDArray[np.float64]]]
+
+
+def design_windows(folder: Path, policy: QualityPolicy) -> Windows:
+    """Every second's window of the design patients, clean and, of DS1, with noise."""
+    noises = {name: first_half(load("nstdb", name, folder).signal[0]) for name in NOISES}
+    random = np.random.default_rng(0)
+    parts = []
+    for name in CUDB:
+        signal, spans = cudb_signal(folder, name), fibrillation(folder, "cudb", name)
+        part = _windows(signal, spans, name, "cudb", policy)
+        parts += [part, *(_moved(part, signal, noises["em"], random) for _ in range(MOTION_COPIES))]
+    for name in DS1:
+        parts.append(
+            _windows(
+                load("mitdb", name, folder).signal[0],
+                fibrillation(folder, "mitdb", name),
+                name,
+                "mitdb",
+                policy,
+            )
+        )
+    for name in SVDB:
+        parts.append(
+            _windows(
+                load("svdb", name, folder).signal[0],
+                np.zeros((0, 2)),
+                name,
+                "svdb",
+                policy,
+                SVDB_STEP,
+            )
+        )
+    for i, name in enumerate(DS1):
+        record = load("mitdb", name, folder)
+        for j, (noise, samples) in enumerate(noises.items()):
+            decibels = NOISE_DB[(i + j) % len(NOISE_DB)]
+            mixed, noisy = mix(record, samples, decibels)
+            part = _windows(mixed, noisy, name, "mixture", policy)
+            label = WANDER if noise == "bw" else NOISE
+            parts.append(replace(part, labels=np.where(part.labels == 1, label, -1)))
+    return Windows(
+        *(
+            np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Windows)
+        )
+    )
+
+
+def fibrillation_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Target and weight of each window: more than half for fibrillation, the rest mostly for the
+    same patients' other rhythms, which are the hardest to distinguish from it. A patient weighs
+    as the root of the number of windows, so that no long episode decides."""
+    moved, none = data.origin == "motion", data.labels == NONE
+    weight = _shares(
+        (~moved & (data.labels == VF), 0.15),
+        (none & (data.origin == "cudb"), 0.09),
+        (none & np.isin(data.origin, ("mitdb", "svdb")), 0.03),
+        (data.labels >= NOISE, 0.03),
+        (moved & (data.labels == VF), 0.44),
+        (moved & none, 0.26),
+        patients=data.patients,
+    )
+    return data.labels == VF, weight
+
+
+def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Noise against clean signal, baseline wander, which alone hides no beat, and fibrillation,
+    which must not pass for noise."""
+    clean = data.labels == NONE
+    return data.labels == NOISE, _shares(
+        (data.labels == NOISE, 0.5),
+        ((data.labels == VF) & (data.origin != "motion"), 0.12),
+        (clean & (data.origin == "mitdb"), 0.2),
+        (clean & (data.origin == "svdb"), 0.06),
+        (data.labels == WANDER, 0.12),
+    )
+
+
+def atrial_windows(
+    folder: Path, detector: Detector
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]]:
+    """Features of the beats that the detector finds in DS1 and svdb, true for those in atrial
+    fibrillation (``atrial``: in the middle of the intervals; ``onset``: at their end), and weights.
+
+    Flutter is neither, because its ventricular answer may be regular. svdb has no rhythm marks and
+    counts as free of fibrillation, but for the records that `UNMARKED` names.
+    """
+    limits = detector.rhythm_policy.of(AtrialLimits)
+    found: dict[str, list[tuple[tuple[float, ...], bool, str]]] = {"atrial": [], "onset": []}
+    for database, names in (("mitdb", DS1), ("svdb", SVDB)):
+        for name in names:
+            if name in UNMARKED:
+                continue
+            signal = load(database, name, folder).signal[0]
+            stream = detector.stream(FS)
+            beats = stream.push(signal) + stream.finish()
+            spans = {
+                mark: rhythm_marks(folder, name, mark) if database == "mitdb" else np.zeros((0, 2))
+                for mark in ("(AFIB", "(AFL")
+            }
+            ecg_60hz = waveform.at_rate(signal, FS).astype(np.float32)
+            atria = AfFeatures()
+            block = from_beats(beats, FS)
+            certain = [
+                is_certainly_atrial(row, label, limits)
+                for row, label in zip(block.probabilities, block.labels, strict=True)
+            ]
+            for (last, before), (now, here) in pairwise(zip(block.samples, certain, strict=True)):
+                if not (before and here):
+                    continue
+                due = atria.add(now - last, now, samples_before(ecg_60hz, now))
+                for model, verdict, moment in zip(found, due, (atria.middle, now), strict=True):
+                    inside = {
+                        mark: bool(((moment >= span[:, 0] * FS) & (moment < span[:, 1] * FS)).any())
+                        for mark, span in spans.items()
+                    }
+                    if verdict and not inside["(AFL"]:
+                        found[model].append((atria.features(model), inside["(AFIB"], database))
+    windows = {}
+    for name, rows in found.items():
+        target, group = (np.array([row[at] for row in rows]) for at in (1, 2))
+        windows[name] = (
+            np.array([features for features, _, _ in rows]),
+            target,
+            _shares(
+                (target, 0.5),
+                (~target & (group == "mitdb"), 0.25),
+                (~target & (group == "svdb"), 0.25),
+            ),
+        )
+    return windows
+
+
+def _windows(
+    signal: NDArray[np.float32],
+    spans: NDArray[np.float64],
+    patient: str,
+    origin: str,
+    policy: QualityPolicy,
+    step: int = 1,
+) -> Windows:
+    kept = readable(signal, policy)
+    pieces = waveform.windows(waveform.at_rate(signal, FS))[: len(kept)]
+    at = np.flatnonzero(kept[: len(pieces)])[::step]
+    return Windows(
+        waveform.features(pieces[at]),
+        label_windows(len(kept), spans)[at],
+        np.full(len(at), patient),
+        np.full(len(at), origin),
+        at,
+    )
+
+
+def _moved(
+    part: Windows,
+    signal: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    random: np.random.Generator,
+) -> Windows:
+    """The same windows, each with another stretch of electrode motion."""
+    pieces = waveform.windows(waveform.at_rate(signal, FS))[part.second]
+    motion = waveform.at_rate(noise, FS)
+    start = random.integers(0, len(motion) - pieces.shape[1], len(pieces))
+    added = motion[start[:, None] + np.arange(pieces.shape[1])]
+    gain = 10 ** random.uniform(*MOTION_GAIN, len(pieces)) * pieces.std(axis=1) / added.std(axis=1)
+    mixed = pieces + gain[:, None] * (added - added.mean(axis=1, keepdims=True))
+    return replace(part, features=waveform.features(mixed), origin=np.full(len(pieces), "motion"))
+
+
+def _shares(
+    *groups: tuple[NDArray[np.bool_], float], patients: NDArray[np.str_] | None = None
+) -> NDArray[np.float64]:
+    """Weights that give each group its share, divided evenly over its windows, or, with
+    ``patients``, by the root of their number in each patient."""
+    weight = np.zeros(len(groups[0][0]))
+    for members, share in groups:
+        own = members.astype(np.float64)
+        if patients is not None:
+            _, which, count = np.unique(patients[members], return_inverse=True, return_counts=True)
+            own[members] = count[which] ** -0.5
+        weight += share * own / max(own.sum(), 1e-9)
+    return weight

@@ -10,7 +10,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("kernels", "training", "export", "bench")
 LONGEST = 400  # lines; more is a sign of two jobs
-# Left for other work: the model that finds fibrillation is fitted and measured there.
 
 
 def imported(path: Path) -> set[str]:

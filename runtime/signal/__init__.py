@@ -1,1 +1,5 @@
-"""Signal before any network sees it: units, resampling, quality, features."""
+"""Signal before any network sees it.
+
+Others use its modules by name: `units` (checks and millivolts), `resample` (any rate to the
+model's), `r_peak`, `quality` (flaws of each second) and `features` (of five seconds).
+"""

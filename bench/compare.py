@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
     """Measure everything that runs here, in about six minutes; in less than two if ``quick``."""
-    from bench import footprint, in_process, over_http, scaling
+    from bench import footprint, http_servers, in_process, over_http, scaling
     from bench.environments import alternatives_python
     from bench.measure import machine
 
@@ -80,7 +80,7 @@ def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
     )
     http = over_http.measure(
         artifacts,
-        over_http.servers(alternatives),
+        http_servers.servers(alternatives),
         rounds=2 if quick else 5,
         block_s=0.5 if quick else 0.8,
     )

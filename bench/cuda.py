@@ -16,34 +16,28 @@ import json
 import platform
 import re
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
-from onnx.utils import Extractor
 
+from bench.cuda_candidates import Calls, candidates, filters, load
+from bench.cuda_conclusions import conclusions, draw
 from bench.measure import cpu_name
-from kernels import CupyFir, cupy_fir
-from runtime.detector import DEFAULT_ARTIFACTS, Detector
+from runtime.detector import DEFAULT_ARTIFACTS
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
 from runtime.model.cuda import GRAPHS, CudaNet
-from runtime.model.session import Session, usable_cores
+from runtime.model.session import usable_cores
 
 RESULTS = Path(__file__).resolve().parent / "results"
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096, 16384)  # four times more fill 80 GB with all ways
 CPU_BATCHES = 4096  # larger ones would take seconds a call, and a core is at its best from 16 on
 TOLERANCE = 1e-4  # float32 sums in another order; TF32 arithmetic is ten times farther off
-
-Calls = dict[str, Callable[[], object]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -168,151 +162,6 @@ def _rows(
     return rows
 
 
-def candidates(artifacts: Path, ecg: np.ndarray) -> tuple[Calls, dict[str, np.ndarray]]:
-    """The calls that can be timed on this chunk, and their answers."""
-    batch = len(ecg)
-    cpu, cuda = load(artifacts, "cpu"), load(artifacts, "cuda")
-    start = np.zeros((batch, cpu.contract.carry_size), dtype=np.float32)
-    calls: Calls = {
-        "cpu": lambda: cpu.session.run(ecg, start),
-        "cuda, host arrays": lambda: cuda.session.run(ecg, start),
-    }
-    answers = {name: call()[0] for name, call in calls.items()}  # type: ignore[index]
-    shared_out = calls["cpu, a session a core"] = on_every_core(artifacts, ecg, start)
-    answers["cpu, a session a core"] = np.concatenate([answer for answer, _ in shared_out()])
-    for way in GRAPHS:
-        for recorded in (False,) if way == "kernels" else (False, True):
-            name = f"{way}, CUDA graph" if recorded else way
-            net = (
-                CudaNet.load(artifacts, way=way, cuda_graph=True)
-                if recorded
-                else load(artifacts, way)
-            )
-            calls[name] = on_gpu(net, ecg)
-            answers[name] = net.run(ecg, start)[0]
-    calls["kernels, host arrays"] = lambda: load(artifacts, "kernels").run(ecg, start)
-    return calls, answers
-
-
-@cache
-def load(artifacts: Path, what: str, core: int | None = None) -> Any:
-    """A `Detector` or a way of `CudaNet`, which serve every batch; loading takes seconds."""
-    if what in GRAPHS:
-        return CudaNet.load(artifacts, way=what)
-    return Detector.load(artifacts, provider=what, threads=0 if core is None else 1)
-
-
-def on_every_core(
-    artifacts: Path, ecg: np.ndarray, carry: np.ndarray
-) -> Callable[[], list[tuple[np.ndarray, np.ndarray]]]:
-    """The batch shared out among sessions of one thread, one for each core that it can feed.
-
-    Their answers stay apart: joining them would be a sixth of the time.
-    """
-    cores = min(usable_cores(), len(ecg))
-    sessions = [load(artifacts, "cpu", core).session for core in range(cores)]
-    parts = list(zip(np.array_split(ecg, cores), np.array_split(carry, cores), strict=True))
-    if cores == 1:  # no thread between
-        return lambda: [sessions[0].run(ecg, carry)]
-    pool = ThreadPoolExecutor(cores)
-    return lambda: list(pool.map(lambda session, part: session.run(*part), sessions, parts))
-
-
-def filters(artifacts: Path, net: CudaNet, ecg: np.ndarray) -> tuple[Calls, dict[str, np.ndarray]]:
-    """As `candidates`, for the filter alone, with everything on the GPU."""
-    cupy, batch = net.cupy, len(ecg)
-    fir = CupyFir(net.fir_taps)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "filter.onnx"
-        onnx.save(filter_of(onnx.load(Artifacts(artifacts).path(GRAPHS["fused"]))), path)
-        graph = Session(path, "cuda", extra={"user_compute_stream": str(net.stream.ptr)})
-    with net.stream:
-        arrays = {"ecg": cupy.asarray(ecg), "carry": fir.start(batch)}
-        arrays |= {
-            "filtered": cupy.empty_like(arrays["ecg"]),
-            "carry_out": cupy.empty_like(arrays["carry"]),
-        }
-        moved = sum(array.nbytes for array in arrays.values())
-        source = cupy.ones(moved // 8, cupy.float32)
-        target = cupy.empty_like(source)
-        kernel = tuple(map(cupy.empty_like, (arrays["filtered"], arrays["carry_out"])))
-    binding = graph.inference_session.io_binding()
-    for name, array in arrays.items():
-        bind = binding.bind_input if name in ("ecg", "carry") else binding.bind_output
-        bind(name, "cuda", 0, np.float32, array.shape, array.data.ptr)
-
-    def run_kernel() -> None:
-        fir(arrays["ecg"], arrays["carry"], out=kernel[0], carry_out=kernel[1], stream=net.stream)
-        net.stream.synchronize()
-
-    def run_graph() -> None:
-        graph.inference_session.run_with_iobinding(binding)
-        net.stream.synchronize()
-
-    def copy() -> None:
-        with net.stream:
-            cupy.copyto(target, source)
-        net.stream.synchronize()
-
-    calls: Calls = {
-        "filter, our kernel": run_kernel,
-        "filter, fused graph's": run_graph,
-        "copy of the same bytes": copy,
-    }
-    run_kernel()
-    run_graph()
-    some = slice(0, 256)  # of the streams: the definition sums every output in float64
-    expected, _ = cupy_fir.reference(ecg[some], cupy.asnumpy(arrays["carry"][some]), net.fir_taps)
-    return calls, {
-        "the definition": expected,
-        "filter, our kernel": cupy.asnumpy(kernel[0][some]),
-        "filter, fused graph's": cupy.asnumpy(arrays["filtered"][some]),
-    }
-
-
-def filter_of(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The filter of the fused graph: `ecg` and its part of `carry` to `filtered`, `carry_out`."""
-
-    def first(kind: str, takes: str | None = None) -> str:
-        return str(
-            next(
-                node.output[0]
-                for node in model.graph.node
-                if node.op_type == kind and (takes is None or takes in node.input)
-            )
-        )
-
-    line = first("Concat", "ecg")
-    names = {
-        first("Split", "carry"): "carry",
-        first("Reshape"): "filtered",
-        first("Slice", line): "carry_out",
-    }
-    past, *outputs = names
-    part = Extractor(onnx.shape_inference.infer_shapes(model)).extract_model(
-        ["ecg", past], list(outputs)
-    )
-    for node in part.graph.node:
-        for ends in (node.input, node.output):
-            ends[:] = [names.get(end, end) for end in ends]
-    for tensor in (*part.graph.input, *part.graph.output):
-        tensor.name = names.get(tensor.name, tensor.name)
-    return part
-
-
-def on_gpu(net: CudaNet, ecg: np.ndarray) -> Callable[[], object]:
-    """One step with signal and carry on the GPU, finished when it returns."""
-    carry = net.start(len(ecg))
-    with net.stream:
-        signal = net.cupy.asarray(ecg)
-
-    def step() -> None:
-        net.step(signal, carry)
-        net.stream.synchronize()
-
-    return step
-
-
 def take_turns(calls: Calls, seconds: float) -> dict[str, list[float]]:
     """Times in s; the first calls, which compile, search and record, are not among them."""
     for call in calls.values():
@@ -326,104 +175,6 @@ def take_turns(calls: Calls, seconds: float) -> dict[str, list[float]]:
             call()
             times[name].append(time.perf_counter() - started)
     return times
-
-
-def conclusions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Conclusions from the rows: the best of each, the batches from which one is faster."""
-
-    def best(names: Callable[[str], bool]) -> float:
-        return max(row["windows_per_s"] for row in rows if names(row["candidate"]))
-
-    def fastest(names: Callable[[str], bool]) -> dict[int, tuple[float, str]]:
-        """At each batch, the shortest time in ms and whose it is."""
-        found: dict[int, tuple[float, str]] = {}
-        for row in rows:
-            if names(row["candidate"]):
-                time_and_name = row["ms"], row["candidate"]
-                found[row["batch"]] = min(found.get(row["batch"], time_and_name), time_and_name)
-        return found
-
-    def overtakes(
-        new: dict[int, tuple[float, str]], old: dict[int, tuple[float, str]]
-    ) -> int | None:
-        """The batch from which `new` stays the faster one."""
-        ahead = None
-        for batch in sorted(new.keys() & old.keys(), reverse=True):
-            if new[batch][0] >= old[batch][0]:
-                break
-            ahead = batch
-        return ahead
-
-    def cpus(name: str) -> bool:
-        return name.startswith("cpu")
-
-    cpu, gpu = fastest(cpus), fastest(lambda name: not cpus(name))
-    cpu_best, gpu_best = best(cpus), best(lambda name: not cpus(name))
-    graph_best = best(lambda name: not name.startswith(("cpu", "kernels")))
-    return {
-        "windows/s, CPU with all cores": round(cpu_best),
-        "windows/s, CUDA": round(gpu_best),
-        "CUDA over CPU": round(gpu_best / cpu_best, 2),
-        "windows/s, CUDA by ONNX Runtime": round(graph_best),
-        "CUDA by ONNX Runtime over CPU": round(graph_best / cpu_best, 2),
-        "fastest way by batch": {batch: name for batch, (_, name) in gpu.items()},
-        "CUDA is faster from batch": overtakes(gpu, cpu),
-        "one window, CUDA, ms": round(gpu[min(gpu)][0], 4),
-        "one window, CPU, ms": round(cpu[min(cpu)][0], 4),
-        "CuPy filter is faster from batch": overtakes(
-            fastest(lambda name: "cupy" in name), fastest(lambda name: "fused" in name)
-        ),
-    }
-
-
-def draw(report: dict[str, Any], path: Path) -> None:
-    """Windows per second by batch: the CPU, ONNX Runtime's ways through CUDA, our kernels."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print("matplotlib is not installed, so nothing is drawn; --draw does it later.")
-        return
-
-    looks = {
-        "cpu": ("CPU, one session for all cores", "#909090", "--"),
-        "cpu, a session a core": ("CPU, a session for each core", "#505050", "-"),
-        "cuda, host arrays": ("ONNX Runtime, arrays on the host", "tab:orange", ":"),
-        "fused": ("ONNX Runtime, fused graph", "tab:orange", "--"),
-        "fused, CUDA graph": ("fused graph as a CUDA graph", "tab:orange", "-"),
-        "cupy": ("our filter, ONNX Runtime", "tab:green", "--"),
-        "cupy, CUDA graph": ("our filter, ONNX Runtime as a CUDA graph", "tab:green", "-"),
-        "kernels, host arrays": ("our kernels, arrays on the host", "tab:blue", ":"),
-        "kernels": ("our kernels", "tab:blue", "-"),
-    }
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
-    axes = figure.subplots()
-    for name, (label, color, style) in looks.items():
-        points = [
-            (row["batch"], row["windows_per_s"])
-            for row in report["rows"]
-            if row["candidate"] == name
-        ]
-        if points:
-            axes.loglog(
-                *zip(*points, strict=True),
-                style,
-                color=color,
-                marker=".",
-                label=label,
-                linewidth=2.5 if name == "kernels" else 1.2,
-            )
-    axes.set_xlabel("streams in a batch, one second of each")
-    axes.set_ylabel("seconds of ECG labelled in a second")
-    axes.set_title(
-        f"{report['machine']['gpu']} and the {report['machine']['cores']} CPU cores "
-        "beside it; arrays on the GPU unless said",
-        loc="left",
-        fontsize=10,
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
-    print(f"wrote {path}")
 
 
 def describe(artifacts: Path) -> dict[str, Any]:

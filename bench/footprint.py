@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from bench.candidates import GRAPHS, network
+from bench.candidates import GRAPHS
 from bench.environments import ROOT, folder_mb, runtime_python, size_mb
+from bench.http_servers import BATCHING
 from bench.measure import first_core, resident_mb
-from bench.over_http import BATCHING
+from bench.reference import network
 
 RUNTIME = ("onnxruntime", "numpy", "flask", "werkzeug", "gunicorn", "tqdm", "orjson")
 # Without those parts of uvicorn[standard] that only a developer needs.

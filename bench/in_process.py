@@ -13,21 +13,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bench.candidates import (
+from bench.candidates import Candidate, candidates
+from bench.measure import Timing, sgemms, take_turns
+from bench.reference import (
     CHUNKS,
     PAST_S,
     TOLERANCE,
     Array,
-    Candidate,
     agreement,
-    candidates,
     differing_beats,
     expected_answers,
     multiply_adds,
     network,
     seconds,
 )
-from bench.measure import Timing, sgemms, take_turns
 from runtime import Detector
 from runtime.errors import EkgError
 from runtime.model.providers import ONNX_NAMES

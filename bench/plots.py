@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from bench.http_servers import OURS
 from bench.in_process import FOLLOWED, PUSH
-from bench.over_http import OURS
 
 OURS_COLOUR, OTHER_COLOUR = "#1f6fb4", "#b0b0b0"
 

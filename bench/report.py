@@ -7,11 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.candidates import CARRIED, WINDOWS
-from bench.in_process import PUSH
-from bench.over_http import BATCHING, FLOOR, OURS
-
-Row = dict[str, Any]
+from bench.http_servers import BATCHING, OURS
+from bench.targets import Row, p50, targets
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -23,17 +20,6 @@ def write(results: dict[str, Any], folder: Path) -> None:
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     drawn = plots.draw(results, folder)
     (folder / "README.md").write_text(markdown(results, drawn))
-
-
-def targets(results: dict[str, Any]) -> list[Row]:
-    """Each wanted ratio or limit, this run's figure, and True if it is met."""
-    return [
-        *_latency_targets(results),
-        *_http_targets(results),
-        *_batch_targets(results),
-        *_record_targets(results),
-        *_footprint_targets(results),
-    ]
 
 
 def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
@@ -92,7 +78,7 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
                     "sgemm",
                     "against the reference",
                 ),
-                (_process_cells(row) for row in sorted(rows, key=_p50)),
+                (_process_cells(row) for row in sorted(rows, key=p50)),
             ),
             "",
         ]
@@ -146,184 +132,6 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
         "",
     ]
     return "\n".join(parts)
-
-
-def find(rows: Iterable[Row], **wanted: object) -> Row | None:
-    """The first row that has these values."""
-    return next(
-        (row for row in rows if all(row.get(key) == value for key, value in wanted.items())), None
-    )
-
-
-def _latency_targets(results: dict[str, Any]) -> list[Row]:
-    one = [row for row in results["rows"] if row["batch"] == 1]
-    push = find(one, name=PUSH, provider="cpu")
-    bare = find(one, name="ekg fused", provider="cpu")
-    windows, carried = find(one, name=WINDOWS), find(one, name=CARRIED)
-    if not (push and bare and windows and carried):
-        return []
-    return [
-        _target(
-            "`Stream.push` of one second against the bare graph",
-            _p50(push) / _p50(bare),
-            at_most=1.5,
-            unit="times",
-        ),
-        _target(
-            f"{WINDOWS}, against `Stream.push`",
-            _p50(windows) / _p50(push),
-            at_least=10,
-            unit="times",
-        ),
-        _target(
-            f"{CARRIED}, against `Stream.push`",
-            _p50(carried) / _p50(push),
-            at_least=10,
-            unit="times",
-        ),
-    ]
-
-
-def _http_targets(results: dict[str, Any]) -> list[Row]:
-    rows = (results.get("http") or {}).get("rows", [])
-    ours, raw = find(rows, name=OURS, body="JSON"), find(rows, name=OURS, body="raw")
-    floor = find(rows, name=FLOOR, body="JSON")
-    if not (ours and raw and floor):
-        return []
-    found = [
-        _target(
-            "`/predict` JSON p50 against the empty route",
-            ours["latency"]["p50_ms"] / floor["latency"]["p50_ms"],
-            at_most=1.5,
-            unit="times",
-        )
-    ]
-    rates = {
-        row["name"]: row["requests_per_s"]
-        for row in rows
-        if row["name"] not in (OURS, FLOOR) and row["body"] == "JSON"
-    }
-    found += [
-        _target(
-            f"JSON answers/s against {name}",
-            ours["requests_per_s"] / rate,
-            at_least=1,
-            unit="times",
-        )
-        for name, rate in rates.items()
-    ]
-    if rates:
-        found.append(
-            _target(
-                "raw answers/s against the best of their JSON",
-                raw["requests_per_s"] / max(rates.values()),
-                at_least=1.5,
-                unit="times",
-            )
-        )
-    return found
-
-
-def _batch_targets(results: dict[str, Any]) -> list[Row]:
-    product = [
-        row
-        for row in results["rows"]
-        if row["name"] == PUSH and row["provider"] == "cpu" and row["batch"] > 1
-    ]
-    bare = [
-        row for row in results["rows"] if row["name"] == "ekg fused" and row["provider"] == "cpu"
-    ]
-    if not (product and bare):
-        return []
-    found = [
-        _target(
-            "live patients a core, to beats",
-            max(row["patients_per_core"] for row in product),
-            at_least=10_000,
-            digits=0,
-        ),
-        _target(
-            "live patients a core, the graph alone",
-            max(row["patients_per_core"] for row in bare),
-            at_least=10_000,
-            digits=0,
-        ),
-        _target(
-            "the graph's share of one-thread sgemm",
-            100 * max(row["share_of_sgemm"] for row in bare),
-            at_least=40,
-            unit="%",
-        ),
-    ]
-    patients = (results.get("scaling") or {}).get("patients") or []
-    if len(patients) > 1:
-        costs = [row["us_per_patient"] for row in patients]
-        found.append(
-            _target(
-                f"cost of one of {patients[-1]['patients']} patients against the cheapest",
-                costs[-1] / min(costs),
-                at_most=1.1,
-                unit="times",
-            )
-        )
-    return found
-
-
-def _record_targets(results: dict[str, Any]) -> list[Row]:
-    row = find((results.get("scaling") or {}).get("records") or [], hours=24)
-    return (
-        [
-            _target(
-                "a 24-hour record annotated, file to file, one core", row["s"], at_most=15, unit="s"
-            )
-        ]
-        if row
-        else []
-    )
-
-
-def _footprint_targets(results: dict[str, Any]) -> list[Row]:
-    rows = results.get("footprint") or []
-    server, whole = find(rows, name=f"{OURS}, 1 worker"), results.get("environment_mb")
-    found = (
-        [_target("the runtime's environment on disk", whole, at_most=200, unit="MB", digits=0)]
-        if whole
-        else []
-    )
-    if server and server["resident_mb"] is not None:
-        found.append(
-            _target("server resident", server["resident_mb"], at_most=120, unit="MB", digits=0)
-        )
-    if server:
-        found.append(
-            _target(
-                "server's cold start to its first answer",
-                server["cold_start_s"],
-                at_most=1.5,
-                unit="s",
-            )
-        )
-    return found
-
-
-def _target(
-    what: str,
-    value: float,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    unit: str = "",
-    digits: int = 2,
-) -> Row:
-    met = value >= at_least if at_least is not None else value <= (at_most or 0)
-    limit = f"at least {at_least:,g}" if at_least is not None else f"at most {at_most:,g}"
-    return {
-        "what": what,
-        "value": value,
-        "met": bool(met),
-        "wanted": f"{limit} {unit}".strip(),
-        "measured": f"{value:,.{digits}f} {unit}".strip(),
-    }
 
 
 def _process_cells(row: Row) -> tuple[str, ...]:
@@ -436,10 +244,6 @@ def _scaling(scaling: dict[str, Any]) -> list[str]:
         ),
         "",
     ]
-
-
-def _p50(row: Row) -> float:
-    return float(row["end_to_end"]["p50_ms"])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bench.candidates import seconds
 from bench.environments import ROOT
 from bench.in_process import live, patients
 from bench.measure import Timing, cores, first_core, take_turns
+from bench.reference import seconds
 from runtime import Detector
 from runtime.simulate import simulate
 from training.recordings import FS

@@ -1,4 +1,4 @@
-"""The conclusions of the CUDA benchmark, and its message without a GPU."""
+"""The CUDA benchmark as a command: its messages, and what is kept if memory ends."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-import onnxruntime
 import pytest
 
 from bench import cuda
-from kernels import cupy_fir
-from runtime import Detector
-
-ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 
 
 def row(candidate: str, batch: int, ms: float) -> dict[str, Any]:
@@ -35,73 +28,6 @@ def test_no_batch_at_all_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cuda.main(["--largest", "0"])
     assert "--largest 0: the smallest batch is 1" in capsys.readouterr().err
-
-
-def test_conclusions_give_the_best_and_the_crossings() -> None:
-    """The GPU pays from a batch of 16 on, the kernel before the graph from 64 on."""
-    rows = [
-        row("cpu", 1, 0.1),
-        row("cpu", 16, 1.0),
-        row("cpu", 64, 4.0),
-        row("fused", 1, 0.4),
-        row("fused", 16, 0.5),
-        row("fused", 64, 0.8),
-        row("fused", 256, 2),
-        row("fused, CUDA graph", 1, 0.2),
-        row("fused, CUDA graph", 16, 0.5),
-        row("cupy", 1, 0.5),
-        row("cupy", 16, 0.6),
-        row("cupy", 64, 0.5),
-        row("cupy", 256, 1.6),
-        row("kernels", 256, 0.8),
-        row("cpu, a session a core", 64, 3.2),
-    ]
-    found = cuda.conclusions(rows)
-    assert found["windows/s, CPU with all cores"] == 20_000
-    assert found["windows/s, CUDA"] == 320_000
-    assert found["CUDA over CPU"] == 16
-    assert found["windows/s, CUDA by ONNX Runtime"] == 160_000
-    assert found["CUDA by ONNX Runtime over CPU"] == 8
-    assert found["fastest way by batch"] == {
-        1: "fused, CUDA graph",
-        16: "fused",
-        64: "cupy",
-        256: "kernels",
-    }
-    assert found["CUDA is faster from batch"] == 16
-    assert found["CuPy filter is faster from batch"] == 64
-    assert found["one window, CUDA, ms"] == 0.2
-
-
-def test_a_candidate_that_is_never_faster_has_no_batch() -> None:
-    rows = [row("cpu", 1, 0.1), row("fused", 1, 0.4), row("cupy", 1, 0.5)]
-    found = cuda.conclusions(rows)
-    assert found["CUDA is faster from batch"] is None
-    assert found["CuPy filter is faster from batch"] is None
-
-
-def test_the_filter_is_taken_out_of_the_fused_graph() -> None:
-    fused = onnx.load(ARTIFACTS / "ekg_fused.onnx")
-    taps = json.loads({entry.key: entry.value for entry in fused.metadata_props}["fir_taps"])
-    rng = np.random.default_rng(0)
-    ecg, carry = (rng.normal(size=(3, size)).astype(np.float32) for size in (360, len(taps) - 1))
-    session = onnxruntime.InferenceSession(cuda.filter_of(fused).SerializeToString())
-    filtered, carry_out = session.run(["filtered", "carry_out"], {"ecg": ecg, "carry": carry})
-    expected, expected_carry = cupy_fir.reference(ecg, carry, taps)
-    np.testing.assert_allclose(filtered, expected, atol=1e-5)
-    assert (carry_out == expected_carry).all()
-
-
-@pytest.mark.parametrize("batch", [1, 5])
-def test_the_baseline_on_every_core_is_the_cpu(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    monkeypatch.setattr(cuda, "usable_cores", lambda: 3)
-    session = Detector.load(ARTIFACTS, provider="cpu").session
-    ecg = np.random.default_rng(0).normal(size=(batch, 360)).astype(np.float32)
-    carry = np.zeros((batch, int(session.metadata["carry_size"])), np.float32)
-    parts = cuda.on_every_core(ARTIFACTS, ecg, carry)()
-    assert len(parts) == min(3, batch)
-    for got, expected in zip(zip(*parts, strict=True), session.run(ecg, carry), strict=True):
-        np.testing.assert_allclose(np.concatenate(got), expected, atol=1e-5)
 
 
 def test_results_are_kept_if_gpu_memory_ends(

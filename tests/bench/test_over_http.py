@@ -1,28 +1,18 @@
-"""The servers beside ours: one that fails is listed with its reason, all are stopped."""
+"""The servers' turns: one that fails is listed with its reason, our rows name their nodes."""
 
 from __future__ import annotations
 
 import os
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-import numpy as np
-import pytest
-
-from bench import over_http
-from bench.load import Failed, Request
-from bench.servers import model
-from runtime import Detector
+from bench import http_servers, over_http
+from bench.load import Request
 from runtime.detector import DEFAULT_ARTIFACTS
-from runtime.server.wire import result_fields
-from runtime.simulate import simulate
 
 REQUEST = Request("/predict", "application/json", b"{}")
-WINDOW = np.zeros(360)
 
 
 @contextmanager
@@ -51,9 +41,12 @@ def listening(resets_after: int | None = None) -> Iterator[int]:
 
 
 def trial(name: str, port: int) -> over_http.ServerTrial:
-    server = over_http.Server(name, (), {"JSON": "/predict"})
+    server = http_servers.Server(name, (), {"JSON": "/predict"})
     return over_http.ServerTrial(
-        server, over_http.Started(port, os.getpid(), 1.0), REQUEST, {"name": name, "body": "JSON"}
+        server,
+        http_servers.Started(port, os.getpid(), 1.0),
+        REQUEST,
+        {"name": name, "body": "JSON"},
     )
 
 
@@ -77,37 +70,8 @@ def test_no_rows_if_all_servers_fail() -> None:
     assert len(refused) == 1
 
 
-def test_the_status_of_a_server_that_stops_at_its_start_is_reported() -> None:
-    stops = over_http.Server(
-        "gone", [sys.executable, "-c", "raise SystemExit(3)"], {"JSON": "/predict"}
-    )
-    with (
-        pytest.raises(Failed, match="gone stopped with status 3 as it started"),
-        over_http.start(stops, Path("artifacts"), "cpu", WINDOW),
-    ):
-        pass
-
-
-def test_batching_has_rows_of_its_own() -> None:
-    names = [server.name for server in over_http.servers(Path("python"))]
-    for name in ("LitServe", "BentoML"):
-        assert {name, name + over_http.BATCHING} <= set(names)
-    assert len(set(names)) == len(names)
-
-
-def test_batch_composition_does_not_change_answers(detector: Detector) -> None:
-    """Windows of two lengths, mixed: each gets its own answer, in its own place."""
-    signal = simulate(12, seed=3, ectopic=0.3).signal
-    windows = [signal[at : at + (720 if at % 720 else 360)] for at in range(0, 3600, 360)]
-    expected = [
-        {**result_fields(detector.predict(window, 360)), "provider": "cpu"} for window in windows
-    ]
-    assert model.load_many()([(window.tolist(), 360.0) for window in windows]) == expected
-    assert model.load()(windows[1].tolist(), 360.0) == expected[1]
-
-
 def test_our_rows_say_which_nodes_ran_where() -> None:
-    ours, *_ = over_http.servers(None)
+    ours, *_ = http_servers.servers(None)
     found = over_http.measure(DEFAULT_ARTIFACTS, [ours], rounds=1, block_s=0.05)
     assert found["refused"] == []
     assert [row["body"] for row in found["rows"]] == ["JSON", "raw"]

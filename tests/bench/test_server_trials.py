@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import socket
 import sys
-import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -50,45 +47,6 @@ def test_a_server_that_does_not_get_ready_is_killed() -> None:
     with pytest.raises(KeyboardInterrupt), server:
         pass
     assert server.killed
-
-
-def test_the_answer_after_a_continue_is_judged() -> None:
-    answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
-    tally = server_fuzz.Tally()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                while connection.recv(1 << 16):
-                    pass
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        chance = random.Random(0)
-        chance.random = lambda: 0.99  # type: ignore[method-assign]  # undamaged, and listens
-        server_fuzz.broken_http(listener.getsockname()[1], tally, chance)()
-        thread.join()
-    assert tally.answers == {"broken HTTP": {"500": 1}}
-    assert any("500 on" in fault for fault in tally.faults)
-
-
-@pytest.mark.parametrize(
-    ("received", "answer"),
-    [
-        (
-            b"HTTP/1.1 102 A\r\nX: y\r\n\r\nHTTP/1.1 100 B\r\n\r\nHTTP/1.1 200 OK",
-            b"HTTP/1.1 200 OK",
-        ),
-        (b"HTTP/1.1 400 Bad", b"HTTP/1.1 400 Bad"),
-        (b"HTTP/1.1 100 Continue\r\n\r\n", b""),
-        (b"HTTP/1.1 100 Contin", b""),
-        (b"", b""),
-    ],
-)
-def test_informational_heads_are_no_answer(received: bytes, answer: bytes) -> None:
-    assert server_fuzz.final(received) == answer
 
 
 def test_without_records_the_streams_are_simulated(

@@ -2,7 +2,7 @@
 
 `compare` gives the statistics of the WFDB program ``bxb``, EC57's reference implementation, and
 `summarise` those of ``sumstats``. `training.bxb` pairs and counts the beats;
-`training.ec57_report` writes the programs' texts and is the command;
+`training.bxb_texts` writes the programs' texts and `training.ec57_report` is the command;
 the papers' convention is in `training.scores`; docs/ec57.md holds the two side by side.
 
 Sources: ANSI/AAMI EC57:1998; G. Moody, WFDB Applications Guide, bxb(1) and sumstats(1),

@@ -1,14 +1,9 @@
-"""EC57 comparison against the files of the real bxb, and against cases counted by hand."""
+"""EC57 comparison against cases counted by hand."""
 
 from __future__ import annotations
 
 import doctest
-import os
-import shutil
-import subprocess
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,87 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import ec57
-from training.databases import DS1, DS2, PACED
 from training.ec57 import Annotations, Ratio
-from training.ec57_report import compare_files, main, read_annotations, report, score_files
-from training.errors import DataError
-
-# wfdb, when imported, uses pandas in a way that pandas will give up.
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")
 
 FS = 360
 WINDOW = 54  # 150 ms
-ANNOTATORS = ("atr", "prt")
-
-
-@pytest.fixture(scope="module")
-def folders(data: Path) -> tuple[Path, Path]:
-    """Recordings with their reference, and disturbed annotations."""
-    if not (data / "bxb").is_dir():
-        pytest.skip("bxb's files are not at hand")
-    return data / "mitdb", data / "bxb" / "annotations"
-
-
-@cache
-def all_records(folders: tuple[Path, Path], start_s: float) -> list[tuple[str, ec57.Comparison]]:
-    return [
-        (record, compare_files(*folders, record, ANNOTATORS, start_s=start_s))
-        for record in sorted(DS1 + DS2 + PACED)
-    ]
-
-
-# --- bxb's own files ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("form", "start_s", "beats_file", "shutdown_file"),
-    [
-        ("L", 300.0, "L_5min.txt", "Ls_5min.txt"),
-        ("L", 0.0, "L_f0.txt", "Ls_f0.txt"),
-        ("l", 300.0, "l_5min.txt", "ls_5min.txt"),
-        ("S", 300.0, "S_5min.txt", None),
-        ("C", 300.0, "C_5min.txt", None),
-        ("sum", 300.0, "sum_L_5min.txt", None),
-        ("sum", 0.0, "sum_L_f0.txt", None),
-    ],
-)
-def test_reports_are_bxbs_to_the_byte(
-    form: str,
-    start_s: float,
-    beats_file: str,
-    shutdown_file: str | None,
-    folders: tuple[Path, Path],
-) -> None:
-    files = folders[1].parent
-    beats, shutdown = report(all_records(folders, start_s), form, ANNOTATORS)
-    assert beats.encode() == (files / beats_file).read_bytes()
-    if shutdown_file:
-        assert shutdown.encode() == (files / shutdown_file).read_bytes()
-
-
-@pytest.mark.skipif(shutil.which("bxb") is None, reason="WFDB's bxb is not installed")
-@pytest.mark.parametrize("seed", range(3))
-def test_installed_bxb_agrees_on_other_disturbances(seed: int, data: Path, tmp_path: Path) -> None:
-    import wfdb
-
-    for suffix in ("hea", "atr"):
-        shutil.copy(data / "mitdb" / f"207.{suffix}", tmp_path)
-    rng = np.random.default_rng(seed)
-    reference = wfdb.rdann(str(tmp_path / "207"), "atr")
-    moved = reference.sample + rng.integers(-60, 61, reference.sample.size)
-    samples = np.unique(np.maximum(moved[rng.random(moved.size) > 0.1], 1))
-    symbols = rng.choice(reference.symbol, samples.size).tolist()
-    wfdb.wrann("207", "rnd", samples, symbol=symbols, write_dir=str(tmp_path))
-    command = ["bxb", "-r", "207", "-a", "atr", "rnd", "-L", "beats", "shutdown"]
-    subprocess.run(command, cwd=tmp_path, env={**os.environ, "WFDB": "."}, check=True)
-    result = compare_files(tmp_path, tmp_path, "207", ("atr", "rnd"))
-    beats, shutdown = report([("207", result)], "L", ("atr", "rnd"))
-    assert beats == (tmp_path / "beats").read_text()
-    assert shutdown == (tmp_path / "shutdown").read_text()
-
-
-# --- Cases counted by hand ------------------------------------------------------------------
-
 
 Marks = Sequence[tuple[int, str] | tuple[int, str, int]]  # sample, symbol and maybe subtype
 
@@ -154,12 +72,6 @@ def test_no_reference_beats() -> None:
     result = compare([], BEATS)
     assert result.counts[5, :5].sum() == result.counts.sum() == 30
     assert qrs(result) == (Ratio(0, 0), Ratio(0, 30))
-
-
-def test_comparison_of_nothing_is_printed_with_hyphens() -> None:
-    result = compare([], [])
-    assert not result.counts.any()
-    assert report([("1", result)], "L", ANNOTATORS)[0].split()[-7:] == ["-"] * 7
 
 
 def test_nearer_of_two_test_beats_is_the_partner() -> None:
@@ -304,105 +216,6 @@ def test_every_beat_is_counted_once(reference: list[int], test: list[int]) -> No
     result = compare([(t, "N") for t in reference], [(t, "V") for t in test])
     assert result.counts[:5].sum() == len(reference)
     assert result.counts[:, :5].sum() == len(test)
-
-
-# --- Files and command line -----------------------------------------------------------------
-
-
-def run(folders: tuple[Path, Path], *options: str) -> int:
-    return main(["--reference", str(folders[0]), "--test", str(folders[1]), *options])
-
-
-def test_command_line_writes_both_reports(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    files = tmp_path / "beats", tmp_path / "shutdown"
-    out = ["--out", str(files[0]), "--shutdown-out", str(files[1])]
-    assert run(folders, "--records", "100", "101", "--format", "L", "--from", "5:00", *out) == 0
-    for file, name, lines in zip(files, ("L_5min.txt", "Ls_5min.txt"), (3, 4), strict=True):
-        expected = (folders[1].parent / name).read_text().splitlines()[:lines]
-        assert file.read_text().splitlines() == expected
-
-
-def test_command_line_knows_the_papers_convention(
-    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(folders, "--records", "103", "--format", "papers") == 0
-    heading, _, line, total = capsys.readouterr().out.splitlines()
-    assert heading.startswith("| | QRS Se/+P |")
-    assert line.startswith("| 103 | 99.")
-    assert line.replace("103", "sum", 1) == total
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--from", "5:00", "--to", "4:00"),
-        ("--to", "0"),
-        ("--from", "31:00"),
-        ("--shutdown-out", "x"),
-    ],
-)
-def test_papers_format_refuses_impossible_options(
-    folders: Any, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(folders, "--records", "103", "--format", "papers", *options) == 2
-    assert capsys.readouterr().err.startswith("ec57_report: ")
-
-
-def test_papers_classes_and_fibrillation_are_read_from_files(data: Path) -> None:
-    """Published counts of DS1; 207 has fibrillation, where flutter waves are no beats."""
-    mitdb = data / "mitdb"
-    total = sum(score_files(mitdb, mitdb, record, ("atr", "atr")).confusion for record in DS1)
-    assert np.array_equal(total, np.diag([45866, 944, 3788, 415, 8, 0]))
-    late = score_files(mitdb, mitdb, "207", ("atr", "atr"), start_s=1500.0, stop_s=1600.0)
-    assert 0 < late.confusion.sum() < 200
-
-
-def test_both_conventions_pair_the_brackets_of_fibrillation_alike(tmp_path: Path) -> None:
-    """An end without a beginning says nothing; else the beats up to 5000 were all false."""
-    import wfdb
-
-    marks = {
-        "atr": [(500, "]"), (1000, "N"), (2000, "["), (5000, "]"), (6000, "N")],
-        "prt": [(1000, "N"), (3000, "V"), (3500, "V"), (4000, "V"), (6000, "N")],
-    }
-    (tmp_path / "x.hea").write_text("x 1 360 10000\nx.dat 16 200\n")
-    for annotator, written in marks.items():
-        samples, symbols = zip(*written, strict=True)
-        wfdb.wrann("x", annotator, np.array(samples), symbol=list(symbols), write_dir=str(tmp_path))
-    papers = score_files(tmp_path, tmp_path, "x", ANNOTATORS).qrs
-    assert (papers.right, papers.there, papers.reported) == (2, 2, 2)
-    bxb = compare_files(tmp_path, tmp_path, "x", ANNOTATORS, start_s=0.0)
-    assert qrs(bxb) == (Ratio(2, 2), Ratio(2, 2))
-
-
-def test_missing_and_damaged_files_are_named_in_one_sentence(
-    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(folders, "--records", "999") == 2
-    assert "999.hea is missing." in capsys.readouterr().err
-
-    mine = folders[0], tmp_path
-    assert run(mine) == 2
-    assert "holds no annotation files *.prt" in capsys.readouterr().err
-
-    whole = (folders[1] / "100.prt").read_bytes()
-    (tmp_path / "100.prt").write_bytes(whole[:1001])
-    assert run(mine) == 2
-    message = capsys.readouterr().err
-    assert "100.prt" in message
-    assert "cut off" in message
-    assert message.count("\n") == 1
-
-    (tmp_path / "100.prt").write_bytes(b"\0\0")
-    assert run(mine, "--format", "L") == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[20:22] == ["0.00", "-"]
-    assert run(mine, "--format", "papers") == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("| sum | 0.00/- |")
-
-
-def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"100\.atr is missing"):
-        read_annotations(tmp_path, "100", "atr", FS)
 
 
 def test_example_in_the_documentation() -> None:

@@ -1,9 +1,7 @@
-"""Signal and carry that stay on the GPU, by all three ways.
+"""Signal and carry that stay on the GPU, by all three ways, where there is no GPU.
 
-Without a GPU, NumPy stands in for CuPy and the CPU for CUDA: every address, shape and carry is
-the real path's, only the device is not. With one, run ``python -m pytest
-tests/runtime/model/test_cuda.py tests/kernels`` in an environment as docs/providers.md has it, then
-``python -m bench.cuda``.
+NumPy stands in for CuPy and the CPU for CUDA: every address, shape and carry is the real path's,
+only the device is not. `test_cuda_on_gpu.py` has the tests on a GPU.
 """
 
 from __future__ import annotations
@@ -11,29 +9,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 import kernels
 from kernels import Network, cupy_fir, cupy_net
-from runtime import (
-    Detector,
-    InputError,
-    MissingPackageError,
-    ModelError,
-    ProviderError,
-)
-from runtime.model import cuda, providers
+from runtime import InputError, MissingPackageError, ModelError, ProviderError
+from runtime.model import cuda
 from runtime.model.cuda import CudaNet
-from runtime.simulate import simulate
 
 ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 KERNELS = pytest.param("kernels", marks=pytest.mark.needs("onnx"))  # which reads their weights
@@ -96,6 +85,9 @@ def on_stream(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     return checked
 
 
+REAL_SESSION = cuda.Session
+
+
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """NumPy for CuPy, the CPU for CUDA; gives the provider options that CUDA would get."""
@@ -124,28 +116,23 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return told
 
 
-REAL_SESSION = cuda.Session
-
-
-@pytest.fixture(scope="module")
-def ecg() -> np.ndarray:
-    rows = np.stack([simulate(6.0, seed=seed, ectopic=0.3).signal for seed in range(3)])
-    return np.asarray(rows - rows[:, :1])
-
-
-@pytest.fixture(scope="module")
-def expected(ecg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    session = Detector.load(ARTIFACTS, provider="cpu").session
-    size = int(session.metadata["carry_size"])
-    return session.run(ecg, np.zeros((len(ecg), size), dtype=np.float32))
-
-
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_answers_as_the_cpu_chunk_by_chunk(
     way: str, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
 ) -> None:
     check_steps(CudaNet.load(ARTIFACTS, way=way), ecg, expected)
+
+
+def check_steps(net: CudaNet, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    carry, frames = net.start(len(ecg)), []
+    for chunk in np.split(ecg, (18, 378, 1800), axis=1):
+        answer, carry = net.step(np.ascontiguousarray(chunk), carry)
+        frames.append(answer)
+    np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
+    np.testing.assert_allclose(
+        net.to_host(carry), expected[1], atol=1e-5 * float(np.abs(expected[1]).max())
+    )
 
 
 @pytest.mark.parametrize("way", GRAPH_WAYS)
@@ -339,89 +326,6 @@ def test_a_missing_package_of_a_way_is_named(
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingPackageError, match=said):
         CudaNet.load(ARTIFACTS, way=way)
-
-
-@pytest.fixture(scope="module")
-def gpu() -> Iterator[Any]:
-    """CuPy on a GPU that ONNX Runtime can use; how to run these stands at the top."""
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; see the top of this file")
-    if not cupy.cuda.is_available():
-        pytest.skip("CuPy finds no CUDA GPU; see the top of this file")
-    if "cuda" not in providers.compiled_in():
-        pytest.skip(f"ONNX Runtime {onnxruntime.__version__} is built without CUDA; see the top")
-    with contextlib.suppress(AttributeError):
-        cupy.get_default_memory_pool().free_all_blocks()
-    return cupy
-
-
-@pytest.mark.usefixtures("gpu")
-def test_gpu_detector_runs_every_node_on_cuda(
-    ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
-) -> None:
-    detector = Detector.load(ARTIFACTS, provider="cuda")
-    assert list(detector.session.placement) == ["CUDAExecutionProvider"]
-    start = np.zeros((len(ecg), detector.contract.carry_size), dtype=np.float32)
-    np.testing.assert_allclose(detector.session.run(ecg, start)[0], expected[0], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("way", "cuda_graph"),
-    [*((way, False) for way in cuda.GRAPHS), *((way, True) for way in GRAPH_WAYS)],
-)
-def test_gpu_ways_answer_as_the_cpu(
-    gpu: Any, way: str, cuda_graph: bool, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]
-) -> None:
-    net = CudaNet.load(ARTIFACTS, way=way, cuda_graph=cuda_graph)
-    with net.stream:
-        signal = gpu.asarray(ecg)
-        carry, frames = net.start(len(ecg)), []
-        for at in range(0, ecg.shape[1], 360):
-            answer, carry = net.step(gpu.ascontiguousarray(signal[:, at : at + 360]), carry)
-            frames.append(gpu.asnumpy(answer))
-    np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
-    np.testing.assert_allclose(
-        net.to_host(carry), expected[1], atol=1e-5 * float(np.abs(expected[1]).max())
-    )
-
-
-@pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("way", WAYS)
-def test_gpu_large_batch(way: str) -> None:
-    rng = np.random.default_rng(0)
-    ecg = rng.normal(size=(4096, 360)).astype(np.float32)
-    session = Detector.load(ARTIFACTS, provider="cpu", threads=0).session
-    start = np.zeros((4096, int(session.metadata["carry_size"])), dtype=np.float32)
-    answer, _ = CudaNet.load(ARTIFACTS, way=way).run(ecg, start)
-    np.testing.assert_allclose(answer, session.run(ecg, start)[0], atol=1e-5)
-
-
-@pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("way", WAYS)
-def test_gpu_process_ends_without_a_crash(way: str) -> None:
-    """With a net still alive at its end, which lets go of session and stream in some order."""
-    program = (
-        f"from runtime.model.cuda import CudaNet; net = CudaNet.load(way={way!r}); "
-        "net.step(net.cupy.zeros((2, 360), 'f4'), net.start(2))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ARTIFACTS.parent,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-
-
-def check_steps(net: CudaNet, ecg: np.ndarray, expected: tuple[np.ndarray, np.ndarray]) -> None:
-    carry, frames = net.start(len(ecg)), []
-    for chunk in np.split(ecg, (18, 378, 1800), axis=1):
-        answer, carry = net.step(np.ascontiguousarray(chunk), carry)
-        frames.append(answer)
-    np.testing.assert_allclose(np.concatenate(frames, axis=1), expected[0], atol=1e-5)
-    np.testing.assert_allclose(
-        net.to_host(carry), expected[1], atol=1e-5 * float(np.abs(expected[1]).max())
-    )
 
 
 def test_the_old_place_of_the_module_is_read_with_a_warning() -> None:

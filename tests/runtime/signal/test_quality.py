@@ -204,14 +204,14 @@ def test_a_second_alone_is_judged_as_among_others(
 
 @pytest.mark.needs("torch")
 def test_muscle_noise_is_seen_where_it_is(data: Path, judge: Assess) -> None:
-    from training import fit_rhythm
+    from training import rhythm_references
     from training.recordings import load
 
     if not (data / "nstdb").is_dir():
         pytest.skip("nstdb is not among the recordings at hand")
     record = load("mitdb", "101", data)  # a design record, with the design half of the noise
-    noise = fit_rhythm.first_half(load("nstdb", "ma", data).signal[0])
-    mixed, noisy = fit_rhythm.mix(record, noise, -6.0)
+    noise = rhythm_references.first_half(load("nstdb", "ma", data).signal[0])
+    mixed, noisy = rhythm_references.mix(record, noise, -6.0)
     seconds = np.array([bool(f & DOUBTFUL) for f in judge(mixed, 360).seconds])
     inside = np.zeros(len(seconds), dtype=bool)
     for start, end in noisy.astype(int):

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from runtime.findings import CLASSES
+from training import amplifier
 from training.model import HOP, Design
 from training.recipe import Recipe
 from training.recordings import FS, Record
 
 IGNORE = -1  # frames whose label is not known: no loss
+# Frames of which only this much is known (`training.train.frame_loss`): no beat or N; not S.
+NORMAL_AT_MOST, NOT_S = -2, -3
+# What is known where beats are doubtful, of each pool of `Recipe.strangers`.
+DOUBTFUL = (NORMAL_AT_MOST, NOT_S, NORMAL_AT_MOST)
 # A beat is written on the three frames whose middles lie within 75 ms of its R peak.
 BEAT_REACH = round(0.075 * FS)
 # From the edge of a short window; whether a beat cut by it counts is not defined.
@@ -28,16 +33,25 @@ N, S = CLASSES.index("N"), CLASSES.index("S")
 
 
 def draw(
-    records: Sequence[Record], noise: NDArray[np.float32], recipe: Recipe, design: Design, step: int
+    records: Sequence[Record],
+    noise: NDArray[np.float32],
+    recipe: Recipe,
+    design: Design,
+    step: int,
+    pools: Sequence[Sequence[Record]] = (),
 ) -> tuple[Tensor, Tensor]:
     """The signals and frame labels of one step.
 
     Crops and windows stand in one batch: batch norm has to see the mixture it will serve.
 
+    Parameters
+    ----------
+    pools : recordings of strangers, in the order of `Recipe.strangers`
+
     Returns
     -------
     ecg : float32 [batch, samples], mV, first sample subtracted
-    targets : int64 [batch, frames], class of the frame or `IGNORE`
+    targets : int64 [batch, frames], class of the frame, `IGNORE`, `NORMAL_AT_MOST` or `NOT_S`
     """
     rng = np.random.default_rng((recipe.seed, step))
     samples = round(recipe.crop_s * FS)
@@ -47,7 +61,7 @@ def draw(
         if i >= recipe.batch:
             seconds = 1.0 if rng.random() < 0.6 else rng.uniform(1.0, 10.0)
             alone = min(round(FS * seconds), samples // 2)
-        ecg, labels = example(rng, records, noise, recipe, samples, alone)
+        ecg, labels = example(rng, records, noise, recipe, samples, alone, pools)
         ecgs.append(ecg)
         targets.append(frame_targets(labels, design))
     return torch.from_numpy(np.stack(ecgs)), torch.from_numpy(np.stack(targets))
@@ -68,6 +82,7 @@ def example(
     recipe: Recipe,
     samples: int,
     alone: int | None,
+    pools: Sequence[Sequence[Record]] = (),
 ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     """One crop, augmented.
 
@@ -76,7 +91,8 @@ def example(
     Returns
     -------
     ecg : float32 [samples], mV
-    labels : int8 [samples]: 0 for none, class + 1 within 75 ms of a beat, or `IGNORE`
+    labels : int8 [samples]: 0 for none, class + 1 within 75 ms of a beat, `IGNORE`,
+        `NORMAL_AT_MOST` or `NOT_S`
     """
     # Time stretch: the heart beats up to 20 % slower or faster than recorded.
     stretch = np.exp(rng.uniform(-0.18, 0.18))
@@ -86,19 +102,19 @@ def example(
         rhythm = str(rng.choice(("premature", "fibrillation", "arrhythmia"), p=recipe.rhythms))
     # Another rhythm may use up more signal than it gives.
     length = int(np.ceil(wanted * stretch * (1.0 if rhythm == "as recorded" else 1.6))) + 1
-    svdb = [r for r in records if r.database == "svdb"]
-    others = [r for r in records if r.database != "svdb"]
-    pool = svdb if svdb and (not others or rng.random() < recipe.svdb_share) else others
-    often = np.array([recipe.fibrillating if r.name in FIBRILLATING else 1.0 for r in pool])
-    record = pool[rng.choice(len(pool), p=often / often.sum())]
-    start = int(rng.integers(record.signal.shape[1] - length))
-    rare = np.flatnonzero(record.labels)
-    if len(rare) and rng.random() < recipe.rare:
-        beat = record.beats[rare[rng.integers(len(rare))]]
-        start = int(np.clip(beat - rng.integers(length), 0, record.signal.shape[1] - length))
-    # The first lead, the other, or a view from between them.
+    which, unknown = pick(rng, recipe.strangers), IGNORE
+    if which is None:
+        record, start = holter(rng, records, recipe, length)
+    else:
+        pool, unknown, rhythm = pools[which], DOUBTFUL[which], "as recorded"
+        record = pool[int(rng.integers(len(pool)))]
+        if length > record.signal.shape[1]:  # what is there, and then as of a window alone
+            length = record.signal.shape[1]
+            wanted = alone = int((length - 1) / stretch)
+        start = int(rng.integers(record.signal.shape[1] - length + 1))
+    # The first lead (of twelve any), the other, or a view from between them.
     mix = np.zeros(len(record.signal))
-    mix[0] = 1.0
+    mix[0 if which is None else rng.integers(len(mix))] = 1.0
     if rng.random() < 0.5:
         mix = rng.normal(0.0, 1.0, len(mix))
         mix /= np.linalg.norm(mix)
@@ -125,12 +141,44 @@ def example(
     ecg = np.interp(at, np.arange(length), ecg) * np.exp(rng.normal(0.0, 0.35))
     if rng.random() < 0.15:
         ecg = -ecg  # electrodes swapped
+    other_device = recipe.devices > 0 and rng.random() < recipe.devices
+    if other_device:
+        ecg = ecg * amplifier.gain(rng)
     ecg = add_noise(rng, ecg, noise)
-    labels = sample_labels(record.flutter - start, beats, classes, at, edges=alone is not None)
+    if other_device:
+        ecg = amplifier.heard(rng, ecg)
+    labels = sample_labels(
+        record.flutter - start, beats, classes, at, edges=alone is not None, unknown=unknown
+    )
     if alone is not None:
         ecg = np.pad(ecg, (0, samples - alone), mode="edge")
         labels = np.pad(labels, (0, samples - alone))
     return (ecg - ecg[0]).astype(np.float32), labels
+
+
+def pick(rng: np.random.Generator, shares: Sequence[float]) -> int | None:
+    """The pool of strangers to draw a crop from, if any; without shares no number is drawn."""
+    if not any(shares):
+        return None
+    which = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
+    return which if which < len(shares) else None
+
+
+def holter(
+    rng: np.random.Generator, records: Sequence[Record], recipe: Recipe, length: int
+) -> tuple[Record, int]:
+    """A Holter recording, and where in it a crop of this length starts."""
+    svdb = [r for r in records if r.database == "svdb"]
+    others = [r for r in records if r.database != "svdb"]
+    pool = svdb if svdb and (not others or rng.random() < recipe.svdb_share) else others
+    often = np.array([recipe.fibrillating if r.name in FIBRILLATING else 1.0 for r in pool])
+    record = pool[rng.choice(len(pool), p=often / often.sum())]
+    start = int(rng.integers(record.signal.shape[1] - length))
+    rare = np.flatnonzero(record.labels)
+    if len(rare) and rng.random() < recipe.rare:
+        beat = record.beats[rare[rng.integers(len(rare))]]
+        start = int(np.clip(beat - rng.integers(length), 0, record.signal.shape[1] - length))
+    return record, start
 
 
 def block(
@@ -250,8 +298,12 @@ def sample_labels(
     at: NDArray[np.float64],
     *,
     edges: bool,
+    unknown: int = IGNORE,
 ) -> NDArray[np.int8]:
-    """Classes of the samples that show the moments ``at`` of the recording."""
+    """Classes of the samples that show the moments ``at`` of the recording.
+
+    ``unknown`` is that of where no beats are defined (``flutter``).
+    """
     samples = len(at)
     labels = np.zeros(samples, dtype=np.int8)
 
@@ -263,7 +315,7 @@ def sample_labels(
         return np.rint(inside + before + np.maximum(moments - at[-1], 0) / pace).astype(np.int64)
 
     for episode in flutter:
-        labels[slice(*place(episode).clip(0, samples))] = IGNORE
+        labels[slice(*place(episode).clip(0, samples))] = unknown
     for middle, label in zip(place(beats), classes, strict=True):
         cut_off = edges and not EDGE <= middle < samples - EDGE
         reach = slice(max(middle - BEAT_REACH, 0), max(middle + BEAT_REACH, 0))

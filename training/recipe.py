@@ -23,6 +23,7 @@ BOUNDS = {
     "blocked": (0, 1),
     "retimed": (0, 1),
     "fibrillating": (0, 100),
+    "devices": (0, 1),
     "folds": (2, 100),
     "seed": (0, 2**31),
     "validate_every": (1, 10**7),
@@ -46,6 +47,9 @@ class Recipe:
     retimed : share of crops whose beats are given another rhythm (`training.augment.retime`)
     rhythms : of these, shares of premature beats, fibrillation and arrhythmia
     fibrillating : times as often as another a patient in atrial fibrillation is drawn
+    strangers : shares of crops from hand-held strips in normal rhythm, from such in atrial
+        fibrillation, and from clinical ECGs (`training.weak_beats`); the rest is Holter
+    devices : share of crops as another patient and device give them (`training.amplifier`)
     folds, fold : the training patients are split into so many; this one is held out, if any
     """
 
@@ -63,6 +67,8 @@ class Recipe:
     retimed: float = 0.0
     rhythms: tuple[float, ...] = (0.4, 0.4, 0.2)
     fibrillating: float = 1.0
+    strangers: tuple[float, ...] = (0.0, 0.0, 0.0)
+    devices: float = 0.0
     folds: int = 6
     fold: int | None = None
     seed: int = 5
@@ -82,6 +88,14 @@ class Recipe:
                 and all(isinstance(v, int | float) and 0 <= v < 1e6 for v in values)
             ):
                 raise ValueError(f"{name} is {values}; expected {count} numbers from 0 on.")
+        if not (
+            len(self.strangers) == 3
+            and all(0 <= share <= 1 for share in self.strangers)
+            and sum(self.strangers) <= 1
+        ):
+            raise ValueError(
+                f"strangers is {self.strangers}; expected three shares, which add up to 1 at most."
+            )
         if abs(sum(self.rhythms) - 1) > 1e-6:
             raise ValueError(f"rhythms is {self.rhythms}; expected shares, which add up to 1.")
 

@@ -23,16 +23,17 @@ from tqdm import tqdm
 
 from runtime.model.contract import BeatPolicy
 from training import checkpoint
-from training.augment import IGNORE, draw
+from training.augment import IGNORE, NORMAL_AT_MOST, draw
 from training.databases import PACED
 from training.dataset import TRAINING, training_data
 from training.devices import DeviceError, fast_bfloat16, pick_device
 from training.errors import DataError
-from training.model import Design, EkgNet, parameter_count
+from training.model import FRAME_CLASSES, Design, EkgNet, parameter_count
 from training.recipe import Recipe, changed
 from training.recordings import Record, folds
 from training.results import as_json, require_writable
 from training.validate import validate
+from training.weak_beats import strangers
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,6 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         require_writable(args.out)
         databases = list(dict.fromkeys(args.databases))  # named twice, they do not count twice
         records, noise, data = training_data(databases, simulated=args.simulated)
+        pools: Sequence[Sequence[Record]] = ()
+        if any(recipe.strangers):
+            others = strangers(noise.shape[1])
+            pools, noise = others.pools, np.concatenate([noise, others.noise])
+            data = f"{data}; strangers: {others.name}"
         train(
             recipe,
             records,
@@ -97,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             design=design,
             resume=args.resume,
             compiled=args.compile,
+            pools=pools,
         )
     except (DataError, DeviceError) as error:
         parser.exit(2, f"{error}\n")
@@ -113,8 +120,17 @@ def train(
     design: Design | None = None,
     resume: bool = False,
     compiled: bool = False,
+    pools: Sequence[Sequence[Record]] = (),
 ) -> None:
-    """Train, write ``out/checkpoint.pt`` (to resume), ``out/model.pt`` and ``out/log.jsonl``."""
+    """Train, write ``out/checkpoint.pt`` (to resume), ``out/model.pt`` and ``out/log.jsonl``.
+
+    ``pools`` are the strangers that the recipe draws from, as of `Strangers.pools`.
+    """
+    if any(recipe.strangers) and not pools:
+        raise DataError(
+            f"strangers is {recipe.strangers}, but there are none to draw crops from; "
+            "expected their recordings, or a recipe without them."
+        )
     out.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
     # The paced are too few to be spared: they are in no fold.
@@ -170,19 +186,14 @@ def train(
     for step in progress:
         net.train()
         torch.manual_seed(recipe.seed * recipe.steps + step)  # of dropout
-        ecg, targets = draw(kept, noise, recipe, net.design, step)
+        ecg, targets = draw(kept, noise, recipe, net.design, step, pools)
         past, carry = net.start(len(ecg), device).split(
             [net.fir.history, net.cnn.carry_size], dim=1
         )
         filtered, _ = net.fir(ecg.to(device), past)  # in full precision: offsets are large
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             frames, _ = logits(filtered, carry)
-        loss = nn.functional.cross_entropy(
-            frames.float().flatten(0, 1),
-            targets.to(device).flatten(),
-            loss_weights,
-            ignore_index=IGNORE,
-        )
+        loss = frame_loss(frames.float().flatten(0, 1), targets.to(device).flatten(), loss_weights)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -219,6 +230,31 @@ def train(
                 "run": run,
             },
         )
+
+
+def frame_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Mean cross entropy over frames.
+
+    Of a frame of which only a set of classes is known, the probability of the set counts.
+
+    Parameters
+    ----------
+    logits : float32 [frames, 6]
+    targets : int64 [frames], as of `training.augment.draw`
+    weights : float32 [6], of the classes
+    """
+    known = nn.functional.cross_entropy(
+        logits, targets.clamp(min=IGNORE), weights, ignore_index=IGNORE
+    )
+    doubtful = targets < IGNORE
+    if not doubtful.any():
+        return known
+    impossible = torch.ones(2, len(weights), dtype=torch.bool, device=logits.device)
+    impossible[0, :2] = False  # NORMAL_AT_MOST: none, N
+    impossible[1] = torch.arange(len(weights), device=logits.device) == FRAME_CLASSES.index("S")
+    log_shares = logits[doubtful].log_softmax(dim=1)
+    missing = log_shares.masked_fill(impossible[NORMAL_AT_MOST - targets[doubtful]], -torch.inf)
+    return known - missing.logsumexp(dim=1).sum() / len(targets)
 
 
 def _logged(log: Path, step: int) -> list[str]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import augment
+from training import amplifier, augment
 from training.model import HOP, Design
 from training.recipe import Recipe
-from training.recordings import FS
+from training.recordings import FS, Record
 from training.simulated import simulated_noise, simulated_records
 
 N, S, V = 0, 1, 2
@@ -151,6 +151,105 @@ def test_a_step_is_a_function_of_its_seed_and_number(retimed: float) -> None:
     assert bool(ecg.isfinite().all())
     assert bool((ecg[:, 0] == 0).all())
     assert set(targets.unique().tolist()) <= {augment.IGNORE, 0, 1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "spread", "labels"),
+    [
+        (
+            {},
+            (0.3064215, 0.1815564, 0.4408741, 0.2551361, 0.2117588, 0.1546508),
+            (48, 45, 51, 39, 2, 24),
+        ),
+        (
+            {"retimed": 0.5, "fibrillating": 2.0},
+            (0.2611041, 0.1815564, 0.1885776, 0.2565036, 0.4768404, 0.2367979),
+            (45, 45, 24, 45, 30, 0),
+        ),
+    ],
+)
+def test_a_recipe_without_strangers_draws_what_it_always_drew(
+    changes: dict[str, float], spread: tuple[float, ...], labels: tuple[int, ...]
+) -> None:
+    records, noise = simulated_records(4, seconds=80), simulated_noise(seconds=60)
+    recipe = Recipe(batch=4, window_batch=2, crop_s=12.0, **changes)
+    ecg, targets = augment.draw(records, noise, recipe, Design(), 3, pools=[records[:1]] * 3)
+    np.testing.assert_allclose(ecg.double().std(dim=1), spread, rtol=1e-5)
+    assert targets.sum(dim=1).tolist() == list(labels)
+
+
+def strip(seconds: float, *, leads: int = 1) -> Record:
+    """A flat strip with a beat each second, of which nothing is known from 3 to 4 s."""
+    samples, beats = round(seconds * FS), np.arange(FS // 2, round(seconds * FS), FS)
+    signal = np.zeros((leads, samples), dtype=np.float32)
+    signal[:, beats] = 1.0
+    beats = beats[beats // FS != 3]
+    return Record(
+        "x",
+        "cinc2017",
+        ("?",) * leads,
+        signal,
+        beats,
+        np.zeros(len(beats), dtype=np.int8),
+        np.array([[3 * FS, 4 * FS]]),
+    )
+
+
+@pytest.mark.parametrize(("pool", "unknown"), [*enumerate(augment.DOUBTFUL)])
+def test_crops_come_from_the_pool_whose_share_is_wanted(pool: int, unknown: int) -> None:
+    shares = tuple(np.eye(3)[pool].tolist())
+    recipe = Recipe(batch=6, window_batch=0, crop_s=12.0, strangers=shares, blocked=0.0)
+    pools = [[strip(seconds=30.0)] if i == pool else [] for i in range(3)]
+    noise, seen = np.zeros((1, 30 * FS), dtype=np.float32), set()
+    for step in range(6):
+        _, targets = augment.draw([], noise, recipe, DESIGN, step, pools)
+        seen |= set(targets.unique().tolist())
+    assert seen == {0, 1, unknown}
+
+
+def test_some_crops_come_from_strangers_and_the_rest_from_holter() -> None:
+    recipe = Recipe(strangers=(0.3, 0.0, 0.2))
+    drawn = [augment.pick(np.random.default_rng(seed), recipe.strangers) for seed in range(4000)]
+    assert {which: drawn.count(which) / 4000 for which in (0, 1, 2, None)} == pytest.approx(
+        {0: 0.3, 1: 0.0, 2: 0.2, None: 0.5}, abs=0.03
+    )
+
+
+def test_a_strip_shorter_than_a_crop_is_held_after_its_end() -> None:
+    recipe = Recipe(strangers=(1.0, 0.0, 0.0), blocked=0.0)
+    noise = np.zeros((1, 30 * FS), dtype=np.float32)
+    for seed in range(20):
+        ecg, labels = augment.example(
+            np.random.default_rng(seed), [], noise, recipe, 20 * FS, None, [[strip(seconds=9.0)]]
+        )
+        assert len(ecg) == len(labels) == 20 * FS
+        assert (labels > 0).sum() >= 6 * 2 * augment.BEAT_REACH
+        held = round(11.0 * FS)  # nine seconds at the slowest
+        assert not labels[held:].any()
+        assert np.ptp(ecg[held:]) == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_another_device_moves_no_beat_and_starts_settled(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    time = np.arange(20 * FS) / FS
+    beats = np.arange(2, 19) * FS
+    ecg = 3.0 + sum(np.exp(-(((time - beat / FS) / 0.02) ** 2)) for beat in beats)
+    heard = amplifier.heard(rng, ecg)
+    assert heard.shape == ecg.shape
+    assert np.ptp(heard[: FS // 2]) < 0.01
+    for beat in beats:
+        around = heard[beat - FS // 4 : beat + FS // 4]
+        assert abs(int(np.argmax(around)) - FS // 4) <= 0.03 * FS
+        assert 0.4 < np.ptp(around) < 1.6
+
+
+def test_other_patients_are_a_fifth_to_four_times_as_large() -> None:
+    rng = np.random.default_rng(0)
+    gains = [amplifier.gain(rng) for _ in range(2000)]
+    assert 0.2 <= min(gains) < 0.25
+    assert 3.2 < max(gains) <= 4.0
+    assert np.median(gains) == pytest.approx(np.sqrt(0.8), rel=0.2)
 
 
 def test_frames_are_labelled_with_their_delayed_moment() -> None:

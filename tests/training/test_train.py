@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import checkpoint, choose, train
+from training import checkpoint, choose, train, weak
+from training.augment import IGNORE, NORMAL_AT_MOST, NOT_S
 from training.errors import DataError
 from training.model import Design
 from training.recipe import Recipe
@@ -219,3 +220,45 @@ def test_an_unknown_fold_is_refused(
     with pytest.raises(SystemExit):
         train.main(arguments)
     assert "there is no such fold; expected 0 to" in capsys.readouterr().err
+
+
+def test_a_recipe_with_strangers_needs_them_and_learns_from_them(tmp_path: Path) -> None:
+    recipe = replace(QUICK, strangers=(0.5, 0.0, 0.0), devices=0.5)
+    with pytest.raises(DataError, match="there are none to draw crops from"):
+        run(tmp_path, recipe)
+    pools = [simulated_records(2, seconds=30), [], []]
+    train.train(
+        recipe,
+        simulated_records(6, seconds=40),
+        simulated_noise(seconds=40),
+        out=tmp_path,
+        data="SIMULATED",
+        device=torch.device("cpu"),
+        design=SMALL,
+        pools=pools,
+    )
+    assert (tmp_path / "model.pt").is_file()
+
+
+def test_strangers_that_are_absent_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(weak, "data_folder", lambda: None)
+    with pytest.raises(SystemExit):
+        train.main(["--simulated", "--out", str(tmp_path), "--set", "strangers=(0.1, 0.0, 0.0)"])
+    assert "cinc2017 is not at hand; expected EKG_DATA to name" in capsys.readouterr().err
+
+
+def test_of_a_frame_that_is_half_known_the_possible_classes_count() -> None:
+    logits = torch.randn(5, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    shares = logits.softmax(dim=1)
+    weights = torch.tensor([1.0, 1.0, 2.0, 2.0, 1.0, 1.0])
+    known = -(shares[0, 0].log() + 2 * shares[1, 3].log()) / 3
+    for targets, doubtful in (
+        ([0, 3, IGNORE, IGNORE, IGNORE], torch.tensor(1.0)),
+        ([0, 3, IGNORE, NORMAL_AT_MOST, NOT_S], (shares[3, 0] + shares[3, 1]) * (1 - shares[4, 2])),
+    ):
+        loss = train.frame_loss(logits, torch.tensor(targets), weights)
+        torch.testing.assert_close(loss, known - doubtful.log() / 5)
+        (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
+        assert bool(gradient.isfinite().all())

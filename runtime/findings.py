@@ -23,6 +23,8 @@ class Record:
     fs : Hz
     signal : float64 [samples], mV, gaps filled with the value before
     gaps : share of the samples that were missing
+    choice : why it is this lead, as "by its name"; empty if it was asked for or is the only one
+    notes : what else a reader of the results should know of the file, a clause each
     """
 
     name: str
@@ -30,6 +32,8 @@ class Record:
     fs: float
     signal: NDArray[np.float64]
     gaps: float
+    choice: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..records import (
     write_annotations,
     write_csv,
 )
-from .common import load_detector, record_options
+from .common import lead_and_choice, load_detector, record_options, signal_choice
 from .whole_records import beats_and_events, for_each
 
 EXAMPLE = "mitdb/100 mitdb/101 --out annotations"
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     detector = load_detector(args)
 
     def annotate(path: str) -> None:
-        recording = read(path, lead=args.lead, fs=args.fs)
+        recording = read(path, **signal_choice(args))
         beats, events = beats_and_events(detector, recording)
         written = write_annotations(
             args.out,
@@ -70,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
             )
             or "no beats"
         )
-        gaps = f"; {recording.gaps:.2%} of the signal is missing" if recording.gaps else ""
-        print(f"{written}: lead {recording.lead}, {counts}, {len(events)} rhythm events{gaps}")
+        missing = [f"{recording.gaps:.2%} of the signal is missing"] if recording.gaps else []
+        notes = "".join(f"; {note}" for note in (*missing, *recording.notes))
+        print(
+            f"{written}: {lead_and_choice(recording)}, {counts}, {len(events)} rhythm events{notes}"
+        )
 
     return for_each(args.records, annotate)

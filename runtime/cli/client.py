@@ -12,7 +12,7 @@ import numpy as np
 from ..client import DEFAULT_URL, AwayError, Client
 from ..errors import EkgError
 from ..findings import Record
-from .common import RECORD, count, signal_options
+from .common import RECORD, count, signal_choice, signal_options
 from .source import recording_or_simulated
 
 EXAMPLE = "mitdb/208 --url http://127.0.0.1:8000"
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send them; gives 1 if a request failed."""
-    recording = recording_or_simulated(args.record, lead=args.lead, fs=args.fs)
+    recording = recording_or_simulated(args.record, **signal_choice(args))
     with Client(args.url, bearer=args.token) as client:
         failures = send_windows(client, recording, args.count)
     return 1 if failures else 0

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..detector import DEFAULT_ARTIFACTS, Detector
-from ..findings import Beat
+from ..findings import Beat, Record
 from ..model import providers
 
-RECORD = "WFDB record without extension, .edf or .csv"
+RECORD = "WFDB record, EDF or BDF file, or table of numbers (.csv, .txt)"
 
 
 def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -35,8 +35,25 @@ def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> No
 
 def signal_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which signal of a file is meant."""
-    parser.add_argument("--lead", help="by name (default: MLII, else the first)")
+    parser.add_argument("--lead", help="by name (default: the ECG, MLII before others)")
     parser.add_argument("--fs", type=float, metavar="HZ", help="for signal that lacks its rate")
+    parser.add_argument(
+        "--units",
+        help="of the numbers: mV, uV, V, or a gain as 200/mV (default: the file's own, else mV)",
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="read the whole part of a file that is cut off"
+    )
+
+
+def signal_choice(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what `signal_options` parsed, as `runtime.records.read` takes it."""
+    return {name: getattr(args, name) for name in ("lead", "fs", "units", "partial")}
+
+
+def lead_and_choice(recording: Record) -> str:
+    """Name a recording's lead, and why it was chosen: ``lead ECG (by its name)``."""
+    return f"lead {recording.lead}" + (f" ({recording.choice})" if recording.choice else "")
 
 
 def record_options(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import json
 
 from ..records import read
 from ..server.wire import result_fields
-from .common import RECORD, load_detector, signal_options
+from .common import RECORD, load_detector, signal_choice, signal_options
 
 EXAMPLE = "mitdb/208 --start 22.6 --seconds 1"
 
@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one JSON object, as ``/predict`` answers."""
-    recording = read(
-        args.record, lead=args.lead, fs=args.fs, start_s=args.start, seconds=args.seconds
-    )
+    recording = read(args.record, **signal_choice(args), start_s=args.start, seconds=args.seconds)
     detector = load_detector(args)
     result = detector.predict(recording.signal, recording.fs, events=True)
     assert not isinstance(result, list)
@@ -41,9 +39,11 @@ def run(args: argparse.Namespace) -> int:
             {
                 "record": recording.name,
                 "lead": recording.lead,
+                "choice": recording.choice,
                 **result_fields(result),
                 "provider": detector.provider,
                 "gaps": round(recording.gaps, 4),
+                "notes": list(recording.notes),
             }
         )
     )

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from ..records import check_writable, distinct_names, need, read
 from ..report import Study, flaws_of_seconds, write
-from .common import count, load_detector, record_options
+from .common import count, lead_and_choice, load_detector, record_options, signal_choice
 from .whole_records import beats_and_events, for_each
 
 EXAMPLE = "mitdb/207 --out reports"
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     )
 
     def report(path: str) -> None:
-        recording = read(path, lead=args.lead, fs=args.fs)
+        recording = read(path, **signal_choice(args))
         study = Study(
             recording,
             *beats_and_events(detector, recording),
@@ -53,9 +53,10 @@ def run(args: argparse.Namespace) -> int:
                 chosen, unit="strip", leave=False, desc="drawing", disable=None
             ),
         )
+        notes = "".join(f"; {note}" for note in recording.notes)
         print(
-            f"{written}: lead {recording.lead}, {len(study.beats)} beats, "
-            f"{int((study.labels > 0).sum())} not normal, {len(study.events)} rhythm events"
+            f"{written}: {lead_and_choice(recording)}, {len(study.beats)} beats, "
+            f"{int((study.labels > 0).sum())} not normal, {len(study.events)} rhythm events{notes}"
         )
 
     return for_each(args.records, report)

@@ -14,18 +14,12 @@ from numpy.typing import ArrayLike
 from ..client import Client
 from ..errors import InputError
 from ..packages import FLASK, require
+from ..records.units import check_units
 from ..signal.resample import resampler
 from .address import check_address
-from .common import load_detector, print_answer, print_beats, signal_options
-from .source import (
-    SIMULATED_FS,
-    feed_name,
-    is_feed,
-    paced,
-    read_ahead,
-    read_feed,
-    recording_or_simulated,
-)
+from .common import load_detector, print_answer, print_beats, signal_choice, signal_options
+from .feed import feed_name, is_feed, read_ahead, read_feed
+from .source import SIMULATED_FS, paced, recording_or_simulated
 
 EXAMPLE = "- --fs 250 < samples.txt"
 
@@ -35,13 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="?",
-        help="a record, or - for numbers in mV on standard input, one a line "
-        "(default: the simulated patient)",
+        help="a record, or - for numbers on standard input, one a line, or columns under a line "
+        "of names (default: the simulated patient)",
     )
     signal_options(parser)
-    parser.add_argument(
-        "--units", default="mV", help="of a feed's numbers: mV, uV or V (default: %(default)s)"
-    )
     parser.add_argument(
         "--pace", choices=("real", "fast"), help="of a recording (default: fast, with --page real)"
     )
@@ -75,20 +66,19 @@ def run(args: argparse.Namespace) -> int:
         return _show(args, signal)
     if args.url is not None:
         with Client(args.url, bearer=args.token, patience=args.patience) as client:
-            for answer in client.stream(signal.chunks, signal.fs, units=signal.units):
+            for answer in client.stream(signal.chunks, signal.fs):
                 print_answer(answer)
         return 0
     live = load_detector(args).stream(signal.fs, events=True)
     for chunk in signal.chunks:
-        print_beats(live.push(chunk, units=signal.units))
+        print_beats(live.push(chunk))
     print_beats(live.finish())
     return 0
 
 
 class _Signal(NamedTuple):
-    chunks: Iterable[ArrayLike]
+    chunks: Iterable[ArrayLike]  # mV
     fs: float  # Hz
-    units: str
 
 
 def _signal(args: argparse.Namespace) -> _Signal:
@@ -96,20 +86,17 @@ def _signal(args: argparse.Namespace) -> _Signal:
         if args.fs is None:
             raise InputError(f"{feed_name(args.source)} does not say its rate; give --fs in Hz.")
         resampler(args.fs, SIMULATED_FS)  # refuses what no stream takes, before a line is read
-        return _Signal(read_ahead(read_feed(args.source, args.fs)), args.fs, args.units)
-    if args.units != "mV":
-        raise InputError(
-            "--units is for a feed's numbers; a recording states its own (a CSV "
-            "file behind a lead's name: ECG (uV))."
-        )
-    recording = recording_or_simulated(args.source, lead=args.lead, fs=args.fs)
+        check_units(args.units)
+        feed = read_feed(args.source, args.fs, units=args.units, lead=args.lead)
+        return _Signal(read_ahead(feed), args.fs)
+    recording = recording_or_simulated(args.source, **signal_choice(args))
     pace = args.pace or ("fast" if args.page is None else "real")
     if args.source is None:
         print(
             "this is a simulated patient; give a record, or - for standard input, to see another",
             file=sys.stderr,
         )
-    return _Signal(paced(recording.signal, recording.fs, pace, chunk_s=0.25), recording.fs, "mV")
+    return _Signal(paced(recording.signal, recording.fs, pace, chunk_s=0.25), recording.fs)
 
 
 def _check_page(args: argparse.Namespace) -> None:
@@ -129,7 +116,6 @@ def _show(args: argparse.Namespace, signal: _Signal) -> int:
         load_detector(args),
         signal.chunks,
         signal.fs,
-        units=signal.units,
         port=args.page,
         name=name or Path(args.source).name,
     )

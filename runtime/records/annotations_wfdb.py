@@ -83,12 +83,13 @@ def _rhythm_marks(
     """Sample, symbol and aux field of each change of rhythm and of each comment.
 
     If rhythms overlap, the gravest is written. A mark is placed one sample before its beat, or on
-    the next free sample: of two marks on one sample WFDB's tools keep one.
+    the next free sample: of two marks on one sample WFDB's tools keep one. No mark is on sample 0,
+    for wfdb-python takes a comment there for a part of the file's header.
     """
     taken = set(beats)
 
     def place(moment: float) -> int:
-        at = next(i for i in itertools.count(max(0, round(moment * fs) - 1)) if i not in taken)
+        at = next(i for i in itertools.count(max(1, round(moment * fs) - 1)) if i not in taken)
         taken.add(at)
         return at
 

@@ -1,4 +1,4 @@
-"""Recordings in EDF and EDF+; needs the package ``edfio``."""
+"""Recordings in EDF, EDF+ and BDF; needs the package ``edfio``."""
 
 from __future__ import annotations
 
@@ -11,48 +11,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .leads import MILLIVOLTS, Lead
+from .edf_header import EdfHeader, is_edf, read_header, record_places
+from .leads import Lead
 from .packages import explained, need
-from .reader import Reader
+from .reader import Options, Reader
 
 
 class EdfReader(Reader):
-    """Reads continuous EDF and EDF+ files; each lead has a rate of its own."""
+    """Reads EDF, EDF+ and BDF files; each lead has a rate of its own, pauses are gaps."""
 
     name = "EDF"
-    extensions = (".edf",)
+    extensions = (".edf", ".bdf", ".rec")
 
-    def leads(self, path: Path, fs: float | None) -> list[Lead]:
+    def recognises(self, path: Path) -> bool:
+        """Return True if the file begins as EDF or BDF does."""
+        return is_edf(path)
+
+    def leads(self, path: Path, options: Options) -> list[Lead]:
         """List a file's signals."""
         edfio = need("edfio", "to read EDF files")
         with explained(path, "is not a whole EDF file"):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                # edfio only warns of a file that is cut off, and returns the rest.
-                warnings.filterwarnings(
-                    "error", r"Incomplete data record|.* header indicates \d+ data"
-                )
-                edf = edfio.read_edf(path, header_encoding="latin-1")  # ASCII, but for a µ
-            discontinuous = edf.reserved.startswith("EDF+D")
+            header = read_header(path)
+        whole = header.whole_records
+        if header.records not in (-1, whole) and not options.partial:
+            raise RecordError(
+                f"{path} is not a whole EDF file: its header promises {header.records} data "
+                f"records, and it holds {header.held_records:.4g} of them; --partial reads the "
+                f"{whole} whole ones."
+            )
+        if not options.partial and header.held_records != whole:
+            raise RecordError(
+                f"{path} is not a whole EDF file: its last data record is cut off; --partial "
+                f"reads the {whole} whole ones."
+            )
+        if not whole:
+            raise RecordError(f"{path} holds no whole data record.")
+        if header.held_records != whole or header.records not in (-1, whole):
+            promised = f" of {header.records}" if header.records > 0 else ""
+            options.notes.append(f"cut off: the {whole} whole data records{promised} were read")
+        read = edfio.read_bdf if header.sample_bytes == 3 else edfio.read_edf
+        with explained(path, "is not a whole EDF file"), warnings.catch_warnings():
+            # edfio warns of a file that is cut off, and returns the whole records.
+            warnings.simplefilter("ignore")
+            edf = read(path, header_encoding="latin-1")  # ASCII, but for a µ
             leads = [
                 Lead(
                     signal.label or str(i),
                     float(signal.sampling_frequency),
                     signal.physical_dimension,
-                    partial(_millivolts, signal),
+                    partial(_load, signal, path, header),
                 )
                 for i, signal in enumerate(edf.signals)
             ]
-        if discontinuous:
-            raise RecordError(
-                f"{path} is a discontinuous recording (EDF+D); expected a continuous one."
-            )
         if not leads:
             raise RecordError(f"{path} holds no signals.")
         return leads
 
 
-def _millivolts(signal: Any) -> NDArray[np.float64]:
+def _load(signal: Any, path: Path, header: EdfHeader) -> NDArray[np.float64]:
+    """Return a signal in its own unit, NaN where the recording paused."""
     if signal.physical_min == signal.physical_max or signal.digital_min == signal.digital_max:
         raise ValueError("it has no calibration")  # edfio would return the digital values
-    return signal.data * MILLIVOLTS[signal.physical_dimension]
+    records = np.asarray(signal.data, dtype=np.float64)
+    if not header.discontinuous:
+        return records
+    records = records[: len(records) // header.whole_records * header.whole_records]
+    records = records.reshape(header.whole_records, -1)
+    size = records.shape[1]
+    starts = record_places(path, header, size)
+    placed = np.full(int(starts[-1]) + size, np.nan)
+    placed[(starts[:, None] + np.arange(size)).ravel()] = records.ravel()
+    return placed

@@ -1,7 +1,8 @@
-"""Leads of a file that is not read yet, and the choice of one of them."""
+"""Leads of a file that is not read yet, and the choice of the ECG among them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from ..signal import units
+from .shape import SHARP, sharpness
+from .units import millivolts
 
 PREFERRED_LEAD = "MLII"  # the model was trained on it most
-MILLIVOLTS = units.MILLIVOLTS | {"\u03bcV": 1e-3}  # with the Greek letter, as some files have it
+FIRST_MINUTE_S = 60.0
+
+# The table of names. A word anywhere in the name that says it is something else:
+OTHER_WORDS = re.compile(
+    r"eeg|eog|emg|roc|loc|chin|"
+    r"resp\w*|res|thor\w*|abdo\w*|breath\w*|air|airflow|flow|nasal|snor\w*|sound|mic|co2|etco2|imp\w*|"
+    r"ple[dt]h\w*|ppg|spo2?|sao2|sp|osat|oxy\w*|ox|pulse|pr|prv|"
+    r"abp|art|bp|nibp|cvp|pap|icp|uap|uvp|p\d|pressure|"
+    r"hr|rr|hrv|heart|rate|bpm|quality|sqi|status|state|"
+    r"acc\w*|gyro?\w*|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|"
+    r"temp\w*|gsr|eda|light|lux|batt?\w*|rssi|pos\w*|body|"
+    r"marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
+    r"nseq|seq\w*|counter|index|idx|packet|crc|hypnogram|stage"
+)
+ECG_WORDS = re.compile(r"e[ck]g[a-z]*\d*|ekg\w*|elektrokardiogram\w*|electrocardiogra\w*")
+# A whole name, without words such as "lead" and without a sign between:
+ECG_LEADS = re.compile(
+    r"m?l?i{1,3}|d(?:i{1,3}|[123])|m?l[123]|a?v[rlf]|v[1-9]r?|v1[0-2]|v|mv[1-6]|cl[1-6]|"
+    r"mcl[1-6]r?|c[ms][1-6]|cc5|cb5|cr[1-6]|nehb[daj]|v[xyz]|es|as|ai|"
+    r"(?:la|ll|ra|rl)(?:la|ll|ra|rl)|v[1-6x]?rl|chest\w*"
+)
+FILLERS = frozenset("lead leads channel ch ableitung derivation derivacion signal raw cal".split())
+SITE = r"(?:fp|af|fc|cp|po|ft|tp|[fcpot])(?:z|pz|\d{1,2})"
+EEG_SITES = re.compile(rf"{SITE}(?:[am][12]|{SITE})?|e[12]m[12]")
 
 
 @dataclass(frozen=True)
@@ -24,9 +49,8 @@ class Lead:
     ----------
     name : as the file gives it
     fs : Hz
-    unit : as the file gives it
-    load : returns the signal, float64 [samples], mV, NaN where a sample is missing; called only
-        if `MILLIVOLTS` has the unit
+    unit : as the file gives it, or empty
+    load : returns the signal in that unit, float64 [samples], NaN where a sample is missing
     """
 
     name: str
@@ -35,24 +59,106 @@ class Lead:
     load: Callable[[], NDArray[np.float64]]
 
 
-def choose(path: Path, leads: Sequence[Lead], name: str | None) -> Lead:
-    """Choose the lead of this name; without a name MLII if there is one, else the first in volts.
+def is_ecg(name: str) -> bool | None:
+    """Return True if a lead's name is one of an ECG, False if of anything else, None if open."""
+    words = [
+        word.lower()
+        for part in re.split(r"[\W_]+", name)
+        for word in {part, *re.findall(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+", part)}
+    ]
+    bare = "".join(
+        word for word in re.split(r"[\W_]+", name.lower()) if word and word not in FILLERS
+    )
+    if any(OTHER_WORDS.fullmatch(word) for word in (*words, bare)):
+        return False
+    if any(ECG_WORDS.fullmatch(word) for word in words):
+        return True
+    if EEG_SITES.fullmatch(bare) and not re.fullmatch(r"c[1-6]", bare):
+        return False
+    if ECG_LEADS.fullmatch(bare) or (re.search(r"(?i)lead|ableitung", name) and bare in "123"):
+        return True
+    return None
+
+
+def choose(
+    path: Path, leads: Sequence[Lead], name: str | None, *, any_unit: bool = False
+) -> tuple[Lead, str]:
+    """Choose the lead of this name; without one the ECG, by name, then unit, then signal.
+
+    Parameters
+    ----------
+    any_unit : take leads whose unit is no voltage, because the caller says what it is
+
+    Returns
+    -------
+    the lead, and why it is this one, empty if nothing was to be chosen
 
     Raises
     ------
     RecordError
-        The file has no such lead, or the lead is not a voltage.
+        The file has no such lead, no ECG, or the lead is not a voltage.
     """
-    wanted = PREFERRED_LEAD if name is None else name
-    matches = [lead for lead in leads if lead.name == wanted]
-    if not matches and name is None:
-        matches = [lead for lead in leads if lead.unit in MILLIVOLTS] or [leads[0]]
+    if name is not None:
+        lead, reason = _named(path, leads, name), ""
+    else:
+        lead, reason = _ecg(path, leads, any_unit)
+    if not (any_unit or _usable(lead)):
+        raise RecordError(
+            f"{path}: lead {lead.name} is in {lead.unit!r}; expected mV, uV or V "
+            "(--units says what its numbers are)."
+        )
+    return lead, reason if len(leads) > 1 else ""
+
+
+def _named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
+    folded = name.strip().casefold()
+    exact = [lead for lead in leads if lead.name == name]
+    matches = exact or [lead for lead in leads if lead.name.strip().casefold() == folded]
     if not matches:
         raise RecordError(
             f"{path} has no lead {name!r}; it has {', '.join(lead.name for lead in leads)}."
         )
-    if matches[0].unit not in MILLIVOLTS:
-        raise RecordError(
-            f"{path}: lead {matches[0].name} is in {matches[0].unit!r}; expected mV, uV or V."
-        )
     return matches[0]
+
+
+def _ecg(path: Path, leads: Sequence[Lead], any_unit: bool) -> tuple[Lead, str]:
+    named = [lead for lead in leads if is_ecg(lead.name)]
+    if named:
+        # A lead without a unit is in mV, if its size does not contradict.
+        usable = [lead for lead in named if any_unit or _usable(lead)] or named
+        preferred = [lead for lead in usable if lead.name == PREFERRED_LEAD]
+        return (preferred or usable)[0], "by its name"
+    nameless = [lead for lead in leads if is_ecg(lead.name) is None]
+    in_volts = [lead for lead in nameless if millivolts(lead.unit) is not None]
+    unstated = [lead for lead in nameless if not lead.unit.strip()]
+    candidates = in_volts or unstated or nameless
+    if not candidates:
+        raise RecordError(
+            f"{path} has no ECG: its leads are {', '.join(lead.name for lead in leads)}; "
+            "--lead names one that is."
+        )
+    if len(candidates) == 1:
+        return candidates[0], "the only one in volts" if in_volts else "the only one without a name"
+    return _sharpest(candidates)
+
+
+def _sharpest(leads: Sequence[Lead]) -> tuple[Lead, str]:
+    """Choose the lead with the clearest QRS complexes in its first minute; without any the first.
+
+    The first that has them is taken, unless another's are twice as clear.
+    """
+    found = []
+    for lead in leads:
+        try:
+            found.append(sharpness(lead.load()[: round(FIRST_MINUTE_S * lead.fs)], lead.fs))
+        except (ArithmeticError, RecordError, ValueError):  # told if this lead is asked for
+            found.append(0.0)
+    best = max(found)
+    if best < SHARP:
+        return leads[0], "the first, as none has clear beats"
+    at = next(i for i, clear in enumerate(found) if clear >= max(SHARP, best / 2))
+    return leads[at], "by its beats"
+
+
+def _usable(lead: Lead) -> bool:
+    return not lead.unit.strip() or millivolts(lead.unit) is not None

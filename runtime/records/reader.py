@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from .leads import Lead
+
+
+@dataclass
+class Options:
+    """What a caller says of a file beforehand, and what its reader says of it afterwards.
+
+    Attributes
+    ----------
+    fs : Hz, for a format that does not state its rate
+    partial : read the whole part of a file that is cut off
+    notes : clauses for people, as "the times were left out"; a reader adds to them
+    """
+
+    fs: float | None = None
+    partial: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 class Reader(ABC):
@@ -21,17 +38,17 @@ class Reader(ABC):
     name: ClassVar[str]
     extensions: ClassVar[tuple[str, ...]] = ()
 
+    def recognises(self, path: Path) -> bool:
+        """Return True if the file's first bytes are of this format, whatever it is called."""
+        return False
+
     def matches(self, path: Path) -> bool:
         """Return True if this reader is the one for the file; here, judged by its extension."""
         return path.suffix.lower() in self.extensions
 
     @abstractmethod
-    def leads(self, path: Path, fs: float | None) -> list[Lead]:
+    def leads(self, path: Path, options: Options) -> list[Lead]:
         """List the leads of a recording.
-
-        Parameters
-        ----------
-        fs : Hz, for a format that does not state its rate
 
         Returns
         -------

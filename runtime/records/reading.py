@@ -6,14 +6,24 @@ import math
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError, RecordError
 from ..findings import Record
 from .gaps import hold
-from .leads import choose
+from .leads import Lead, choose
 from .packages import explained
-from .registry import find
+from .reader import Options
+from .registry import find, locate
+from .shape import doubt, usual_range
 from .targets import name_of
+from .units import check_units, millivolts
+
+LIKELY = {  # and the option that says so
+    "uV": ("uV", "--units uV, or for a converter's counts how many make a mV, as in 200/mV"),
+    "V": ("V", "--units V"),
+    "counts": ("counts of a converter", "--units with how many make a mV, as in 200/mV"),
+}
 
 
 def read(
@@ -21,6 +31,8 @@ def read(
     *,
     lead: str | None = None,
     fs: float | None = None,
+    units: str | None = None,
+    partial: bool = False,
     start_s: float = 0.0,
     seconds: float | None = None,
 ) -> Record:
@@ -28,26 +40,30 @@ def read(
 
     Parameters
     ----------
-    path : a WFDB record without its extension, an ``.edf`` or a ``.csv`` file (a column for
-        each lead in mV, a header of names; a first column ``time`` in s, or as a clock shows it
-        (``1:02:03.456``), gives the rate; another unit stands after a name: ``ECG (uV)``,
-        ``time (ms)``; or a row of units follows, as PhysioNet's ``rdsamp`` writes it)
-    lead : by name; without it MLII if there is one, else the first in volts
-    fs : Hz, needed for a CSV file without times, refused if it contradicts the file
+    path : a WFDB record, an EDF or BDF file, or a table of numbers as text, perhaps packed as
+        ``.gz`` or ``.zip``; docs/contracts.md says what tables may look like
+    lead : by name; without it the ECG: by its name (MLII before others), then by its unit, then
+        the lead with the clearest beats in its first minute
+    fs : Hz, needed for a file that does not state it, refused if it contradicts the file
+    units : of the numbers, whatever the file says: mV, uV, V, or a gain, ``200/mV``
+    partial : read the whole part of a file that is cut off
     start_s, seconds : the part to read; all of it by default
 
     Raises
     ------
     RecordError
-        The file is missing, damaged, or has no such lead.
+        The file is missing, damaged, has no such lead or no ECG, or numbers that are not in mV.
     InputError
-        No recording has such a start, length or rate.
+        No recording has such a start, length, rate or unit.
     MissingPackageError
         Names the package to install.
     """
-    path = Path(path)
     _check(fs, start_s, seconds)
-    chosen = choose(path, find(path).leads(path, fs), lead)
+    scale = check_units(units)
+    path = locate(Path(path))
+    options = Options(fs, partial)
+    leads = find(path).leads(path, options)
+    chosen, reason = choose(path, leads, lead, any_unit=scale is not None)
     rate = float(chosen.fs)
     if not 0 < rate < math.inf:
         raise RecordError(f"{path} is damaged: its rate is {rate:g} Hz.")
@@ -55,6 +71,12 @@ def read(
         raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
     with explained(path, "is damaged: its signal cannot be read"):
         signal = np.asarray(chosen.load(), dtype=np.float64)
+    if scale is None:
+        scale = millivolts(chosen.unit)
+    if scale is None:
+        _check_size(path, chosen, signal)
+    elif scale != 1.0:
+        signal = signal * scale
     first = round(min(start_s * rate, len(signal)))
     last = len(signal) if seconds is None else first + round(min(seconds * rate, len(signal)))
     part = signal[first:last]
@@ -69,7 +91,21 @@ def read(
             f"{path}: lead {chosen.name} has no sample in the part that was asked "
             "for; expected numbers."
         )
-    return Record(name_of(path), chosen.name, rate, hold(part, missing), float(missing.mean()))
+    gaps = float(missing.mean())
+    held = hold(part, missing)
+    return Record(name_of(path), chosen.name, rate, held, gaps, reason, tuple(options.notes))
+
+
+def _check_size(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
+    """Refuse numbers without a unit that cannot be an ECG in mV."""
+    likely = doubt(signal, lead.fs)
+    if likely is not None:
+        what, option = LIKELY[likely]
+        raise RecordError(
+            f"{path}: lead {lead.name} has no unit, and its numbers span "
+            f"{usual_range(signal, lead.fs):.3g} in two seconds, as no ECG in mV does; they are "
+            f"likely {what}: give {option} (--units mV if they are mV after all)."
+        )
 
 
 def _check(fs: float | None, start_s: float, seconds: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..errors import RecordError
@@ -11,24 +12,98 @@ from .sample import SampleReader
 from .tables import TableReader
 from .wfdb import WfdbReader
 
-# The first that matches reads the file. A new format is a file of its own and an entry here.
-READERS: tuple[Reader, ...] = (TableReader(), EdfReader(), WfdbReader(), SampleReader())
+# A new format is a file of its own and an entry here.
+READERS: tuple[Reader, ...] = (EdfReader(), TableReader(), WfdbReader(), SampleReader())
+RECORD_FILES = (".hea", ".dat", ".atr")  # of a WFDB record, which people name by any of them
+PACKED = (".gz", ".zip")
+MAX_LISTED = 5
 
 
 def find(path: Path) -> Reader:
-    """Return the reader for a file; raises `RecordError` if no format matches."""
+    """Return the reader for a file, by its first bytes, then by its name.
+
+    Raises
+    ------
+    RecordError
+        No format matches.
+    """
+    if path.is_file() and not os.path.isfile(f"{path}.hea"):
+        for reader in READERS:
+            if reader.recognises(path):
+                return reader
     for reader in READERS:
         if reader.matches(path):
             return reader
     others = " or ".join(
         f"{reader.name} ({', '.join(reader.extensions)})" for reader in READERS if reader.extensions
     )
+    if path.is_file():
+        raise RecordError(
+            f"{path} is of no format that can be read; expected a WFDB record, or a file of "
+            f"another format: {others}."
+        )
     raise RecordError(
         f"{path}.hea does not exist; expected a WFDB record named without its "
         f"extension, or a file of another format: {others}."
     )
 
 
+def locate(path: Path) -> Path:
+    """Return the recording that a path means.
+
+    A WFDB record may be named by one of its files, also twice (``100.hea.hea``), and by the folder
+    in which it is the only one.
+
+    Raises
+    ------
+    RecordError
+        The path is a folder of several recordings, or of none.
+    """
+    bare = _without_record_files(path)
+    if bare.is_dir() and not os.path.isfile(f"{bare}.hea"):
+        return _only_recording(bare)
+    return bare
+
+
+def bare_name(path: Path) -> str:
+    """Return a recording's name: the file's, without the extensions of known formats."""
+    path = _without_record_files(path)
+    if path.is_dir() and not os.path.isfile(f"{path}.hea"):
+        found = _recordings(path)
+        path = found[0] if len(found) == 1 else path
+    if path.suffix.lower() in PACKED and Path(path.stem).suffix.lower() in extensions():
+        path = path.with_suffix("")
+    return path.stem if path.suffix.lower() in (*extensions(), *PACKED) else path.name
+
+
 def extensions() -> tuple[str, ...]:
     """Return the extensions of all formats, lower case with the dot."""
     return tuple(extension for reader in READERS for extension in reader.extensions)
+
+
+def _without_record_files(path: Path) -> Path:
+    bare = path
+    while bare.suffix.lower() in RECORD_FILES:
+        bare = bare.with_suffix("")
+        if os.path.isfile(f"{bare}.hea"):
+            return bare
+    return path
+
+
+def _only_recording(folder: Path) -> Path:
+    found = _recordings(folder)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise RecordError(f"{folder} is a folder without a recording; expected one.")
+    names = ", ".join(str(path) for path in found[:MAX_LISTED])
+    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    raise RecordError(
+        f"{folder} is a folder of {len(found)} recordings; expected one of them: {names}{more}."
+    )
+
+
+def _recordings(folder: Path) -> list[Path]:
+    records = [path.with_suffix("") for path in folder.glob("*.hea")]
+    files = [path for path in folder.iterdir() if path.suffix.lower() in extensions()]
+    return sorted([*records, *(path for path in files if path.with_suffix("") not in records)])

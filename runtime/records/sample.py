@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from .leads import Lead
-from .reader import Reader
+from .reader import Options, Reader
 from .tables import TableReader
 
 NAME = "sample"
@@ -23,9 +23,9 @@ class SampleReader(Reader):
         """Return True if the record is named ``sample``."""
         return path == Path(NAME)
 
-    def leads(self, path: Path, fs: float | None) -> list[Lead]:
+    def leads(self, path: Path, options: Options) -> list[Lead]:
         """List the one lead of the sample, MLII."""
-        return TableReader().leads(FOLDER / "sample.csv", fs)
+        return TableReader().leads(FOLDER / "sample.csv", options)
 
     def files(self, path: Path) -> list[Path]:
         """List nothing: no file of the user's is read."""

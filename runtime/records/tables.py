@@ -1,12 +1,11 @@
-"""Recordings as tables of comma-separated numbers, as others write them."""
+"""Recordings as tables of numbers in text, as loggers, watches and other programs write them."""
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,152 +13,208 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .leads import MILLIVOLTS, Lead
+from .layout import Column, Layout, recognise
+from .leads import Lead, is_ecg
 from .packages import explained
-from .reader import Reader
-from .times import place_rows
+from .preambles import Facts
+from .reader import Options, Reader
+from .rows import read_leads_as_rows, read_rows
+from .text import open_text
+from .times import UnusableTimesError, likely_scale, past_midnight, place_rows
+from .units import seconds, split_unit
 
-TIME_COLUMNS = ("time", "t", "seconds", "elapsed time")
-TIME_UNITS = {"s": 1, "sec": 1, "seconds": 1, "ms": 1000}  # how many make a second
-CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")  # a time as [hours:]minutes:seconds
-CLOCK_UNIT = re.compile(r"h+:m+:s+(\.m+)?")  # what PhysioNet's rdsamp calls its unit
-ROWS_AT_ONCE = 1 << 16
+LINES_LOOKED_AT = 400
+TIME_WORDS = re.compile(
+    r"t|ts|time\w*|\w*timestamp\w*|datetime|date|clock|seconds?|secs?|s|ms|msec|us|ns|elapsed|"
+    r"zeit\w*|uhrzeit|temps|tiempo|tempo|hora|unix\w*|epoch\w*"
+)
+NO_TIME_WORDS = re.compile(r"rr|ibi|interval|duration|pr|qrs|qt|offset|zone")
+MAX_CLOCK_S = 100 * 3600.0  # a time of day or since a start, no date
+KNOWN = (".csv", ".txt", ".tsv", ".tab", ".asc")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was read: its columns and their numbers, float64 [rows, columns]."""
+
+    columns: tuple[Column, ...]
+    values: NDArray[np.float64]
+    facts: Facts
+    named: bool
 
 
 class TableReader(Reader):
-    """Reads tables with a column for each lead and, perhaps, a first column of times."""
+    """Reads tables with a column for each lead, or a row, and perhaps columns of times."""
 
     name = "CSV"
-    extensions = (".csv", ".txt")
+    extensions = KNOWN
 
-    def leads(self, path: Path, fs: float | None) -> list[Lead]:
-        """List a table's columns; ``fs`` is needed if there is none of times."""
-        with (
-            explained(path, "is not a table of comma-separated numbers"),
-            warnings.catch_warnings(),
-            path.open(encoding="utf-8-sig") as file,
-        ):  # Excel's UTF-8 starts with a mark
-            warnings.simplefilter("ignore")  # numpy's, of an empty table
-            columns, table = _parse(file)
-        if table.shape[0] < 2 or table.shape[1] != len(columns) or np.isnan(table).all():
-            raise RecordError(
-                f"{path} is not a table of comma-separated numbers with at least two "
-                "rows and a column for each lead in mV."
-            )
-        name, unit = columns[0]
-        if name.lower() in TIME_COLUMNS:
-            if unit not in TIME_UNITS:
-                raise RecordError(
-                    f"{path}: the column {name!r} is in {unit!r}; expected s, ms or hh:mm:ss."
-                )
-            fs, table = place_rows(path, name, table[:, 0] / TIME_UNITS[unit], table[:, 1:], fs)
-            columns = columns[1:]
+    def recognises(self, path: Path) -> bool:
+        """Return True if the file is text with rows of numbers."""
+        try:
+            with open_text(path) as file:
+                return _recognise(file)[0] is not None
+        except (RecordError, OSError):
+            return False
+
+    def matches(self, path: Path) -> bool:
+        """Return True if the name ends as a table's does, packed or not."""
+        if path.suffix.lower() in (".gz", ".zip"):
+            path = path.with_suffix("")
+        return path.suffix.lower() in KNOWN
+
+    def leads(self, path: Path, options: Options) -> list[Lead]:
+        """List a table's columns; a rate is needed if there is none of times."""
+        table = read_table(path)
+        times = list(_times(table))
+        others = [
+            i
+            for i, column in enumerate(table.columns)
+            if column.kind == "n" and i not in [at for at, _ in times]
+        ]
+        fs, values = _placed(path, table, times, others, options)
+        if not others:
+            raise RecordError(f"{path} has times but no lead.")
+        if fs is None:
+            fs = options.fs or table.facts.fs
         if fs is None:
             raise RecordError(
                 f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
             )
+        lone = len(others) == 1
         return [
-            Lead(name, fs, unit, partial(_millivolts, path, name, unit, fs, column))
-            for (name, unit), column in zip(columns, table.T, strict=True)
+            Lead(
+                _lead_name(column, table.facts, lone),
+                fs,
+                column.unit or (table.facts.unit if lone or is_ecg(column.name) else ""),
+                partial(_load, path, column, fs, values[:, place]),
+            )
+            for place, column in enumerate(table.columns[i] for i in others)
         ]
 
 
-def _millivolts(
-    path: Path, name: str, unit: str, fs: float, values: NDArray[np.float64]
+def read_table(path: Path) -> Table:
+    """Read a table.
+
+    Raises
+    ------
+    RecordError
+        It is none, or a row of it is not like the others.
+    """
+    with explained(path, "is not a table of numbers"), open_text(path) as file:
+        layout, lines = _recognise(file)
+        if layout is None:
+            raise RecordError(
+                f"{path} is not a table of numbers: expected at least two rows of as many cells, "
+                "with a column for each lead."
+            )
+        rest = itertools.chain(lines[layout.first :], file)
+        if layout.leads_are_rows:
+            names, values = read_leads_as_rows(path, rest, layout)
+            columns = tuple(_row_column(i, name) for i, name in enumerate(names))
+            return Table(columns, values, layout.facts, any(names))
+        values = read_rows(path, rest, layout)
+    if len(values) < 2 or np.isnan(values).all():
+        raise RecordError(f"{path} is not a table of numbers with at least two rows.")
+    return Table(layout.columns, values, layout.facts, layout.named)
+
+
+def _recognise(file: Iterator[str]) -> tuple[Layout | None, list[str]]:
+    lines = list(itertools.islice(file, LINES_LOOKED_AT))
+    return recognise(lines, all_lines=len(lines) < LINES_LOOKED_AT), lines
+
+
+def _row_column(place: int, name: str) -> Column:
+    bare, unit = split_unit(name)
+    return Column(bare or str(place), unit, "n")
+
+
+def _lead_name(column: Column, facts: Facts, lone: bool) -> str:
+    return facts.lead if lone and facts.lead and not is_ecg(column.name) else column.name
+
+
+def _times(table: Table) -> Iterator[tuple[int, float | None]]:
+    """Columns of times, those to be preferred first, and the seconds of their unit if stated."""
+    stated: list[tuple[int, float | None]] = []
+    unstated: list[tuple[int, float | None]] = []
+    clocks: list[tuple[int, float | None]] = []
+    for i, column in enumerate(table.columns):
+        words = [word for word in re.split(r"[\W_]+", column.name.lower()) if word]
+        if column.kind == "t":
+            clocks.append((i, 1.0))
+        if column.kind != "n" or any(NO_TIME_WORDS.fullmatch(word) for word in words):
+            continue
+        scale = seconds(column.unit) if column.unit else None
+        named = any(TIME_WORDS.fullmatch(word) for word in words) and is_ecg(column.name) is None
+        if scale is not None:
+            stated.append((i, scale))
+        elif named and column.unit:
+            unstated.append((i, np.nan))
+        elif named:
+            unstated.append((i, None))
+    if not (stated or unstated or clocks) and not table.named and _rises_evenly(table):
+        unstated.append((0, None))
+    yield from (*stated, *unstated, *clocks)
+
+
+def _rises_evenly(table: Table) -> bool:
+    """True if the first of several columns without names can only be times in s."""
+    first = table.values[:, 0]
+    steps = np.diff(first)
+    if table.values.shape[1] < 2 or not (steps > 0).all() or (steps == 1).all():
+        return False
+    return likely_scale(first) == 1.0 and 20 <= 1 / float(np.median(steps)) <= 10_000
+
+
+def _placed(
+    path: Path,
+    table: Table,
+    times: list[tuple[int, float | None]],
+    others: list[int],
+    options: Options,
+) -> tuple[float | None, NDArray[np.float64]]:
+    """The rate that the times give, or None, and the values at their places."""
+    values = table.values[:, others]
+    failed: RecordError | None = None
+    for at, scale in times:
+        column = table.columns[at]
+        raw = table.values[:, at]
+        if scale is not None and np.isnan(scale):
+            failed = failed or RecordError(
+                f"{path}: the column {column.name!r} is in {column.unit!r}; expected s, ms, us, "
+                "ns or hh:mm:ss."
+            )
+            continue
+        if column.kind == "t" and np.nanmax(raw) < MAX_CLOCK_S:
+            raw = past_midnight(raw)
+        if scale is None:
+            scale = likely_scale(raw)
+        try:
+            return place_rows(
+                path, column.name, _in_seconds(raw, scale), values, options.fs or table.facts.fs
+            )
+        except UnusableTimesError as error:
+            failed = failed or error
+    if failed is not None and (options.fs or table.facts.fs) is None:
+        raise failed
+    if failed is not None:
+        options.notes.append("its times were left out, as they do not rise evenly")
+    return None, values
+
+
+def _in_seconds(times: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Times in s; divided, where that is exact, so that ms stay whole thousandths."""
+    return times / round(1 / scale) if scale < 1 else times * scale
+
+
+def _load(
+    path: Path, column: Column, fs: float, values: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Convert a column; refuse one that only rises, which is a clock or a count and no ECG."""
+    """Return a column; refuse one that only rises, which is a clock or a count and no ECG."""
     if len(values) >= fs and (values[1:] >= values[:-1]).all() and values[-1] > values[0]:
         raise RecordError(
-            f"{path}: the column {name!r} never falls, as times or a count do not; "
+            f"{path}: the column {column.name!r} never falls, as times or a count do not; "
             "expected ECG (a column of times is called 'time', and --lead names "
             "another lead)."
         )
-    return values * MILLIVOLTS[unit]
-
-
-def _parse(file: Iterable[str]) -> tuple[list[tuple[str, str]], NDArray[np.float64]]:
-    """Name and unit of each column, and the numbers, float64 [rows, columns], NaN if missing."""
-    rows = (line for line in file if line.strip())
-    line = next(rows, "")
-    first, units = next(csv.reader([line]), []), []
-    named = any(cell.strip() and not _is_number(cell) for cell in first)
-    if named:
-        line = next(rows, "")
-        units = _units(line)
-    table = _numbers(rows if units else itertools.chain([line], rows))
-    columns = [_column(cell) if named else (str(i), "mV") for i, cell in enumerate(first)]
-    if units:
-        columns = [
-            (name, units[i] if i < len(units) else unit) for i, (name, unit) in enumerate(columns)
-        ]
-    return columns, table
-
-
-def _numbers(lines: Iterable[str]) -> NDArray[np.float64]:
-    """The numbers in a table, float64 [rows, columns], NaN if one is missing.
-
-    In pieces: numpy needs several times the memory of its result.
-    """
-    bare = (line.replace('"', "") for line in lines if line.strip())
-    first = next(bare, "")
-    if ";" in first:
-        raise ValueError("its columns stand between semicolons")
-    rows: Iterator[str] = itertools.chain([first] if first else [], bare)
-    if _clock(first.partition(",")[0]) is not None:
-        rows = map(_in_seconds, rows)
-    pieces = []
-    while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
-        try:
-            pieces.append(np.loadtxt(some, delimiter=",", ndmin=2))
-        except ValueError:  # of an empty cell, say; this takes seven times as long
-            pieces.append(np.genfromtxt(some, delimiter=",", ndmin=2))
-    return np.concatenate(pieces) if pieces else np.zeros((0, 0))
-
-
-def _in_seconds(row: str) -> str:
-    """A row whose first cell is a clock's time, with that time in s."""
-    cell, comma, others = row.partition(",")
-    return f"{_clock(cell)}{comma}{others}"
-
-
-def _clock(cell: str) -> float | None:
-    """The seconds of a cell such as ``'1:02:03.456'``; None if it is no clock's time."""
-    match = CLOCK.fullmatch(_bare(cell))
-    if not match:
-        return None
-    hours, minutes, seconds = match.groups(default="0")
-    return round(3600 * int(hours) + 60 * int(minutes) + float(seconds), 9)
-
-
-def _units(line: str) -> list[str]:
-    """The columns' units if the row names them, else an empty list."""
-    cells = [_bare(cell) for cell in next(csv.reader([line]), [])]
-    if any(_is_number(cell) or _clock(cell) is not None for cell in cells):
-        return []
-    units = ["s" if CLOCK_UNIT.fullmatch(cell.lower()) else cell for cell in cells]
-    return units if any(unit in TIME_UNITS or unit in MILLIVOLTS for unit in units) else []
-
-
-def _column(cell: str) -> tuple[str, str]:
-    """A column's name and unit.
-
-    Brackets that hold no known unit belong to the lead's name.
-    """
-    name = _bare(cell.strip().lstrip("# "))  # numpy puts a # before the header
-    match = re.fullmatch(r"(.+?)\s*[(\[]\s*(.*?)\s*[)\]]", name)
-    if match and (match[2] in MILLIVOLTS or match[1].lower() in TIME_COLUMNS):
-        return match[1], "s" if CLOCK_UNIT.fullmatch(match[2].lower()) else match[2]
-    return name, "s" if name.lower() in TIME_COLUMNS else "mV"
-
-
-def _bare(cell: str) -> str:
-    """A cell without the quotes that PhysioNet's tables put around words and times."""
-    return cell.strip().strip("' ")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return (values - column.offset) * column.scale if column.scale != 1 else values

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import RecordError
-from .registry import extensions, find
+from .registry import bare_name, extensions, find, locate
 
 # Header, signal, reference annotations and reports; so are the extensions of all formats.
 TAKEN = ("hea", "dat", "atr", "html")
@@ -17,9 +17,7 @@ TAKEN = ("hea", "dat", "atr", "html")
 
 def name_of(path: str | Path) -> str:
     """Return the name of a recording's results: its own, without a known extension."""
-    path = Path(path)
-    name = path.stem if path.suffix.lower() in extensions() else path.name
-    return os.fsencode(name).decode(errors="replace")  # results are named in text
+    return os.fsencode(bare_name(Path(path))).decode(errors="replace")  # results are named in text
 
 
 def distinct_names(paths: Sequence[str | Path]) -> None:
@@ -54,6 +52,7 @@ def check_kept(paths: Sequence[str | Path], targets: Iterable[Path]) -> None:
 
 def _files(path: Path) -> list[Path]:
     try:
+        path = locate(path)
         return find(path).files(path)
     except RecordError:  # `read` reports what is wrong with the recording
         return []

@@ -8,10 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
+from .cells import DAY_S
 
 # Gaps may make a recording so many times as long as its rows, or this long in any case.
 MAX_LENGTHENING, MAX_LENGTH_S = 10, 3600.0
 MAX_JITTER_SAMPLES = 3  # between a time and its place on an even grid
+MAX_JITTER_PACKETS = 2  # the same of packets, whose times are often those of arrival
+MIN_HZ, MAX_HZ = 20.0, 10_000.0  # of any ECG; the units of time differ by more
+EPOCH_S = 1e8  # later than this in 1973: seconds since 1970, not since a start
+
+
+class UnusableTimesError(RecordError):
+    """The times do not rise, or are too uneven to tell a gap; with a rate they are not needed."""
 
 
 def place_rows(
@@ -22,6 +30,8 @@ def place_rows(
     fs: float | None,
 ) -> tuple[float, NDArray[np.float64]]:
     """Place rows at their times, evenly spaced.
+
+    A time that several rows share is that of a packet of samples.
 
     Parameters
     ----------
@@ -36,21 +46,34 @@ def place_rows(
 
     Raises
     ------
+    UnusableTimesError
+        The times do not rise or are uneven.
     RecordError
-        The times do not rise, are uneven, or leave gaps too long for one recording.
+        The times leave gaps too long for one recording.
     """
     steps = np.diff(times)
-    if not ((steps > 0) & (steps < np.inf)).all():
-        raise RecordError(f"{path}: the column {column!r} does not rise; expected numbers of s.")
+    if not ((steps >= 0) & (steps < np.inf)).all() or not (steps > 0).any():
+        at = int(np.argmin((steps >= 0) & (steps < np.inf)))
+        raise UnusableTimesError(
+            f"{path}: the column {column!r} does not rise (row {at + 2} of the numbers); expected "
+            "rising times, or --fs, with which they are not needed."
+        )
     if not values.shape[1]:
         raise RecordError(f"{path} has times but no lead.")
-    rate, jumps = _rate_and_jumps(path, times, fs)
-    rows = np.arange(len(times))
-    lost = np.where(jumps, np.rint((times[1:] - times[0]) * rate) - rows[1:], 0.0)
-    places = rows + np.maximum.accumulate(np.append(0.0, lost))
-    if places[-1] > max(MAX_LENGTHENING * len(rows), MAX_LENGTH_S * rate):
+    starts = np.flatnonzero(np.append(True, steps > 0))  # first rows of the packets
+    sizes = np.diff(np.append(starts, len(times)))
+    rate, jumps = _rate_and_jumps(path, times[starts], sizes[:-1], fs)
+    lost = np.where(jumps, np.rint(np.diff(times[starts]) * rate) - sizes[:-1], 0.0)
+    if (sizes == 1).all():
+        # From the start on, so that the roundings of several gaps do not add up.
+        lost = np.where(jumps, np.rint((times[1:] - times[0]) * rate) - starts[1:], 0.0)
+        shift = np.maximum.accumulate(np.append(0.0, lost))
+    else:
+        shift = np.cumsum(np.append(0.0, np.maximum(lost, 0.0)))
+    places = np.arange(len(times)) + np.repeat(shift, sizes)
+    if places[-1] > max(MAX_LENGTHENING * len(times), MAX_LENGTH_S * rate):
         raise RecordError(
-            f"{path} has {len(rows) / rate:.3g} s of signal spread over "
+            f"{path} has {len(times) / rate:.3g} s of signal spread over "
             f"{times[-1] - times[0]:.3g} s; expected one recording."
         )
     placed = np.full((int(places[-1]) + 1, values.shape[1]), np.nan)
@@ -58,8 +81,28 @@ def place_rows(
     return rate, placed
 
 
+def past_midnight(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Let a clock's times of day (s) go on after midnight."""
+    return times + DAY_S * np.cumsum(np.diff(times, prepend=times[:1]) < -DAY_S / 2)
+
+
+def likely_scale(times: NDArray[np.float64]) -> float:
+    """Seconds of the unit of times that do not state it: s, ms, us or ns, whichever gives a rate.
+
+    A step of exactly 1 may be a second or a count, and is taken for a second.
+    """
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    if not len(steps) or (steps == 1).all():
+        return 1.0
+    if times[0] > EPOCH_S:  # of today's date in s, 1e9; in ms, 1e12; in us, 1e15; in ns, 1e18
+        return float(next((s for s in (1.0, 1e-3, 1e-6) if times[0] * s < 1e11), 1e-9))
+    mean = float(times[-1] - times[0]) / max(len(times) - 1, 1)
+    return next((s for s in (1.0, 1e-3, 1e-6, 1e-9) if MIN_HZ <= 1 / (mean * s) <= MAX_HZ), 1.0)
+
+
 def _rate_and_jumps(
-    path: Path, times: NDArray[np.float64], fs: float | None
+    path: Path, times: NDArray[np.float64], sizes: NDArray[np.int64], fs: float | None
 ) -> tuple[float, NDArray[np.bool_]]:
     """Return the rate in Hz of rising times (s), and which of their steps are jumps.
 
@@ -69,29 +112,37 @@ def _rate_and_jumps(
 
     Times of arrival jitter by more than rounding explains: some steps are much too short, others
     as much too long. In these no jump can be recognised, and they must stay near an even grid.
+
+    Parameters
+    ----------
+    times : of rows, or of packets of rows
+    sizes : rows from each time to the next
     """
     grain = max(
         next((10.0**-d for d in range(9) if (times.round(d) == times).all()), 1e-9),
         float(np.spacing(np.abs(times).max())),
     )
     steps = np.diff(times)
-    usual = float(np.median(steps))
-    margin = max(0.5 * usual, 1.01 * grain)
+    usual = float(np.median(steps / sizes)) * sizes
+    margin = np.maximum(0.5 * usual, 1.01 * grain)
     jumps = steps > usual + margin
     jittered = bool((steps < usual - margin).any())
     if jittered:
         jumps[:] = False
-    count, duration = int((~jumps).sum()), float(steps[~jumps].sum())
+    count, duration = int(sizes[~jumps].sum()), float(steps[~jumps].sum())
     mean_rate = count / duration
-    largest_error = max(grain, float(np.abs(steps[~jumps] - duration / count).max()))
+    largest_error = max(grain, float(np.abs(steps[~jumps] - sizes[~jumps] / mean_rate).max()))
     uncertainty = 1.01 * largest_error * (int(jumps.sum()) + 1)
     if jittered:
-        off = np.abs(times - times[0] - np.arange(len(times)) / mean_rate).max()
-        if off > MAX_JITTER_SAMPLES / mean_rate:
-            raise RecordError(
+        rows = np.append(0, np.cumsum(sizes))
+        off = np.abs(times - times[0] - rows / mean_rate).max()
+        packets = sizes.max() > 1
+        allowed = MAX_JITTER_PACKETS * int(sizes.max()) if packets else MAX_JITTER_SAMPLES
+        if off > allowed / mean_rate:
+            raise UnusableTimesError(
                 f"{path}: its times are uneven, up to {off:.3g} s beside those of "
                 f"{mean_rate:.6g} Hz, so gaps cannot be recognised; if there are "
-                "none, give --fs and leave the times out."
+                "none, give --fs, with which the times are not needed."
             )
     return next(
         (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .leads import MILLIVOLTS, Lead
+from .leads import Lead
 from .packages import explained, need
-from .reader import Reader
+from .reader import Options, Reader
+from .units import millivolts
+from .wfdb_header import check_header, stated_units
 
 
 class WfdbReader(Reader):
@@ -27,7 +28,7 @@ class WfdbReader(Reader):
         """Return True if there is a header of this record."""
         return os.path.isfile(f"{path}.hea")
 
-    def leads(self, path: Path, fs: float | None) -> list[Lead]:
+    def leads(self, path: Path, options: Options) -> list[Lead]:
         """List a record's signals; those of several segments as one."""
         wfdb = need("wfdb", "to read WFDB records")
         header = _header(path)
@@ -74,7 +75,7 @@ class WfdbReader(Reader):
 
 
 def _segment(path: Path, length: int | None, whole: Any, channel: int) -> NDArray[np.float64]:
-    """Read the part of a channel that is in one segment, in mV; NaN if the segment lacks it.
+    """Read the part of a channel that is in one segment; NaN if the segment lacks it.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def _segment(path: Path, length: int | None, whole: Any, channel: int) -> NDArra
     channel : index into the record's signals
     """
     header = None if path.name == "~" else _header(path)
-    name = whole.sig_name[channel]
+    name, unit = whole.sig_name[channel], whole.units[channel]
     if header is None or name not in header.sig_name:
         return np.full((length or 0) * whole.samps_per_frame[channel], np.nan)
     if header.sig_name != whole.sig_name:  # the layout varies between segments
@@ -90,19 +91,23 @@ def _segment(path: Path, length: int | None, whole: Any, channel: int) -> NDArra
     record = need("wfdb", "to read WFDB records").rdrecord(
         str(path), sampto=length, channels=[channel], smooth_frames=False
     )
-    return record.e_p_signal[0] * MILLIVOLTS[header.units[channel]]
+    signal = record.e_p_signal[0]
+    written = header.units[channel]
+    if written == unit:
+        return signal
+    # The segments' units may differ; what is no voltage stays as it is.
+    ours, theirs = millivolts(written or "mV"), millivolts(unit or "mV")
+    return signal * (ours / theirs) if ours and theirs else signal
 
 
 def _header(path: Path) -> Any:
     wfdb = need("wfdb", "to read WFDB records")
-    with explained(Path(f"{path}.hea"), "is not a WFDB header"):
+    file = Path(f"{path}.hea")
+    with explained(file, "is not a WFDB header"):
+        written = file.read_bytes()
+        check_header(file, written)
         header = wfdb.rdheader(str(path))
-        written = Path(f"{path}.hea").read_bytes()
-        if not isinstance(header, wfdb.MultiRecord) and header.n_sig and not written.isascii():
-            # wfdb drops what is not ASCII, and so reads V for µV.
-            lines = [line for line in written.splitlines() if line.strip() and line[:1] != b"#"]
-            header.units = [
-                "uV" if re.search(rb"/(\xb5|\xc2\xb5|\xce\xbc)V", line) else unit
-                for unit, line in zip(header.units, lines[1:], strict=False)
-            ]
+        if not isinstance(header, wfdb.MultiRecord) and header.n_sig:
+            # wfdb drops what is not ASCII, and so reads V for µV; and says mV if there is no unit.
+            header.units = stated_units(written, header.units)
     return header

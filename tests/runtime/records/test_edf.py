@@ -39,9 +39,13 @@ def test_each_lead_has_its_unit_and_rate(
 @pytest.mark.parametrize(
     ("at", "content", "sentence"),
     [
-        (192, b"EDF+D", "is a discontinuous recording"),
-        (244, b"0       ", "is not a whole EDF file"),  # duration of a data record
-        (244, b"-1      ", "its rate is -250 Hz"),
+        (192, b"EDF+D", r"is a discontinuous recording \(EDF\+D\) without the times"),
+        (236, b"many    ", "number of data records in its header is 'many'; expected a number"),
+        (244, b"0       ", "its data records last 0 s; expected more than 0"),
+        (244, b"-1      ", "its data records last -1 s"),
+        (252, b"x   ", "the number of signals in its header is 'x'"),
+        (252, b"99  ", "its header of 99 signals takes 25600 bytes"),
+        (256 + 216, b"none    ", "the samples a record of signal 1 in its header is 'none'"),
         (256 + 16 + 80 + 8, b"x       ", "its signal cannot be read"),  # physical minimum
         (256 + 16 + 80 + 8, b"1       1       ", "it has no calibration"),  # and maximum
     ],

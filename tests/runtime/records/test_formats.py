@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np
 
-from runtime.records.leads import MILLIVOLTS, Lead
+from runtime.records.leads import Lead
 from runtime.records.reader import Reader
 
 
@@ -29,13 +29,13 @@ class ShortReader(Reader):
     name = "Short"
     extensions = (".short",)
 
-    def leads(self, path, fs):
+    def leads(self, path, options):
         head, _, body = path.read_bytes().partition(b"\\n")
         rate, unit = head.decode().split()
-        return [Lead("II", float(rate), unit, partial(self.load, body, unit))]
+        return [Lead("II", float(rate), unit, partial(self.load, body))]
 
-    def load(self, body, unit):
-        return np.frombuffer(body, "<i2") * MILLIVOLTS[unit]
+    def load(self, body):
+        return np.frombuffer(body, "<i2")
 
 
 class BareShortReader(ShortReader):
@@ -43,8 +43,8 @@ class BareShortReader(ShortReader):
 
     extensions = ()
 
-    def matches(self, path):
-        return path.is_file() and path.read_bytes()[:4] == b"360 "
+    def recognises(self, path):
+        return path.read_bytes()[:4] == b"360 "
 '''
 
 
@@ -71,7 +71,7 @@ def test_new_format_is_read_named_and_annotated(
     tmp_path: Path, short_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wfdb = pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
-    with pytest.raises(RecordError, match=r"CSV \(\.csv, \.txt\) or EDF \(\.edf\)"):
+    with pytest.raises(RecordError, match=r"is of no format .* EDF \(\.edf, \.bdf, \.rec\) or CSV"):
         read(short_file)
     add("ShortReader", tmp_path, monkeypatch)
     record = read(short_file)

@@ -16,7 +16,9 @@ from runtime.records import read
 def table(tmp_path: Path) -> Path:
     """Leads I, counting from 0 in mV, and II, the same upside down, at 100 Hz."""
     path = tmp_path / "x.csv"
-    path.write_text("time,I,II\n" + "".join(f"{i / 100},{i % 50},{-i % 50}\n" for i in range(300)))
+    path.write_text(
+        "time,I (mV),II (mV)\n" + "".join(f"{i / 100},{i % 50},{-i % 50}\n" for i in range(300))
+    )
     return path
 
 
@@ -41,7 +43,7 @@ def test_first_lead_in_volts_is_taken_and_others_refused(
         assert read(path).lead == "V5"
         with pytest.raises(RecordError, match="lead ABP is in 'mmHg'; expected mV, uV or V"):
             read(path, lead="ABP")
-    with pytest.raises(RecordError, match="lead ABP is in 'mmHg'"):
+    with pytest.raises(RecordError, match="abp has no ECG: its leads are ABP; --lead names"):
         read(tmp_path / "abp")
 
 
@@ -84,6 +86,6 @@ def test_gaps_are_held_and_counted(tmp_path: Path) -> None:
 
 
 def test_part_without_any_sample_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("I,II\nnan,2\nx,4\n")
+    (tmp_path / "x.csv").write_text("I,II\nnan,2\n,4\n-,6\n")
     with pytest.raises(RecordError, match="lead I has no sample in the part"):
         read(tmp_path / "x.csv", fs=100)

@@ -108,22 +108,20 @@ def test_marks_quotes_and_empty_cells_of_other_programs_are_read(
         ("some words\nand more\n", 100, "not a table"),
         ("1\n2\n3\n", None, "does not say its rate"),
         ("time,I\n0,1\n0,2\n0,3\n", None, "does not rise"),
-        ("time (min),I\n0,1\n1,2\n", None, "'time' is in 'min'; expected s, ms or hh:mm:ss"),
+        ("time (min),I\n0,1\n1,2\n", None, "'time' is in 'min'; expected s, ms, us, ns or hh"),
         ("'Elapsed time','I'\n'hours','mV'\n0,1\n1,2\n", None, "'Elapsed time' is in 'hours'"),
-        ("'Elapsed time','I'\n'0:00.000',1\n'0:0x',2\n", None, "does not rise"),
+        ("'Elapsed time','I'\n'0:00.000',1\n'0:0x',2\n", None, "not a table of numbers"),
         ("'Elapsed time','P'\n's','mmHg'\n0,1\n1,2\n", None, "lead P is in 'mmHg'"),
         (
-            "clock,I\n" + "".join(f"{i / 100},0\n" for i in range(100)),
+            "count,x\n" + "".join(f"{i / 100},0\n" for i in range(100)),
             100,
-            "column 'clock' never falls.*expected ECG",
+            "column 'count' never falls.*expected ECG",
         ),
         (
-            "Zeit,I\n" + "".join(f"{i // 50},0\n" for i in range(200)),
+            "x\n" + "".join(f"{i // 50}\n" for i in range(200)),
             100,
-            "column 'Zeit' never falls",
+            "column 'x' never falls",
         ),
-        ("I;II\n1;2\n3;4\n", 100, "columns stand between semicolons"),
-        ("0,004;0,1234\n0,008;0,1\n0,012;0,1\n", 250, "semicolons"),
     ],
 )
 def test_unusable_table_is_refused_with_the_reason(

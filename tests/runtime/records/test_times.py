@@ -16,7 +16,7 @@ from runtime.records import read
 def timed(path: Path, times: np.ndarray, decimals: int = 6) -> Path:
     """Write a table whose lead counts its rows, from 0 to 96 again and again."""
     path.write_text(
-        "time,I\n" + "".join(f"{t:.{decimals}f},{i % 97}\n" for i, t in enumerate(times))
+        "time,I (mV)\n" + "".join(f"{t:.{decimals}f},{i % 97}\n" for i, t in enumerate(times))
     )
     return path
 

@@ -1,0 +1,227 @@
+"""Live feeds: lines of numbers from standard input or a device, read on while the taker is busy."""
+
+from __future__ import annotations
+
+import io
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ..errors import InputError, RecordError
+from ..records.cells import is_missing, number, split
+from ..records.leads import Lead, choose
+from ..records.shape import doubt
+from ..records.units import check_units, millivolts, split_unit
+
+MAX_CATCH_UP = 100_000  # samples in one chunk after an outage
+CHECKED_S = 6.0  # of a feed without a unit, before its numbers are believed to be mV
+MAX_WORDS_S = 10.0  # lines of words before the first number
+DELIMITERS = ("\t", ";", ",")
+
+
+def is_feed(source: str) -> bool:
+    """Return whether this is no recording but gives numbers line by line, as a device does."""
+    path = Path(source)
+    return source == "-" or path.is_fifo() or path.is_char_device()
+
+
+def feed_name(source: str) -> str:
+    """Return a feed's name for people."""
+    return "standard input" if source == "-" else source
+
+
+def read_feed(
+    source: str, fs: float, *, units: str | None = None, lead: str | None = None
+) -> Iterator[list[float]]:
+    """Read numbers from a feed, one a line, a quarter of a second at a time, in mV.
+
+    Lines of words at the start are a greeting or names of columns: then the ECG among them is read,
+    in the unit behind its name. Later, a line that is no finite number is a missing sample, held at
+    the value before it.
+
+    Parameters
+    ----------
+    fs : Hz
+    units : of the numbers; those behind the name by default, else mV
+    lead : name of the column
+
+    Raises
+    ------
+    InputError
+        The feed cannot be read, has no number, or numbers that are likely not mV.
+    """
+    lines = _Lines(feed_name(source), units, lead)
+    chunk: list[float] = []
+    first: list[float] | None = []  # until they are checked
+    with _opened(source) as feed:
+        for line_number, line in enumerate(feed, 1):
+            if not line.strip():
+                continue
+            value = lines.read(line_number, line)
+            if value is None:
+                if line_number > MAX_WORDS_S * fs:
+                    raise InputError(lines.nothing_read(line))
+                continue
+            chunk.append(value)
+            if len(chunk) >= fs / 4:
+                if first is not None and not lines.unit_known:
+                    first += chunk
+                    if len(first) >= CHECKED_S * fs:
+                        lines.check_size(first, fs)
+                        first = None
+                yield chunk
+                chunk = []
+    if first is not None and not lines.unit_known:
+        lines.check_size(first + chunk, fs)
+    if lines.scale is None:
+        raise InputError(lines.nothing_read(lines.last_words))
+    yield chunk
+
+
+def _opened(source: str) -> IO[str]:
+    try:
+        if source == "-" and sys.stdin is None:
+            raise InputError("standard input is closed; expected numbers, one a line.")
+        # A serial device may begin with bytes that are no text: a greeting like any other.
+        feed = sys.stdin if source == "-" else open(source, errors="replace")  # noqa: SIM115
+        if isinstance(feed, io.TextIOWrapper):
+            feed.reconfigure(errors="replace")
+    except OSError as error:
+        raise InputError(f"{source} cannot be read ({error.strerror}).") from error
+    return feed
+
+
+class _Lines:
+    """From lines to samples in mV.
+
+    Attributes
+    ----------
+    scale : mV of the numbers' unit; None before the first number
+    unit_known : the caller or the feed says the unit
+    last_words : the last line in front of the first number
+    """
+
+    def __init__(self, name: str, units: str | None, lead: str | None):
+        self.name = name
+        self.lead = lead
+        self.given = check_units(units)
+        self.scale: float | None = None
+        self.unit_known = units is not None
+        self.last_words = ""
+        self._delimiter: str | None = None
+        self._columns = 1
+        self._column = 0
+        self._last = 0.0
+        self._warned = False
+
+    def read(self, line_number: int, line: str) -> float | None:
+        """Return a line's sample, mV; None in front of the first."""
+        line = line.strip().lstrip("\ufeff")
+        if self.scale is None and not self._begin(line_number, line):
+            self.last_words = line
+            return None
+        assert self.scale is not None
+        cells = [line] if self._delimiter is None else split(line, self._delimiter)
+        while len(cells) > self._columns and not cells[-1]:
+            cells.pop()
+        value = number(cells[self._column]) if len(cells) == self._columns else None
+        if value is not None:
+            self._last = self.scale * value
+        elif not self._warned:
+            self._warned = True
+            print(
+                f"warning: line {line_number} of {self.name} is {line[:40]!r}; "
+                "such a sample is missing, and held at the value before.",
+                file=sys.stderr,
+            )
+        return self._last
+
+    def check_size(self, samples: list[float], fs: float) -> None:
+        """Refuse numbers without a unit that cannot be an ECG in mV."""
+        likely = doubt(np.array(samples), fs) if samples else None
+        if likely is not None:
+            option = "200/mV (how many counts make a mV)" if likely == "counts" else likely
+            raise InputError(
+                f"the numbers of {self.name} have no unit and cannot be an ECG in mV: they span "
+                f"{np.ptp(samples):.3g}; give --units, likely {option}, or --units mV."
+            )
+
+    def nothing_read(self, line: str) -> str:
+        """Return the sentence for a feed in which no number came."""
+        words = f", such as {line.strip()[:40]!r}" if line.strip() else ""
+        return f"{self.name} has no line that is a number{words}; expected one number a line."
+
+    def _begin(self, line_number: int, line: str) -> bool:
+        """Return True if this is the first line of numbers; learn the columns."""
+        delimiter = next((d for d in DELIMITERS if len(split(line.rstrip(d), d)) > 1), None)
+        cells = split(line.rstrip(delimiter), delimiter) if delimiter else [line]
+        if not any(number(cell) is not None or _is_gap(cell) for cell in cells):
+            return False
+        names = split(self.last_words.lstrip("#% "), delimiter) if delimiter else [self.last_words]
+        if len(cells) > 1 and len(names) != len(cells):
+            raise InputError(
+                f"line {line_number} of {self.name} is {line[:40]!r}, {len(cells)} values; "
+                "expected one number a line, or a line of the columns' names first."
+            )
+        leads = [
+            Lead(*_name_and_unit(name, i), lambda: np.zeros(0)) for i, name in enumerate(names)
+        ]
+        chosen = leads[0]
+        if len(leads) > 1:
+            try:
+                chosen, _ = choose(
+                    Path(self.name), leads, self.lead, any_unit=self.given is not None
+                )
+            except RecordError as error:
+                raise InputError(str(error)) from error
+        self._delimiter, self._columns = delimiter, len(cells)
+        self._column = leads.index(chosen)
+        stated = millivolts(chosen.unit)
+        self.unit_known = self.unit_known or stated is not None
+        self.scale = self.given or stated or 1.0
+        return True
+
+
+def _name_and_unit(name: str, place: int) -> tuple[str, float, str]:
+    bare, unit = split_unit(name)
+    return bare or str(place), 1.0, unit
+
+
+def _is_gap(cell: str) -> bool:
+    return bool(cell) and cell not in "-?" and is_missing(cell)
+
+
+def read_ahead(chunks: Iterator[list[float]]) -> Iterator[list[float]]:
+    """Give the same samples, read on while the taker is busy: a device does not wait.
+
+    Those that came in meanwhile are one chunk.
+    """
+    waiting: queue.SimpleQueue[list[float] | BaseException | None] = queue.SimpleQueue()
+
+    def fill() -> None:
+        try:
+            for chunk in chunks:
+                waiting.put(chunk)
+            waiting.put(None)
+        except BaseException as error:  # for the taker, with everything that came before
+            waiting.put(error)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while True:
+        item, gathered = waiting.get(), []
+        while isinstance(item, list):
+            gathered += item
+            if waiting.empty() or len(gathered) > MAX_CATCH_UP:
+                break
+            item = waiting.get()
+        if gathered:
+            yield gathered
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            return

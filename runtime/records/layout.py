@@ -1,0 +1,249 @@
+"""The layout of a table of numbers, recognised from its first lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .cells import is_missing, is_time, number, split
+from .opensignals import Channel
+from .preambles import Facts, facts
+from .units import known, millivolts, split_unit
+
+DELIMITERS = ("\t", ";", ",", "|", None)  # None is blanks
+MIN_ROWS_APART = 3  # so many rows in front of an odd line are no preamble
+MIN_ROW_LEAD = 64  # values; a lead in a row has more, no row of leads has so many
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes
+    ----------
+    name, unit : as the file gives them; the unit may be empty
+    kind : ``n`` for numbers, ``t`` for times and dates, ``w`` for words
+    offset, scale : a value in ``unit`` is (number - offset) * scale
+    """
+
+    name: str
+    unit: str
+    kind: str
+    offset: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table's layout.
+
+    Attributes
+    ----------
+    delimiter : between cells; None is blanks
+    decimal : the decimal mark
+    first : index of the first line of numbers
+    columns : of the table; none if leads are rows
+    facts : of the preamble
+    header : the line of names, or empty; tables put together repeat it
+    named : the columns have names of their own
+    """
+
+    delimiter: str | None
+    decimal: str
+    first: int
+    columns: tuple[Column, ...]
+    facts: Facts
+    header: str = ""
+    named: bool = False
+
+    @property
+    def leads_are_rows(self) -> bool:
+        """True if each row is a lead."""
+        return not self.columns
+
+
+def recognise(lines: Sequence[str], *, all_lines: bool) -> Layout | None:
+    """Recognise the layout of a table; None if there is none.
+
+    Parameters
+    ----------
+    lines : the first lines of the file
+    all_lines : the file has no others
+    """
+    if all_lines:
+        rows = _leads_as_rows(lines)
+        if rows is not None:
+            return rows
+    best: tuple[int, int] = (0, 0)
+    found: Layout | None = None
+    for delimiter in DELIMITERS:
+        for decimal in ".,":
+            if decimal == delimiter:
+                continue
+            count, first, kinds = _alike(lines, delimiter, decimal)
+            score = count, kinds.count("n")
+            if count >= 2 and score > best:
+                best = score
+                found = _describe(lines, delimiter, decimal, first, kinds.replace("-", "n"))
+    return found
+
+
+def _alike(lines: Sequence[str], delimiter: str | None, decimal: str) -> tuple[int, int, str]:
+    """Number, first and kinds of cells of the lines that are most alike.
+
+    Rows in front of a single odd one ("lead off") belong to them, a lone number far above does not.
+    """
+    runs: list[tuple[int, int, str]] = []  # first line, number of lines, kinds
+    for i, line in enumerate(lines):
+        if not line.strip():
+            continue
+        now = _kinds(line, delimiter, decimal)
+        joined = _joined(runs[-1][2], now) if runs else None
+        if joined is not None and _has_values(joined):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1, joined)
+        else:
+            runs.append((i, 1, now))
+    numbers = [run for run in runs if "n" in run[2] and _has_values(run[2])]
+    if not numbers:
+        return 0, 0, ""
+    first, count, kinds = max(numbers, key=lambda run: run[1])
+    for start, rows, others in numbers:
+        joined = _joined(kinds, others)
+        if start < first and rows >= MIN_ROWS_APART and joined is not None:
+            return count + rows, start, joined
+    return count, first, kinds
+
+
+def _has_values(kinds: str) -> bool:
+    return bool(kinds.strip("w"))
+
+
+def _kinds(line: str, delimiter: str | None, decimal: str) -> str:
+    """A letter for each cell: n, t, w, or ``-`` if it is empty; empty ones at the end are none."""
+    return (
+        "".join(_kind(cell, decimal) for cell in split(line, delimiter))
+        .rstrip("_")
+        .replace("_", "-")
+    )
+
+
+def _kind(cell: str, decimal: str) -> str:
+    if not cell:
+        return "_"
+    if is_missing(cell):
+        return "-"
+    if number(cell, decimal) is not None:
+        return "n"
+    return "t" if is_time(cell) else "w"
+
+
+def _joined(first: str, second: str) -> str | None:
+    """The kinds of two rows' cells together; None if they are not of one table."""
+    if len(first) != len(second):
+        # A value may be missing at a row's end, unless it is the only one.
+        shorter, longer = sorted((first, second), key=len)
+        if not shorter or len(longer) - len(shorter) > 1 or longer[-1] not in "-n":
+            return None
+        first, second = shorter + "-", longer
+    joined = ""
+    for a, b in zip(first, second, strict=True):
+        if a != b and "-" not in (a, b):
+            return None
+        joined += b if a == "-" else a
+    return joined
+
+
+def _describe(
+    lines: Sequence[str], delimiter: str | None, decimal: str, first: int, kinds: str
+) -> Layout:
+    above = [i for i in range(first) if lines[i].strip()]
+    names, units, header = _names(lines, above, delimiter, decimal, len(kinds))
+    said = facts([lines[i] for i in (above if not names else above[: -1 - bool(units)])])
+    if (
+        decimal == "."
+        and delimiter == ","
+        and _split_by_decimal_commas(lines[first:], kinds, names, header, said)
+    ):
+        name = names[0] if names else header
+        return Layout(None, ",", first, (_column(name, "", "n", 0),), said, header, bool(name))
+    if said.channels and len(said.channels) <= len(kinds):
+        listed = [*said.channels, *[Channel("")] * (len(kinds) - len(said.channels))]
+        columns = tuple(
+            Column(c.name or str(i), c.unit, kind, c.offset, c.scale)
+            for i, (c, kind) in enumerate(zip(listed, kinds, strict=True))
+        )
+        return Layout(delimiter, decimal, first, columns, said, named=True)
+    columns = tuple(
+        _column(names[i] if names else "", units[i] if units else "", kind, i)
+        for i, kind in enumerate(kinds)
+    )
+    if len(columns) == 1 and not names:
+        columns = (Column(said.lead or "0", said.unit, kinds),)
+    return Layout(delimiter, decimal, first, columns, said, header, bool(names))
+
+
+def _column(name: str, unit: str, kind: str, place: int) -> Column:
+    if not name:
+        return Column(str(place), unit, kind)
+    bare, written = split_unit(name)
+    return Column(bare, unit or written, kind)
+
+
+def _names(
+    lines: Sequence[str], above: Sequence[int], delimiter: str | None, decimal: str, count: int
+) -> tuple[list[str], list[str], str]:
+    """Names and units of the columns if lines above have them, and the line of names."""
+
+    def cells(back: int) -> list[str]:
+        if len(above) < back:
+            return []
+        bare = re.sub(r"^\s*(?:#|%|//)+\s*", "", lines[above[-back]])
+        found = split(bare, delimiter)
+        while len(found) > count and not found[-1]:
+            found.pop()
+        if delimiter is None and len(found) != count:
+            found = [cell.strip() for cell in re.split(r"\t|\s{2,}|,|;", bare.strip())]
+        return found
+
+    last, before = cells(1), cells(2)
+    if len(last) != count or not any(_kind(cell, decimal) == "w" for cell in last):
+        return [], [], ""
+    if (
+        count == 2
+        and millivolts(last[1]) is not None
+        and millivolts(last[0]) is None
+        and not (len(before) == count and known(last[0]))
+    ):
+        return [], [], ""  # "Unit,µV" is a line of a preamble
+    if all(known(cell) or not cell for cell in last) and len(before) == count:
+        return before, last, lines[above[-2]]
+    return last, [], lines[above[-1]]
+
+
+def _split_by_decimal_commas(
+    rows: Sequence[str], kinds: str, names: Sequence[str], header: str, said: Facts
+) -> bool:
+    """True if pairs of whole numbers are single numbers with decimal commas."""
+    if kinds != "nn" or len(names) == 2:
+        return False
+    pairs = [split(row, ",") for row in rows if row.strip()]
+    pairs = [pair for pair in pairs if len(pair) == 2]
+    if not all(re.fullmatch(r"[+-]?\d+", a) and re.fullmatch(r"\d+", b) for a, b in pairs):
+        return False
+    return said.one_lead or any(re.fullmatch(r"-0", a) for a, _ in pairs)
+
+
+def _leads_as_rows(lines: Sequence[str]) -> Layout | None:
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    for delimiter in DELIMITERS:
+        widths = [len(split(lines[i], delimiter)) for i in filled]
+        long = [i for i, width in zip(filled, widths, strict=True) if width > MIN_ROW_LEAD]
+        if not long or max(widths) < 4 * len(long) or long != filled[-len(long) :]:
+            continue
+        last = split(lines[long[-1]], delimiter)
+        for decimal in ".,":
+            if decimal != delimiter and sum(_kind(c, decimal) == "n" for c in last) > len(last) / 2:
+                preamble = [lines[i] for i in filled if i < long[0]]
+                return Layout(delimiter, decimal, long[0], (), facts(preamble))
+    return None

@@ -1,0 +1,93 @@
+"""Facts above a table, as loggers and watches write them: its rate, its unit, its lead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .leads import is_ecg
+from .opensignals import Channel, channels
+from .units import millivolts
+
+RATE_KEY = re.compile(
+    r"(?i)sampl|abtast|échantillon|muestreo|campionamento|\bfs\b|\bsps\b|\brate\b"
+)
+NO_RATE_KEY = re.compile(r"(?i)filter|notch|mains|pass|heart|pulse|resp|bit|baud|frame")
+RATE = re.compile(
+    r"(?i)(?<![\w.])(\d+(?:[.,]\d+)?)\s*(k?)(?:hz|hertz|sps|samples?\s*(?:/|per)\s*s)"
+)
+NUMBER = re.compile(r"(?<![\w.,])(\d+(?:[.,]\d+)?)(?![\w.,:/-])")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of a preamble.
+
+    Attributes
+    ----------
+    fs : Hz, or None
+    unit : of the values, or empty
+    lead : its name, or empty
+    channels : the columns, if the preamble lists them
+    """
+
+    fs: float | None = None
+    unit: str = ""
+    lead: str = ""
+    channels: tuple[Channel, ...] = ()
+
+    @property
+    def one_lead(self) -> bool:
+        """True if what is said is said of one column: its unit and name."""
+        return bool(self.unit and self.lead)
+
+
+def facts(lines: Sequence[str]) -> Facts:
+    """Read what the lines above a table say of it."""
+    rate, listed = channels(lines)
+    if listed:
+        return Facts(rate, channels=listed)
+    pairs = [_pair(line) for line in lines]
+    units = [value for _, value in pairs if value and millivolts(value) is not None]
+    leads = [
+        value
+        for key, value in pairs
+        if value and (is_ecg(value) or re.search(r"(?i)\blead\b|ableitung", key)) and is_ecg(value)
+    ]
+    return Facts(_rate(lines, pairs), units[-1] if units else "", leads[-1] if leads else "")
+
+
+def _rate(lines: Sequence[str], pairs: Sequence[tuple[str, str]]) -> float | None:
+    said = [line for line in lines if not NO_RATE_KEY.search(line)]
+    keyed = [line for line in said if RATE_KEY.search(line)]
+    rates = [_hertz(match) for line in keyed for match in RATE.finditer(line)]
+    if not rates:  # "Abtastrate;360", "fs = 250"
+        rates = [
+            float(match[1].replace(",", "."))
+            for key, value in pairs
+            if RATE_KEY.search(key) and not NO_RATE_KEY.search(key)
+            for match in [NUMBER.search(value)]
+            if match
+        ]
+    if not rates:  # a key in another language
+        rates = [
+            _hertz(match)
+            for line, (_, value) in zip(lines, pairs, strict=True)
+            if line in said
+            for match in [RATE.fullmatch(value)]
+            if match
+        ]
+    return rates[0] if len(set(rates)) == 1 else None
+
+
+def _hertz(match: re.Match[str]) -> float:
+    return float(match[1].replace(",", ".")) * (1000 if match[2] else 1)
+
+
+def _pair(line: str) -> tuple[str, str]:
+    """Key and value of a line such as ``# Sample rate: 360 Hz`` or ``Unit,µV``."""
+    match = re.match(r"(.+?)\s*[:=;,\t]\s*(.*)", line.strip().lstrip("#%/; "))
+    if not match:
+        return "", ""
+    return match[1].strip("\"' "), match[2].strip("\"';,\t ")

@@ -1,0 +1,179 @@
+"""The numbers of a table whose layout is known."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RecordError
+from .cells import clock, day, is_missing, moment, number, split
+from .layout import Layout
+
+ROWS_AT_ONCE = 1 << 16
+Numbered = list[tuple[int, str]]  # line number from 1 on, and text
+
+
+def read_rows(path: Path, lines: Iterable[str], layout: Layout) -> NDArray[np.float64]:
+    """Read a table's numbers, in pieces: numpy needs several times the memory of its result.
+
+    A row that is cut off and words at the end are left out.
+
+    Parameters
+    ----------
+    lines : from the first of numbers on
+
+    Returns
+    -------
+    float64 [rows, columns]; NaN if a value is missing, times in s, 0 for words
+
+    Raises
+    ------
+    RecordError
+        Names the first row that is not like the others.
+    """
+    rows = _Rows(path, layout)
+    numbered = (
+        (i, line)
+        for i, line in enumerate(lines, layout.first + 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    )
+    while some := list(itertools.islice(numbered, ROWS_AT_ONCE)):
+        rows.add(some)
+    return rows.table()
+
+
+def read_leads_as_rows(
+    path: Path, lines: Iterable[str], layout: Layout
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Read a table with a row for each lead: names, empty if there is none, and the numbers.
+
+    Returns
+    -------
+    the names, and float64 [samples, leads]
+    """
+    names, rows = [], []
+    for line in lines:
+        if not line.strip():
+            continue
+        cells = split(line, layout.delimiter)
+        named = number(cells[0], layout.decimal) is None
+        names.append(cells[0] if named else "")
+        values = [_value(cell, layout.decimal) for cell in cells[named:]]
+        while values and np.isnan(values[-1]) and not cells[-1]:
+            values.pop()
+            cells.pop()
+        rows.append(values)
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        raise RecordError(
+            f"{path} has a lead in each row, but rows of {min(lengths)} to {max(lengths)} values; "
+            "expected equally many."
+        )
+    return names, np.array(rows).T
+
+
+class _Rows:
+    """Numbers as they are read, and the lines that may be a repeated header, a footer or damage."""
+
+    def __init__(self, path: Path, layout: Layout):
+        self.path, self.layout = path, layout
+        self.columns = layout.columns
+        self.pieces: list[NDArray[np.float64]] = []
+        self.odd: Numbered = []
+        self.plain = all(column.kind == "n" for column in self.columns)
+
+    def add(self, some: Numbered) -> None:
+        quick = self._quick(some) if self.plain else None
+        if quick is not None:
+            self._settle()
+            self.pieces.append(quick)
+            return
+        good: list[list[float]] = []
+        for line_number, text in some:
+            values = self._values(text)
+            if values is None:
+                self.odd.append((line_number, text))
+                continue
+            if self.odd:
+                self._flush(good)
+                good = []
+                self._settle()
+            good.append(values)
+        self._flush(good)
+
+    def table(self) -> NDArray[np.float64]:
+        return np.concatenate(self.pieces) if self.pieces else np.zeros((0, len(self.columns)))
+
+    def _flush(self, good: list[list[float]]) -> None:
+        if good:
+            self.pieces.append(np.array(good))
+
+    def _quick(self, some: Numbered) -> NDArray[np.float64] | None:
+        delimiter, decimal = self.layout.delimiter, self.layout.decimal
+        texts = [text for _, text in some]
+        if decimal != ".":
+            texts = [text.replace(decimal, ".") for text in texts]
+        if '"' in texts[0]:
+            texts = [text.replace('"', "") for text in texts]
+        texts = [text.rstrip().rstrip(delimiter) if delimiter else text for text in texts]
+        try:
+            piece = np.loadtxt(texts, delimiter=delimiter, ndmin=2, comments=None)
+        except ValueError:  # of an empty cell, say; the other way takes ten times as long
+            return None
+        return piece if piece.shape[1] == len(self.columns) else None
+
+    def _values(self, text: str) -> list[float] | None:
+        """The row's values; None if it is no row of this table."""
+        cells = split(text, self.layout.delimiter)
+        count = len(self.columns)
+        while len(cells) > count and not cells[-1]:
+            cells.pop()
+        if len(cells) != count:
+            return None
+        values = []
+        seen = False
+        for cell, column in zip(cells, self.columns, strict=True):
+            if column.kind == "t":
+                value = _time(cell)
+                if value is None:
+                    return None
+            elif column.kind == "w":
+                value = 0.0
+            else:
+                value = _value(cell, self.layout.decimal)
+                seen = seen or not np.isnan(value) or is_missing(cell)
+            values.append(value)
+        return values if seen else None
+
+    def _settle(self) -> None:
+        """Judge odd lines that rows follow."""
+        header = self.layout.header.strip()
+        for line_number, text in self.odd:
+            if header and text.strip() == header:
+                continue  # of a table put behind another
+            cells = split(text, self.layout.delimiter)
+            if len(self.columns) == 1 and len(cells) == 1 and self.columns[0].kind == "n":
+                self.pieces.append(np.full((1, 1), np.nan))  # "!" or "lead off"
+                continue
+            raise RecordError(
+                f"{self.path}: line {line_number} is {text.strip()[:40]!r}; expected "
+                f"{len(self.columns)} numbers, as in the lines before."
+            )
+        self.odd = []
+
+
+def _value(cell: str, decimal: str) -> float:
+    found = number(cell, decimal)
+    return np.nan if found is None else found
+
+
+def _time(cell: str) -> float | None:
+    for read in (clock, moment, day):
+        value = read(cell)
+        if value is not None:
+            return value
+    return None

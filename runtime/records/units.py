@@ -1,0 +1,84 @@
+"""Units as files spell them: voltages in mV, times in s."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InputError
+
+MICRO = r"u|\u03bc|\ufffd|mc|micro"  # both letters fold to \u03bc; a lost one can be nothing else
+VOLTAGE = re.compile(rf"(?:(n|nano)|({MICRO})|(m|milli))?-?v(?:olts?)?")
+TIME = re.compile(rf"(?:(n|nano)|({MICRO})|(m|milli))?-?s(?:ecs?|econds?|ek|ekunden)?")
+GAIN = re.compile(r"(\d+(?:\.\d*)?)\s*/\s*(\S+)")  # as WFDB writes it: 200/mV
+SCALES = (1e-6, 1e-3, 1.0)  # of nano, micro and milli, in thousandths
+CLOCK = re.compile(r"h+:m+:s+(\.[mf]+)?")  # what PhysioNet's rdsamp calls the unit of its times
+# Units of other quantities; such a word in brackets is no part of a lead's name.
+OTHERS = frozenset(
+    "adu adc count counts lsb raw digit digits digital unit units au a.u. nu n/a none no_units "
+    "% g m/s2 m/s^2 mg deg dps rad/s mmhg cmh2o kpa pa bpm 1/min /min min-1 brpm c °c degc f °f "
+    "ohm kohm ohms us/cm \u03bcs a ma ut gauss lux l/min ml l hz min h hours minutes days".split()
+)
+
+
+def millivolts(unit: str) -> float | None:
+    """Return how many mV a unit is, or None if it is no voltage.
+
+    Case, blanks and the spelling of micro do not count; ``200/mV`` is a gain, 200 counts a mV.
+    """
+    gain = GAIN.fullmatch(unit.strip())
+    if gain:
+        whole = millivolts(gain[2])
+        return None if whole is None or not float(gain[1]) else whole / float(gain[1])
+    return _scale(VOLTAGE, unit)
+
+
+def seconds(unit: str) -> float | None:
+    """Return how many s a unit is, or None if it is no unit of time."""
+    if CLOCK.fullmatch(_folded(unit)):
+        return 1.0
+    scale = _scale(TIME, unit)
+    return None if scale is None else scale / 1000
+
+
+def known(unit: str) -> bool:
+    """Return True if a word is the unit of anything that files hold."""
+    return (
+        millivolts(unit) is not None or seconds(unit) is not None or unit.strip().lower() in OTHERS
+    )
+
+
+def check_units(unit: str | None) -> float | None:
+    """Return the mV of the unit that a caller gives; raises `InputError` if it is no voltage."""
+    scale = None if unit is None else millivolts(unit)
+    if unit is not None and scale is None:
+        raise InputError(
+            f"units {unit!r} are unknown; expected mV, uV or V, or for the counts of a converter "
+            "how many make a mV, as in 200/mV."
+        )
+    return scale
+
+
+def split_unit(name: str) -> tuple[str, str]:
+    """Split a column's name from the unit behind it: ``ECG (uV)``, ``ecg_uV``, ``ECG, mV``.
+
+    Brackets that hold no unit belong to the name, and so does a single word.
+    """
+    match = re.fullmatch(r"(.+?)[\s_]*[(\[{]\s*(.*?)\s*[)\]}]", name)
+    if match and known(match[2]):
+        return match[1], match[2]
+    match = re.fullmatch(r"(.+?)(?:[\s_/,;-]|\bin\b)+([^\s_/,;-]+)", name)
+    # A single letter may be the lead's own: monitors have a lead "ECG V".
+    if match and len(match[2]) > 1 and (millivolts(match[2]) or seconds(match[2])):
+        return match[1], match[2]
+    return name, ""
+
+
+def _folded(unit: str) -> str:
+    return unit.strip().casefold().replace("\xe2\u03bc", "\u03bc").replace(" ", "")
+
+
+def _scale(pattern: re.Pattern[str], unit: str) -> float | None:
+    match = pattern.fullmatch(_folded(unit))
+    if not match:
+        return None
+    return next((s for s, prefix in zip(SCALES, match.groups(), strict=True) if prefix), 1e3)

@@ -75,17 +75,17 @@ def recognise(lines: Sequence[str], *, all_lines: bool) -> Layout | None:
         rows = _leads_as_rows(lines)
         if rows is not None:
             return rows
-    best: tuple[int, int] = (0, 0)
+    best = 0, 0, 0
     found: Layout | None = None
     for delimiter in DELIMITERS:
         for decimal in ".,":
             if decimal == delimiter:
                 continue
             count, first, kinds = _alike(lines, delimiter, decimal)
-            score = count, kinds.count("n")
+            score = count, -kinds.count("w"), kinds.count("n")
             if count >= 2 and score > best:
                 best = score
-                found = _describe(lines, delimiter, decimal, first, kinds.replace("-", "n"))
+                found = _describe(lines, delimiter, decimal, first, kinds)
     return found
 
 
@@ -120,17 +120,11 @@ def _has_values(kinds: str) -> bool:
 
 
 def _kinds(line: str, delimiter: str | None, decimal: str) -> str:
-    """A letter for each cell: n, t, w, or ``-`` if it is empty; empty ones at the end are none."""
-    return (
-        "".join(_kind(cell, decimal) for cell in split(line, delimiter))
-        .rstrip("_")
-        .replace("_", "-")
-    )
+    """A letter for each cell: n, t, w, or ``-`` if it has no value."""
+    return "".join(_kind(cell, decimal) for cell in split(line, delimiter))
 
 
 def _kind(cell: str, decimal: str) -> str:
-    if not cell:
-        return "_"
     if is_missing(cell):
         return "-"
     if number(cell, decimal) is not None:
@@ -141,11 +135,7 @@ def _kind(cell: str, decimal: str) -> str:
 def _joined(first: str, second: str) -> str | None:
     """The kinds of two rows' cells together; None if they are not of one table."""
     if len(first) != len(second):
-        # A value may be missing at a row's end, unless it is the only one.
-        shorter, longer = sorted((first, second), key=len)
-        if not shorter or len(longer) - len(shorter) > 1 or longer[-1] not in "-n":
-            return None
-        first, second = shorter + "-", longer
+        return None
     joined = ""
     for a, b in zip(first, second, strict=True):
         if a != b and "-" not in (a, b):
@@ -159,14 +149,17 @@ def _describe(
 ) -> Layout:
     above = [i for i in range(first) if lines[i].strip()]
     names, units, header = _names(lines, above, delimiter, decimal, len(kinds))
+    if not (names and names[-1]):  # delimiters at the rows' ends make no columns
+        kinds = kinds.rstrip("-") or "-"
+        names, units, header = _names(lines, above, delimiter, decimal, len(kinds))
+    kinds = kinds.replace("-", "n")
     said = facts([lines[i] for i in (above if not names else above[: -1 - bool(units)])])
-    if (
-        decimal == "."
-        and delimiter == ","
-        and _split_by_decimal_commas(lines[first:], kinds, names, header, said)
-    ):
-        name = names[0] if names else header
-        return Layout(None, ",", first, (_column(name, "", "n", 0),), said, header, bool(name))
+    if decimal == "." and delimiter == "," and not names and kinds == "nn":
+        above_it = split(lines[above[-1]], ",") if above else []
+        name = above_it[0] if len(above_it) == 1 and _kind(above_it[0], ".") == "w" else ""
+        if _are_decimal_commas(lines[first:], bool(name) or said.one_lead):
+            column = _column(name, "", "n", 0)
+            return Layout(None, ",", first, (column,), said, name, bool(name))
     if said.channels and len(said.channels) <= len(kinds):
         listed = [*said.channels, *[Channel("")] * (len(kinds) - len(said.channels))]
         columns = tuple(
@@ -221,17 +214,17 @@ def _names(
     return last, [], lines[above[-1]]
 
 
-def _split_by_decimal_commas(
-    rows: Sequence[str], kinds: str, names: Sequence[str], header: str, said: Facts
-) -> bool:
-    """True if pairs of whole numbers are single numbers with decimal commas."""
-    if kinds != "nn" or len(names) == 2:
+def _are_decimal_commas(rows: Sequence[str], one_column: bool) -> bool:
+    """True if pairs of whole numbers are single numbers with decimal commas.
+
+    Parameters
+    ----------
+    one_column : what stands above is of a single column; else only a ``-0`` can tell
+    """
+    pairs = [pair for row in rows if len(pair := split(row, ",")) == 2]
+    if not all(re.fullmatch(r"[+-]?\d+", a) and b.isdecimal() for a, b in pairs):
         return False
-    pairs = [split(row, ",") for row in rows if row.strip()]
-    pairs = [pair for pair in pairs if len(pair) == 2]
-    if not all(re.fullmatch(r"[+-]?\d+", a) and re.fullmatch(r"\d+", b) for a, b in pairs):
-        return False
-    return said.one_lead or any(re.fullmatch(r"-0", a) for a, _ in pairs)
+    return one_column or any(a == "-0" for a, _ in pairs)
 
 
 def _leads_as_rows(lines: Sequence[str]) -> Layout | None:

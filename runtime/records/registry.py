@@ -37,6 +37,11 @@ def find(path: Path) -> Reader:
     others = " or ".join(
         f"{reader.name} ({', '.join(reader.extensions)})" for reader in READERS if reader.extensions
     )
+    if path.suffix.lower() in RECORD_FILES:
+        raise RecordError(
+            f"{path.with_suffix('.hea')} does not exist; {path} is a part of a WFDB record; "
+            "expected the header beside it."
+        )
     if path.is_file():
         raise RecordError(
             f"{path} is of no format that can be read; expected a WFDB record, or a file of "

@@ -94,8 +94,8 @@ class _Rows:
             return
         good: list[list[float]] = []
         for line_number, text in some:
-            values = self._values(text)
-            if values is None:
+            values, words = self._values(text)
+            if values is None or words:
                 self.odd.append((line_number, text))
                 continue
             if self.odd:
@@ -126,28 +126,27 @@ class _Rows:
             return None
         return piece if piece.shape[1] == len(self.columns) else None
 
-    def _values(self, text: str) -> list[float] | None:
-        """The row's values; None if it is no row of this table."""
+    def _values(self, text: str) -> tuple[list[float] | None, bool]:
+        """The row's values, None if it is no row of this table; and if words replace numbers."""
         cells = split(text, self.layout.delimiter)
         count = len(self.columns)
         while len(cells) > count and not cells[-1]:
             cells.pop()
         if len(cells) != count:
-            return None
-        values = []
-        seen = False
+            return None, False
+        values, words = [], False
         for cell, column in zip(cells, self.columns, strict=True):
+            value = 0.0
             if column.kind == "t":
-                value = _time(cell)
-                if value is None:
-                    return None
-            elif column.kind == "w":
-                value = 0.0
-            else:
+                time = _time(cell)
+                if time is None:
+                    return None, False
+                value = time
+            elif column.kind == "n":
                 value = _value(cell, self.layout.decimal)
-                seen = seen or not np.isnan(value) or is_missing(cell)
+                words = words or not (np.isfinite(value) or is_missing(cell))
             values.append(value)
-        return values if seen else None
+        return values, words
 
     def _settle(self) -> None:
         """Judge odd lines that rows follow."""
@@ -155,9 +154,9 @@ class _Rows:
         for line_number, text in self.odd:
             if header and text.strip() == header:
                 continue  # of a table put behind another
-            cells = split(text, self.layout.delimiter)
-            if len(self.columns) == 1 and len(cells) == 1 and self.columns[0].kind == "n":
-                self.pieces.append(np.full((1, 1), np.nan))  # "!" or "lead off"
+            values, _ = self._values(text)
+            if values is not None:
+                self.pieces.append(np.array([values]))  # "!" or "lead off": a missing sample
                 continue
             raise RecordError(
                 f"{self.path}: line {line_number} is {text.strip()[:40]!r}; expected "

@@ -76,7 +76,7 @@ class TableReader(Reader):
         if not others:
             raise RecordError(f"{path} has times but no lead.")
         if fs is None:
-            fs = options.fs or table.facts.fs
+            fs = table.facts.fs or options.fs  # `read` tells if they contradict
         if fs is None:
             raise RecordError(
                 f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."

@@ -14,7 +14,7 @@ SCALES = (1e-6, 1e-3, 1.0)  # of nano, micro and milli, in thousandths
 CLOCK = re.compile(r"h+:m+:s+(\.[mf]+)?")  # what PhysioNet's rdsamp calls the unit of its times
 # Units of other quantities; such a word in brackets is no part of a lead's name.
 OTHERS = frozenset(
-    "adu adc count counts lsb raw digit digits digital unit units au a.u. nu n/a none no_units "
+    "adu adc count counts lsb raw digit digits digital au a.u. nu n/a none no_units "
     "% g m/s2 m/s^2 mg deg dps rad/s mmhg cmh2o kpa pa bpm 1/min /min min-1 brpm c °c degc f °f "
     "ohm kohm ohms us/cm \u03bcs a ma ut gauss lux l/min ml l hz min h hours minutes days".split()
 )

@@ -21,19 +21,74 @@ def test_stream_prints_beats_of_standard_input(run: Run, monkeypatch: pytest.Mon
     assert len(out.splitlines()) >= 10
 
 
-def test_stream_names_the_line_that_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("0.1\nlead off\n"))
+def test_stream_without_a_number_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello\nlead off\n"))
     status, _, err = run("stream", "-", "--fs", 360)
     assert status == 2
-    assert "line 2 of standard input is 'lead off'" in err
+    assert "standard input has no line that is a number, such as 'lead off'" in err
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello\n" * 4000))
+    assert run("stream", "-", "--fs", 360)[0] == 2
 
 
-def test_stream_names_the_line_that_is_no_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    feed = io.BytesIO(b"0.1\n\xff\xfe0.2\n")  # as a serial device may begin
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(feed, "utf-8", errors="strict"))
+@pytest.mark.parametrize("line", ["!", "-0.14-0.12", "0.1.2", "lead off", "\ufffd\ufffd0.2"])
+def test_stream_goes_on_after_a_line_that_is_no_number(
+    line: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"{v:.5f}" for v in simulate(10, seed=2).signal]
+    printed = []
+    for at in (lines[999], line):
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*lines[:1000], at, *lines[1001:]])))
+        printed.append(run("stream", "-", "--fs", 360))
+    assert printed[0][:2] == printed[1][:2]
+    assert "warning: line 1001 of standard input is" in printed[1][2]
+
+
+@pytest.mark.parametrize(
+    ("head", "form"),
+    [
+        ("AD8232 ready\nECG [uv]\n", lambda i, v: f"{1000 * v:.2f}"),
+        ("time,acc_x,ECG (uV)\n", lambda i, v: f"{i / 360:.3f},0.5,{1000 * v:.2f}"),
+        ("time;ECG\n", lambda i, v: f"10:00:00;{v:.5f}"),
+        ("\ufeff", lambda i, v: f"{v:.5f}"),
+    ],
+)
+def test_stream_reads_the_ecg_under_a_header(
+    head: str, form: Callable[[int, float], str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal = simulate(10, seed=2).signal
+    printed = []
+    for text in (
+        "".join(f"{v:.5f}\n" for v in signal),
+        head + "".join(form(i, v) + "\n" for i, v in enumerate(signal)),
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        printed.append(run("stream", "-", "--fs", 360))
+    assert printed[0] == printed[1]
+    assert printed[0][0] == 0
+
+
+def test_stream_refuses_columns_without_names(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("0.1,0.2\n" * 99))
     status, _, err = run("stream", "-", "--fs", 360)
     assert status == 2
-    assert "line 2 of standard input is" in err
+    assert "line 1 of standard input is '0.1,0.2', 2 values; expected one number a line" in err
+
+
+@pytest.mark.parametrize(("factor", "likely"), [(300, "uV"), (0.001, "V")])
+def test_stream_refuses_numbers_that_are_not_millivolts(
+    factor: float, likely: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal = simulate(10, seed=2).signal
+    text = "".join(f"{factor * v:.6f}\n" for v in signal)
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    status, _, err = run("stream", "-", "--fs", 360)
+    assert status == 2
+    assert "cannot be an ECG in mV: they span" in err
+    assert f"likely {likely}, or --units mV" in err
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    status, out, _ = run("stream", "-", "--fs", 360, "--units", likely)
+    assert status == 0
+    assert len(out.splitlines()) >= 10
 
 
 def test_stream_holds_samples_that_are_missing_and_warns_once(
@@ -41,7 +96,7 @@ def test_stream_holds_samples_that_are_missing_and_warns_once(
 ) -> None:
     whole = [f"{v:.5f}" for v in simulate(10, seed=2).signal]
     gaps = whole.copy()
-    for at, word in ((0, "nan"), (1000, "inf"), (1001, "-1e999")):
+    for at, word in ((0, "nan"), (1000, "inf"), (1001, "--")):
         gaps[at], whole[at] = word, whole[at - 1] if at else "0"
     whole[1001] = whole[1000]
     printed = []

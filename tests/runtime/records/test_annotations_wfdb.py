@@ -81,6 +81,7 @@ def test_marks_never_share_a_sample(tmp_path: Path) -> None:
     found = marks(write_annotations(tmp_path, "rec", beats, 250, events=events))
     assert len({sample for sample, _, _ in found}) == len(found) == 9
     assert [sample for sample, symbol, _ in found if symbol in "NV"] == [0, 125, 312]
+    assert min(sample for sample, symbol, _ in found if symbol not in "NV") == 1
 
 
 def test_no_beats_make_an_empty_file(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""Units as files spell them."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime import InputError
+from runtime.records.units import check_units, millivolts, seconds, split_unit
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        *((unit, 1.0) for unit in ("mV", "mv", "MV", "millivolt", "milliVolts", " mV ", "mVolt")),
+        *((unit, 1e-3) for unit in ("uV", "UV", "uv", "\xb5V", "\u03bcV", "microvolts", "mcV")),
+        *((unit, 1e-3) for unit in ("micro volts", "\xc2\xb5V", "\ufffdV", "uVolt")),
+        *((unit, 1e3) for unit in ("V", "v", "Volt", "volts")),
+        ("nV", 1e-6),
+        ("200/mV", 1 / 200),
+        ("0.5 / uV", 2e-3),
+    ],
+)
+def test_voltages_are_known_in_any_usual_spelling(unit: str, scale: float) -> None:
+    assert millivolts(unit) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("unit", ["", "adu", "mmHg", "counts", "m", "mg", "s", "0/mV", "kV/m"])
+def test_other_units_are_no_voltages(unit: str) -> None:
+    assert millivolts(unit) is None
+    with pytest.raises(InputError, match="expected mV, uV or V"):
+        check_units(unit)
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        ("s", 1), ("sec", 1), ("Seconds", 1), ("hh:mm:ss.mmm", 1),
+        ("ms", 1e-3), ("msec", 1e-3), ("milliseconds", 1e-3),
+        ("us", 1e-6), ("\xb5s", 1e-6), ("ns", 1e-9), ("nanoseconds", 1e-9), ("min", None),
+    ],
+)  # fmt: skip
+def test_times_are_known_in_any_usual_spelling(unit: str, scale: float | None) -> None:
+    assert seconds(unit) == (None if scale is None else pytest.approx(scale))
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "unit"),
+    [
+        ("ECG (uV)", "ECG", "uV"),
+        ("ECG [microvolts]", "ECG", "microvolts"),
+        ("ECG (adu)", "ECG", "adu"),
+        ("ecg_uV", "ecg", "uV"),
+        ("ECG, mV", "ECG", "mV"),
+        ("ECG in \xb5V", "ECG", "\xb5V"),
+        ("timestamp_ms", "timestamp", "ms"),
+        ("lead (left)", "lead (left)", ""),
+        ("ECG V", "ECG V", ""),
+        ("MLII", "MLII", ""),
+        ("ms", "ms", ""),
+    ],
+)
+def test_unit_is_split_from_the_name(column: str, name: str, unit: str) -> None:
+    assert split_unit(column) == (name, unit)

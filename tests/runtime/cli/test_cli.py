@@ -146,7 +146,7 @@ def test_a_new_file_is_a_new_command(
         ("predict", "x.csv", "--fs", "360", "--start", "nan"),
         ("predict", "x.csv", "--fs", "360", "--start", "1e308"),
         ("stream", "-"),
-        ("stream", "x.csv", "--fs", "360", "--units", "uV"),
+        ("stream", "x.csv", "--fs", "360", "--units", "furlong"),
         *(("stream", "--fs", rate) for rate in ("nan", "inf", "1e18", "0")),
         ("--artifacts", "/nowhere", "predict", "x.csv"),
         ("serve", "--artifacts", "/nowhere"),

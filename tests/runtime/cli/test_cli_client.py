@@ -83,14 +83,21 @@ def test_stream_reads_a_line_feed(
     assert capsys.readouterr().out == expected
 
 
-def test_stream_names_a_bad_line(
+def test_stream_goes_on_after_a_bad_line_and_names_it(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import io
 
-    monkeypatch.setattr("sys.stdin", io.StringIO("0.1\n" * 200 + "oops\n"))
-    assert command(["stream", "-", "--fs", "360", "--url", url]) == 2
-    assert "line 201 of standard input is 'oops'" in capsys.readouterr().err
+    ecg = [f"{value:.3f}" for value in SIGNAL]
+    printed = []
+    for word in (ecg[199], "oops"):  # a missing sample is held
+        lines = [*ecg[:200], word, *ecg[201:]]
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+        assert command(["stream", "-", "--fs", "360", "--url", url]) == 0
+        printed.append(capsys.readouterr())
+    assert printed[0].out == printed[1].out != ""
+    assert printed[0].err == ""
+    assert "line 201 of standard input is 'oops'" in printed[1].err
 
 
 def test_client_sends_a_record_window_by_window(

@@ -54,8 +54,14 @@ def read_leads_as_rows(
     Returns
     -------
     the names, and float64 [samples, leads]
+
+    Raises
+    ------
+    RecordError
+        A row has a word among its numbers, or more numbers than another.
     """
-    names, rows = [], []
+    names: list[str] = []
+    rows: list[list[float]] = []
     for line in lines:
         if not line.strip():
             continue
@@ -63,6 +69,12 @@ def read_leads_as_rows(
         named = number(cells[0], layout.decimal) is None
         names.append(cells[0] if named else "")
         values = [_value(cell, layout.decimal) for cell in cells[named:]]
+        for cell, value in zip(cells[named:], values, strict=True):
+            if np.isnan(value) and cell and not is_missing(cell):
+                raise RecordError(
+                    f"{path} has a lead in each row, and row {len(rows) + 1} holds {cell[:40]!r}; "
+                    "expected numbers after the lead's name."
+                )
         while values and np.isnan(values[-1]) and not cells[-1]:
             values.pop()
             cells.pop()

@@ -208,6 +208,13 @@ def test_leads_as_rows(tmp_path: Path, leads: int, named: bool) -> None:
     check(tmp_path / "x.csv", fs=FS, lead="ECG" if named else "0")
 
 
+@pytest.mark.parametrize("text", ["[{}]", "II,{},oops"])
+def test_a_word_among_the_numbers_of_a_row_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.csv").write_text(text.format(",".join(["0.1", "0.2"] * 200)) + "\n")
+    with pytest.raises(RecordError, match=r"row 1 holds '(0\.2\]|oops)'; expected numbers"):
+        read(tmp_path / "x.csv", fs=FS)
+
+
 def iso(i: int) -> str:
     return (datetime(2024, 3, 5, 23, 59, 58) + timedelta(seconds=i / FS)).isoformat(
         timespec="milliseconds"

@@ -97,8 +97,9 @@ def likely_scale(times: NDArray[np.float64]) -> float:
         return 1.0
     if times[0] > EPOCH_S:  # of today's date in s, 1e9; in ms, 1e12; in us, 1e15; in ns, 1e18
         return float(next((s for s in (1.0, 1e-3, 1e-6) if times[0] * s < 1e11), 1e-9))
-    mean = float(times[-1] - times[0]) / max(len(times) - 1, 1)
-    return next((s for s in (1.0, 1e-3, 1e-6, 1e-9) if MIN_HZ <= 1 / (mean * s) <= MAX_HZ), 1.0)
+    # Of a row: rows of a packet share a time. The median, for a pause may outlast the recording.
+    step = float(np.median(steps)) * (len(steps) + 1) / len(times)
+    return next((s for s in (1.0, 1e-3, 1e-6, 1e-9) if MIN_HZ <= 1 / (step * s) <= MAX_HZ), 1.0)
 
 
 def _rate_and_jumps(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtime import RecordError
@@ -22,6 +22,9 @@ def timed(path: Path, times: np.ndarray, decimals: int = 6) -> Path:
 
 
 @settings(max_examples=100, deadline=None)
+@example(
+    fs=100, decimals=3, start=0.0, seconds=5.0, gap_at=0.5, lost=4491, given_fs=True
+)  # the pause is nine times as long as the signal
 @given(
     fs=st.sampled_from(
         [100, 128, 200, 250, 256, 257, 300, 333, 360, 400, 500, 512, 720, 800, 1000]

@@ -89,6 +89,7 @@ class Flaw(IntFlag):
     NOISE = 8
     POWERLINE = 16
     RAILED = 32
+    MISSING = 64
 
 
 # Nothing is read from such a second: no beat of it counts, and no absence of beats.

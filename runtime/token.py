@@ -13,18 +13,21 @@ from .errors import InputError, StaleTokenError, TokenError
 from .model.contract import FORMAT
 from .rhythm import RhythmTracker
 from .rhythm.tracker import LARGEST_SAVED
+from .signal.missing import COLUMNS, Gap, Gaps, is_state
 from .signal.resample import resampler
-from .signal.units import LARGEST_MV
 
 LONGEST = 1 << 40  # samples in a stream: 34 years at 1000 Hz; times any ratio below 2**63
 # A token's numbers are at most this; a forged one could otherwise overflow what it is used for.
 LARGEST_STATE = 1e9  # float32 stays finite through the network; real state is below 1e5
 
+LONGEST_AGO = 1 << 23  # samples; when a gap began that is longer makes no difference
+MAX_GAPS = 1024  # that are not long over: real ones are up to eight a second, for some seconds
+
 _MAGIC = b"EKGs"
-# magic, format, network, rhythm, rate ratio (up, down), samples taken, the recording's first one,
-# and the lengths of the six arrays that follow as float32
-_HEAD = struct.Struct("<4sH8s8sIIQd6I")
-_VERSION = FORMAT + 8  # raised with the layout
+# magic, format, network, rhythm, rate ratio (up, down), samples taken, where the signal stands, and
+# the lengths of the seven arrays that follow as float32
+_HEAD = struct.Struct(f"<4sH8s8sIIQ{COLUMNS}d7I")
+_VERSION = FORMAT + 9  # raised with the layout
 _NOTHING = np.zeros(0, dtype=np.float32)
 _NO_RHYTHM = bytes(8)
 
@@ -49,6 +52,10 @@ def pack(patient: Patient) -> bytes:
         rows.recent_frames[row].ravel(),
         recent,
         tracker.save() if tracker else _NOTHING,
+        np.array(
+            [min(patient.taken - sample, LONGEST_AGO) for gap in patient.gaps.runs for sample in gap],
+            dtype=np.float32,
+        ),
     )
     head = _HEAD.pack(
         _MAGIC,
@@ -58,7 +65,7 @@ def pack(patient: Patient) -> bytes:
         patient.rate.up,
         patient.rate.down,
         patient.taken,
-        rows.offset[row, 0],
+        *rows.edges[row].tolist(),
         *(len(array) for array in arrays),
     )
     body = head + b"".join(array.astype("<f4").tobytes() for array in arrays)
@@ -89,7 +96,8 @@ def unpack(token: bytes, engine: Engine) -> Patient:
     body, checksum = token[:-4], int.from_bytes(token[-4:], "little")
     if zlib.crc32(body) != checksum:
         raise damaged
-    _, version, network, rhythm, up, down, taken, offset, *lengths = _HEAD.unpack_from(body)
+    _, version, network, rhythm, up, down, taken, *numbers = _HEAD.unpack_from(body)
+    edges, lengths = np.array([numbers[:COLUMNS]]), numbers[COLUMNS:]
     if version != _VERSION or network != engine.digest[:8]:
         raise StaleTokenError(
             "the stream's token was saved by another model or version; start a new stream."
@@ -114,14 +122,16 @@ def unpack(token: bytes, engine: Engine) -> Patient:
         and lengths[4] == engine.reach
         and lengths[5] <= LARGEST_SAVED
         and (lengths[5] > 0) == (rhythm != _NO_RHYTHM)
-        and abs(offset) <= LARGEST_MV
+        and lengths[6] <= 2 * MAX_GAPS
+        and lengths[6] % 2 == 0
+        and is_state(edges)
     )
     if not fits:
         raise damaged
     state = np.frombuffer(body[_HEAD.size :], dtype="<f4").astype(np.float32)
     if not (np.abs(state) <= LARGEST_STATE).all():
         raise damaged
-    tail, waiting, carry, frames, recent, packed = (
+    tail, waiting, carry, frames, recent, packed, ago = (
         state[at:end] for at, end in pairwise(accumulate(lengths, initial=0))
     )
     frames = frames.reshape(1, -1, len(contract.classes))
@@ -132,7 +142,7 @@ def unpack(token: bytes, engine: Engine) -> Patient:
         np.concatenate([recent, waiting])[None],
         carry[None],
         frames,
-        np.array([[offset]]),
+        edges,
         (taken,),
         len(waiting),
     )
@@ -142,4 +152,8 @@ def unpack(token: bytes, engine: Engine) -> Patient:
             tracker = RhythmTracker.restore(packed, recent, engine.rhythm, policy.class_weights)
         except ValueError:
             raise damaged from None
-    return Patient(engine, rate, rows, tracker=tracker)
+    ends = [taken - int(samples) for samples in ago]
+    if any(later < earlier for earlier, later in pairwise(ends)) or max(ends, default=0) > taken:
+        raise damaged
+    runs = [Gap(max(0, start), end) for start, end in zip(ends[::2], ends[1::2], strict=True)]
+    return Patient(engine, rate, rows, Gaps(rate.fs, runs), tracker=tracker)

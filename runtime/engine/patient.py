@@ -16,6 +16,7 @@ from ..findings import Event
 from ..model.artifacts import Run
 from ..model.contract import Contract
 from ..rhythm import RhythmModel, RhythmTracker, schema
+from ..signal.missing import Gaps, no_signal
 from ..signal.r_peak import LEVEL_S, SEARCH_S, SMOOTH_SAMPLES
 from ..signal.resample import Resampler, resampler
 
@@ -62,7 +63,8 @@ class Engine:
             if follow_rhythm
             else None
         )
-        return Patient(self, rate, _nothing(self.contract, self.reach, rate), tracker=tracker)
+        rows = _nothing(self.contract, self.reach, rate)
+        return Patient(self, rate, rows, Gaps(rate.fs), tracker=tracker)
 
 
 class Rows(NamedTuple):
@@ -78,7 +80,7 @@ class Rows(NamedTuple):
         where R peaks are sought, then those that wait for a hop to be whole
     carry : float32 [patients, carry_size], of the network
     recent_frames : float32 [patients, frames, 6], the last frames, which decide on the next beat
-    offset : float64 [patients, 1], each recording's first sample, mV
+    edges : float64 [patients, `~runtime.signal.missing.COLUMNS`], where each signal stands
     taken : samples taken since each one's start
     waiting : samples at the end of `past` that the network has not seen
     """
@@ -87,7 +89,7 @@ class Rows(NamedTuple):
     past: NDArray[np.float32]
     carry: NDArray[np.float32]
     recent_frames: NDArray[np.float32]
-    offset: NDArray[np.float64]
+    edges: NDArray[np.float64]
     taken: tuple[int, ...]
     waiting: int
 
@@ -100,6 +102,7 @@ class Patient:
     ----------
     rate : the resampler from the patient's rate to the network's
     rows, row : the state, and which of its rows this patient is
+    gaps : the missing samples that matter to what is not decided yet
     tracker : follows the rhythm and the signal's quality; None if it is not followed
     events : not handed out yet
     end : samples in all, once the recording is finished
@@ -108,6 +111,7 @@ class Patient:
     engine: Engine
     rate: Resampler
     rows: Rows
+    gaps: Gaps
     row: int = 0
     tracker: RhythmTracker | None = None
     events: list[Event] = field(default_factory=list)
@@ -141,6 +145,12 @@ class Patient:
         return min(max(0.0, moment), self.seconds)
 
 
+    @property
+    def followed(self) -> float:
+        """Up to this moment the rhythm is followed too, s."""
+        return self.decided if self.tracker is None else min(self.decided, self.tracker.seconds.next)
+
+
 @lru_cache(maxsize=64)
 def _nothing(contract: Contract, reach: int, _: Resampler) -> Rows:
     """State before a recording's first sample: no signal, no beat. One for each rate."""
@@ -150,4 +160,4 @@ def _nothing(contract: Contract, reach: int, _: Resampler) -> Rows:
     tail, past, carry = (
         np.zeros((1, size), dtype=np.float32) for size in (0, reach, contract.carry_size)
     )
-    return Rows(tail, past, carry, recent, np.zeros((1, 1)), (0,), 0)
+    return Rows(tail, past, carry, recent, no_signal(1), (0,), 0)

@@ -17,15 +17,17 @@ from ..errors import InputError
 from ..model.contract import Contract
 from ..model.frames import find_beats
 from ..rhythm import take_together
+from ..signal.missing import Gap, bridge
 from ..signal.r_peak import r_peaks
 from ..signal.resample import Resampler
-from ..signal.units import as_numbers, check_signal, is_plausible, to_millivolts
+from ..signal.units import as_numbers, check_signal, to_millivolts
 from .patient import Engine, Patient, Rows
 
 # Samples in one run of the network, over the batch: about 90 patients' second, whose values
 # between the layers still fit the caches; more in a run take longer each.
 RUN_SAMPLES = 1 << 15
 RUN_SECONDS = 60  # and the longest piece
+KEPT_S = 10.0  # that gaps are remembered after everything around them is decided
 
 
 def push(patients: Sequence[Patient], chunks: Sequence[ArrayLike], *, units: str) -> list[Beats]:
@@ -99,7 +101,7 @@ def _stacked(patients: Sequence[Patient]) -> Rows:
         rows("past"),
         rows("carry"),
         rows("recent_frames"),
-        rows("offset"),
+        rows("edges"),
         tuple(one.taken for one in patients),
         first.waiting,
     )
@@ -135,9 +137,6 @@ def _grouped(
         for at in range(0, len(members), size):
             some = members[at : at + size]
             ecg = to_millivolts(_as_rows([arrays[i] for i in some]), units)
-            if not is_plausible(ecg):
-                for chunk in chunks:
-                    check_signal(chunk, units=units, dimensions=(1,))  # says which sample
             accepted.append((some, _stacked([patients[i] for i in some]), ecg))
     return accepted
 
@@ -166,11 +165,8 @@ def _advance(
     """Feed patients that are equally far their next samples, checked, [patients, samples], mV."""
     engine, rate = patients[0].engine, patients[0].rate
     before, samples = rows.taken, ecg.shape[1]
-    if samples and not before[0]:
-        rows = rows._replace(offset=ecg[:, :1].copy())
-    # From one row a number is subtracted faster than an array.
-    offset = rows.offset if len(patients) > 1 else rows.offset.item()
-    chunk = (ecg - offset).astype(np.float32)
+    chunk, edges, missing = bridge(ecg, rows.edges, rate.fs)
+    rows = rows._replace(edges=edges)
     if end:
         chunk = _held(chunk, rows, engine.contract, rate)
         for patient, taken in zip(patients, before, strict=True):
@@ -182,6 +178,10 @@ def _advance(
         rows, hops, found = _step(engine, rate, rows, chunk[:, start : start + piece])
         for row, patient in enumerate(patients):
             patient.rows, patient.row = rows, row
+            if row in missing:
+                patient.gaps.add(missing[row][start : start + piece], before[row] + start)
+        gaps = [_gaps(patient) for patient in patients]
+        found = [_outside(one, known) for one, known in zip(found, gaps, strict=True)]
         followed = [
             (row, patient, patient.tracker)
             for row, patient in enumerate(patients)
@@ -193,7 +193,7 @@ def _advance(
                 [hops[row] for row, _, _ in followed],
             )
             for row, patient, tracker in followed:
-                found[row], events = tracker.follow(found[row], patient.decided)
+                found[row], events = tracker.follow(found[row], patient.decided, gaps[row])
                 patient.events += events
         for row, decided in enumerate(found):
             beats[row].append(decided)
@@ -201,11 +201,32 @@ def _advance(
         for patient, taken in zip(patients, before, strict=True):
             patient.end = taken + samples
             if patient.tracker:
-                patient.events += patient.tracker.finish()
+                patient.events += patient.tracker.finish(_gaps(patient))
     return [
         _joined(parts, patient, engine.contract)
         for parts, patient in zip(beats, patients, strict=True)
     ]
+
+
+def _gaps(patient: Patient) -> list[Gap]:
+    """The gaps that matter to what is not decided yet, at the model's rate."""
+    gaps = patient.gaps
+    if not gaps.runs:  # nearly always
+        return []
+    rate = patient.rate
+    gaps.forget(int((patient.followed - KEPT_S) * rate.fs))
+    return gaps.at_rate(rate.up, rate.down)
+
+
+def _outside(beats: Beats, gaps: Sequence[Gap]) -> Beats:
+    """The beats that are not in a gap, where the signal is only held."""
+    if not gaps or not beats.samples:
+        return beats
+    return as_block(
+        row
+        for row in zip(*beats, strict=True)
+        if not any(gap.start <= row[0] < gap.end for gap in gaps)
+    )
 
 
 def _joined(parts: Sequence[Beats], patient: Patient, contract: Contract) -> Beats:
@@ -259,7 +280,7 @@ def _step(
         line[:, ready - waiting :],
         carry,
         frames[:, ready // hop :],
-        rows.offset,
+        rows.edges,
         taken,
         waiting,
     )

@@ -92,7 +92,7 @@ def read(
             "for; expected numbers."
         )
     gaps = float(missing.mean())
-    held = hold(part, missing)
+    held = part
     return Record(name_of(path), chosen.name, rate, held, gaps, reason, tuple(options.notes))
 
 

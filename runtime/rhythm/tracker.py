@@ -9,7 +9,7 @@ were chosen and what they find.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +20,7 @@ from ..beats import ATRIAL, Beats, choose_label
 from ..deprecation import renamed_attribute
 from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
+from ..signal.missing import Gap
 from .baseline import BaselineLimits, BaselineState, RrBaseline
 from .events import FAMILIES, Ledger, kinds
 from .events.atrial import Atrial, AtrialLimits, is_certainly_atrial
@@ -30,12 +31,12 @@ from .model import RhythmModel
 from .policy import RhythmPolicy
 from .seconds import ALL_FLAWS, MAX_PENDING_SECONDS, Seconds, SecondsState
 from .state import Rows, Schema, Whole, saved, single
-from .template import QrsTemplate, TemplateLimits, TemplateState
+from .template import FIRST, LAST, QrsTemplate, TemplateLimits, TemplateState
 
 LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
 RATE_INTERVALS = 8  # a heart rate is the median over so many at most
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
-_DOUBTFUL = int(DOUBTFUL)
+_DOUBTFUL, _MISSING = int(DOUBTFUL), int(Flaw.MISSING)
 
 
 @dataclass
@@ -120,7 +121,7 @@ class RhythmTracker:
         gravest = self._ledger.gravest
         if gravest is not None:
             return gravest
-        return "unreadable" if self._state.flaws & _DOUBTFUL else "regular"
+        return "unreadable" if self._state.flaws & (_DOUBTFUL | _MISSING) else "regular"
 
     rhythm = renamed_attribute("RhythmTracker", "rhythm", "current")
 
@@ -129,7 +130,9 @@ class RhythmTracker:
         """Flaws of the newest second that was closed."""
         return Flaw(self._state.flaws)
 
-    def follow(self, beats: Beats, decided: float) -> tuple[Beats, list[Event]]:
+    def follow(
+        self, beats: Beats, decided: float, gaps: Sequence[Gap] = ()
+    ) -> tuple[Beats, list[Event]]:
         """Take the beats that a stream has decided; its signal was taken by `take_together`.
 
         The patient's usual QRS complex joins in deciding whether a beat is V (`.template`). In
@@ -140,6 +143,8 @@ class RhythmTracker:
         ----------
         beats : in order of time, all before ``decided``, as the network labels them
         decided : s; no beat will come before this moment
+        gaps : missing samples, in order, at 360 Hz, since ten seconds before the last that was
+            followed; no beat lies in them
 
         Returns
         -------
@@ -152,12 +157,12 @@ class RhythmTracker:
             for row, label in zip(beats.probabilities, beats.labels, strict=True)
         ]
         if self.template is not None and certain:
-            beats = self.template.relabel(beats, seconds.around)
+            beats = self.template.relabel(beats, _around(seconds, gaps) if gaps else seconds.around)
         coming = deque(zip(*beats, certain, strict=True))
         rows, labels = [], []
 
         def relabel() -> None:
-            row, label = self._relabel(*coming.popleft())
+            row, label = self._relabel(*coming.popleft(), gaps)
             rows.append(row)
             labels.append(label)
 
@@ -166,18 +171,18 @@ class RhythmTracker:
             while coming and coming[0][0] < end:
                 relabel()
             self._atrial.remember()
-            self._close(seconds.close())
+            self._close(seconds.close(), gaps)
         while coming:
             relabel()
         seconds.forget()
         return Beats(beats.samples, rows, labels), self._ledger.drain()
 
-    def finish(self) -> list[Event]:
-        """The last events; what lasts ends with the signal."""
+    def finish(self, gaps: Sequence[Gap] = ()) -> list[Event]:
+        """The last events; what lasts ends with the signal. ``gaps`` as of `follow`."""
         end = self.seconds.state.taken
         for second in self.seconds.rest():
             self._atrial.remember()
-            self._close(second)
+            self._close(second, gaps)
         for family in self._families:
             family.on_end(end)
         return self._ledger.drain()
@@ -232,7 +237,7 @@ class RhythmTracker:
         return tracker
 
     def _relabel(
-        self, sample: int, row: list[float], label: int, certain: bool
+        self, sample: int, row: list[float], label: int, certain: bool, gaps: Sequence[Gap]
     ) -> tuple[list[float], int]:
         """Relabel the next beat by the rhythm; it then waits for its second to be closed.
 
@@ -250,6 +255,8 @@ class RhythmTracker:
             n, s, *others = row
             probabilities = [n + s, 0.0, *others]
         if self.rr_baseline is not None:
+            if gaps:
+                self._interrupt_baseline(gap for gap in gaps if gap.start < sample)
             probabilities = self.rr_baseline.read(
                 sample, label, probabilities, sinus_certain=sinus_certain
             )
@@ -259,9 +266,9 @@ class RhythmTracker:
         self._state.waiting.append(TrackedBeat(sample, label, single(row[label]), certain))
         return row, label
 
-    def _close(self, second: Second) -> None:
-        """Go through one second: its signal, then its beats."""
-        state, history = self._state, self._history
+    def _close(self, second: Second, gaps: Sequence[Gap]) -> None:
+        """Go through one second: its signal, then its beats and gaps."""
+        state = self._state
         state.flaws = second.flaws
         for on_second in self._on_second:
             on_second(second)
@@ -269,17 +276,44 @@ class RhythmTracker:
         if state.waiting and state.waiting[0].sample < second.end:
             beats = [beat for beat in state.waiting if beat.sample < second.end]
             state.waiting = state.waiting[len(beats) :]
+        if gaps:
+            gaps = [
+                Gap(max(gap.start, second.start), min(gap.end, second.end))
+                for gap in gaps
+                if gap.start < second.end and gap.end > second.start
+            ]
+            self._interrupt_baseline(gaps)
+            state.flaws |= _MISSING if gaps else 0
         if second.flaws & _DOUBTFUL or (
             self._ledger.open and any(family.hides_beats for family in self._families)
         ):
-            for on_gap in self._on_gap:
-                on_gap(second.start, second.end, history)
-            history.previous, history.clear, history.intervals = None, second.end, []
+            self._interrupt(second.start, second.end)
             return
+        for gap in gaps:
+            while beats and beats[0].sample < gap.start:
+                self._silent_until(beats[0].sample, second)
+                self._take(beats.pop(0))
+            self._silent_until(gap.start, second)
+            self._interrupt(gap.start, gap.end)
         for beat in beats:
             self._silent_until(beat.sample, second)
             self._take(beat)
         self._silent_until(second.end, second)
+
+    def _interrupt(self, start: int, end: int) -> None:
+        """Know nothing about beats from this sample to that."""
+        history = self._history
+        for on_gap in self._on_gap:
+            on_gap(start, end, history)
+        history.previous, history.clear, history.intervals = None, end, []
+
+    def _interrupt_baseline(self, gaps: Iterable[Gap]) -> None:
+        """Let no interval span one of these gaps."""
+        if self.rr_baseline is not None:
+            baseline = self.rr_baseline.state
+            for gap in gaps:
+                if baseline.previous is not None and baseline.previous < gap.end:
+                    baseline.previous = None
 
     def _silent_until(self, now: int, second: Second) -> None:
         """End what a standstill ends: no beat came up to this sample."""
@@ -299,6 +333,19 @@ class RhythmTracker:
         for on_beat in self._on_beat:
             on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, beat.sample, beat.sample
+
+
+def _around(
+    seconds: Seconds, gaps: Sequence[Gap]
+) -> Callable[[int], NDArray[np.float32] | None]:
+    """`Seconds.around`, but None for beats of which a part is missing."""
+
+    def around(sample: int) -> NDArray[np.float32] | None:
+        first, last = sample + FIRST, sample + LAST
+        cut = any(gap.start < last and gap.end > first for gap in gaps)
+        return None if cut else seconds.around(sample)
+
+    return around
 
 
 def rules(policy: RhythmPolicy) -> dict[str, str]:

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 
 MILLIVOLTS = {"mV": 1.0, "V": 1000.0, "uV": 0.001, "µV": 0.001}
-LARGEST_MV = 1000.0  # beyond any amplifier; keeps float32 exact enough
 
 
 def check_signal(
@@ -18,36 +17,31 @@ def check_signal(
 ) -> NDArray[np.float64]:
     """Signal as float64 in mV.
 
+    What is missing is NaN; whatever no heart can have made stays, for `.missing` to find.
+
     Raises
     ------
     InputError
-        Says what is wrong: type, dimensions, units, or the first value that is no number.
+        Says what is wrong: type, dimensions or units.
     """
-    array = as_numbers(samples, dimensions)
-    ecg = to_millivolts(array, units)
-    if not is_plausible(ecg):
-        place = int(np.flatnonzero(~(np.abs(ecg) <= LARGEST_MV))[0])
-        value = array.ravel()[place]
-        what = (
-            "is not a finite number"
-            if not np.isfinite(value)
-            else (f"is beyond ±{LARGEST_MV:g} mV (are the units right?)")
-        )
-        raise InputError(f"sample {place} of the signal ({value}) {what}; expected ECG in {units}.")
-    return ecg
+    return to_millivolts(as_numbers(samples, dimensions), units)
 
 
 def as_numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
-    """An array of real numbers with one of these numbers of dimensions; raises `InputError`."""
+    """An array of real numbers with one of these numbers of dimensions; raises `InputError`.
+
+    Masked samples and, in lists, None are missing, NaN.
+    """
     try:
         array = np.asarray(samples)
     except ValueError:
         array = np.asarray(None)
     rows = samples if array.ndim > 1 and isinstance(samples, list | tuple) else [samples]
     if any(map(np.ma.is_masked, rows)):
-        raise InputError(
-            "the signal has masked samples; expected numbers, with what is missing filled in."
-        )
+        array = np.array([np.ma.filled(np.ma.asarray(row, np.float64), np.nan) for row in rows])
+        array = array.reshape(np.shape(samples))
+    elif array.dtype.kind == "O" and array.ndim:
+        array = _without_none(array)
     if array.dtype.kind not in "iuf" and array.size:
         raise InputError(
             "the signal is not made of numbers only, or its rows differ in length; "
@@ -72,16 +66,23 @@ def to_millivolts(array: NDArray[Any], units: str) -> NDArray[np.float64]:
         )
     if scale == 1.0 and array.dtype.itemsize <= 8:
         return array.astype(np.float64)
-    with np.errstate(all="ignore"):  # what becomes infinite is refused, with its place
+    with np.errstate(all="ignore"):  # what becomes infinite is missing
         return array.astype(np.float64) * scale
 
 
-def is_plausible(ecg: NDArray[np.float64]) -> bool:
-    """True if all are numbers of a size that an amplifier gives."""
-    flat = ecg.ravel()
-    # None is larger than the root of their squares' sum, which is quicker had than the largest;
-    # NaN is not below any limit.
-    if flat.dot(flat) <= LARGEST_MV**2:
-        return True
-    with np.errstate(all="ignore"):
-        return bool(np.abs(flat).max() <= LARGEST_MV)
+def _without_none(array: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of an array of objects, NaN for None; the array itself if it has others."""
+    types = set(map(type, array.ravel().tolist()))
+    if not types <= {int, float, type(None)}:
+        return array
+    try:
+        return array.astype(np.float64)  # which makes NaN of None
+    except OverflowError:
+        return np.array([_as_float(value) for value in array.ravel()]).reshape(array.shape)
+
+
+def _as_float(value: float | None) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:
+        return np.inf

@@ -25,6 +25,7 @@ from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, GoldenRhythm, Run
 from .model.contract import Contract
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
+from .signal.missing import unlike_ecg
 from .signal.quality import QualityPolicy, assess, assess_rows
 from .signal.units import check_signal
 from .stream import Stream
@@ -141,7 +142,8 @@ class Detector:
 
         Parameters
         ----------
-        window : [samples], or [batch, samples] for many at once (then a list is returned)
+        window : [samples], or [batch, samples] for many at once (then a list is returned); NaN,
+            None or masked if a sample is missing. What no heart can have made is missing too.
         fs : Hz, 100 to 1000
         units : mV, uV or V
         events : look for rhythm events too; there are none in less than 5 s
@@ -149,7 +151,8 @@ class Detector:
         Raises
         ------
         InputError
-            Says what is wrong with the signal, its rate or its units.
+            Says what is wrong with the signal, its rate or its units. A row of which most is no
+            ECG in mV, and no gap either, is likely in other units.
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows = np.atleast_2d(ecg)
@@ -169,6 +172,13 @@ class Detector:
         found = engine.push_whole(patients, rows)
         rhythm = self._engine.rhythm
         qualities = assess_rows(rows, rate, rhythm.quality, rhythm.noise)
+        for row, quality in enumerate(qualities):
+            if quality.missing > 0.5 and (place := unlike_ecg(rows[row], rate)) is not None:
+                raise InputError(
+                    f"most of the signal is beyond what a heart can make, such as sample {place} "
+                    f"({rows[row][place]:g} mV{f' in row {row}' if ecg.ndim == 2 else ''}); are "
+                    f"the units right? Expected ECG in {units}."
+                )
         results = [
             _result(beats.to_beats(self.contract.fs), quality, closed(patient.events))
             for beats, quality, patient in zip(found, qualities, patients, strict=True)
@@ -232,7 +242,7 @@ class Detector:
 
         Parameters
         ----------
-        ecg : [samples], mV, at least one sample
+        ecg : [samples], mV, at least one sample; NaN if one is missing
         fs : Hz
         """
         rhythm = self._engine.rhythm

@@ -21,8 +21,8 @@ class Record:
     name : of the record
     lead : name of the lead
     fs : Hz
-    signal : float64 [samples], mV, gaps filled with the value before
-    gaps : share of the samples that were missing
+    signal : float64 [samples], mV; NaN if a sample is missing, or none that a heart can have made
+    gaps : share of the samples that are missing
     choice : why it is this lead, as "by its name"; empty if it was asked for or is the only one
     notes : what else a reader of the results should know of the file, a clause each
     """
@@ -89,7 +89,8 @@ class Flaw(IntFlag):
     NOISE = 8
     POWERLINE = 16
     RAILED = 32
-    MISSING = 64
+    MISSING = 64  # long enough to hide a beat
+    FAST = 128  # the heart beats faster than beats are found
 
 
 # Nothing is read from such a second: no beat of it counts, and no absence of beats.
@@ -109,6 +110,9 @@ class Quality:
     range_mv : largest less smallest value of the signal, mV
     baseline, noise, powerline : share of the seconds with baseline wander, with muscle or motion
         noise (judged from 5 s of signal on), with mains hum
+    missing : share of the samples that are missing, or that no heart can have made
+    fast : share of the seconds in which the heart beats faster than all its beats are found, 210
+        to 900 times a minute (judged from 2 s of signal on)
     seconds : the flaws of each second
     """
 
@@ -118,13 +122,19 @@ class Quality:
     baseline: float = 0.0
     noise: float = 0.0
     powerline: float = 0.0
+    missing: float = 0.0
+    fast: float = 0.0
     seconds: tuple[Flaw, ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
-        """True if nothing makes beats doubtful; hum is filtered out and does not."""
+        """True if nothing makes beats doubtful.
+
+        Hum is filtered out and does not, nor do missing samples too few to hide a beat.
+        """
         return (
-            self.flat == self.clipped == self.baseline == self.noise == 0
+            self.flat == self.clipped == self.baseline == self.noise == self.fast == 0
+            and not any(flaws & Flaw.MISSING for flaws in self.seconds)
             and self.range_mv <= IMPOSSIBLE_RANGE_MV
         )
 
@@ -132,7 +142,7 @@ class Quality:
         """The quality as JSON has it, without the single seconds."""
         shares = {
             name: round(getattr(self, name), 4)
-            for name in ("flat", "clipped", "baseline", "noise", "powerline")
+            for name in ("flat", "clipped", "baseline", "noise", "powerline", "missing", "fast")
         }
         return {"ok": self.ok, **shares, "range_mv": round(self.range_mv, 4)}
 

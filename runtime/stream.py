@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from . import engine, token
 from .deprecation import renamed_attribute
 from .engine import Engine, Patient
-from .findings import Beat, Event
+from .findings import Beat, Event, Quality
 from .rhythm import RhythmTracker
+from .signal.units import check_signal
 
 
 class Stream:
@@ -57,7 +58,8 @@ class Stream:
 
         Parameters
         ----------
-        samples : [samples], any number, at the stream's rate
+        samples : [samples], any number, at the stream's rate; NaN, None or masked if one is
+            missing. What no heart can have made is missing too.
         units : mV, uV or V
 
         Raises
@@ -67,6 +69,19 @@ class Stream:
         """
         beats = engine.push_one(self._patient, samples, units=units)
         return beats.to_beats(self._patient.engine.contract.fs)
+
+    def assess(self, samples: ArrayLike, *, units: str = "mV") -> Quality:
+        """The quality of the samples that come next, one at least; takes nothing.
+
+        `Detector.assess`, and what is known from the signal before: where a gap began that goes on,
+        and that the heart is too fast.
+
+        Raises
+        ------
+        InputError
+            The samples cannot be used.
+        """
+        return self._patient.assess(check_signal(samples, units=units, dimensions=(1,)))
 
     def finish(self) -> list[Beat]:
         """The beats of the last seconds, which were waiting for signal that does not come.

@@ -5,18 +5,19 @@ Nothing about a patient is kept in the model's session, so one session serves an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..findings import Event
+from ..findings import Event, Flaw, Quality
 from ..model.artifacts import Run
 from ..model.contract import Contract
 from ..rhythm import RhythmModel, RhythmTracker, schema
 from ..signal.missing import Gaps, no_signal
+from ..signal.quality import assess_rows
 from ..signal.r_peak import LEVEL_S, SEARCH_S, SMOOTH_SAMPLES
 from ..signal.resample import Resampler, resampler
 
@@ -144,6 +145,19 @@ class Patient:
         moment = (frames * contract.hop - contract.delay) / contract.fs - R_PEAK_MARGIN_S
         return min(max(0.0, moment), self.seconds)
 
+
+    def assess(self, ecg: NDArray[np.float64]) -> Quality:
+        """The quality of the samples that come next.
+
+        Parameters
+        ----------
+        ecg : [samples], mV, at least one sample; NaN if one is missing
+        """
+        rhythm, edges = self.engine.rhythm, self.rows.edges[self.row : self.row + 1]
+        quality = assess_rows(ecg[None], self.rate.fs, rhythm.quality, rhythm.noise, edges)[0]
+        if self.tracker is not None and self.tracker.flaws & Flaw.FAST and not quality.flat:
+            quality = replace(quality, fast=1.0)  # of which a short chunk shows nothing
+        return quality
 
     @property
     def followed(self) -> float:

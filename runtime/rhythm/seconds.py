@@ -22,14 +22,15 @@ from ..signal.quality import flaws_of, without_hum
 from .events.atrial import samples_before
 from .events.family import Second
 from .model import RhythmModel
-from .state import Maybe, Moment, Number, Row, Rows, Vector, Whole, saved
+from .state import Flag, Maybe, Moment, Number, Row, Rows, Vector, Whole, saved
 from .template import FIRST, LAST
 
 KEPT_S = 2  # of signal, in which beats still to be decided lie: a network is no later than 1.5 s
 UNKNOWN = -100.0  # log-odds as long as the signal is shorter than a window
 MAX_PENDING_SECONDS = 64  # judged and not yet closed
 ALL_FLAWS = sum(int(flaw) for flaw in Flaw)
-_FLAT, _UNREADABLE, _NOISE = int(Flaw.FLAT), int(UNREADABLE), int(Flaw.NOISE)
+_FLAT, _UNREADABLE = int(Flaw.FLAT), int(UNREADABLE)
+_NOISE, _FAST = int(Flaw.NOISE), int(Flaw.FAST)
 
 
 class Extremes(NamedTuple):
@@ -40,13 +41,14 @@ class Extremes(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Log-odds of five seconds of signal."""
+    """Log-odds of five seconds of signal, and whether the heart is too fast in them."""
 
     fibrillation: float
     noise: float
+    fast: bool
 
 
-WINDOW = Row(Window, (Number(), Number()))
+WINDOW = Row(Window, (Number(), Number(), Flag()))
 
 
 @dataclass
@@ -65,7 +67,7 @@ class SecondsState:
 
     taken: int = saved(Moment(), 0)
     extremes: Extremes | None = saved(Maybe(Row(Extremes, (Number(), Number()))))
-    newest: Window = saved(WINDOW, Window(UNKNOWN, UNKNOWN))
+    newest: Window = saved(WINDOW, Window(UNKNOWN, UNKNOWN, False))
     ecg_60hz: NDArray[np.float32] = saved(
         Vector(MAX_PENDING_SECONDS * RATE), make=lambda: np.zeros(0, dtype=np.float32)
     )
@@ -183,6 +185,8 @@ class Seconds:
     def _second(self, flaws: int, readable: bool, window: Window) -> Second:
         if window.noise >= self.model.quality.noise_log_odds:
             flaws |= _NOISE
+        if window.fast and not flaws & _FLAT:
+            flaws |= _FAST
         start = self.next * FS
         return Second(
             start, min(start + FS, self.state.taken), flaws, readable, window.fibrillation
@@ -238,13 +242,14 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
     windows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     if not len(windows):
         return
-    features = waveform.features(windows)
+    features, again = waveform.measure(windows)
     log_odds = map(
         Window,
         *(
             one.log_odds(features).astype(np.float32).tolist()
             for one in (model.fibrillation, model.noise)
         ),
+        waveform.beats_fast(again),
     )
     for (patient, _), piece in zip(some, pieces, strict=True):
         state = patient.state

@@ -92,20 +92,22 @@ class Service:
         InputError
             One of them cannot be used; none is taken.
         """
-        streams, signals = [], []
+        streams, signals, qualities = [], [], []
         for chunks, many in requests:
             for i, chunk in enumerate(chunks):
                 try:
                     streams.append(self._stream(chunk))
-                    signals.append(check_signal(chunk.signal, units=chunk.units, dimensions=(1,)))
+                    signal = check_signal(chunk.signal, units=chunk.units, dimensions=(1,))
                 except InputError as error:
                     raise at_row(error, i, many) from None
+                signals.append(signal)
+                qualities.append(streams[-1].assess(signal) if len(signal) else None)
         found = self.model.push(streams, signals)
         answers = []
-        for chunk, live, signal, beats in zip(
+        for chunk, live, quality, beats in zip(
             (chunk for chunks, _ in requests for chunk in chunks),
             streams,
-            signals,
+            qualities,
             found,
             strict=True,
         ):
@@ -116,9 +118,7 @@ class Service:
                     "carry": None if chunk.end else encode_token(live.save()),
                     "decided": round(live.decided, 4),
                     "seconds": round(live.seconds, 4),
-                    "quality": quality_fields(
-                        self.model.assess(signal, live.fs) if len(signal) else None
-                    ),
+                    "quality": quality_fields(quality),
                     **rhythm_fields(live.tracker, live.events()),
                 }
             )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..errors import EkgError, InputError, TokenError
 from ..findings import Beat, Event, Quality, Result
 from ..rhythm import RhythmTracker
+from ..signal.units import as_numbers
 
 try:
     import orjson
@@ -308,15 +309,15 @@ def _numbers(row: list[Any]) -> NDArray[np.float64]:
         raise InputError(
             "the signal has three dimensions or more; expected [samples] or [batch, samples]."
         )
-    if not types <= {int, float}:
+    if not types <= {int, float, type(None)}:
         raise InputError(
-            "the signal is not made of numbers only; expected real numbers, "
-            "[samples] or [batch, samples]."
+            "the signal is not made of numbers only; expected real numbers, null if a sample is "
+            "missing, [samples] or [batch, samples]."
         )
     try:
-        return np.array(row, dtype=np.float64)
+        return np.array(row, dtype=np.float64)  # which makes NaN of None
     except OverflowError:
-        return np.array([float("inf")])  # for the detector's check to name
+        return as_numbers(row, (1,)).astype(np.float64)
 
 
 def _bounded(rows: Any) -> Any:

@@ -21,6 +21,10 @@ LONGEST_HALF = 120  # samples, 2 s: of half a period, by which the signal is shi
 BASELINE = 45  # samples, 0.75 s: a moving mean of this length is taken off as baseline
 # Hz; the bands in which power is compared
 BANDS = (0.7, 1.2, 1.8, 2.4, 3.0, 3.8, 4.6, 5.6, 7.0, 9.0, 12.0, 16.0, 22.0)
+# Of hearts too fast for the network: lags of one beat, 900 to 212 a minute, and how alike the signal
+# is after it. In mitdb and svdb 67 of 230,000 seconds are such, 64 in the flutter of 207 and in 804.
+SHORTEST_BEAT, LONGEST_BEAT = 4, 18  # samples
+MIN_LIKENESS, LIKE_SEVERAL = 0.4, 0.8
 LARGEST = 4.0  # standard deviations; a feature further out counts as this
 FEATURES = (
     *(f"power from {low:g} Hz" for low in BANDS[:-1]),
@@ -129,7 +133,12 @@ def windows(ecg_60hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`FEATURES` of each window, float64 [windows, features].
+    """`FEATURES` of each window; see `measure`."""
+    return measure(pieces)[0]
+
+
+def measure(pieces: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """`FEATURES` of each window, float64 [windows, features], and its `autocorrelation`.
 
     Powers are shares of the whole in log; shapes are of the signal at unit variance. Leakage
     is Kuo and Dillman's (Computers in Cardiology, 1978): what remains of a signal that is
@@ -157,7 +166,7 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
     rows = y.reshape(len(y), WINDOW_S, RATE)
     swing = np.maximum.reduce(rows, axis=2) - np.minimum.reduce(rows, axis=2)
     leakage, period = _leakage(y, height, steps)
-    again = _autocorrelation(z)
+    again = autocorrelation(z)
     top = (ranked[:, -(size // 10) :] / deviation) ** 2
     shape = (
         np.log(_mean(square * square) + 1e-6),
@@ -182,7 +191,44 @@ def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
     for column, values in enumerate(shape, len(BANDS) + 3):
         found[:, column] = values
     _seconds(rows, height.reshape(rows.shape), found[:, len(BANDS) + 3 + len(shape) :])
-    return found
+    return found, again
+
+
+def whole(ecg_60hz: NDArray[np.float64]) -> NDArray[np.float32]:
+    """`autocorrelation` of a signal that is shorter than a window, [1, 60].
+
+    Parameters
+    ----------
+    ecg_60hz : [samples], mV at `RATE`
+    """
+    piece = ecg_60hz[None]
+    return autocorrelation((piece - _moving_mean(piece)).astype(np.float32))
+
+
+def beats_fast(again: NDArray[np.float32]) -> list[bool]:
+    """True for windows whose signal repeats itself faster than beats are found, more than 210/min.
+
+    Of faster hearts a part of the beats is lost: the network never saw one. The signal is again
+    as it was after one beat, about as much as after several, and between the beats it is not. Of
+    a slower heart it is most alike after one beat, and after less it is not.
+
+    Parameters
+    ----------
+    again : [windows, 60], of `autocorrelation`
+    """
+    fast = []
+    for row in again.tolist():
+        most = max(row[SHORTEST_BEAT:LONGEST_BEAT])
+        if most <= MIN_LIKENESS:  # nearly always
+            fast.append(False)
+            continue
+        lag = row.index(most, SHORTEST_BEAT)
+        fast.append(
+            row[lag - 1] <= most >= row[lag + 1]
+            and most - min(row[1:lag]) > MIN_LIKENESS
+            and most > LIKE_SEVERAL * max(row[LONGEST_BEAT:])
+        )
+    return fast
 
 
 def _seconds(
@@ -292,8 +338,8 @@ def _leakage(
     return left / (whole + 1e-9), half[:, 0].astype(np.float64)
 
 
-def _autocorrelation(z: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[windows, 60], 1 at lag 0."""
+def autocorrelation(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[windows, 60] of signal at `RATE` without its baseline, 1 at lag 0."""
     # With as many zeros behind the signal as there are lags nothing wraps around into them.
     bins = np.fft.rfft(z, z.shape[1] + LAGS, axis=1)
     again = np.fft.irfft(bins.real**2 + bins.imag**2, z.shape[1] + LAGS, axis=1)[:, :LAGS]

@@ -153,6 +153,25 @@ def bridge(ecg: NDArray[np.float64], edges: NDArray[np.float64], fs: float) -> B
     return Bridged(held.astype(np.float32), after_all, missing)
 
 
+def unlike_ecg(ecg: NDArray[np.float64], fs: float) -> int | None:
+    """The first sample that no heart can have made, if most samples are like it; else None.
+
+    Such a signal is likely in other units. Samples that are missing are none of these, nor those
+    that are repeated, which stand for missing ones.
+
+    Parameters
+    ----------
+    ecg : [samples], mV, NaN if one is missing
+    fs : Hz
+    """
+    missing = bridge(ecg[None], no_signal(1), fs).missing.get(0)
+    if missing is None:
+        return None
+    with np.errstate(invalid="ignore"):
+        impossible = missing & ~np.isnan(ecg) & (np.diff(ecg, prepend=np.nan) != 0)
+    return int(impossible.argmax()) if impossible.sum() > len(ecg) / 2 else None
+
+
 def _largest_step(fs: float) -> float:
     """Largest step of a heart from one sample to the next, mV."""
     return min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)

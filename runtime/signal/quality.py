@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..findings import Flaw, Quality
-from .features import WINDOW_S, WindowModel, at_rate, features, windows
+from .features import WINDOW_S, WindowModel, at_rate, beats_fast, measure, whole, windows
+from .missing import GAP_S, bridge, no_signal
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows, that are judged together
+FAST_S = 2.0  # of signal, from which on a heart too fast is recognised
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 
 
@@ -83,7 +85,7 @@ def assess(
 
     Parameters
     ----------
-    ecg : [samples], mV, at least one sample
+    ecg : [samples], mV, at least one sample; NaN if one is missing
     fs : Hz
     noise : recognises muscle and motion noise in five seconds of signal
     """
@@ -91,18 +93,29 @@ def assess(
 
 
 def assess_rows(
-    ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
+    ecg: NDArray[np.floating],
+    fs: float,
+    policy: QualityPolicy,
+    noise: WindowModel,
+    edges: NDArray[np.float64] | None = None,
 ) -> list[Quality]:
     """`assess` for the signals of many patients at once.
 
     Parameters
     ----------
-    ecg : [batch, samples], mV, at least one sample
+    ecg : [batch, samples], mV, at least one sample; NaN if one is missing
     fs : Hz
+    edges : state of `.missing` before the signal; that before a recording by default
     """
     batch, samples = ecg.shape
     second = min(max(round(fs), 1), samples)
-    if batch == 1 and samples == second:
+    start = no_signal(batch) if edges is None else edges
+    bridged = bridge(np.asarray(ecg, dtype=np.float64), start, fs)
+    if bridged.missing:
+        ecg = np.array(ecg, dtype=np.float64)
+        for row in bridged.missing:
+            ecg[row] = bridged.ecg[row]
+    elif batch == 1 and samples == second:
         only = np.asarray(ecg[0], dtype=np.float64)
         low, high = only.item(only.argmin()), only.item(only.argmax())
         if _plainly_good(only, fs, policy, low, high):
@@ -143,31 +156,72 @@ def assess_rows(
     if samples >= WINDOW_S * fs:
         for row, signal in enumerate(ecg):
             pieces = windows(at_rate(signal, fs))
-            log_odds = np.concatenate(
-                [
-                    noise.log_odds(features(pieces[at : at + AT_ONCE]))
-                    for at in range(0, len(pieces), AT_ONCE)
-                ]
-            )
-            around = centred(np.arange(count), len(log_odds))
-            noisy = (log_odds >= policy.noise_log_odds)[around]
-            flaws[row] |= np.where(noisy, int(Flaw.NOISE), 0)
+            noisy, fast = _of_windows(pieces, policy, noise)
+            around = centred(np.arange(count), len(pieces))
+            flaws[row] |= noisy[around] * int(Flaw.NOISE) | fast[around] * _FAST
+    elif samples >= FAST_S * fs:
+        for row, signal in enumerate(ecg):
+            flaws[row] |= _FAST if beats_fast(whole(at_rate(signal, fs)))[0] else 0
+    flaws &= np.where(flaws & _NO_HEART, ~_FAST, -1)
+    for row, mask in bridged.missing.items():
+        held = np.add.reduceat(mask.astype(np.int64), np.arange(count) * second) >= GAP_S * fs
+        flaws[row, :] = np.where(held, flaws[row] & ~_HELD | int(Flaw.MISSING), flaws[row])
+    absent = {row: float(mask.mean()) for row, mask in bridged.missing.items()}
     return [
-        _quality(row, range_)
-        for row, range_ in zip(flaws.tolist(), (highs - lows).tolist(), strict=True)
+        _quality(of_row, range_, absent.get(row, 0.0))
+        for row, (of_row, range_) in enumerate(
+            zip(flaws.tolist(), (highs - lows).tolist(), strict=True)
+        )
     ]
 
 
-def _quality(flaws: list[int], range_mv: float) -> Quality:
+_FAST = int(Flaw.FAST)
+_NO_HEART = int(Flaw.FLAT | Flaw.POWERLINE)  # 50 Hz at a rate of 60 repeats itself 600 times
+_HELD = int(Flaw.FLAT | Flaw.CLIPPED | Flaw.RAILED)  # as signal looks that is only held
+
+
+def _of_windows(
+    pieces: NDArray[np.float64], policy: QualityPolicy, noise: WindowModel
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """True for windows that are noise, and for those of a heart too fast, [windows] each."""
+    noisy, fast = [], []
+    for at in range(0, len(pieces), AT_ONCE):
+        features, again = measure(pieces[at : at + AT_ONCE])
+        noisy.append(noise.log_odds(features) >= policy.noise_log_odds)
+        fast += beats_fast(again)
+    return np.concatenate(noisy), np.array(fast)
+
+
+def _quality(flaws: list[int], range_mv: float, missing: float = 0.0) -> Quality:
     def share(flaw: int) -> float:
         return sum(one & flaw != 0 for one in flaws) / len(flaws)
 
-    flat, clipped, baseline, noise, powerline = map(share, _SHARED) if any(flaws) else _CLEAN
-    return Quality(flat, clipped, range_mv, baseline, noise, powerline, tuple(map(Flaw, flaws)))
+    flat, clipped, baseline, noise, powerline, fast = map(share, _SHARED) if any(flaws) else _CLEAN
+    return Quality(
+        flat,
+        clipped,
+        range_mv,
+        baseline,
+        noise,
+        powerline,
+        missing,
+        fast,
+        tuple(map(Flaw, flaws)),
+    )
 
 
 _SHARED = tuple(
-    map(int, (Flaw.FLAT, Flaw.CLIPPED | Flaw.RAILED, Flaw.BASELINE, Flaw.NOISE, Flaw.POWERLINE))
+    map(
+        int,
+        (
+            Flaw.FLAT,
+            Flaw.CLIPPED | Flaw.RAILED,
+            Flaw.BASELINE,
+            Flaw.NOISE,
+            Flaw.POWERLINE,
+            Flaw.FAST,
+        ),
+    )
 )
 _CLEAN = (0.0,) * len(_SHARED)
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from .errors import EkgError, InputError
 from .server.wire import RAW, bearer_token, decode_token
 from .signal.resample import resampler
-from .signal.units import check_signal
+from .signal.units import as_numbers, to_millivolts
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 MODEL_FS = 360  # Hz; the server's model may have another, which changes no refusal of a rate
@@ -222,8 +222,10 @@ def _rate(fs: float) -> str:
 
 
 def _raw(samples: ArrayLike, units: str) -> bytes:
-    check_signal(samples, units=units, dimensions=(1,))  # the cast would take almost anything
-    return np.asarray(samples, dtype="<f4").tobytes()
+    to_millivolts(np.zeros(0), units)  # refuses what is no unit
+    numbers = as_numbers(samples, (1,))  # and what are no numbers, most of which a cast would take
+    with np.errstate(over="ignore"):  # beyond float32 is missing, as it is beyond 500 mV
+        return numbers.astype("<f4").tobytes()
 
 
 if __name__ == "__main__":  # `python -m runtime.client` is `python -m runtime client`

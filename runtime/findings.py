@@ -21,7 +21,7 @@ class Record:
     name : of the record
     lead : name of the lead
     fs : Hz
-    signal : float64 [samples], mV; NaN if a sample is missing, or none that a heart can have made
+    signal : float64 [samples], mV, as the file has it; NaN if a sample is missing
     gaps : share of the samples that are missing
     choice : why it is this lead, as "by its name"; empty if it was asked for or is the only one
     notes : what else a reader of the results should know of the file, a clause each

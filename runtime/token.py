@@ -53,7 +53,11 @@ def pack(patient: Patient) -> bytes:
         recent,
         tracker.save() if tracker else _NOTHING,
         np.array(
-            [min(patient.taken - sample, LONGEST_AGO) for gap in patient.gaps.runs for sample in gap],
+            [
+                min(patient.taken - sample, LONGEST_AGO)
+                for gap in patient.gaps.runs
+                for sample in gap
+            ],
             dtype=np.float32,
         ),
     )

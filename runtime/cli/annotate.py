@@ -15,7 +15,7 @@ from ..records import (
     write_csv,
 )
 from .common import lead_and_choice, load_detector, record_options, signal_choice
-from .whole_records import beats_and_events, for_each
+from .whole_records import beats_and_events, for_each, notes_on
 
 EXAMPLE = "mitdb/100 mitdb/101 --out annotations"
 
@@ -70,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
             )
             or "no beats"
         )
-        missing = [f"{recording.gaps:.2%} of the signal is missing"] if recording.gaps else []
-        notes = "".join(f"; {note}" for note in (*missing, *recording.notes))
+        notes = "".join(f"; {note}" for note in notes_on(recording, detector))
         print(
             f"{written}: {lead_and_choice(recording)}, {counts}, {len(events)} rhythm events{notes}"
         )

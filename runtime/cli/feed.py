@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import queue
 import sys
 import threading
@@ -41,8 +42,7 @@ def read_feed(
     """Read numbers from a feed, one a line, a quarter of a second at a time, in mV.
 
     Lines of words at the start are a greeting or names of columns: then the ECG among them is read,
-    in the unit behind its name. Later, a line that is no finite number is a missing sample, held at
-    the value before it.
+    in the unit behind its name. Later, a line that is no finite number is a missing sample, NaN.
 
     Parameters
     ----------
@@ -116,7 +116,6 @@ class _Lines:
         self._delimiter: str | None = None
         self._columns = 1
         self._column = 0
-        self._last = 0.0
         self._warned = False
 
     def read(self, line_number: int, line: str) -> float | None:
@@ -130,16 +129,14 @@ class _Lines:
         while len(cells) > self._columns and not cells[-1]:
             cells.pop()
         value = number(cells[self._column]) if len(cells) == self._columns else None
-        if value is not None:
-            self._last = self.scale * value
-        elif not self._warned:
+        if value is None and not self._warned:
             self._warned = True
             print(
                 f"warning: line {line_number} of {self.name} is {line[:40]!r}; "
-                "such a sample is missing, and held at the value before.",
+                "such a sample is missing.",
                 file=sys.stderr,
             )
-        return self._last
+        return math.nan if value is None else self.scale * value
 
     def check_size(self, samples: list[float], fs: float) -> None:
         """Refuse numbers without a unit that cannot be an ECG in mV."""
@@ -148,7 +145,8 @@ class _Lines:
             option = "200/mV (how many counts make a mV)" if likely == "counts" else likely
             raise InputError(
                 f"the numbers of {self.name} have no unit and cannot be an ECG in mV: they span "
-                f"{np.ptp(samples):.3g}; give --units, likely {option}, or --units mV."
+                f"{np.nanmax(samples) - np.nanmin(samples):.3g}; give --units, likely {option}, or "
+                "--units mV."
             )
 
     def nothing_read(self, line: str) -> str:

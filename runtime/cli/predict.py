@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
                 "choice": recording.choice,
                 **result_fields(result),
                 "provider": detector.provider,
-                "gaps": round(recording.gaps, 4),
+                "gaps": round(result.quality.missing, 4),
                 "notes": list(recording.notes),
             }
         )

@@ -145,7 +145,6 @@ class Patient:
         moment = (frames * contract.hop - contract.delay) / contract.fs - R_PEAK_MARGIN_S
         return min(max(0.0, moment), self.seconds)
 
-
     def assess(self, ecg: NDArray[np.float64]) -> Quality:
         """The quality of the samples that come next.
 
@@ -162,7 +161,9 @@ class Patient:
     @property
     def followed(self) -> float:
         """Up to this moment the rhythm is followed too, s."""
-        return self.decided if self.tracker is None else min(self.decided, self.tracker.seconds.next)
+        return (
+            self.decided if self.tracker is None else min(self.decided, self.tracker.seconds.next)
+        )
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, RecordError
 from ..findings import Record
-from ..signal.missing import bridge, no_signal
 from .leads import Lead, choose
 from .packages import explained
 from .reader import Options
@@ -85,24 +84,15 @@ def read(
             f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
             f"from {start_s:g} s on."
         )
-    missing = bridge(part[None], no_signal(1), rate).missing.get(0)
-    if missing is None:
-        missing = np.zeros(len(part), dtype=bool)
+    missing = ~np.isfinite(part)
     if missing.all():
         raise RecordError(
             f"{path}: lead {chosen.name} has no sample in the part that was asked "
-            "for; expected numbers that are an ECG in mV."
+            "for; expected numbers."
         )
-    signal = np.where(missing, np.nan, part)
-    return Record(
-        name_of(path),
-        chosen.name,
-        rate,
-        signal,
-        float(missing.mean()),
-        reason,
-        tuple(options.notes),
-    )
+    gaps = float(missing.mean())
+    part = np.where(missing, np.nan, part) if gaps else part
+    return Record(name_of(path), chosen.name, rate, part, gaps, reason, tuple(options.notes))
 
 
 def _check_size(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:

@@ -130,6 +130,7 @@ def page(study: Study, chosen: Sequence[Excerpt], pictures: Path) -> str:
 
 def _facts(study: Study) -> str:
     record, (moments, rates) = study.record, study.rates
+    missing = float(study.missing.mean())
     count, anomalies = len(study.beats), int((study.labels > 0).sum())
     facts = [
         ("Lead", record.lead),
@@ -155,8 +156,7 @@ def _facts(study: Study) -> str:
         ("Rhythm events", f"{len(study.events):,}"),
         (
             "Signal",
-            f"{1 - doubtful:.1%} reliable"
-            + (f"; {record.gaps:.2%} missing" if record.gaps else ""),
+            f"{1 - doubtful:.1%} reliable" + (f"; {missing:.2%} missing" if missing else ""),
         ),
     ]
     return (

@@ -50,7 +50,7 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
 
     record, begin = study.record, excerpt.strip_start
     first, last = (round(t * record.fs) for t in (begin, begin + STRIP_S))
-    ecg = record.signal[first:last]
+    ecg = np.where(study.missing[first:last], np.nan, record.signal[first:last])
     low, high = _paper(ecg)
     width, height = STRIP_S * MM_S, (high - low) * MM_MV + LANE_MM
     head_mm = LINE_MM * (2 if excerpt.rule else 1) + 1
@@ -133,6 +133,9 @@ def strip(study: Study, excerpt: Excerpt) -> Figure:
 
 def _paper(ecg: np.ndarray) -> tuple[float, float]:
     """The lowest and highest mV on a strip's paper, multiples of 0.5 mV."""
+    ecg = ecg[np.isfinite(ecg)]
+    if not len(ecg):
+        return -MIN_PAPER_MV / 2, MIN_PAPER_MV / 2
     low, high = np.floor((ecg.min() - 0.1) * 2) / 2, np.ceil((ecg.max() + 0.1) * 2) / 2
     if high - low > MAX_PAPER_MV:  # around the level; what swings further is cut off
         level = np.round(np.median(ecg) * 2) / 2

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..findings import CLASSES, DOUBTFUL, Beat, Event, Quality, Record
+from ..findings import CLASSES, DOUBTFUL, Beat, Event, Flaw, Quality, Record
+from ..signal.missing import Gaps, missing_samples
 from .words import FLAW_NAMES, VF
 
 MAX_TREND_BINS = 300
@@ -53,15 +54,21 @@ class Study:
         return np.array([CLASSES.index(beat.label) for beat in self.beats], dtype=np.int64)
 
     @cached_property
+    def missing(self) -> NDArray[np.bool_]:
+        """Samples that are missing, or that no heart can have made, bool [samples]."""
+        return missing_samples(self.record.signal, self.record.fs)
+
+    @cached_property
     def doubtful(self) -> NDArray[np.bool_]:
-        """Seconds in which beats may be false, bool [seconds]."""
-        return self.flaws & int(DOUBTFUL) != 0
+        """Seconds in which beats may be false or missing, bool [seconds]."""
+        return self.flaws & int(DOUBTFUL | Flaw.MISSING) != 0
 
     @cached_property
     def rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Moments in s, and the heart rate at each in beats a minute.
 
-        Derived from intervals in readable signal and outside of ventricular fibrillation.
+        Derived from intervals in readable signal without a gap and outside of ventricular
+        fibrillation.
         """
         if len(self.times) <= RATE_INTERVALS:
             return np.zeros(0), np.zeros(0)
@@ -72,6 +79,10 @@ class Study:
             for t in (self.times[:-1], self.times[1:] + 1)
         )
         sound = doubtful_before[last] == doubtful_before[first]
+        gaps = Gaps(self.record.fs)
+        gaps.add(self.missing, 0)
+        starts = [gap.start / self.record.fs for gap in gaps.at_rate(1, 1)]
+        sound &= np.diff(np.searchsorted(starts, self.times)) == 0
         for event in self.events:
             if event.kind == VF:
                 sound &= (self.times[1:] < event.start) | (self.times[:-1] > (event.end or 0.0))

@@ -17,6 +17,8 @@ CLASS_NAMES = {
     "Q": "Paced or unknown",
 }
 FLAW_NAMES = {
+    Flaw.MISSING: "Missing",
+    Flaw.FAST: "Heart too fast for all beats to be found",
     Flaw.FLAT: "Flat line or electrode off",
     Flaw.RAILED: "Amplifier saturated",
     Flaw.CLIPPED: "Clipped",

@@ -335,9 +335,7 @@ class RhythmTracker:
         history.previous, history.clear, history.seen = beat, beat.sample, beat.sample
 
 
-def _around(
-    seconds: Seconds, gaps: Sequence[Gap]
-) -> Callable[[int], NDArray[np.float32] | None]:
+def _around(seconds: Seconds, gaps: Sequence[Gap]) -> Callable[[int], NDArray[np.float32] | None]:
     """`Seconds.around`, but None for beats of which a part is missing."""
 
     def around(sample: int) -> NDArray[np.float32] | None:

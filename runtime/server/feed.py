@@ -19,8 +19,9 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from ..detector import Detector
 from ..errors import InputError
+from ..signal.missing import LARGEST_MV
 from ..signal.resample import resampler
-from ..signal.units import LARGEST_MV, MILLIVOLTS
+from ..signal.units import MILLIVOLTS
 from .app import create_app
 from .site import Site, problem, query_fields
 
@@ -150,25 +151,23 @@ def show(
 
 
 def sane(chunks: Iterable[ArrayLike], scale: float) -> Iterator[NDArray[np.float32]]:
-    """The chunks times ``scale``, in mV; what no amplifier gives is held at the value before.
+    """The chunks times ``scale``, in mV; NaN if a value is beyond what an amplifier gives.
 
-    One such value would end the page's analysis for as long as the feed holds it.
+    The first such value is said.
     """
-    last, warned = 0.0, False
+    warned = False
     for chunk in chunks:
         with np.errstate(over="ignore"):  # beyond float64 is beyond any amplifier too
-            mv = np.concatenate([[last], scale * np.asarray(chunk, np.float64)])
-        good = np.abs(mv) <= LARGEST_MV  # NaN is not
-        mv = mv[np.maximum.accumulate(np.where(good, np.arange(len(mv)), 0))]
-        if not (warned or good.all()):
+            mv = scale * np.asarray(chunk, np.float64)
+        beyond = np.abs(mv) > LARGEST_MV
+        if beyond.any() and not warned:
             warned = True
             print(
                 f"warning: a sample is beyond ±{LARGEST_MV:g} mV (are the units right?); such a "
-                "sample is missing, and held at the value before.",
+                "sample is missing.",
                 file=sys.stderr,
             )
-        last = float(mv[-1])
-        yield mv[1:].astype(np.float32)
+        yield np.where(beyond, np.nan, mv).astype(np.float32)
 
 
 class _Quiet(WSGIRequestHandler):

@@ -21,8 +21,8 @@ LONGEST_HALF = 120  # samples, 2 s: of half a period, by which the signal is shi
 BASELINE = 45  # samples, 0.75 s: a moving mean of this length is taken off as baseline
 # Hz; the bands in which power is compared
 BANDS = (0.7, 1.2, 1.8, 2.4, 3.0, 3.8, 4.6, 5.6, 7.0, 9.0, 12.0, 16.0, 22.0)
-# Of hearts too fast for the network: lags of one beat, 900 to 212 a minute, and how alike the signal
-# is after it. In mitdb and svdb 67 of 230,000 seconds are such, 64 in the flutter of 207 and in 804.
+# Of hearts too fast for the network: lags of one beat, 900 to 212 a minute, and how alike the
+# signal is after it. In mitdb and svdb 67 of 226,800 windows are such, 64 in 207's flutter and 804.
 SHORTEST_BEAT, LONGEST_BEAT = 4, 18  # samples
 MIN_LIKENESS, LIKE_SEVERAL = 0.4, 0.8
 LARGEST = 4.0  # standard deviations; a feature further out counts as this

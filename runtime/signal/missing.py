@@ -26,6 +26,7 @@ NEW_LEVEL_S = 0.5  # after so long a signal elsewhere is no spike but another le
 # A QRS complex takes 0.06 s and more, so in less no beat is lost, and it is no gap.
 GAP_S = 0.08
 SNIPPET_S = 0.05  # of signal between missing samples: nothing can be read in less
+AT_ONCE = 1 << 16  # samples, of which lists are made
 NONE_YET, STILL, MOVING = 2.0, 1.0, 0.0  # has the signal begun, and has it moved since?
 _NOWHERE = -4 * LARGEST_MV  # stands for a sample that is no number: near to nothing
 
@@ -146,29 +147,37 @@ def bridge(ecg: NDArray[np.float64], edges: NDArray[np.float64], fs: float) -> B
         held = ecg - edges[:, :1]
     missing = {}
     for patient in odd:
-        held[patient], mask, after = _bridge(ecg[patient], edges[patient].tolist(), fs)
-        after_all[patient] = after
+        row, mask = edges[patient].tolist(), np.zeros(samples, dtype=bool)
+        for at in range(0, samples, AT_ONCE):
+            part = slice(at, at + AT_ONCE)
+            held[patient, part], mask[part], row = _bridge(ecg[patient, part], row, fs)
+        after_all[patient] = row
         if mask.any():
             missing[patient] = mask
     return Bridged(held.astype(np.float32), after_all, missing)
+
+
+def missing_samples(ecg: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
+    """True for samples that are missing, or that no heart can have made, bool [samples].
+
+    Parameters
+    ----------
+    ecg : [samples], mV, a recording from its start on; NaN if a sample is missing
+    fs : Hz
+    """
+    found = bridge(ecg[None], no_signal(1), fs).missing.get(0)
+    return np.zeros(len(ecg), dtype=bool) if found is None else found
 
 
 def unlike_ecg(ecg: NDArray[np.float64], fs: float) -> int | None:
     """The first sample that no heart can have made, if most samples are like it; else None.
 
     Such a signal is likely in other units. Samples that are missing are none of these, nor those
-    that are repeated, which stand for missing ones.
-
-    Parameters
-    ----------
-    ecg : [samples], mV, NaN if one is missing
-    fs : Hz
+    that are repeated, which stand for missing ones. Parameters as of `missing_samples`.
     """
-    missing = bridge(ecg[None], no_signal(1), fs).missing.get(0)
-    if missing is None:
-        return None
     with np.errstate(invalid="ignore"):
-        impossible = missing & ~np.isnan(ecg) & (np.diff(ecg, prepend=np.nan) != 0)
+        other = ~np.isnan(ecg) & (np.diff(ecg, prepend=np.nan) != 0)
+    impossible = missing_samples(ecg, fs) & other
     return int(impossible.argmax()) if impossible.sum() > len(ecg) / 2 else None
 
 
@@ -184,7 +193,7 @@ def _plain(ecg: NDArray[np.float64], row: list[float], fs: float) -> bool:
     last, step = row[LAST], _largest_step(fs)
     low, high = min(ecg.item(ecg.argmin()), last), max(ecg.item(ecg.argmax()), last)
     # Of NaN argmin and argmax give the place, and no comparison with it is true.
-    if not (-LARGEST_MV <= low and high <= LARGEST_MV):
+    if not (low >= -LARGEST_MV and high <= LARGEST_MV):
         return False
     if high - low <= step:
         return True

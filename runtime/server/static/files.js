@@ -101,7 +101,7 @@ export function readCsv(text, name, fs) {
         throw new Error(`${name}: the column '${leads[i]}' never falls, as times or a count do not;`
           + " expected ECG (a column of times is called 'time').");
       }
-      return hold(Float32Array.from(values), `${name}: lead ${leads[i]}`);
+      return checked(Float32Array.from(values), `${name}: lead ${leads[i]}`);
     } };
 }
 
@@ -211,7 +211,7 @@ export async function readWfdb(text, name, files) {
       const data = bytes.get(spec.file).subarray(spec.skip);
       const digital = (spec.format === 16 ? wfdb16 : wfdb212)(data, together.length,
         together.indexOf(spec)).subarray(0, Number(length) || undefined); // 0: not stated
-      return hold(digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale),
+      return checked(digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale),
         `${name}: lead ${spec.lead}`);
     },
   };
@@ -261,11 +261,10 @@ function wfdb212(data, signals, which) {
   return out;
 }
 
-/** Gaps filled with the value before them (the first one after, at the start). */
-function hold(samples, lead) {
-  let last = samples.find((value) => Number.isFinite(value));
-  if (last === undefined) throw new Error(`${lead} has no sample; expected numbers.`);
-  return samples.map((value) => (last = Number.isFinite(value) ? value : last));
+/** The samples, NaN where one is missing; there is one at least. */
+function checked(samples, lead) {
+  if (!samples.some(Number.isFinite)) throw new Error(`${lead} has no sample; expected numbers.`);
+  return samples;
 }
 
 function checkedRate(fs, name) {

@@ -180,7 +180,8 @@ function blank() {
 /** The signal's faults, in words. Faults that are not known here show by their name. */
 function faults(quality) {
   const words = { flat: "Flat line or electrode off", clipped: "Clipped", powerline: "Mains hum",
-    baseline: "Baseline wander", noise: "Muscle or motion noise" };
+    baseline: "Baseline wander", noise: "Muscle or motion noise",
+    missing: "Samples missing", fast: "Too fast for all beats to be found" };
   const found = Object.entries(quality)
     .filter(([name, value]) => !["ok", "range_mv"].includes(name)
       && (value === true || (typeof value === "number" && value > 0)))

@@ -55,7 +55,9 @@ export class Signal {
 export function level(samples) {
   const step = Math.max(1, Math.floor(samples.length / 400));
   const few = [];
-  for (let i = 0; i < samples.length; i += step) few.push(samples[i]);
+  for (let i = 0; i < samples.length; i += step) {
+    if (Number.isFinite(samples[i])) few.push(samples[i]);
+  }
   few.sort((a, b) => a - b);
   return few.length ? few[few.length >> 1] : 0;
 }

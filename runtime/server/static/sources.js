@@ -109,8 +109,8 @@ export class FeedSource {
         if (response.headers.get("X-EKG-Start") !== this.id) return another();
         const samples = new Float32Array(await response.arrayBuffer());
         const from = Number(response.headers.get("X-EKG-From"));
-        // Samples dropped while the page was away are held flat, so that times stay true.
-        if (at !== null && from > at) append(new Float32Array(from - at).fill(samples[0] ?? 0));
+        // Samples dropped while the page was away are missing, so that times stay true.
+        if (at !== null && from > at) append(new Float32Array(from - at).fill(NaN));
         append(samples);
         at = from + samples.length;
         this.away = false;

@@ -88,17 +88,21 @@ class Paper {
     return this.middle - (millivolts - this.level) * this.gain * this.mm;
   }
 
-  /** Draw a line through points that go from left to right. */
+  /** Draw a line through points that go from left to right; NaN is a gap in it. */
   line(xs, ys) {
     for (const { ink, left, right } of this.under(xs[0] - PEN, xs.at(-1) + PEN)) {
       ink.strokeStyle = this.colour("trace");
       ink.lineWidth = PEN;
       ink.lineJoin = ink.lineCap = "round";
       ink.beginPath();
+      let away = false;
       for (let i = 0; i < xs.length; i++) {
         const before = xs[Math.max(0, i - 1)];
         const after = xs[Math.min(i + 1, xs.length - 1)];
-        if (after >= left - PEN && before <= right + PEN) ink.lineTo(xs[i], ys[i]);
+        if (after < left - PEN || before > right + PEN) continue;
+        const gap = !Number.isFinite(ys[i]);
+        if (!gap) ink[away ? "moveTo" : "lineTo"](xs[i], ys[i]);
+        away = gap;
       }
       ink.stroke();
     }
@@ -208,8 +212,10 @@ export class Sweep extends Paper {
       const y = this.y(signal.at(this.drawn));
       xs.push(x);
       ys.push(y);
-      low = Math.min(low, y);
-      high = Math.max(high, y);
+      if (Number.isFinite(y)) {
+        low = Math.min(low, y);
+        high = Math.max(high, y);
+      }
       if (x >= this.width) { // the next sweep; a trace that has wandered off is centred again
         this.line(xs, ys);
         this.#centre(this.drawn - Math.round(2 * signal.fs), this.drawn);
@@ -219,7 +225,7 @@ export class Sweep extends Paper {
       }
     }
     this.line(xs, ys);
-    if (low > this.height || high < 0) this.#centre(last - Math.round(signal.fs / 2), last);
+    if (low < Infinity && (low > this.height || high < 0)) this.#centre(last - Math.round(signal.fs / 2), last);
   }
 
   /** Clear the paper under the pen's next stretch and the gap ahead, around the edge. */

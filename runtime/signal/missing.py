@@ -4,7 +4,8 @@ NaN is the one way to say that a sample is missing. A value is taken as missing 
 make it: sentinels (-999, -32768), spikes of pacemakers and cables, the end of an amplifier's range.
 Each is decided when it comes, from the samples before it, so a signal cut anywhere is the whole's.
 Missing samples are bridged: the signal is held at the value before, so that the network sees
-nothing of them, and where they are long enough to hide a beat they are remembered as gaps.
+nothing of them. Where they are long enough to hide a beat they are remembered as gaps, and the
+signal is eased back to its own level after them, because the network takes a step for a beat.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ LARGEST_STEP_MV = 12.0  # however long the signal was away; a QRS complex and ba
 NEW_LEVEL_S = 0.5  # after so long a signal elsewhere is no spike but another level
 # A QRS complex takes 0.06 s and more, so in less no beat is lost, and it is no gap.
 GAP_S = 0.08
+EASE_S = 0.3  # time constant of the way back; see `training/experiments.md`
+EASED_MV = 1e-4  # what is left of it counts no more
 SNIPPET_S = 0.05  # of signal between missing samples: nothing can be read in less
 AT_ONCE = 1 << 16  # samples, of which lists are made
 NONE_YET, STILL, MOVING = 2.0, 1.0, 0.0  # has the signal begun, and has it moved since?
@@ -32,9 +35,10 @@ _NOWHERE = -4 * LARGEST_MV  # stands for a sample that is no number: near to not
 
 # State of a signal, of which `bridge` is given and gives back a row for each patient. `OFFSET` is
 # taken off the signal, mV; the last three samples that are no gap, the latest first; the last
-# sample that came; how many are missing since; and how far the signal has begun.
-OFFSET, LAST, SECOND, THIRD, CAME, AWAY, BEGUN = range(7)
-COLUMNS = 7
+# sample that came; how many are missing since; how far the signal has begun; and what is added to
+# the next sample to ease it back after a gap, mV.
+OFFSET, LAST, SECOND, THIRD, CAME, AWAY, BEGUN, EASE = range(8)
+COLUMNS = 8
 
 
 class Gap(NamedTuple):
@@ -116,6 +120,7 @@ def is_state(edges: NDArray[np.float64]) -> bool:
         all(abs(value) <= LARGEST_MV for value in row[LAST:CAME])
         and (abs(row[CAME]) <= LARGEST_MV or row[CAME] == _NOWHERE)
         and abs(row[OFFSET]) <= 1e9
+        and abs(row[EASE]) <= 1e9
         and row[AWAY] >= 0
         and row[AWAY] == int(row[AWAY])
         and row[BEGUN] in (NONE_YET, STILL, MOVING)
@@ -188,7 +193,7 @@ def _largest_step(fs: float) -> float:
 
 def _plain(ecg: NDArray[np.float64], row: list[float], fs: float) -> bool:
     """True if nothing is missing: nearly always, and known in a few microseconds."""
-    if row[AWAY] or row[BEGUN] == NONE_YET:
+    if row[AWAY] or row[BEGUN] == NONE_YET or row[EASE]:
         return False
     last, step = row[LAST], _largest_step(fs)
     low, high = min(ecg.item(ecg.argmin()), last), max(ecg.item(ecg.argmax()), last)
@@ -216,7 +221,7 @@ def _odd(
     low, high = np.minimum(ecg.min(axis=1), last), np.maximum(ecg.max(axis=1), last)
     with np.errstate(invalid="ignore"):  # of infinities, which are odd
         plain = (high - low <= step) & (low >= -LARGEST_MV) & (high <= LARGEST_MV)
-    plain &= (edges[:, AWAY] == 0) & (edges[:, BEGUN] == MOVING)
+    plain &= (edges[:, AWAY] == 0) & (edges[:, BEGUN] == MOVING) & (edges[:, EASE] == 0)
     after = edges.copy()
     newest = min(ecg.shape[1], 3)
     after[:, LAST + newest : CAME] = edges[:, LAST : CAME - newest]
@@ -239,7 +244,7 @@ def _after(ecg: NDArray[np.float64], row: list[float]) -> list[float]:
     if begun == STILL and not (ecg == row[LAST]).all():
         begun = MOVING
     last, second, third = (*newest[::-1], row[LAST], row[SECOND], row[THIRD])[:3]
-    return [row[OFFSET], last, second, third, last, 0.0, begun]
+    return [row[OFFSET], last, second, third, last, 0.0, begun, 0.0]
 
 
 def _bridge(
@@ -251,8 +256,9 @@ def _bridge(
     -------
     float64 [samples], mV less the offset; bool [samples], True if missing; the state after it
     """
-    offset, last, second, third, came, away, begun = row
-    step, new_level = _largest_step(fs), NEW_LEVEL_S * fs
+    offset, last, second, third, came, away, begun, ease = row
+    step, new_level, gap = _largest_step(fs), NEW_LEVEL_S * fs, GAP_S * fs
+    eased = math.exp(-1 / (EASE_S * fs))
     with np.errstate(invalid="ignore"):
         usable = np.abs(ecg) <= LARGEST_MV
         values = np.where(usable, ecg, _NOWHERE)
@@ -268,6 +274,8 @@ def _bridge(
             end = doubtful[place] if place < len(doubtful) else size
             if end > at:
                 held[at:end] = ecg[at:end] - offset
+                if ease:
+                    ease = _ease(held[at:end], ease, eased)
                 last, second, third = (*samples[max(at, end - 3) : end][::-1], last, second, third)[
                     :3
                 ]
@@ -305,10 +313,26 @@ def _bridge(
             if not found:
                 away += 1
                 at += 1
-        held[start:at], missing[start:at] = middle - offset, True
+        level = middle - offset + ease
+        held[start:at], missing[start:at] = level, True
         if found:
-            away = 0
+            if away >= gap and begun == MOVING:
+                ease = level - (samples[at] - offset)
             last, second, third = samples[at], last, second
             held[at] = samples[at] - offset
+            if ease:
+                ease = _ease(held[at : at + 1], ease, eased)
+            away = 0
             at += 1
-    return held, missing, [offset, last, second, third, came, float(away), begun]
+    return held, missing, [offset, last, second, third, came, float(away), begun, ease]
+
+
+def _ease(held: NDArray[np.float64], ease: float, eased: float) -> float:
+    """Ease the samples after a gap, in place; gives what is left for the next one."""
+    left = np.full(len(held) + 1, eased)
+    left[0] = ease
+    # One after another, so that cuts make no difference to the last bit.
+    np.multiply.accumulate(left, out=left)
+    left[np.abs(left) < EASED_MV] = 0.0
+    held += left[:-1]
+    return left.item(-1)

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 LARGEST_MV = 500.0
 # The upstroke of a QRS complex of 10 mV, as large as there are, takes 10 ms or more.
 STEEPEST_MV_S = 1500.0
-LARGEST_STEP_MV = 12.0  # however long the signal was away; a QRS complex and baseline wander
+LARGEST_STEP_MV = 12.0  # however long samples are missing; a QRS complex and baseline wander
+# From a value that no heart can make the signal comes back to where it was; its tail is as false.
+BACK_MV = 2.0
 NEW_LEVEL_S = 0.5  # after so long a signal elsewhere is no spike but another level
 # A QRS complex takes 0.06 s and more, so in less no beat is lost, and it is no gap.
 GAP_S = 0.08
@@ -35,10 +37,10 @@ _NOWHERE = -4 * LARGEST_MV  # stands for a sample that is no number: near to not
 
 # State of a signal, of which `bridge` is given and gives back a row for each patient. `OFFSET` is
 # taken off the signal, mV; the last three samples that are no gap, the latest first; the last
-# sample that came; how many are missing since; how far the signal has begun; and what is added to
-# the next sample to ease it back after a gap, mV.
-OFFSET, LAST, SECOND, THIRD, CAME, AWAY, BEGUN, EASE = range(8)
-COLUMNS = 8
+# sample that came; how many are missing since, and 1 if one of them was no NaN; how far the signal
+# has begun; and what is added to the next sample to ease it back after a gap, mV.
+OFFSET, LAST, SECOND, THIRD, CAME, AWAY, JUMPED, BEGUN, EASE = range(9)
+COLUMNS = 9
 
 
 class Gap(NamedTuple):
@@ -123,6 +125,7 @@ def is_state(edges: NDArray[np.float64]) -> bool:
         and abs(row[EASE]) <= 1e9
         and row[AWAY] >= 0
         and row[AWAY] == int(row[AWAY])
+        and row[JUMPED] in (0, 1)
         and row[BEGUN] in (NONE_YET, STILL, MOVING)
     )
 
@@ -244,7 +247,7 @@ def _after(ecg: NDArray[np.float64], row: list[float]) -> list[float]:
     if begun == STILL and not (ecg == row[LAST]).all():
         begun = MOVING
     last, second, third = (*newest[::-1], row[LAST], row[SECOND], row[THIRD])[:3]
-    return [row[OFFSET], last, second, third, last, 0.0, begun, 0.0]
+    return [row[OFFSET], last, second, third, last, 0.0, 0.0, begun, 0.0]
 
 
 def _bridge(
@@ -256,7 +259,7 @@ def _bridge(
     -------
     float64 [samples], mV less the offset; bool [samples], True if missing; the state after it
     """
-    offset, last, second, third, came, away, begun, ease = row
+    offset, last, second, third, came, away, jumped, begun, ease = row
     step, new_level, gap = _largest_step(fs), NEW_LEVEL_S * fs, GAP_S * fs
     eased = math.exp(-1 / (EASE_S * fs))
     with np.errstate(invalid="ignore"):
@@ -302,7 +305,8 @@ def _bridge(
                         begun = MOVING
                     found = True
                 elif value != came:  # what is repeated exactly is a rail, or stands for a gap
-                    allowed = min(LARGEST_STEP_MV, STEEPEST_MV_S * (away + 1) / fs)
+                    most = BACK_MV if jumped else LARGEST_STEP_MV
+                    allowed = min(most, STEEPEST_MV_S * (away + 1) / fs)
                     if abs(value - last) <= allowed:
                         found = True
                     elif away >= new_level and abs(value - came) <= step:
@@ -311,6 +315,7 @@ def _bridge(
                         found = True
             came = value
             if not found:
+                jumped = jumped or float(value != _NOWHERE)
                 away += 1
                 at += 1
         level = middle - offset + ease
@@ -322,9 +327,9 @@ def _bridge(
             held[at] = samples[at] - offset
             if ease:
                 ease = _ease(held[at : at + 1], ease, eased)
-            away = 0
+            away = jumped = 0.0
             at += 1
-    return held, missing, [offset, last, second, third, came, float(away), begun, ease]
+    return held, missing, [offset, last, second, third, came, away, jumped, begun, ease]
 
 
 def _ease(held: NDArray[np.float64], ease: float, eased: float) -> float:

@@ -13,7 +13,7 @@ from .errors import InputError, StaleTokenError, TokenError
 from .model.contract import FORMAT
 from .rhythm import RhythmTracker
 from .rhythm.tracker import LARGEST_SAVED
-from .signal.missing import COLUMNS, Gap, Gaps, is_state
+from .signal.missing import Edge, Gap, Gaps
 from .signal.resample import resampler
 
 LONGEST = 1 << 40  # samples in a stream: 34 years at 1000 Hz; times any ratio below 2**63
@@ -26,7 +26,7 @@ MAX_GAPS = 1024  # that are not long over: real ones are up to eight a second, f
 _MAGIC = b"EKGs"
 # magic, format, network, rhythm, rate ratio (up, down), samples taken, where the signal stands, and
 # the lengths of the seven arrays that follow as float32
-_HEAD = struct.Struct(f"<4sH8s8sIIQ{COLUMNS}d7I")
+_HEAD = struct.Struct(f"<4sH8s8sIIQ{len(Edge._fields)}d7I")
 _VERSION = FORMAT + 9  # raised with the layout
 _NOTHING = np.zeros(0, dtype=np.float32)
 _NO_RHYTHM = bytes(8)
@@ -69,7 +69,7 @@ def pack(patient: Patient) -> bytes:
         patient.rate.up,
         patient.rate.down,
         patient.taken,
-        *rows.edges[row].tolist(),
+        *rows.edges[row],
         *(len(array) for array in arrays),
     )
     body = head + b"".join(array.astype("<f4").tobytes() for array in arrays)
@@ -101,7 +101,7 @@ def unpack(token: bytes, engine: Engine) -> Patient:
     if zlib.crc32(body) != checksum:
         raise damaged
     _, version, network, rhythm, up, down, taken, *numbers = _HEAD.unpack_from(body)
-    edges, lengths = np.array([numbers[:COLUMNS]]), numbers[COLUMNS:]
+    edge, lengths = Edge(*numbers[: len(Edge._fields)]), numbers[len(Edge._fields) :]
     if version != _VERSION or network != engine.digest[:8]:
         raise StaleTokenError(
             "the stream's token was saved by another model or version; start a new stream."
@@ -112,8 +112,9 @@ def unpack(token: bytes, engine: Engine) -> Patient:
         )
     contract, policy = engine.contract, engine.contract.policy
     try:
+        edge.check()
         rate = resampler(contract.fs * down / up, contract.fs)
-    except (InputError, ZeroDivisionError):
+    except (ValueError, InputError, ZeroDivisionError):
         raise damaged from None
     fits = (
         taken < LONGEST
@@ -128,7 +129,6 @@ def unpack(token: bytes, engine: Engine) -> Patient:
         and (lengths[5] > 0) == (rhythm != _NO_RHYTHM)
         and lengths[6] <= 2 * MAX_GAPS
         and lengths[6] % 2 == 0
-        and is_state(edges)
     )
     if not fits:
         raise damaged
@@ -146,7 +146,7 @@ def unpack(token: bytes, engine: Engine) -> Patient:
         np.concatenate([recent, waiting])[None],
         carry[None],
         frames,
-        edges,
+        (edge,),
         (taken,),
         len(waiting),
     )

@@ -16,7 +16,7 @@ from ..findings import Event, Flaw, Quality
 from ..model.artifacts import Run
 from ..model.contract import Contract
 from ..rhythm import RhythmModel, RhythmTracker, schema
-from ..signal.missing import Gaps, no_signal
+from ..signal.missing import NO_SIGNAL, Edge, Gaps
 from ..signal.quality import assess_rows
 from ..signal.r_peak import LEVEL_S, SEARCH_S, SMOOTH_SAMPLES
 from ..signal.resample import Resampler, resampler
@@ -81,7 +81,7 @@ class Rows(NamedTuple):
         where R peaks are sought, then those that wait for a hop to be whole
     carry : float32 [patients, carry_size], of the network
     recent_frames : float32 [patients, frames, 6], the last frames, which decide on the next beat
-    edges : float64 [patients, `~runtime.signal.missing.COLUMNS`], where each signal stands
+    edges : where each signal stands
     taken : samples taken since each one's start
     waiting : samples at the end of `past` that the network has not seen
     """
@@ -90,7 +90,7 @@ class Rows(NamedTuple):
     past: NDArray[np.float32]
     carry: NDArray[np.float32]
     recent_frames: NDArray[np.float32]
-    edges: NDArray[np.float64]
+    edges: tuple[Edge, ...]
     taken: tuple[int, ...]
     waiting: int
 
@@ -152,8 +152,8 @@ class Patient:
         ----------
         ecg : [samples], mV, at least one sample; NaN if one is missing
         """
-        rhythm, edges = self.engine.rhythm, self.rows.edges[self.row : self.row + 1]
-        quality = assess_rows(ecg[None], self.rate.fs, rhythm.quality, rhythm.noise, edges)[0]
+        rhythm, edge = self.engine.rhythm, self.rows.edges[self.row]
+        quality = assess_rows(ecg[None], self.rate.fs, rhythm.quality, rhythm.noise, [edge])[0]
         if self.tracker is not None and self.tracker.flaws & Flaw.FAST and not quality.flat:
             quality = replace(quality, fast=1.0)  # of which a short chunk shows nothing
         return quality
@@ -175,4 +175,4 @@ def _nothing(contract: Contract, reach: int, _: Resampler) -> Rows:
     tail, past, carry = (
         np.zeros((1, size), dtype=np.float32) for size in (0, reach, contract.carry_size)
     )
-    return Rows(tail, past, carry, recent, no_signal(1), (0,), 0)
+    return Rows(tail, past, carry, recent, (NO_SIGNAL,), (0,), 0)

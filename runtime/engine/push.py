@@ -101,7 +101,7 @@ def _stacked(patients: Sequence[Patient]) -> Rows:
         rows("past"),
         rows("carry"),
         rows("recent_frames"),
-        rows("edges"),
+        tuple(one.rows.edges[one.row] for one in patients),
         tuple(one.taken for one in patients),
         first.waiting,
     )

@@ -23,8 +23,9 @@ LARGEST_MV = 500.0
 # The upstroke of a QRS complex of 10 mV, as large as there are, takes 10 ms or more.
 STEEPEST_MV_S = 1500.0
 LARGEST_STEP_MV = 12.0  # however long samples are missing; a QRS complex and baseline wander
-# From a value that no heart can make the signal comes back to where it was; its tail is as false.
-BACK_MV = 2.0
+# From a value that no heart can make the signal comes back to where it was, or its tail is as
+# false; but where it was may have been a QRS complex, which is over by then.
+BACK_MV, BACK_S = 2.0, 0.1
 NEW_LEVEL_S = 0.5  # after so long a signal elsewhere is no spike but another level
 # A QRS complex takes 0.06 s and more, so in less no beat is lost, and it is no gap.
 GAP_S = 0.08
@@ -33,14 +34,51 @@ EASED_MV = 1e-4  # what is left of it counts no more
 SNIPPET_S = 0.05  # of signal between missing samples: nothing can be read in less
 AT_ONCE = 1 << 16  # samples, of which lists are made
 NONE_YET, STILL, MOVING = 2.0, 1.0, 0.0  # has the signal begun, and has it moved since?
+_LARGEST_STATE = 1e9  # of an offset; real ones are below 1e3
 _NOWHERE = -4 * LARGEST_MV  # stands for a sample that is no number: near to nothing
 
-# State of a signal, of which `bridge` is given and gives back a row for each patient. `OFFSET` is
-# taken off the signal, mV; the last three samples that are no gap, the latest first; the last
-# sample that came; how many are missing since, and 1 if one of them was no NaN; how far the signal
-# has begun; and what is added to the next sample to ease it back after a gap, mV.
-OFFSET, LAST, SECOND, THIRD, CAME, AWAY, JUMPED, BEGUN, EASE = range(9)
-COLUMNS = 9
+
+class Edge(NamedTuple):
+    """Where a signal stands between two chunks: all that `bridge` keeps of it. Plain numbers.
+
+    Attributes
+    ----------
+    offset : taken off the signal, mV
+    last, second, third : the last three samples that are not missing, the latest first, mV
+    came : the last sample of all, mV
+    away : samples that are missing since
+    jumped : 1 if one of them was a number
+    begun : `NONE_YET`, `STILL` or `MOVING`
+    ease : added to the next sample to ease it back after a gap, mV
+    """
+
+    offset: float = 0.0
+    last: float = 0.0
+    second: float = 0.0
+    third: float = 0.0
+    came: float = _NOWHERE
+    away: float = 0.0
+    jumped: float = 0.0
+    begun: float = NONE_YET
+    ease: float = 0.0
+
+    def check(self) -> None:
+        """Raise ValueError for numbers that no signal can have left."""
+        if not (
+            all(map(math.isfinite, self))
+            and all(abs(value) <= LARGEST_MV for value in (self.last, self.second, self.third))
+            and (abs(self.came) <= LARGEST_MV or self.came == _NOWHERE)
+            and abs(self.offset) <= _LARGEST_STATE
+            and abs(self.ease) <= _LARGEST_STATE
+            and self.away >= 0
+            and self.away == int(self.away)
+            and self.jumped in (0, 1)
+            and self.begun in (NONE_YET, STILL, MOVING)
+        ):
+            raise ValueError("the signal does not stand anywhere")
+
+
+NO_SIGNAL = Edge()  # before a recording's first sample
 
 
 class Gap(NamedTuple):
@@ -97,72 +135,41 @@ class Bridged(NamedTuple):
     Attributes
     ----------
     ecg : float32 [patients, samples], mV, less the offset
-    edges : float64 [patients, `COLUMNS`], the state after it
+    edges : the state after it, of each patient
     missing : patient -> bool [samples], True for missing ones; of patients who have any
     """
 
     ecg: NDArray[np.float32]
-    edges: NDArray[np.float64]
+    edges: tuple[Edge, ...]
     missing: dict[int, NDArray[np.bool_]]
 
 
-def no_signal(patients: int) -> NDArray[np.float64]:
-    """State before a recording's first sample, float64 [patients, `COLUMNS`]."""
-    edges = np.zeros((patients, COLUMNS))
-    edges[:, CAME], edges[:, BEGUN] = _NOWHERE, NONE_YET
-    return edges
-
-
-def is_state(edges: NDArray[np.float64]) -> bool:
-    """True if `bridge` can have left this state."""
-    row = edges.ravel().tolist()
-    if len(row) != COLUMNS or not all(map(math.isfinite, row)):
-        return False
-    return (
-        all(abs(value) <= LARGEST_MV for value in row[LAST:CAME])
-        and (abs(row[CAME]) <= LARGEST_MV or row[CAME] == _NOWHERE)
-        and abs(row[OFFSET]) <= 1e9
-        and abs(row[EASE]) <= 1e9
-        and row[AWAY] >= 0
-        and row[AWAY] == int(row[AWAY])
-        and row[JUMPED] in (0, 1)
-        and row[BEGUN] in (NONE_YET, STILL, MOVING)
-    )
-
-
-def bridge(ecg: NDArray[np.float64], edges: NDArray[np.float64], fs: float) -> Bridged:
+def bridge(ecg: NDArray[np.float64], edges: Sequence[Edge], fs: float) -> Bridged:
     """Find the missing samples of the next chunk and hold the signal over them.
 
     Parameters
     ----------
     ecg : float64 [patients, samples], mV, NaN if one is missing
-    edges : float64 [patients, `COLUMNS`], the state before it
+    edges : the state before it, of each patient
     fs : Hz
     """
     patients, samples = ecg.shape
     if not samples:
-        return Bridged(ecg.astype(np.float32), edges, {})
-    if patients == 1:
-        row = edges[0].tolist()
-        if _plain(ecg[0], row, fs):
-            after = _after(ecg[0], row)
-            # From one row a number is subtracted faster than an array.
-            return Bridged((ecg - row[OFFSET]).astype(np.float32), np.array([after]), {})
-        odd: Sequence[int] = (0,)
-        held, after_all = ecg - edges[:, :1], edges.copy()
-    else:
-        odd, after_all = _odd(ecg, edges, fs)
-        held = ecg - edges[:, :1]
-    missing = {}
-    for patient in odd:
-        row, mask = edges[patient].tolist(), np.zeros(samples, dtype=bool)
-        for at in range(0, samples, AT_ONCE):
-            part = slice(at, at + AT_ONCE)
-            held[patient, part], mask[part], row = _bridge(ecg[patient, part], row, fs)
-        after_all[patient] = row
-        if mask.any():
-            missing[patient] = mask
-    return Bridged(held.astype(np.float32), after_all, missing)
+        return Bridged(ecg.astype(np.float32), tuple(edges), {})
+    if patients == 1 and (after := plain_after(ecg[0], edges[0], fs)) is not None:
+        # From one row a number is subtracted faster than an array.
+        return Bridged((ecg - after.offset).astype(np.float32), (after,), {})
+    held, moved_on, missing = np.empty(ecg.shape), [], {}
+    for patient, (row, edge) in enumerate(zip(ecg, edges, strict=True)):
+        after = plain_after(row, edge, fs)
+        if after is not None:
+            np.subtract(row, after.offset, out=held[patient])
+        else:
+            held[patient], mask, after = _bridge(row, edge, fs)
+            if mask.any():
+                missing[patient] = mask
+        moved_on.append(after)
+    return Bridged(held.astype(np.float32), tuple(moved_on), missing)
 
 
 def missing_samples(ecg: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
@@ -173,7 +180,7 @@ def missing_samples(ecg: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
     ecg : [samples], mV, a recording from its start on; NaN if a sample is missing
     fs : Hz
     """
-    found = bridge(ecg[None], no_signal(1), fs).missing.get(0)
+    found = bridge(ecg[None], [NO_SIGNAL], fs).missing.get(0)
     return np.zeros(len(ecg), dtype=bool) if found is None else found
 
 
@@ -189,78 +196,67 @@ def unlike_ecg(ecg: NDArray[np.float64], fs: float) -> int | None:
     return int(impossible.argmax()) if impossible.sum() > len(ecg) / 2 else None
 
 
-def _largest_step(fs: float) -> float:
-    """Largest step of a heart from one sample to the next, mV."""
-    return min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
+def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
+    """State after a chunk of which nothing is missing, nearly always; else None.
 
-
-def _plain(ecg: NDArray[np.float64], row: list[float], fs: float) -> bool:
-    """True if nothing is missing: nearly always, and known in a few microseconds."""
-    if row[AWAY] or row[BEGUN] == NONE_YET or row[EASE]:
-        return False
-    last, step = row[LAST], _largest_step(fs)
-    low, high = min(ecg.item(ecg.argmin()), last), max(ecg.item(ecg.argmax()), last)
+    Parameters
+    ----------
+    ecg : float64 [samples], mV, one at least
+    """
+    offset, last, second, third, _, away, _, begun, ease = edge
+    low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
     # Of NaN argmin and argmax give the place, and no comparison with it is true.
-    if not (low >= -LARGEST_MV and high <= LARGEST_MV):
-        return False
-    if high - low <= step:
-        return True
-    if abs(ecg.item(0) - last) > step:
-        return False
-    slopes = np.correlate(ecg, _DIFFERENCE) if len(ecg) > 1 else _DIFFERENCE[:0]
-    return not len(slopes) or (
-        slopes.item(slopes.argmax()) <= step and slopes.item(slopes.argmin()) >= -step
-    )
+    if away or ease or not (low >= -LARGEST_MV and high <= LARGEST_MV):
+        return None
+    newest = ecg[-3:].tolist()
+    if begun:
+        if begun == NONE_YET:
+            offset = last = second = third = ecg.item(0)
+        begun = STILL if low == high == last else MOVING
+    step = min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
+    if max(high, last) - min(low, last) > step:
+        if abs(ecg.item(0) - last) > step:
+            return None
+        slopes = np.correlate(ecg, _DIFFERENCE)
+        if slopes.item(slopes.argmax()) > step or slopes.item(slopes.argmin()) < -step:
+            return None
+    if len(newest) == 3:
+        third, second, last = newest
+    else:
+        last, second, third = (*newest[::-1], last, second)[:3]
+    return Edge(offset, last, second, third, last, 0.0, 0.0, begun, 0.0)
 
 
 _DIFFERENCE = np.array([-1.0, 1.0])
 
 
-def _odd(
-    ecg: NDArray[np.float64], edges: NDArray[np.float64], fs: float
-) -> tuple[list[int], NDArray[np.float64]]:
-    """Patients whose chunk is not plain, and the state after the chunk of the others."""
-    last, step = edges[:, LAST], _largest_step(fs)
-    low, high = np.minimum(ecg.min(axis=1), last), np.maximum(ecg.max(axis=1), last)
-    with np.errstate(invalid="ignore"):  # of infinities, which are odd
-        plain = (high - low <= step) & (low >= -LARGEST_MV) & (high <= LARGEST_MV)
-    plain &= (edges[:, AWAY] == 0) & (edges[:, BEGUN] == MOVING) & (edges[:, EASE] == 0)
-    after = edges.copy()
-    newest = min(ecg.shape[1], 3)
-    after[:, LAST + newest : CAME] = edges[:, LAST : CAME - newest]
-    after[:, LAST : LAST + newest] = ecg[:, : -newest - 1 : -1]
-    after[:, CAME] = ecg[:, -1]
-    odd = []
-    for patient in np.flatnonzero(~plain).tolist():
-        row = edges[patient].tolist()
-        if _plain(ecg[patient], row, fs):
-            after[patient] = _after(ecg[patient], row)
-        else:
-            odd.append(patient)
-    return odd, after
-
-
-def _after(ecg: NDArray[np.float64], row: list[float]) -> list[float]:
-    """State after a plain chunk."""
-    newest = ecg[-3:].tolist()
-    begun = row[BEGUN]
-    if begun == STILL and not (ecg == row[LAST]).all():
-        begun = MOVING
-    last, second, third = (*newest[::-1], row[LAST], row[SECOND], row[THIRD])[:3]
-    return [row[OFFSET], last, second, third, last, 0.0, 0.0, begun, 0.0]
-
-
 def _bridge(
-    ecg: NDArray[np.float64], row: list[float], fs: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[float]]:
+    ecg: NDArray[np.float64], edge: Edge, fs: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Edge]:
     """`bridge` for one patient whose chunk may have missing samples.
 
     Returns
     -------
     float64 [samples], mV less the offset; bool [samples], True if missing; the state after it
     """
-    offset, last, second, third, came, away, jumped, begun, ease = row
-    step, new_level, gap = _largest_step(fs), NEW_LEVEL_S * fs, GAP_S * fs
+    held, missing = np.empty(len(ecg)), np.zeros(len(ecg), dtype=bool)
+    for at in range(0, len(ecg), AT_ONCE):
+        part = slice(at, at + AT_ONCE)
+        edge = _bridge_part(ecg[part], edge, fs, held[part], missing[part])
+    return held, missing, edge
+
+
+def _bridge_part(
+    ecg: NDArray[np.float64],
+    edge: Edge,
+    fs: float,
+    held: NDArray[np.float64],
+    missing: NDArray[np.bool_],
+) -> Edge:
+    """Fill ``held`` and ``missing``; gives the state after it."""
+    offset, last, second, third, came, away, jumped, begun, ease = edge
+    step = min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
+    new_level, back, gap = NEW_LEVEL_S * fs, BACK_S * fs, GAP_S * fs
     eased = math.exp(-1 / (EASE_S * fs))
     with np.errstate(invalid="ignore"):
         usable = np.abs(ecg) <= LARGEST_MV
@@ -269,7 +265,6 @@ def _bridge(
     doubtful = np.flatnonzero(~usable | steep).tolist()
     samples = values.tolist()
     moved = np.flatnonzero(np.diff(values, prepend=came)).tolist()
-    held, missing = np.empty(len(ecg)), np.zeros(len(ecg), dtype=bool)
     at, size = 0, len(samples)
     while at < size:
         if not away and begun != NONE_YET:  # on to the next sample that is not plain
@@ -305,7 +300,7 @@ def _bridge(
                         begun = MOVING
                     found = True
                 elif value != came:  # what is repeated exactly is a rail, or stands for a gap
-                    most = BACK_MV if jumped else LARGEST_STEP_MV
+                    most = BACK_MV if jumped and away < back else LARGEST_STEP_MV
                     allowed = min(most, STEEPEST_MV_S * (away + 1) / fs)
                     if abs(value - last) <= allowed:
                         found = True
@@ -329,7 +324,7 @@ def _bridge(
                 ease = _ease(held[at : at + 1], ease, eased)
             away = jumped = 0.0
             at += 1
-    return held, missing, [offset, last, second, third, came, away, jumped, begun, ease]
+    return Edge(offset, last, second, third, came, away, jumped, begun, ease)
 
 
 def _ease(held: NDArray[np.float64], ease: float, eased: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..findings import Flaw, Quality
 from .features import WINDOW_S, WindowModel, at_rate, beats_fast, measure, whole, windows
-from .missing import GAP_S, bridge, no_signal
+from .missing import GAP_S, NO_SIGNAL, Edge, bridge, plain_after
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows, that are judged together
@@ -97,7 +97,7 @@ def assess_rows(
     fs: float,
     policy: QualityPolicy,
     noise: WindowModel,
-    edges: NDArray[np.float64] | None = None,
+    edges: Sequence[Edge] | None = None,
 ) -> list[Quality]:
     """`assess` for the signals of many patients at once.
 
@@ -105,17 +105,19 @@ def assess_rows(
     ----------
     ecg : [batch, samples], mV, at least one sample; NaN if one is missing
     fs : Hz
-    edges : state of `.missing` before the signal; that before a recording by default
+    edges : where each signal stands before; none has begun by default
     """
     batch, samples = ecg.shape
     second = min(max(round(fs), 1), samples)
-    start = no_signal(batch) if edges is None else edges
-    bridged = bridge(np.asarray(ecg, dtype=np.float64), start, fs)
-    if bridged.missing:
-        ecg = np.array(ecg, dtype=np.float64)
-        for row in bridged.missing:
-            ecg[row] = bridged.ecg[row]
-    elif batch == 1 and samples == second:
+    missing: dict[int, NDArray[np.bool_]] = {}
+    for row, edge in enumerate(edges or [NO_SIGNAL] * batch):
+        signal = np.asarray(ecg[row], dtype=np.float64)
+        if plain_after(signal, edge, fs) is None:  # seldom
+            bridged = bridge(signal[None], [edge], fs)
+            if bridged.missing:
+                ecg = ecg if missing else np.array(ecg, dtype=np.float64)
+                ecg[row], missing[row] = bridged.ecg[0], bridged.missing[0]
+    if batch == 1 and not missing and samples == second:
         only = np.asarray(ecg[0], dtype=np.float64)
         low, high = only.item(only.argmin()), only.item(only.argmax())
         if _plainly_good(only, fs, policy, low, high):
@@ -163,10 +165,10 @@ def assess_rows(
         for row, signal in enumerate(ecg):
             flaws[row] |= _FAST if beats_fast(whole(at_rate(signal, fs)))[0] else 0
     flaws &= np.where(flaws & _NO_HEART, ~_FAST, -1)
-    for row, mask in bridged.missing.items():
+    for row, mask in missing.items():
         held = np.add.reduceat(mask.astype(np.int64), np.arange(count) * second) >= GAP_S * fs
         flaws[row, :] = np.where(held, flaws[row] & ~_HELD | int(Flaw.MISSING), flaws[row])
-    absent = {row: float(mask.mean()) for row, mask in bridged.missing.items()}
+    absent = {row: float(mask.mean()) for row, mask in missing.items()}
     return [
         _quality(of_row, range_, absent.get(row, 0.0))
         for row, (of_row, range_) in enumerate(

@@ -18,6 +18,7 @@ from ..records.cells import is_missing, number, split
 from ..records.leads import Lead, choose
 from ..records.shape import doubt
 from ..records.units import check_units, millivolts, split_unit
+from ..signal.missing import LARGEST_MV
 
 MAX_CATCH_UP = 100_000  # samples in one chunk after an outage
 CHECKED_S = 6.0  # of a feed without a unit, before its numbers are believed to be mV
@@ -129,14 +130,17 @@ class _Lines:
         while len(cells) > self._columns and not cells[-1]:
             cells.pop()
         value = number(cells[self._column]) if len(cells) == self._columns else None
-        if value is None and not self._warned:
+        if value is not None and abs(self.scale * value) <= LARGEST_MV:
+            return self.scale * value
+        if not self._warned:
             self._warned = True
+            why = "" if value is None else f", beyond ±{LARGEST_MV:g} mV (are the units right?)"
             print(
-                f"warning: line {line_number} of {self.name} is {line[:40]!r}; "
+                f"warning: line {line_number} of {self.name} is {line[:40]!r}{why}; "
                 "such a sample is missing.",
                 file=sys.stderr,
             )
-        return math.nan if value is None else self.scale * value
+        return math.nan
 
     def check_size(self, samples: list[float], fs: float) -> None:
         """Refuse numbers without a unit that cannot be an ECG in mV."""

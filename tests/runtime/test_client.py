@@ -157,7 +157,6 @@ def test_whitespace_around_a_token_does_not_count() -> None:
 
 NOT_ONE_SIGNAL = [
     np.stack([SIGNAL, -SIGNAL]),
-    np.ma.masked_less(SIGNAL, 0),
     SIGNAL * 1j,
     SIGNAL > 0,
     ["0.1"] * FS,

@@ -83,16 +83,15 @@ def test_a_batch_is_each_alone(detector: Detector) -> None:
         ("ecg", "not made of numbers"),
         (None, "not made of numbers"),
         ({"a": 1}, "not made of numbers"),
-        (np.full(360, np.nan), "not a finite number"),
-        (np.ma.masked_greater(np.arange(720.0), 700), "has masked samples"),
-        ([np.zeros(720), np.ma.masked_greater(np.arange(720.0), 700)], "has masked samples"),
+        (1e4 + np.arange(720.0), "most of the signal is beyond what a heart can make.*units right"),
+        ([np.zeros(720), 1e4 + np.arange(720.0)], r"sample 0 \(10000 mV in row 1\)"),
     ],
 )
 def test_bad_input_gets_one_sentence(detector: Detector, signal: object, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as caught:
         detector.predict(signal)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
-    assert "expected" in str(caught.value)
+    assert "expected" in str(caught.value).lower()
 
 
 def test_an_empty_batch_is_refused_for_being_empty(detector: Detector) -> None:

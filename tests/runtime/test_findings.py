@@ -23,11 +23,14 @@ def test_every_class_but_n_is_an_anomaly(label: str) -> None:
 def test_good_quality_has_no_share_of_any_doubtful_flaw() -> None:
     assert Quality(0, 0, 2.0).ok
     assert Quality(0, 0, 2.0, powerline=1.0).ok  # hum is filtered out
+    assert Quality(0, 0, 2.0, missing=0.001).ok  # too few in a row to hide a beat
     for flawed in (
         Quality(0.1, 0, 2.0),
         Quality(0, 0.1, 2.0),
         Quality(0, 0, 2.0, baseline=0.1),
         Quality(0, 0, 2.0, noise=0.1),
+        Quality(0, 0, 2.0, fast=0.1),
+        Quality(0, 0, 2.0, missing=0.1, seconds=(Flaw.NONE, Flaw.MISSING)),
         Quality(0, 0, IMPOSSIBLE_RANGE_MV + 0.1),
     ):
         assert not flawed.ok
@@ -42,6 +45,8 @@ def test_quality_as_json_is_rounded_and_without_single_seconds() -> None:
         "baseline": 0.0,
         "noise": 0.0,
         "powerline": 0.0,
+        "missing": 0.0,
+        "fast": 0.0,
         "range_mv": 1.2346,
     }
     assert "seconds" not in repr(quality)
@@ -49,5 +54,10 @@ def test_quality_as_json_is_rounded_and_without_single_seconds() -> None:
 
 def test_what_cannot_be_read_is_doubtful_too() -> None:
     assert UNREADABLE in DOUBTFUL
-    assert {flaw for flaw in Flaw if flaw not in DOUBTFUL} == {Flaw.CLIPPED, Flaw.POWERLINE}
-    assert sum(Flaw) == 63  # one bit for each, as states are saved
+    assert {flaw for flaw in Flaw if flaw not in DOUBTFUL} == {
+        Flaw.CLIPPED,
+        Flaw.POWERLINE,
+        Flaw.MISSING,
+        Flaw.FAST,
+    }
+    assert sum(Flaw) == 255  # one bit for each, as states are saved

@@ -77,12 +77,12 @@ def test_contradicting_rate_is_refused(table: Path) -> None:
         read(table, fs=360)
 
 
-def test_gaps_are_held_and_counted(tmp_path: Path) -> None:
+def test_gaps_are_nan_and_counted(tmp_path: Path) -> None:
     values = ["", "", "1.0", "2.0", "", "3.0"] * 50
     (tmp_path / "x.csv").write_text("I,II\n" + "\n".join(f"0,{v}" for v in values))
     record = read(tmp_path / "x.csv", fs=100, lead="II")
     assert record.gaps == pytest.approx(0.5)
-    assert record.signal[:6].tolist() == [1, 1, 1, 2, 2, 3]
+    np.testing.assert_array_equal(record.signal[:6], [np.nan, np.nan, 1, 2, np.nan, 3])
 
 
 def test_part_without_any_sample_is_refused(tmp_path: Path) -> None:

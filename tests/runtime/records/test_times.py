@@ -56,8 +56,8 @@ def test_rate_and_gaps_follow_from_the_times(
     found = len(record.signal) - rows
     assert abs(found - lost) <= round(fs * 10.0**-decimals)
     assert record.gaps == pytest.approx(found / (rows + found))
-    held = [*range(before), *[before - 1] * found, *range(before, rows)]
-    np.testing.assert_array_equal(record.signal, np.array(held) % 97)
+    expected = np.array([*range(before), *[np.nan] * found, *range(before, rows)]) % 97
+    np.testing.assert_array_equal(record.signal, expected)
     with pytest.raises(RecordError, match="contradicts"):
         read(path, fs=fs * 1.01)
 

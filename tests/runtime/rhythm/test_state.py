@@ -252,7 +252,7 @@ def forged(part: str, signal: np.ndarray, **values: Any) -> RhythmTracker:
         ("rr_baseline", {"beats": 0.5}),
         ("rr_baseline", {"log_interval": 3.0}),
         ("runs", {"label": 7}),
-        ("tracker", {"flaws": 64}),
+        ("tracker", {"flaws": 256}),
         ("ventricular", {"log_odds": 1e6}),
         ("history", {"intervals": [0]}),
         ("history", {"intervals": [1] * 101}),

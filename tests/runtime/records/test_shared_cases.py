@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from runtime import Detector, RecordError
+from runtime.cli.whole_records import notes_on
 from runtime.records import read
 
 CASES = Path(__file__).resolve().parents[4] / "shared" / "cases"
@@ -21,6 +23,8 @@ def detector() -> Detector:
 @pytest.mark.parametrize(
     ("file", "options", "beats"),
     [
+        ("01-*/gap.csv", {}, 35),
+        ("01-*/nan.hea", {}, 34),
         *((f"02-*/{name}.csv", {"fs": 360}, 25) for name in ("uv", "microvolts", "ecg_uV")),
         ("03-*/adc10.csv", {"fs": 360, "units": "200/mV"}, 25),
         ("03-*/raw.hea", {"units": "200/mV"}, 25),
@@ -29,6 +33,8 @@ def detector() -> Detector:
         ("04-*/psg.edf", {}, 49),
         ("05-*/acc.csv", {}, 15),
         ("05-*/hr.csv", {}, 15),
+        *((f"08-*/{name}.csv", {"fs": 360}, 37) for name in ("sentinel1", "sentinel3")),
+        ("08-*/spike200.csv", {"fs": 360}, 37),
         ("09-*/apple.csv", {}, 25),
         ("09-*/apple.csv", {"fs": 360}, 25),
         *((f"10-*/{name}", {}, 9) for name in ("psl.txt", "packet.csv", "tab.txt")),
@@ -39,6 +45,7 @@ def detector() -> Detector:
         *((f"16-*/{name}", {}, 9) for name in ("contiguous-d.edf", "x.bdf", "x.rec", "uv.edf")),
         ("16-*/blank.edf", {}, 9),
         ("16-*/cut.edf", {"partial": True}, 8),
+        ("19-*/spikes.csv", {"fs": 1000}, 15),
     ],
 )
 def test_all_beats_are_found(
@@ -70,3 +77,22 @@ def test_what_is_in_doubt_is_refused(file: str, sentence: str) -> None:
     (path,) = CASES.glob(file)
     with pytest.raises(RecordError, match=sentence):
         read(path, fs=360)
+
+
+def test_r_peaks_are_not_at_a_pacemakers_spikes(detector: Detector) -> None:
+    (path,) = CASES.glob("19-*/spikes.csv")
+    record = read(path, fs=1000)
+    beats, _ = detector.annotate(record)
+    spikes = np.flatnonzero(np.abs(np.diff(record.signal)) > 10) / 1000
+    for beat in beats[1:]:
+        assert np.abs(spikes - beat.time).min() > 0.1
+
+
+@pytest.mark.parametrize("rate", [220, 300, 600])
+def test_a_heart_too_fast_for_all_its_beats_is_said(rate: int, detector: Detector) -> None:
+    (path,) = CASES.glob(f"18-*/rate{rate}.csv")
+    record = read(path, fs=500)
+    quality = detector.assess(record.signal, record.fs)
+    assert quality.fast > 0.5
+    assert not quality.ok
+    assert any("too fast for all its beats" in note for note in notes_on(record, detector))

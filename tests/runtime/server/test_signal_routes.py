@@ -43,6 +43,29 @@ class TestPredict:
             alone = http.post("/predict", json={"signal": row, "fs": FS}).get_json()
             assert found == {key: alone[key] for key in found}
 
+    def test_null_nan_and_sentinels_are_missing(self, http: FlaskClient) -> None:
+        clean = http.post("/predict", json={"signal": SIGNAL.tolist(), "fs": FS}).get_json()
+        answers = []
+        for value in (None, -999, float("nan"), 10**400):
+            signal: list[Any] = SIGNAL.tolist()
+            signal[1000:1003] = [value] * 3
+            answer = http.post(
+                "/predict",
+                data=json.dumps({"signal": signal, "fs": FS}),
+                content_type="application/json",
+            ).get_json()
+            answers.append({key: answer[key] for key in ("beats", "events", "quality")})
+        raw = SIGNAL.astype("<f4")
+        raw[1000:1003] = np.nan
+        answer = http.post(f"/predict?fs={FS}", data=raw.tobytes(), content_type=RAW).get_json()
+        answers.append({key: answer[key] for key in ("beats", "events", "quality")})
+        for one in answers:
+            assert one == answers[0]
+            assert [beat["label"] for beat in one["beats"]] == [
+                beat["label"] for beat in clean["beats"]
+            ]
+            assert one["quality"]["missing"] == pytest.approx(3 / len(SIGNAL), abs=1e-4)
+
     def test_units_are_converted(self, http: FlaskClient) -> None:
         in_uv = {"signal": (SIGNAL * 1000).tolist(), "fs": FS, "units": "uV"}
         in_mv = {"signal": SIGNAL.tolist(), "fs": FS}
@@ -53,6 +76,18 @@ class TestPredict:
 
 
 class TestStream:
+    def test_a_gap_is_no_pause_and_is_said(self, http: FlaskClient) -> None:
+        signal: list[Any] = simulate(30, seed=2, ectopic=0.0).signal.tolist()
+        signal[12 * FS : 14 * FS] = [None] * (2 * FS)
+        carry, events, missing = None, [], []
+        for at in range(0, len(signal), FS):
+            answer = push(http, signal=signal[at : at + FS], fs=FS, carry=carry)
+            carry = answer["carry"]
+            events += answer["events"]
+            missing.append(answer["quality"]["missing"])
+        assert [event["kind"] for event in events if event["kind"] in ("pause", "asystole")] == []
+        assert missing == [0] * 12 + [1, 1] + [0] * 16
+
     def test_any_cut_gives_the_beats_of_the_whole(
         self, http: FlaskClient, detector: Detector
     ) -> None:

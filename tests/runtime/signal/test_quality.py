@@ -61,7 +61,7 @@ def test_each_second_has_its_flaws(judge: Assess) -> None:
     flaws = judge(ecg, 360).seconds
     assert len(flaws) == 20
     assert [i for i, flaw in enumerate(flaws) if flaw & Flaw.FLAT] == [5, 6]
-    assert [i for i, flaw in enumerate(flaws) if flaw & Flaw.RAILED] == [10]
+    assert [i for i, flaw in enumerate(flaws) if flaw & Flaw.MISSING] == [10]
 
 
 @pytest.mark.parametrize(("fs", "samples"), [(360.0, 1), (500.0, 1), (1000.0, 2)])
@@ -72,9 +72,10 @@ def test_a_pacemakers_spike_is_no_jump(
     ecg = simulate(20, fs=fs).signal.copy()
     for at in range(round(0.3 * fs), len(ecg), round(0.8 * fs)):
         ecg[at : at + samples] += height
-    assert not any(flaw & Flaw.RAILED for flaw in judge(ecg, fs).seconds)
+    away = Flaw.RAILED | Flaw.MISSING  # the second if the jump is larger than any spike left in
+    assert not any(flaw & away for flaw in judge(ecg, fs).seconds)
     ecg[round(10.5 * fs) :] += height
-    assert [i for i, f in enumerate(judge(ecg, fs).seconds) if f & Flaw.RAILED] == [10]
+    assert [i for i, f in enumerate(judge(ecg, fs).seconds) if f & away] == [10]
 
 
 def test_hum_is_taken_off_and_beats_are_left() -> None:
@@ -218,3 +219,39 @@ def test_muscle_noise_is_seen_where_it_is(data: Path, judge: Assess) -> None:
         inside[start:end] = True
     assert seconds[inside].mean() > 0.8
     assert seconds[~inside].mean() < 0.02
+
+
+@pytest.mark.parametrize("rate", [240, 330, 450])
+def test_a_heart_too_fast_for_all_its_beats_is_no_good_quality(rate: int, judge: Assess) -> None:
+    made = simulate(60, seed=5, ectopic=0.0, noise_mv=0.01).signal.astype(np.float64)
+    fast = resample(made, round(len(made) * 75 / rate))
+    quality = judge(fast, 360)
+    assert quality.fast > 0.5
+    assert not quality.ok
+    assert judge(fast[: 3 * 360], 360).fast == 1  # of a short signal too
+    assert judge(made, 360).fast == 0
+
+
+def resample(signal: np.ndarray, samples: int) -> np.ndarray:
+    """The same in so many samples, by its spectrum."""
+    spectrum = np.fft.rfft(signal)[: samples // 2 + 1]
+    return np.fft.irfft(spectrum, samples) * samples / len(signal)
+
+
+def test_what_is_missing_is_no_flat_line_and_no_rail(judge: Assess) -> None:
+    ecg = simulate(20).signal.astype(np.float64)
+    ecg[5 * 360 : 8 * 360] = np.nan
+    ecg[12 * 360 : 12 * 360 + 100] = 9999
+    quality = judge(ecg, 360)
+    assert [i for i, flaw in enumerate(quality.seconds) if flaw & Flaw.MISSING] == [5, 6, 7, 12]
+    assert (quality.flat, quality.clipped) == (0, 0)
+    assert quality.missing == pytest.approx((3 * 360 + 100) / 7200)
+    assert quality.range_mv < 5
+
+
+@pytest.mark.parametrize("name", ["100", "119", "201", "208", "222"])
+def test_no_usual_heart_is_called_too_fast(name: str, data: Path, judge: Assess) -> None:
+    from runtime.records import read
+
+    recording = read(data / "mitdb" / name, seconds=600)
+    assert judge(recording.signal, recording.fs).fast < 0.004

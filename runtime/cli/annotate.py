@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             )
             or "no beats"
         )
-        notes = "".join(f"; {note}" for note in notes_on(recording, detector))
+        notes = "".join(f"; {note}" for note in notes_on(recording))
         print(
             f"{written}: {lead_and_choice(recording)}, {counts}, {len(events)} rhythm events{notes}"
         )

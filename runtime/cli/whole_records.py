@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from ..detector import Detector
 from ..errors import EkgError
-from ..findings import Beat, Event, Flaw, Record
-from ..report import flaws_of_seconds
+from ..findings import Beat, Event, Record
 from ..signal.missing import missing_samples
+from ..signal.quality import fast_share
 from .common import drop_output
 
 
@@ -33,14 +33,13 @@ def for_each(records: Sequence[str], work: Callable[[str], None]) -> int:
     return code
 
 
-def notes_on(recording: Record, detector: Detector) -> list[str]:
+def notes_on(recording: Record) -> list[str]:
     """What a reader of the beats should know of the signal, a clause each."""
     missing = float(missing_samples(recording.signal, recording.fs).mean())
     notes = [f"{missing:.2%} of the signal is missing"] if missing else []
-    flaws = flaws_of_seconds(recording, detector.assess)
-    if len(flaws) and (fast := float((flaws & int(Flaw.FAST) != 0).mean())):
+    if fast := fast_share(recording.signal, recording.fs):
         notes.append(
-            f"in {fast:.2%} of the seconds the heart is too fast for all its beats to be found, "
+            f"in {fast:.2%} of the signal the heart is too fast for all its beats to be found, "
             "above 210 a minute"
         )
     return [*notes, *recording.notes]

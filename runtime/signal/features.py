@@ -194,15 +194,14 @@ def measure(pieces: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     return found, again
 
 
-def whole(ecg_60hz: NDArray[np.float64]) -> NDArray[np.float32]:
-    """`autocorrelation` of a signal that is shorter than a window, [1, 60].
+def repetition(pieces: NDArray[np.float64]) -> NDArray[np.float32]:
+    """`autocorrelation` of pieces of any length, [windows, 60].
 
     Parameters
     ----------
-    ecg_60hz : [samples], mV at `RATE`
+    pieces : [windows, samples], mV at `RATE`
     """
-    piece = ecg_60hz[None]
-    return autocorrelation((piece - _moving_mean(piece)).astype(np.float32))
+    return autocorrelation((pieces - _moving_mean(pieces)).astype(np.float32))
 
 
 def beats_fast(again: NDArray[np.float32]) -> list[bool]:

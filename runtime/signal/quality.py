@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..findings import Flaw, Quality
-from .features import WINDOW_S, WindowModel, at_rate, beats_fast, measure, whole, windows
+from .features import RATE, WINDOW_S, WindowModel, at_rate, beats_fast, measure, repetition, windows
 from .missing import GAP_S, NO_SIGNAL, Edge, bridge, plain_after
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
@@ -163,7 +163,7 @@ def assess_rows(
             flaws[row] |= noisy[around] * int(Flaw.NOISE) | fast[around] * _FAST
     elif samples >= FAST_S * fs:
         for row, signal in enumerate(ecg):
-            flaws[row] |= _FAST if beats_fast(whole(at_rate(signal, fs)))[0] else 0
+            flaws[row] |= _FAST if beats_fast(repetition(at_rate(signal, fs)[None]))[0] else 0
     flaws &= np.where(flaws & _NO_HEART, ~_FAST, -1)
     for row, mask in missing.items():
         held = np.add.reduceat(mask.astype(np.int64), np.arange(count) * second) >= GAP_S * fs
@@ -175,6 +175,26 @@ def assess_rows(
             zip(flaws.tolist(), (highs - lows).tolist(), strict=True)
         )
     ]
+
+
+def fast_share(ecg: NDArray[np.float64], fs: float) -> float:
+    """Share of a recording in which the heart is too fast for all its beats to be found.
+
+    Parameters
+    ----------
+    ecg : [samples], mV, from the recording's start on; NaN if one is missing
+    fs : Hz
+    """
+    ecg_60hz = at_rate(bridge(ecg[None], [NO_SIGNAL], fs).ecg[0], fs)
+    if len(ecg_60hz) < FAST_S * RATE:
+        return 0.0
+    pieces = windows(ecg_60hz) if len(ecg_60hz) >= WINDOW_S * RATE else ecg_60hz[None]
+    fast = [
+        one
+        for at in range(0, len(pieces), AT_ONCE)
+        for one in beats_fast(repetition(pieces[at : at + AT_ONCE]))
+    ]
+    return sum(fast) / len(fast)
 
 
 _FAST = int(Flaw.FAST)

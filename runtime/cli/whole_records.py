@@ -10,8 +10,8 @@ from tqdm import tqdm
 from ..detector import Detector
 from ..errors import EkgError
 from ..findings import Beat, Event, Record
+from ..signal.fast import fast_share
 from ..signal.missing import missing_samples
-from ..signal.quality import fast_share
 from .common import drop_output
 
 

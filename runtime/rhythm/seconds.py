@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..findings import UNREADABLE, Flaw
 from ..model.contract import FS
 from ..signal import features as waveform
+from ..signal.fast import beats_fast
 from ..signal.features import RATE, WINDOW_S
 from ..signal.quality import flaws_of, without_hum
 from .events.atrial import samples_before
@@ -249,7 +250,7 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
             one.log_odds(features).astype(np.float32).tolist()
             for one in (model.fibrillation, model.noise)
         ),
-        waveform.beats_fast(again),
+        beats_fast(again),
     )
     for (patient, _), piece in zip(some, pieces, strict=True):
         state = patient.state

@@ -21,10 +21,6 @@ LONGEST_HALF = 120  # samples, 2 s: of half a period, by which the signal is shi
 BASELINE = 45  # samples, 0.75 s: a moving mean of this length is taken off as baseline
 # Hz; the bands in which power is compared
 BANDS = (0.7, 1.2, 1.8, 2.4, 3.0, 3.8, 4.6, 5.6, 7.0, 9.0, 12.0, 16.0, 22.0)
-# Of hearts too fast for the network: lags of one beat, 900 to 212 a minute, and how alike the
-# signal is after it. In mitdb and svdb 67 of 226,800 windows are such, 64 in 207's flutter and 804.
-SHORTEST_BEAT, LONGEST_BEAT = 4, 18  # samples
-MIN_LIKENESS, LIKE_SEVERAL = 0.4, 0.8
 LARGEST = 4.0  # standard deviations; a feature further out counts as this
 FEATURES = (
     *(f"power from {low:g} Hz" for low in BANDS[:-1]),
@@ -202,32 +198,6 @@ def repetition(pieces: NDArray[np.float64]) -> NDArray[np.float32]:
     pieces : [windows, samples], mV at `RATE`
     """
     return autocorrelation((pieces - _moving_mean(pieces)).astype(np.float32))
-
-
-def beats_fast(again: NDArray[np.float32]) -> list[bool]:
-    """True for windows whose signal repeats itself faster than beats are found, more than 210/min.
-
-    Of faster hearts a part of the beats is lost: the network never saw one. The signal is again
-    as it was after one beat, about as much as after several, and between the beats it is not. Of
-    a slower heart it is most alike after one beat, and after less it is not.
-
-    Parameters
-    ----------
-    again : [windows, 60], of `autocorrelation`
-    """
-    fast = []
-    for row in again.tolist():
-        most = max(row[SHORTEST_BEAT:LONGEST_BEAT])
-        if most <= MIN_LIKENESS:  # nearly always
-            fast.append(False)
-            continue
-        lag = row.index(most, SHORTEST_BEAT)
-        fast.append(
-            row[lag - 1] <= most >= row[lag + 1]
-            and most - min(row[1:lag]) > MIN_LIKENESS
-            and most > LIKE_SEVERAL * max(row[LONGEST_BEAT:])
-        )
-    return fast
 
 
 def _seconds(

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..findings import Flaw, Quality
-from .features import RATE, WINDOW_S, WindowModel, at_rate, beats_fast, measure, repetition, windows
+from .fast import FAST_S, beats_fast
+from .features import WINDOW_S, WindowModel, at_rate, measure, repetition, windows
 from .missing import GAP_S, NO_SIGNAL, Edge, bridge, plain_after
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows, that are judged together
-FAST_S = 2.0  # of signal, from which on a heart too fast is recognised
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 
 
@@ -177,26 +177,6 @@ def assess_rows(
     ]
 
 
-def fast_share(ecg: NDArray[np.float64], fs: float) -> float:
-    """Share of a recording in which the heart is too fast for all its beats to be found.
-
-    Parameters
-    ----------
-    ecg : [samples], mV, from the recording's start on; NaN if one is missing
-    fs : Hz
-    """
-    ecg_60hz = at_rate(bridge(ecg[None], [NO_SIGNAL], fs).ecg[0], fs)
-    if len(ecg_60hz) < FAST_S * RATE:
-        return 0.0
-    pieces = windows(ecg_60hz) if len(ecg_60hz) >= WINDOW_S * RATE else ecg_60hz[None]
-    fast = [
-        one
-        for at in range(0, len(pieces), AT_ONCE)
-        for one in beats_fast(repetition(pieces[at : at + AT_ONCE]))
-    ]
-    return sum(fast) / len(fast)
-
-
 _FAST = int(Flaw.FAST)
 _NO_HEART = int(Flaw.FLAT | Flaw.POWERLINE)  # 50 Hz at a rate of 60 repeats itself 600 times
 _HELD = int(Flaw.FLAT | Flaw.CLIPPED | Flaw.RAILED)  # as signal looks that is only held
@@ -220,30 +200,13 @@ def _quality(flaws: list[int], range_mv: float, missing: float = 0.0) -> Quality
 
     flat, clipped, baseline, noise, powerline, fast = map(share, _SHARED) if any(flaws) else _CLEAN
     return Quality(
-        flat,
-        clipped,
-        range_mv,
-        baseline,
-        noise,
-        powerline,
-        missing,
-        fast,
-        tuple(map(Flaw, flaws)),
+        flat, clipped, range_mv, baseline, noise, powerline, missing, fast, tuple(map(Flaw, flaws))
     )
 
 
+_CUT_OFF = Flaw.CLIPPED | Flaw.RAILED
 _SHARED = tuple(
-    map(
-        int,
-        (
-            Flaw.FLAT,
-            Flaw.CLIPPED | Flaw.RAILED,
-            Flaw.BASELINE,
-            Flaw.NOISE,
-            Flaw.POWERLINE,
-            Flaw.FAST,
-        ),
-    )
+    map(int, (Flaw.FLAT, _CUT_OFF, Flaw.BASELINE, Flaw.NOISE, Flaw.POWERLINE, Flaw.FAST))
 )
 _CLEAN = (0.0,) * len(_SHARED)
 

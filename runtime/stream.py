@@ -11,7 +11,6 @@ from .deprecation import renamed_attribute
 from .engine import Engine, Patient
 from .findings import Beat, Event, Quality
 from .rhythm import RhythmTracker
-from .signal.units import check_signal
 
 
 class Stream:
@@ -81,7 +80,7 @@ class Stream:
         InputError
             The samples cannot be used.
         """
-        return self._patient.assess(check_signal(samples, units=units, dimensions=(1,)))
+        return self._patient.assess(samples, units=units)
 
     def finish(self) -> list[Beat]:
         """The beats of the last seconds, which were waiting for signal that does not come.

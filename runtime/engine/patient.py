@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..findings import Event, Flaw, Quality
 from ..model.artifacts import Run
@@ -20,6 +20,7 @@ from ..signal.missing import NO_SIGNAL, Edge, Gaps
 from ..signal.quality import assess_rows
 from ..signal.r_peak import LEVEL_S, SEARCH_S, SMOOTH_SAMPLES
 from ..signal.resample import Resampler, resampler
+from ..signal.units import check_signal
 
 R_PEAK_MARGIN_S = 0.1  # an R peak may lie so much before the frame that found it
 
@@ -145,13 +146,15 @@ class Patient:
         moment = (frames * contract.hop - contract.delay) / contract.fs - R_PEAK_MARGIN_S
         return min(max(0.0, moment), self.seconds)
 
-    def assess(self, ecg: NDArray[np.float64]) -> Quality:
-        """The quality of the samples that come next.
+    def assess(self, samples: ArrayLike, *, units: str) -> Quality:
+        """The quality of the samples that come next, [samples], at least one.
 
-        Parameters
-        ----------
-        ecg : [samples], mV, at least one sample; NaN if one is missing
+        Raises
+        ------
+        InputError
+            The samples cannot be used.
         """
+        ecg = check_signal(samples, units=units, dimensions=(1,))
         rhythm, edge = self.engine.rhythm, self.rows.edges[self.row]
         quality = assess_rows(ecg[None], self.rate.fs, rhythm.quality, rhythm.noise, [edge])[0]
         if self.tracker is not None and self.tracker.flaws & Flaw.FAST and not quality.flat:

@@ -70,7 +70,7 @@ class Edge(NamedTuple):
             and (abs(self.came) <= LARGEST_MV or self.came == _NOWHERE)
             and abs(self.offset) <= _LARGEST_STATE
             and abs(self.ease) <= _LARGEST_STATE
-            and self.away >= 0
+            and 0 <= self.away <= 1 << 40
             and self.away == int(self.away)
             and self.jumped in (0, 1)
             and self.begun in (NONE_YET, STILL, MOVING)

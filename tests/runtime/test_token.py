@@ -153,7 +153,7 @@ def forged(token: bytes, place: int, value: bytes) -> bytes:
         (30, struct.pack("<Q", 1)),
         (38, struct.pack("<d", float("nan"))),
         (46, struct.pack("<d", 1e4)),
-        *((38 + 8 * i, struct.pack("<d", 1e10)) for i in range(9)),
+        *((38 + 8 * i, struct.pack("<d", 1e13)) for i in range(9)),
         *((110 + 4 * i, struct.pack("<I", n)) for i in range(7) for n in (7, 2**32 - 1)),
         (-8, struct.pack("<f", float("nan"))),
         (-8, struct.pack("<f", 1e20)),

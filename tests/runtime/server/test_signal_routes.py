@@ -145,12 +145,12 @@ class TestStream:
         assert max(sizes) <= MAX_TOKEN
 
     def test_a_refused_batch_takes_nothing(self, http: FlaskClient) -> None:
-        answer = http.post("/stream", json={"signal": [[0.1] * 9, [None]], "fs": FS})
+        answer = http.post("/stream", json={"signal": [[0.1] * 9, [True]], "fs": FS})
         assert "numbers only" in refusal(answer, 400)
         answer = http.post("/stream", json={"signal": [[[0.1] * 9]], "fs": FS})
         assert "three dimensions" in refusal(answer, 400)
-        answer = http.post("/stream", json={"signal": [[0.1], [1e9]], "fs": FS})
-        assert refusal(answer, 400).startswith("patient 1 of the batch: sample 0")
+        answer = http.post("/stream", json={"signal": [[0.1], [0.1]], "fs": [FS, 5]})
+        assert refusal(answer, 400).startswith("patient 1 of the batch: fs is 5 Hz")
 
 
 class TestTokens:

@@ -1,7 +1,8 @@
 """Put the rhythm into ``artifacts/``, with the network that it belongs to named in it.
 
 ``python -m export.rhythm runs/rhythm.json`` takes the file that ``python -m training.fit_rhythm``
-wrote; ``python -m export`` carries the present one over to a new network. Either way the golden
+wrote, ``--beats runs/rhythm`` the second network, as ``python -m training.train_rhythm`` left it;
+``python -m export`` carries the present ones over to a new first network. Either way the golden
 recording is annotated anew, and the manifest is written.
 """
 
@@ -17,58 +18,117 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from export import manifest
+from export import manifest, rhythm_graph
+from export.graphs import ExportError
 from runtime.beats import from_beats
 from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
 from runtime.model.contract import FS, Contract
+from runtime.model.rhythm_network import INPUTS, RHYTHM_GRAPH, RhythmGraph
 from runtime.model.session import Session
 from runtime.rhythm import RhythmModel, closed
 from runtime.simulate import draw_ecg
+from training import train_rhythm
+from training.errors import DataError
 
 NAME, GOLDEN, NETWORK = "rhythm.json", "golden_rhythm.npz", "ekg_fused.onnx"
+GOLDEN_BEATS = "golden_beats.npz"
 # Of scores and confidences, on every provider; a frame's probability may differ by 1e-3.
 GOLDEN_TOLERANCE = 0.02
+# Of log-odds, which reach 15; another order of summing is off by 1e-5.
+GOLDEN_BEATS_TOLERANCE = 1e-3
 ROLES: dict[str, dict[str, object]] = {
     NAME: {"role": "policies and models that follow the rhythm"},
     GOLDEN: {"role": "a recording, its beats and its rhythm events", "tolerance": GOLDEN_TOLERANCE},
+    RHYTHM_GRAPH: {"role": "reads beats one after another: atrial fibrillation"},
+    GOLDEN_BEATS: {"role": "beats and their answer", "tolerance": GOLDEN_BEATS_TOLERANCE},
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit status 1 if the rhythm cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m export.rhythm", description=__doc__)
-    parser.add_argument("rhythm", type=Path, help="written by python -m training.fit_rhythm")
+    parser.add_argument(
+        "rhythm",
+        type=Path,
+        nargs="?",
+        help="written by python -m training.fit_rhythm (default: the present one)",
+    )
+    parser.add_argument(
+        "--beats",
+        type=Path,
+        help="run of python -m training.train_rhythm (default: the present network)",
+    )
     parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
     args = parser.parse_args(arguments)
     try:
-        stored = json.loads(args.rhythm.read_text())
+        stored = json.loads((args.rhythm or args.artifacts / NAME).read_text())
         roles = manifest.roles(args.artifacts)
         with tempfile.TemporaryDirectory() as folder:
             staged = Path(folder) / "artifacts"
             shutil.copytree(args.artifacts, staged)
+            if args.beats:
+                write_network(staged, args.beats)
             write(staged, stored)
             manifest.publish(staged, args.artifacts, roles | ROLES)
-    except (EkgError, OSError, ValueError) as error:
+    except (DataError, ExportError, EkgError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{args.artifacts}: {NAME}, {GOLDEN}, manifest.json")
+    print(f"{args.artifacts}: {', '.join(ROLES)}, manifest.json")
     return 0
 
 
+def write_network(staged: Path, run: Path) -> None:
+    """Write the second network of a run, and golden beats with its answer.
+
+    Raises
+    ------
+    DataError, ExportError
+        There is no such run; its graph is not what the network is.
+    """
+    net, saved = train_rhythm.load(run)
+    beats = golden_beats()
+    model = rhythm_graph.graph(net, {"trained_on": str(saved["data"])})
+    worst = rhythm_graph.prove(model, net, beats)
+    print(f"{RHYTHM_GRAPH}: differs from torch by {worst:.1g}")
+    onnx.save(model, staged / RHYTHM_GRAPH)
+    log_odds, _ = rhythm_graph.answer(net, beats)
+    np.savez(staged / GOLDEN_BEATS, beats=beats[0], log_odds=log_odds[0])
+
+
+def golden_beats() -> NDArray[np.float32]:
+    """Beats in order, without order, and after a gap, float32 [1, beats, inputs]."""
+    rng = np.random.default_rng(7)
+    intervals = [*[0.8] * 40, *rng.uniform(0.4, 1.1, 80), 0.0, *[0.8] * 40]
+    rows = np.zeros((1, len(intervals), len(INPUTS)), dtype=np.float32)
+    rows[0, :, 0], rows[0, :, 1] = intervals, rng.random(len(intervals)) < 0.95
+    counted = np.minimum(np.arange(len(intervals)), 24)
+    rows[0, :, 2], rows[0, :, 3], rows[0, :, 4] = -1.0, -0.8, counted
+    rows[0, 40:120, 2:4] -= 2.5
+    return rows
+
+
 def write(staged: Path, stored: Mapping[str, Any]) -> None:
-    """Write the rhythm and its golden recording beside the network in a folder.
+    """Write the rhythm and its golden recording beside the networks in a folder.
 
     Parameters
     ----------
-    stored : contents of a ``rhythm.json``; the network that it names is replaced
+    stored : contents of a ``rhythm.json``; the networks that it names are replaced
     """
     network = staged / NETWORK
-    named = {**stored, "network": {"file": NETWORK, "sha256": manifest.sha256(network)}}
+    named = {
+        **stored,
+        "networks": {name: manifest.sha256(staged / name) for name in (NETWORK, RHYTHM_GRAPH)},
+    }
     (staged / NAME).write_text(json.dumps(named) + "\n")
-    rhythm = RhythmModel.read(named, bytes.fromhex(manifest.sha256(staged / NAME)))
+    rhythm = RhythmModel.read(
+        named,
+        bytes.fromhex(manifest.sha256(staged / NAME)),
+        RhythmGraph(staged / RHYTHM_GRAPH),
+    )
     session = Session(network, "cpu")
     detector = Detector(
         session,
@@ -118,6 +178,9 @@ def golden_recording() -> NDArray[np.float32]:
         ("V", 0.45),
         ("N", 1.0),
         *sinus[:4],
+        *[("S", 0.48)] * 3,
+        ("N", 0.9),
+        *sinus,
         *[("V", 0.38)] * 6,
         ("N", 0.9),
         *sinus,

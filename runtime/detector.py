@@ -23,6 +23,7 @@ from .findings import CLASSES, Beat, Event, Quality, Record, Result
 from .model import providers
 from .model.artifacts import DEFAULT_ARTIFACTS, Artifacts, GoldenRhythm, Run
 from .model.contract import Contract
+from .model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
 from .signal.missing import unlike_ecg
@@ -332,13 +333,15 @@ def load_rhythm(files: Artifacts | None = None) -> RhythmModel:
         The file is missing, altered, or belongs to another network than the folder holds.
     """
     files = files or Artifacts(DEFAULT_ARTIFACTS)
-    rhythm = RhythmModel.read(files.json("rhythm.json"), files.digest("rhythm.json"))
-    name, sha256 = rhythm.network
-    if name not in files.files or files.digest(name).hex() != sha256:
-        raise ModelError(
-            f"rhythm.json belongs to another network than {files.folder / name}; "
-            "copy the artifacts again or run `make export`."
-        )
+    beats = RhythmGraph(files.path(RHYTHM_GRAPH))
+    files.golden_beats().check(beats.run, beats.memory_size)
+    rhythm = RhythmModel.read(files.json("rhythm.json"), files.digest("rhythm.json"), beats)
+    for name in (providers.graph("cpu"), RHYTHM_GRAPH):
+        if name not in files.files or files.digest(name).hex() != rhythm.networks.get(name):
+            raise ModelError(
+                f"rhythm.json belongs to another network than {files.folder / name}; "
+                "copy the artifacts again or run `make export`."
+            )
     return rhythm
 
 

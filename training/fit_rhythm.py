@@ -1,12 +1,11 @@
-"""Fit the models of ventricular fibrillation, noise and atrial fibrillation on design patients.
+"""Fit the models of ventricular fibrillation and noise on design patients.
 
 ``python -m training.fit_rhythm`` uses cudb, DS1 of mitdb, svdb, and the first half of nstdb's
 noises mixed into DS1. DS2 and the second halves are for `training.evaluate_rhythm`, which judges
 each patient of cudb by models fitted without a sixth of cudb, the patient's own (`left_out`). With
 ``--check`` it prints what six-fold cross-validation gives for single windows, and writes nothing.
-Atrial fibrillation is judged by beats, so a new network wants it fitted anew, before it is
-exported and DS2 is read: ``--run`` names its training run. The policies stay as
-``artifacts/rhythm.json`` has them; ``python -m export.rhythm`` puts the result there.
+The policies stay as ``artifacts/rhythm.json`` has them; ``python -m export.rhythm`` puts the result
+there. Atrial fibrillation is the second network's (`training.train_rhythm`).
 """
 
 from __future__ import annotations
@@ -18,16 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from runtime import Detector
 from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
-from runtime.rhythm.events.atrial import FEATURES as ATRIAL_FEATURES
-from runtime.rhythm.events.atrial import (
-    LinearModel,
-)
 from runtime.signal import features as waveform
 from runtime.signal.features import WindowModel, comparable
 from training.databases import CUDB, DS1, SVDB
@@ -37,15 +30,12 @@ from training.results import require_writable
 from training.rhythm_windows import (
     Task,
     Windows,
-    atrial_windows,
     design_windows,
     fibrillation_task,
     noise_task,
 )
-from training.torch_detector import detector_of
 
 OUT = Path("runs/rhythm.json")
-PENALTY = 0.001  # on the logistic model's squared weights
 # Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
 # a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
 HIDDEN, NETWORKS, STEPS, BATCH, JITTER = 8, 4, 480, 1024, 0.4
@@ -56,18 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.fit_rhythm", description=__doc__)
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
-    parser.add_argument(
-        "--run",
-        type=Path,
-        help="training run whose network finds the beats (default: the exported)",
-    )
     parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     args = parser.parse_args(arguments)
     try:
         require_writable(args.out.parent)
         stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
         folder = require_data(["mitdb", "cudb", "nstdb", "svdb"])
-        detector = detector_of(args.run) if args.run else Detector.load(provider="cpu")
     except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
     data = design_windows(folder, load_rhythm().quality)
@@ -78,12 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             odds = held_out_odds(data, task)
             print(name, separation(odds[weight > 0], target[weight > 0]))
         return
-    fits: dict[str, WindowModel | LinearModel] = {}
+    fits: dict[str, WindowModel] = {}
     for name, task in tasks.items():
         target, weight = task(data)
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
-    fits |= {name: fit(*windows) for name, windows in atrial_windows(folder, detector).items()}
     stored |= {
         "fitted_on": {
             "cudb": CUDB,
@@ -93,35 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         },
         "fitted_by": "python -m training.fit_rhythm",
         "features": waveform.FEATURES,
-        "atrial_features": ATRIAL_FEATURES,
         "models": {name: model.to_dict() for name, model in fits.items()},
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(stored) + "\n")
     print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
-
-
-def fit(
-    features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64]
-) -> LinearModel:
-    """Weighted logistic regression with a penalty on the squared weights."""
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
-    inputs = np.column_stack([comparable(features, mean, scale), np.ones(len(features))])
-    sign, share = np.where(target, 1.0, -1.0), weight / weight.sum()
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = sign * (inputs @ w)
-        free = np.append(w[:-1], 0.0)  # the bias goes unpenalised
-        slope = inputs.T @ (share * sign * -np.exp(-np.logaddexp(0.0, margin)))
-        return (
-            float(share @ np.logaddexp(0.0, -margin) + PENALTY * free @ free),
-            slope + 2 * PENALTY * free,
-        )
-
-    best = minimize(loss, np.zeros(len(mean) + 1), jac=True, method="L-BFGS-B").x
-    return LinearModel.from_dict(
-        {"mean": mean, "scale": scale, "weights": best[:-1], "bias": best[-1]}
-    )
 
 
 def fit_network(

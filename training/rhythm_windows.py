@@ -1,24 +1,15 @@
-"""Training data for the models of the rhythm: windows and intervals of design patients, weighed."""
+"""Training data for the models of the rhythm: windows of design patients, weighed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import Detector
-from runtime.beats import from_beats
 from runtime.model.contract import FS
-from runtime.rhythm.events.atrial import (
-    AfFeatures,
-    AtrialLimits,
-    is_certainly_atrial,
-    samples_before,
-)
 from runtime.signal import features as waveform
 from runtime.signal.quality import QualityPolicy
 from training.databases import CUDB, DS1, NOISES, SVDB
@@ -30,7 +21,6 @@ from training.rhythm_references import (
     label_windows,
     mix,
     readable,
-    rhythm_marks,
 )
 
 NOISE_DB = (0.0, -6.0)  # what the noise model has to know
@@ -43,11 +33,6 @@ MOTION_COPIES, MOTION_GAIN = 2, (-0.5, 0.2)
 
 
 SVDB_STEP = 6  # every so many windows of svdb; 30 h of rhythms that are not fibrillation
-
-
-# Of svdb, which has no rhythm marks: intervals without order and no P wave before half an hour of
-# beats. It counts as neither.
-UNMARKED = ("804",)
 
 
 NONE, VF, NOISE, WANDER = 0, 1, 2, 3
@@ -151,61 +136,6 @@ def noise_task(data: Windows) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         (clean & (data.origin == "svdb"), 0.06),
         (data.labels == WANDER, 0.12),
     )
-
-
-def atrial_windows(
-    folder: Path, detector: Detector
-) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]]:
-    """Features of the beats that the detector finds in DS1 and svdb, true for those in atrial
-    fibrillation (``atrial``: in the middle of the intervals; ``onset``: at their end), and weights.
-
-    Flutter is neither, because its ventricular answer may be regular. svdb has no rhythm marks and
-    counts as free of fibrillation, but for the records that `UNMARKED` names.
-    """
-    limits = detector.rhythm_policy.of(AtrialLimits)
-    found: dict[str, list[tuple[tuple[float, ...], bool, str]]] = {"atrial": [], "onset": []}
-    for database, names in (("mitdb", DS1), ("svdb", SVDB)):
-        for name in names:
-            if name in UNMARKED:
-                continue
-            signal = load(database, name, folder).signal[0]
-            stream = detector.stream(FS)
-            beats = stream.push(signal) + stream.finish()
-            spans = {
-                mark: rhythm_marks(folder, name, mark) if database == "mitdb" else np.zeros((0, 2))
-                for mark in ("(AFIB", "(AFL")
-            }
-            ecg_60hz = waveform.at_rate(signal, FS).astype(np.float32)
-            atria = AfFeatures()
-            block = from_beats(beats, FS)
-            certain = [
-                is_certainly_atrial(row, label, limits)
-                for row, label in zip(block.probabilities, block.labels, strict=True)
-            ]
-            for (last, before), (now, here) in pairwise(zip(block.samples, certain, strict=True)):
-                if not (before and here):
-                    continue
-                due = atria.add(now - last, now, samples_before(ecg_60hz, now))
-                for model, verdict, moment in zip(found, due, (atria.middle, now), strict=True):
-                    inside = {
-                        mark: bool(((moment >= span[:, 0] * FS) & (moment < span[:, 1] * FS)).any())
-                        for mark, span in spans.items()
-                    }
-                    if verdict and not inside["(AFL"]:
-                        found[model].append((atria.features(model), inside["(AFIB"], database))
-    windows = {}
-    for name, rows in found.items():
-        target, group = (np.array([row[at] for row in rows]) for at in (1, 2))
-        windows[name] = (
-            np.array([features for features, _, _ in rows]),
-            target,
-            _shares(
-                (target, 0.5),
-                (~target & (group == "mitdb"), 0.25),
-                (~target & (group == "svdb"), 0.25),
-            ),
-        )
-    return windows
 
 
 def _windows(

@@ -109,6 +109,12 @@ class Artifacts:
             tolerance = max(self.files[name]["tolerance"] for name in ("golden.npz", model))
             return Golden(arrays["ecg"], arrays["probabilities"], tolerance)
 
+    def golden_beats(self) -> GoldenBeats:
+        """Beats, and the answer that the network over beats has to give."""
+        with np.load(self.path("golden_beats.npz"), allow_pickle=False) as arrays:
+            tolerance = self.files["golden_beats.npz"]["tolerance"]
+            return GoldenBeats(arrays["beats"], arrays["log_odds"], tolerance)
+
     def golden_rhythm(self, model: str) -> GoldenRhythm:
         """A recording, and the beats and events that have to be found in it."""
         with np.load(self.path("golden_rhythm.npz"), allow_pickle=False) as arrays:
@@ -164,6 +170,33 @@ class Golden:
                     f"exported model did (by {worst:.2g}, allowed is {self.tolerance:g}); it "
                     "computes wrongly here, use another provider."
                 )
+
+
+@dataclass(frozen=True)
+class GoldenBeats:
+    """Beats and an answer.
+
+    Attributes
+    ----------
+    beats : float32 [beats, inputs]
+    log_odds : float32 [beats, outputs]
+    tolerance : largest difference that counts as the same answer
+    """
+
+    beats: NDArray[np.float32]
+    log_odds: NDArray[np.float32]
+    tolerance: float
+
+    def check(self, run: Run, memory_size: int) -> None:
+        """Refuse a graph that answers differently here; ModelError says by how much."""
+        found, _ = run(self.beats[None], np.zeros((1, memory_size), dtype=np.float32))
+        worst = float(np.abs(found[0] - self.log_odds).max())
+        if not worst <= self.tolerance:
+            raise ModelError(
+                "the network over beats answers the golden beats differently than it did when it "
+                f"was exported (by {worst:.2g}, allowed is {self.tolerance:g}); copy the "
+                "artifacts again, or use another release of onnxruntime."
+            )
 
 
 @dataclass(frozen=True)

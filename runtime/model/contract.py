@@ -38,7 +38,7 @@ class BeatPolicy:
     class_weights : factor for each class before the largest wins; 1 leaves the network's opinion
     """
 
-    threshold: float = 0.5
+    threshold: float = 0.3
     min_frames_between: int = 3
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
 

@@ -53,7 +53,7 @@ class Session:
         self, path: Path, provider: str, *, threads: int = 1, extra: Mapping[str, str] | None = None
     ):
         options = session_options(provider, thread_plan(threads, usable_cores()))
-        session = _build(path, provider, options, dict(extra or {}))
+        session = open_session(path, provider, options, extra)
         self.inference_session = session
         self.provider = provider
         self.placement = dict(Counter(where for _, where in _assigned(session)))
@@ -212,13 +212,17 @@ def preload_cuda() -> None:
             onnxruntime.preload_dlls()
 
 
-def _build(
-    path: Path, provider: str, options: onnxruntime.SessionOptions, extra: dict[str, str]
+def open_session(
+    path: Path,
+    provider: str,
+    options: onnxruntime.SessionOptions,
+    extra: Mapping[str, str] | None = None,
 ) -> onnxruntime.InferenceSession:
+    """ONNX Runtime's session of a graph; raises as `Session`."""
     if provider == "cuda":
         preload_cuda()
     try:
-        session = _open(path, provider, options, extra)
+        session = _open(path, provider, options, dict(extra or {}))
     except Exception as error:  # ONNX Runtime raises many types, all derived from Exception
         reason = re.sub(
             r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip().splitlines()[-1]

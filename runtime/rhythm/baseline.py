@@ -30,7 +30,8 @@ class BaselineLimits(Section):
     baseline_bias : added to the network's own
     baseline_gain : added for an interval shorter than the usual one, times the log of their ratio
     max_prematurity : largest value of that log; shorter intervals count no more
-    baseline_beats : number of N beats remembered
+    baseline_beats : number of N beats remembered; of fewer, as in a strip of half a minute, what is
+        added counts in proportion
     """
 
     section = "rr_baseline"
@@ -102,11 +103,11 @@ class RrBaseline:
             return probabilities
         late = log_interval - state.log_interval
         n, s, *others = probabilities
-        log_odds = (
-            math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR)) + limits.baseline_bias
-        )
+        log_odds = math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR))
+        evidence = limits.baseline_bias
         if after_atrial:
-            log_odds += limits.baseline_gain * min(max(-late, 0.0), limits.max_prematurity)
+            evidence += limits.baseline_gain * min(max(-late, 0.0), limits.max_prematurity)
+        log_odds += evidence * min(1.0, state.beats / limits.baseline_beats)
         premature, atrial = 1 / (1 + math.exp(-log_odds)), n + s
         if after_atrial:
             # In float32, as a state is saved.

@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import ModelError
+from ..model.rhythm_network import RhythmNetwork
 from ..signal.features import FEATURES, WindowModel
 from ..signal.quality import QualityPolicy
-from .events.atrial import FEATURES as ATRIAL_FEATURES
-from .events.atrial import LinearModel
 from .policy import RhythmPolicy
 
-FORMAT = 1  # of rhythm.json
+FORMAT = 2  # of rhythm.json
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +25,8 @@ class RhythmModel:
     ----------
     policy, quality : limits of the rules, and of the signal's quality
     fibrillation, noise : of the features of five seconds of signal
-    atrial : name -> model of atrial fibrillation, and of its onset
-    network : file name and SHA-256 of the network that all of it was chosen with
+    beats : the second network, which reads beats
+    networks : file name -> SHA-256 of the networks that all of it was chosen with
     digest : of the file, 32 bytes
     """
 
@@ -35,12 +34,12 @@ class RhythmModel:
     quality: QualityPolicy
     fibrillation: WindowModel
     noise: WindowModel
-    atrial: Mapping[str, LinearModel]
-    network: tuple[str, str]
+    beats: RhythmNetwork
+    networks: Mapping[str, str]
     digest: bytes
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any], digest: bytes) -> RhythmModel:
+    def read(cls, stored: Mapping[str, Any], digest: bytes, beats: RhythmNetwork) -> RhythmModel:
         """Understand the contents of ``rhythm.json``.
 
         Raises
@@ -54,20 +53,19 @@ class RhythmModel:
                     f"rhythm.json has format {stored['format']}, this runtime reads "
                     f"{FORMAT}; use the runtime that was shipped with it."
                 )
-            for key, expected in (("features", FEATURES), ("atrial_features", ATRIAL_FEATURES)):
-                if tuple(stored[key]) != expected:
-                    raise ModelError(
-                        f"rhythm.json has {key} that this runtime does not compute; "
-                        "use the runtime that was shipped with it."
-                    )
+            if tuple(stored["features"]) != FEATURES:
+                raise ModelError(
+                    "rhythm.json has features that this runtime does not compute; "
+                    "use the runtime that was shipped with it."
+                )
             models = stored["models"]
             return cls(
                 RhythmPolicy.from_dict(stored["policy"]),
                 QualityPolicy(**stored["quality"]),
                 WindowModel.from_dict(models["fibrillation"]),
                 WindowModel.from_dict(models["noise"]),
-                {name: LinearModel.from_dict(models[name]) for name in ("atrial", "onset")},
-                (str(stored["network"]["file"]), str(stored["network"]["sha256"])),
+                beats,
+                {str(name): str(sha256) for name, sha256 in stored["networks"].items()},
                 digest,
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:

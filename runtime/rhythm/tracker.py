@@ -20,6 +20,7 @@ from ..beats import ATRIAL, Beats, choose_label
 from ..deprecation import renamed_attribute
 from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
+from ..signal.features import WINDOW_S
 from ..signal.missing import Gap
 from .baseline import BaselineLimits, BaselineState, RrBaseline
 from .events import FAMILIES, Ledger, kinds
@@ -37,6 +38,7 @@ LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 6
 RATE_INTERVALS = 8  # a heart rate is the median over so many at most
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
 _DOUBTFUL, _MISSING = int(DOUBTFUL), int(Flaw.MISSING)
+_UNSEEN = (WINDOW_S - 1) * FS
 
 
 @dataclass
@@ -89,7 +91,7 @@ class RhythmTracker:
                 for kind, seconds in family.min_s(policy).items()
             },
         )
-        self._families = [family(policy, self._ledger, model.atrial) for family in FAMILIES]
+        self._families = [family(policy, self._ledger, model.beats) for family in FAMILIES]
         # Most families need few of the hooks; the others are not called, a thousand times an hour.
         self._on_second, self._on_beat, self._on_gap, self._on_standstill, self._is_standstill = (
             [
@@ -151,7 +153,7 @@ class RhythmTracker:
         the beats in the light of the rhythm, and the events that began or ended
         """
         limits, seconds = self._atrial_limits, self.seconds
-        # As the network alone reads them: so the model of atrial fibrillation was fitted.
+        # As the first network alone reads them: so the second one was trained.
         certain = [
             is_certainly_atrial(row, label, limits)
             for row, label in zip(beats.probabilities, beats.labels, strict=True)
@@ -242,10 +244,13 @@ class RhythmTracker:
         """Relabel the next beat by the rhythm; it then waits for its second to be closed.
 
         However the signal is cut, a beat is read in the light of the seconds up to two before its
-        own: these are closed when it is decided, later ones may be or not.
+        own: these are closed when it is decided, later ones may be or not. In the first seconds
+        none may be, for the first waits for a whole window.
         """
         atrial = self._atrial
-        if self.seconds.next >= sample // FS:  # the second before the beat's is closed already
+        if sample < _UNSEEN:
+            fibrillating, sinus_certain = False, True
+        elif self.seconds.next >= sample // FS:  # the second before the beat's is closed already
             fibrillating = atrial.state.was_fibrillating
             sinus_certain = atrial.state.was_ruled_out
         else:

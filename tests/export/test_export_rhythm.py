@@ -24,7 +24,7 @@ def fitted(folder: Path, **policy: float) -> Path:
     """A file as `training.fit_rhythm` writes it, with other limits of silence."""
     stored = Artifacts(DEFAULT_ARTIFACTS).json(rhythm.NAME)
     stored["policy"]["silence"] |= policy
-    stored["network"] = {"file": "another.onnx", "sha256": "0" * 64}
+    stored["networks"] = {"another.onnx": "0" * 64}
     (folder / "fitted.json").write_text(json.dumps(stored))
     return folder / "fitted.json"
 
@@ -39,7 +39,9 @@ def test_a_fitted_rhythm_is_sealed_with_its_network_and_golden_recording(
     assert set(after.files) == set(before.files)
     changed = {name for name in after.files if after.digest(name) != before.digest(name)}
     assert changed == {"rhythm.json", "golden_rhythm.npz"}
-    assert load_rhythm(after).network == ("ekg_fused.onnx", after.digest("ekg_fused.onnx").hex())
+    assert load_rhythm(after).networks == {
+        name: after.digest(name).hex() for name in ("ekg_fused.onnx", "ekg_rhythm.onnx")
+    }
     detector = Detector.load(artifacts, provider="cpu")  # which checks the golden recording
     assert detector.rhythm_policy.pause_s == 2.7
     kinds = [kind for kind, *_ in after.golden_rhythm("ekg_fused.onnx").events]
@@ -58,7 +60,7 @@ def test_the_committed_golden_recording_is_what_export_makes(artifacts: Path) ->
     [
         ("{", "error: "),
         ("{}", "rhythm.json is not what export wrote"),
-        ('{"format": 9}', "has format 9, this runtime reads 1"),
+        ('{"format": 9}', "has format 9, this runtime reads 2"),
     ],
 )
 def test_what_is_no_rhythm_changes_nothing(

@@ -57,7 +57,7 @@ def patient(seed: int, beats: int = 400) -> Patient:
 def test_counted_s_beats_are_those_that_the_runtime_reports(changes: dict[str, float]) -> None:
     one, limits = patient(1), replace(BASELINE, **changes)
     model = replace(
-        load_rhythm(), policy=RhythmPolicy(template=None, rr_baseline=limits, af_off=1e6)
+        load_rhythm(), policy=RhythmPolicy(template=None, rr_baseline=limits, af_doubt=1e6)
     )
     tracker = RhythmTracker(model, WEIGHTS)
     sure = replace(one, sinus_certain=[True] * len(one.truth))

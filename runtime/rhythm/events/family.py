@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...findings import CLASSES
+from ...model.rhythm_network import RhythmNetwork
 from ..policy import RhythmPolicy, Section
 from ..state import Flag, Maybe, Moment, Number, Row, Rows, Whole, saved
 from .ledger import Ledger
@@ -135,8 +135,8 @@ class Family:
     limits: Any
     state: Any
 
-    def __init__(self, policy: RhythmPolicy, ledger: Ledger, models: Mapping[str, Any]):
-        self.ledger, self.models = ledger, models
+    def __init__(self, policy: RhythmPolicy, ledger: Ledger, network: RhythmNetwork):
+        self.ledger, self.network = ledger, network
         self.limits = policy.of(self.Limits) if self.Limits else None
         self.state = self.State()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ...beats import V
+from ...model.rhythm_network import RhythmNetwork
 from ..policy import RhythmPolicy, Section
 from ..state import Moment, Number, Whole, saved
 from .family import MAX_BEATS, Family, History, Kind, Signal, TrackedBeat
@@ -59,8 +58,8 @@ class Patterns(Family):
     limits: PatternLimits
     state: PatternState
 
-    def __init__(self, policy: RhythmPolicy, ledger: Ledger, models: Mapping[str, Any]):
-        super().__init__(policy, ledger, models)
+    def __init__(self, policy: RhythmPolicy, ledger: Ledger, network: RhythmNetwork):
+        super().__init__(policy, ledger, network)
         self._min_confidence = policy.of(RunLimits).min_confidence
 
     @classmethod

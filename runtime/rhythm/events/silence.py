@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ...model.contract import FS
+from ...model.rhythm_network import RhythmNetwork
 from ..policy import RhythmPolicy, Section
 from .family import Family, History, Kind, Second, Signal, TrackedBeat
 from .ledger import Ledger
@@ -48,8 +47,8 @@ class Silence(Family):
     Limits = SilenceLimits
     limits: SilenceLimits
 
-    def __init__(self, policy: RhythmPolicy, ledger: Ledger, models: Mapping[str, Any]):
-        super().__init__(policy, ledger, models)
+    def __init__(self, policy: RhythmPolicy, ledger: Ledger, network: RhythmNetwork):
+        super().__init__(policy, ledger, network)
         self._vf_prior = policy.of(VentricularLimits).vf_prior
         self._shortest_s = min(self.limits.asystole_s, self.limits.asystole_vf_s)
 

@@ -118,10 +118,9 @@ def written(folder: Path, rhythm: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 1"),
+        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 2"),
         (lambda r: r.pop("format"), "rhythm.json is not what export wrote (KeyError: 'format')"),
         (lambda r: r["features"].reverse(), "has features that this runtime does not compute"),
-        (lambda r: r["atrial_features"].pop(), "has atrial_features that this runtime does not"),
         (
             lambda r: r["policy"].update(tides={"high": 1}),
             "there is no section 'tides' of a rhythm",
@@ -135,7 +134,7 @@ def written(folder: Path, rhythm: str) -> Path:
         (lambda r: r["policy"]["runs"].update(run_beats=0), "run_beats of runs is 0; expected"),
         (lambda r: r["quality"].pop("flat_mv"), "'flat_mv'"),
         (lambda r: r["quality"].update(flat_mv=-1.0), "flat_mv of the signal's quality is -1"),
-        (lambda r: r["models"].pop("onset"), "(KeyError: 'onset')"),
+        (lambda r: r["models"].pop("noise"), "(KeyError: 'noise')"),
         (lambda r: r["models"]["noise"].update(bias="much"), "could not convert string to float"),
         (lambda r: r["models"]["noise"].update(weights=[1.0]), "does not fit its 45 features"),
         (lambda r: r["models"]["noise"]["mean"].pop(), "rhythm.json is not what export wrote"),
@@ -145,17 +144,18 @@ def written(folder: Path, rhythm: str) -> Path:
             lambda r: r["models"]["noise"]["scale"].__setitem__(3, 0.0),
             "does not fit its 45 features",
         ),
-        (lambda r: r["models"]["atrial"].update(weights=[1.0]), "rhythm.json is not what export"),
-        (
-            lambda r: [r["models"]["onset"][name].pop() for name in ("mean", "scale", "weights")],
-            "does not fit its 3 features",
-        ),
-        (lambda r: r["models"]["atrial"].update(scale=[0.0] * 3), "does not fit its 3 features"),
         (lambda r: r.update(policy=[]), "rhythm.json is not what export wrote"),
-        (lambda r: r.pop("network"), "(KeyError: 'network')"),
-        (lambda r: r["network"].update(sha256="00" * 32), "belongs to another network than"),
-        (lambda r: r["network"].update(file="other.onnx"), "belongs to another network than"),
-        (lambda r: r["network"].update(file="ekg_fused_int8.onnx"), "belongs to another network"),
+        (lambda r: r.pop("networks"), "(KeyError: 'networks')"),
+        (lambda r: r.update(networks=[1]), "rhythm.json is not what export wrote"),
+        *(
+            (change, "belongs to another network than")
+            for change in (
+                lambda r: r["networks"].update({"ekg_fused.onnx": "00" * 32}),
+                lambda r: r["networks"].update({"ekg_rhythm.onnx": "00" * 32}),
+                lambda r: r["networks"].pop("ekg_fused.onnx"),
+                lambda r: r["networks"].pop("ekg_rhythm.onnx"),
+            )
+        ),
     ],
 )
 def test_a_rhythm_that_this_runtime_cannot_use_is_refused(
@@ -184,7 +184,9 @@ def test_a_rhythm_that_is_not_json_or_no_object_is_refused(
 def test_the_rhythm_names_the_network_that_it_was_chosen_with() -> None:
     files = Artifacts(DEFAULT_ARTIFACTS)
     rhythm = load_rhythm(files)
-    assert rhythm.network == ("ekg_fused.onnx", sha256(DEFAULT_ARTIFACTS / "ekg_fused.onnx"))
+    assert rhythm.networks == {
+        name: sha256(DEFAULT_ARTIFACTS / name) for name in ("ekg_fused.onnx", "ekg_rhythm.onnx")
+    }
     assert rhythm.digest == files.digest("rhythm.json")
 
 

@@ -22,44 +22,42 @@ from patient import (
 from runtime.findings import Beat
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy
-from runtime.rhythm.events.atrial import AF, INTERVALS, P_WAVE, AfFeatures, AtrialLimits
+from runtime.rhythm.events.atrial import AF, P_WAVE, AtrialLimits, AtrialState
+from runtime.simulate import draw_ecg
 
-MANY = INTERVALS["atrial"]
 
-
-def log_odds_of(intervals: Sequence[int], *, p_wave: float) -> float:
-    """Of so many intervals, each beat preceded by a P wave (mV) and a little noise."""
-    rng, features, now, verdicts = np.random.default_rng(3), AfFeatures(), 0, []
-    wave, model = p_wave * np.hanning(len(P_WAVE)), shipped().atrial["atrial"]
-    for interval in [*intervals, *intervals]:
-        now += int(interval)
+def log_odds_of(intervals: Sequence[float], *, p_wave: float) -> float:
+    """Of the last of so many intervals (s), each beat preceded by a P wave (mV) and some noise."""
+    rng, state, network = np.random.default_rng(3), AtrialState(), shipped().beats
+    wave, memory = p_wave * np.hanning(len(P_WAVE)), np.zeros((1, network.memory_size), np.float32)
+    for interval in intervals:
         before = wave + 0.01 * rng.standard_normal(len(wave))
-        due, _ = features.add(int(interval), now, before.astype(np.float32))
-        if due:
-            verdicts.append(features.log_odds_of("atrial", model))
-    return verdicts[-1]
+        state.take_p_wave(before.astype(np.float32))
+        row = np.array([[[interval, 1.0, *state.p_wave(), state.p_wave_beats]]], dtype=np.float32)
+        log_odds, memory = network.run(row, memory)
+    return float(log_odds[0, 0, 0])
 
 
 def test_only_intervals_without_order_or_p_wave_are_atrial_fibrillation() -> None:
-    rng = np.random.default_rng(1)
-    irregular = rng.integers(150, 400, MANY).tolist()
-    breathing = 280 + 40 * np.sin(np.arange(MANY) * 0.9)
-    doubled = np.tile([200, 380], MANY // 2)
-    limits = LABELLED.of(AtrialLimits)
+    limits, many = LABELLED.of(AtrialLimits), 60
+    irregular = np.random.default_rng(1).uniform(0.42, 1.1, many)
+    breathing = 0.78 + 0.11 * np.sin(np.arange(many) * 0.9)
+    doubled = np.tile([0.55, 1.05], many // 2)
     assert log_odds_of(irregular, p_wave=0.0) > limits.af_on
-    assert log_odds_of(irregular, p_wave=0.15) < log_odds_of(irregular, p_wave=0.0) - 2
-    for ordered in (breathing, doubled, np.full(MANY, 300)):
-        assert log_odds_of(ordered.tolist(), p_wave=0.0) < limits.af_on
+    assert log_odds_of(irregular, p_wave=0.15) < log_odds_of(irregular, p_wave=0.0) - 1
+    for ordered in (breathing, doubled, np.full(many, 0.83)):
+        assert log_odds_of(ordered, p_wave=0.15) < limits.af_off
 
 
-def test_intervals_two_minutes_apart_are_not_judged_together() -> None:
-    features, wave = AfFeatures(), np.zeros(len(P_WAVE), dtype=np.float32)
-    for i in range(1, MANY):
-        assert features.add(300, 300 * i, wave)[0] is False
-    apart = features.intervals[-1].end + 121 * FS
-    assert features.add(300, apart, wave) == (False, False)
-    assert features.intervals == [(300, apart)]
-    assert features.start == apart - 300
+def test_a_p_wave_is_what_remains_of_the_signal_before_the_beats() -> None:
+    rng, wave = np.random.default_rng(3), 0.1 * np.hanning(len(P_WAVE))
+    for noise, low, high in ((0.001, -0.1, 0.1), (0.3, -4.6, -1.5)):
+        state = AtrialState()
+        for _ in range(40):
+            before = wave + noise * rng.standard_normal(len(wave))
+            state.take_p_wave(before.astype(np.float32))
+        assert state.p_wave_beats == 24
+        assert all(low < share < high for share in state.p_wave())
 
 
 def test_atrial_fibrillation_begins_and_ends() -> None:
@@ -103,15 +101,20 @@ def test_beside_beats_that_are_hardly_n_no_fibrillation_is_reported() -> None:
 
 
 def test_soon_after_fibrillation_begins_no_beat_is_premature() -> None:
-    """48 intervals make an event, but 24 of them are enough not to call its early beats S."""
+    """An event is reported once it has lasted; its beats are N as soon as it is likely."""
     rng = np.random.default_rng(5)
-    intervals = np.concatenate([np.full(120, 0.8), rng.uniform(0.35, 1.1, 60)])
-    early = np.concatenate([np.zeros(120, dtype=bool), intervals[120:] < 0.6])
+    sinus, fibrillation = np.full(120, 0.8), rng.uniform(0.35, 1.1, 60)
+    times = np.cumsum(np.concatenate([sinus, fibrillation]))
+    parts = [
+        draw_ecg(rng, np.cumsum(part), ["N"] * len(part), float(part.sum()), p_waves=p_waves)
+        for part, p_waves in ((sinus, True), (np.append(fibrillation, 1.0), False))
+    ]
+    signal = np.concatenate(parts)
+    early = np.concatenate([np.zeros(120, dtype=bool), fibrillation < 0.6])
     beats = [
         beat(float(time), (0.1, 0.9, 0, 0, 0) if e else (0.95, 0.05, 0, 0, 0))
-        for time, e in zip(np.cumsum(intervals), early, strict=True)
+        for time, e in zip(times, early, strict=True)
     ]
-    signal = quiet(float(intervals.sum()) + 2)
 
     def premature(policy: RhythmPolicy) -> np.ndarray:
         """Which beats of the fibrillation are S."""
@@ -120,7 +123,7 @@ def test_soon_after_fibrillation_begins_no_beat_is_premature() -> None:
 
     soon, late = premature(RhythmPolicy()), premature(RhythmPolicy(af_onset=99.0))
     assert 0 < len(soon) < len(late)  # the first ones cannot be known
-    assert soon.max() < 30 < late.max() < 60
+    assert soon.max() < late.max() < 40
 
 
 def test_while_fibrillation_is_in_doubt_the_usual_interval_decides_nothing() -> None:
@@ -129,7 +132,7 @@ def test_while_fibrillation_is_in_doubt_the_usual_interval_decides_nothing() -> 
     beats = normal(np.cumsum(intervals))
     signal = quiet(float(intervals.sum()) + 2)
     # Neither fibrillation nor any doubt about it.
-    never = RhythmPolicy(template=None, af_on=99.0, af_onset=99.0, af_off=99.0)
+    never = RhythmPolicy(template=None, af_on=99.0, af_onset=99.0, af_doubt=99.0)
     decided, _ = push(tracker_of(never), beats, signal, len(signal) / FS - 1.6)
     assert {one.label for one in decided[-50:]} == {"N", "S"}
     doubted = RhythmPolicy(template=None, af_on=99.0, af_onset=99.0)

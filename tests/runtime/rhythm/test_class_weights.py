@@ -74,7 +74,7 @@ def test_weights_that_are_all_scaled_change_nothing(
 def test_a_weight_decides_between_n_and_s_in_a_steady_rhythm() -> None:
     """The usual interval takes both off S alike, but from so likely a one not enough."""
     row = [0.1, 0.9, 0.0, 0.0, 0.0]
-    neutral = RhythmPolicy(template=None, baseline_bias=-2.5)
+    neutral = RhythmPolicy(template=None, baseline_bias=-2.5, baseline_beats=1)
     for weights, label in ((EVEN, N), ((1, 3, 1, 1, 1), S), ((4, 3, 1, 1, 1), N)):
         block = Beats(
             [300 * i + 100 for i in range(20)], [row] * 20, [choose_label(row, weights)] * 20
@@ -99,7 +99,7 @@ def streamed(detector: Detector, *, events: bool) -> list[Beat]:
 def test_a_followed_stream_labels_as_the_model_files_weights_say(
     detector: Detector, weights: tuple[float, ...]
 ) -> None:
-    plain = weighted(detector, weights, LABELLED)
+    plain = weighted(detector, weights, LABELLED.replace(af_suppresses_s=False))
     beats = streamed(plain, events=True)
     assert beats == streamed(plain, events=False)
     assert [b.label for b in beats] == [
@@ -114,5 +114,6 @@ def test_a_followed_stream_labels_as_the_model_files_weights_say(
 def test_a_heavy_class_wins_also_if_the_rhythm_is_followed(detector: Detector) -> None:
     for label, heavy in ((1, (1e-9, 1.0, 1e-9, 1e-9, 1e-9)), (0, (1.0, 1e-9, 1e-9, 1e-9, 1e-9))):
         for policy in (LABELLED, RhythmPolicy(template=None)):
-            beats = streamed(weighted(detector, heavy, policy), events=True)
+            free = policy.replace(af_suppresses_s=False)
+            beats = streamed(weighted(detector, heavy, free), events=True)
             assert {one.label for one in beats} == {CLASSES[label]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import accumulate, pairwise
 from random import Random
 from typing import Any
@@ -22,18 +21,14 @@ from patient import (
     push,
     quiet,
     resumed,
-    shipped,
     tracker_of,
 )
 
-from runtime.model.artifacts import DEFAULT_ARTIFACTS
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy, RhythmTracker, kinds, schema
 from runtime.rhythm import state as codecs
-from runtime.rhythm.events.atrial import INTERVALS, P_WAVE, AfFeatures
 from runtime.rhythm.template import towards_v
 from runtime.rhythm.tracker import LARGEST_SAVED
-from runtime.signal.features import LARGEST
 
 ROWS = (
     (0.6, 0.4, 0, 0, 0),
@@ -50,33 +45,6 @@ def test_no_two_events_of_a_kind_overlap(rates: list[float]) -> None:
     for before, after in pairwise(e for e in found if e.kind in ("bradycardia", "tachycardia")):
         assert before.end is not None
         assert before.end <= after.start
-
-
-@given(
-    intervals=st.lists(st.integers(90, 700), min_size=INTERVALS["atrial"], max_size=60),
-    p_wave=st.floats(0, 0.3),
-    noise=st.floats(0, 0.2),
-    least=st.floats(-8, 8),
-)
-def test_intervals_are_looked_at_unless_the_p_wave_rules_fibrillation_out(
-    intervals: list[int], p_wave: float, noise: float, least: float
-) -> None:
-    rng, features, now = np.random.default_rng(4), AfFeatures(), 0
-    for interval in intervals:
-        now += interval
-        wave = p_wave * np.hanning(len(P_WAVE)) + noise * rng.standard_normal(len(P_WAVE))
-        features.add(interval, now, wave.astype(np.float32))
-    stored = json.loads((DEFAULT_ARTIFACTS / "rhythm.json").read_text())["models"]
-    for name, model in shipped().atrial.items():
-        mean, scale, weights = (np.array(stored[name][key]) for key in ("mean", "scale", "weights"))
-        off = (np.array(features.features(name)) - mean) / scale
-        log_odds = stored[name]["bias"] + np.clip(off, -LARGEST, LARGEST) @ weights
-        assert features.log_odds_of(name, model) == pytest.approx(log_odds, abs=1e-5)
-        early = features.log_odds_of(name, model, min_log_odds=least)
-        assert (
-            early == features.log_odds_of(name, model)
-            or features.log_odds_of(name, model) <= early < least
-        )
 
 
 @given(
@@ -146,7 +114,7 @@ def test_probabilities_stay_probabilities_and_those_of_f_and_q_their_own(
     assert min(shifted) >= 0.0
     assert shifted[3:] == probabilities[3:]
     if min(probabilities[:3]) > 1e-3:
-        if shift > 0.0:
+        if shift > 1e-9:
             assert shifted[2] > probabilities[2]
         if shift == 0.0:
             assert shifted == pytest.approx(probabilities)

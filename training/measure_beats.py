@@ -1,0 +1,93 @@
+"""How well the second network tells atrial fibrillation: ``python -m training.measure_beats``.
+
+On people it was not trained on: by time, with what it says of a beat `LAG` beats later, in the
+databases of whole days (of afdb, whose beats a program found, by intervals alone), and by strip,
+with the mean of what it says of each beat at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training.beat_sequences import Beats, everything
+from training.errors import DataError
+from training.rhythm_net import LAG, RhythmNet
+from training.train_rhythm import load
+
+LONGEST_S = 5.0  # that a beat may stand for; longer ones are gaps
+PIECE = 4096  # beats read at once
+SPECIFICITIES = (0.975, 0.985)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.measure_beats", description=__doc__)
+    parser.add_argument("run", type=Path, help="of python -m training.train_rhythm")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        net, saved = load(args.run)
+        known = everything()
+    except DataError as error:
+        parser.exit(2, f"{error}\n")
+    fold = saved["recipe"].get("fold")  # type: ignore[attr-defined]
+    unseen = [one for one in known if one.held_back or (fold is not None and one.fold == fold)]
+    print(report(net, unseen))
+
+
+def report(net: RhythmNet, unseen: Sequence[Beats]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        "| time in atrial fibrillation, people not trained on | found, % | wrong elsewhere, % |",
+        "|---|---|---|",
+    ]
+    for source in dict.fromkeys(one.source for one in unseen if one.source != "cinc2017"):
+        some = [one for one in unseen if one.source == source]
+        se, sp = by_time(net, tqdm(some, desc=source, unit="record", leave=False))
+        lines.append(f"| {source}, {len(some)} | {100 * se:.2f} | {100 * (1 - sp):.2f} |")
+    strips = [one for one in unseen if one.source == "cinc2017" and len(one.rows)]
+    scores = np.array([float(answers(net, one)[:, 0].mean()) for one in strips])
+    there = np.array([one.fibrillating[0] == 1 for one in strips])
+    for specificity in SPECIFICITIES if there.any() and not there.all() else ():
+        limit = np.quantile(scores[~there], specificity)
+        lines.append(
+            f"| strips of cinc2017, {len(strips)}, above {limit:.2f} | "
+            f"{100 * (scores[there] > limit).mean():.1f} | {100 * (1 - specificity):.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def by_time(net: RhythmNet, some: Iterable[Beats]) -> tuple[float, float]:
+    """Sensitivity and specificity, by time."""
+    times = np.zeros((2, 2))
+    for one in some:
+        told = answers(net, one)[LAG:, 1] > 0
+        lasting = np.minimum(one.rows[1:, 0], LONGEST_S)[: len(told)]
+        truth = one.fibrillating[: len(lasting)]
+        for value in (0, 1):
+            for verdict in (0, 1):
+                here = (truth == value) & (told[: len(lasting)] == verdict)
+                times[value, verdict] += lasting[here].sum()
+    with np.errstate(invalid="ignore"):
+        return float(times[1, 1] / times[1].sum()), float(times[0, 0] / times[0].sum())
+
+
+@torch.inference_mode()
+def answers(net: RhythmNet, one: Beats) -> NDArray[np.float32]:
+    """Both log-odds of every beat, float32 [beats, 2]."""
+    memory, found = net.start(1), []
+    for at in range(0, len(one.rows), PIECE):
+        log_odds, memory = net(torch.from_numpy(one.rows[None, at : at + PIECE]), memory)
+        found.append(log_odds[0].numpy())
+    return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.float32)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ Installed it is the package ``ekg``, in a checkout or an unpacked bundle ``runti
 """
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
@@ -21,7 +22,7 @@ if hasattr(sys.modules.get(_OTHER_NAME), "EkgError"):
     )
 
 from . import preflight  # noqa: F401  # first: it checks Python and packages
-from .detector import Detector, predict
+from .detector import Detector, Stream, predict
 from .errors import (
     EkgError,
     InputError,
@@ -32,12 +33,15 @@ from .errors import (
     RecordError,
     TokenError,
 )
-from .findings import Beat, Event, Quality, Result
+from .findings import Beat, Event, Quality, Record, Result
 from .model.contract import BeatPolicy
 from .rhythm import RhythmPolicy
-from .stream import Stream
+
+if TYPE_CHECKING:
+    from .records import Annotation, read
 
 __all__ = [
+    "Annotation",
     "Beat",
     "BeatPolicy",
     "Detector",
@@ -49,10 +53,25 @@ __all__ = [
     "ModelFileError",
     "ProviderError",
     "Quality",
+    "Record",
     "RecordError",
     "Result",
     "RhythmPolicy",
     "Stream",
     "TokenError",
     "predict",
+    "read",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what reads and writes files when it is first asked for."""
+    if name in ("Annotation", "read"):
+        from . import records
+
+        return getattr(records, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

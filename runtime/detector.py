@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +33,10 @@ from .signal.quality import QualityPolicy, assess, assess_rows
 from .signal.units import check_signal
 from .stream import Stream
 
-__all__ = ["DEFAULT_ARTIFACTS", "Detector", "load_rhythm", "predict"]
+if TYPE_CHECKING:
+    from .records import Annotation
+
+__all__ = ["DEFAULT_ARTIFACTS", "Detector", "Stream", "load_rhythm", "predict"]
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
@@ -212,14 +217,30 @@ class Detector:
         return Stream.push_together(streams, chunks, units=units)
 
     def annotate(
-        self, record: Record, *, progress: Callable[[int], object] = int
-    ) -> tuple[list[Beat], list[Event]]:
-        """Beats and rhythm events of a whole recording, the rhythm followed.
+        self,
+        record: Record | str | os.PathLike[str] | Any,
+        *,
+        lead: str | None = None,
+        fs: float | None = None,
+        units: str | None = None,
+        progress: Callable[[int], object] = int,
+    ) -> Annotation:
+        """Beats, rhythm events and quality of a whole recording, the rhythm followed.
 
         Parameters
         ----------
+        record : a record that was read, or anything that `ekg.read` takes
+        lead, fs, units : as `ekg.read` takes them
         progress : called with the seconds of each piece that is done
+
+        Raises
+        ------
+        InputError, RecordError, MissingPackageError
+            The recording cannot be read; see `ekg.read`.
         """
+        from .records import Annotation, read  # a program that only streams needs no files
+
+        record = read(record, lead=lead, fs=fs, units=units)
         stream, beats = self.stream(record.fs, events=True), []
         size = max(1, round(PIECE_S * record.fs))
         for at in range(0, len(record.signal), size):
@@ -228,15 +249,20 @@ class Detector:
             progress(round(len(piece) / record.fs))
         beats, events = beats + stream.finish(), closed(stream.events())
         clock = stream.fs / record.fs  # of odd rates a stream takes the nearest ratio of its own
-        if clock == 1:
-            return beats, events
-        return (
-            [replace(beat, time=beat.time * clock) for beat in beats],
-            [
+        if clock != 1:
+            beats = [replace(beat, time=beat.time * clock) for beat in beats]
+            events = [
                 replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
                 for event in events
-            ],
-        )
+            ]
+        rhythm = self._engine.rhythm
+        judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
+        return Annotation(record, beats, events, judge, made_by=self.made_by)
+
+    @property
+    def made_by(self) -> str:
+        """The model, in words, as files of its findings name it."""
+        return f"ekg, model {self.digest.hex()[:8]}"
 
     def assess(self, ecg: NDArray[np.floating], fs: float) -> Quality:
         """The quality of a signal, second by second.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,10 @@ class Record:
     gaps : share of the samples that are missing
     choice : why it is this lead, as "by its name"; empty if it was asked for or is the only one
     notes : what else a reader of the results should know of the file, a clause each
+    start : when the signal begins, as the file states it and without a zone; None if it does not;
+        in the year 1 if the file gives the time without the date
+    header : what the file says of the patient and the recording, a line each
+    leads : names of all leads of the recording, of which this is one
     """
 
     name: str
@@ -34,6 +40,27 @@ class Record:
     gaps: float
     choice: str = ""
     notes: tuple[str, ...] = ()
+    start: datetime | None = None
+    header: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> str:
+        """Unit of the signal, whatever the file had: mV."""
+        return "mV"
+
+    @property
+    def seconds(self) -> float:
+        """Length, s."""
+        return len(self.signal) / self.fs
+
+    def __repr__(self) -> str:
+        start = f", from {self.start.isoformat(' ', 'seconds')}" if self.start else ""
+        missing = f", {self.gaps:.2%} missing" if self.gaps else ""
+        return (
+            f"Record({self.name!r}, lead {self.lead}, {self.seconds:.6g} s at {self.fs:g} Hz in "
+            f"{self.units}{start}{missing})"
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +85,10 @@ class Beat:
         """True for every class but N."""
         return self.label != "N"
 
+    def to_dict(self) -> dict[str, Any]:
+        """The beat as JSON has it."""
+        return {"time": round(self.time, 4), "label": self.label, "score": round(self.score, 4)}
+
 
 @dataclass(frozen=True)
 class Event:
@@ -77,6 +108,16 @@ class Event:
     end: float | None
     confidence: float
     rule: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as JSON has it; one that lasts has no end yet."""
+        return {
+            "kind": self.kind,
+            "start": round(self.start, 4),
+            "end": None if self.end is None else round(self.end, 4),
+            "confidence": self.confidence,
+            "rule": self.rule,
+        }
 
 
 class Flaw(IntFlag):
@@ -171,3 +212,23 @@ class Result:
     beats: list[Beat]
     quality: Quality
     events: list[Event] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON has it, the server's too."""
+        return {
+            "label": self.label,
+            "anomaly": self.anomaly,
+            "score": round(self.score, 4),
+            "probabilities": {k: round(v, 4) for k, v in self.probabilities.items()},
+            "beats": [beat.to_dict() for beat in self.beats],
+            "quality": self.quality.to_dict(),
+            "events": [event.to_dict() for event in self.events],
+        }
+
+    def __repr__(self) -> str:
+        quality = "good" if self.quality.ok else "doubtful"
+        return (
+            f"Result({self.label}, {'anomaly' if self.anomaly else 'no anomaly'}, score "
+            f"{self.score:.2f}: {len(self.beats)} beats, {len(self.events)} events, signal "
+            f"{quality})"
+        )

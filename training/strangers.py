@@ -141,16 +141,16 @@ def listen(detector: Detector, record: WeakRecord) -> list[Finding]:
     found = []
     for lead in LEADS[record.entry.database]:
         ecg = record.signal[record.leads.index(lead)].astype(np.float64)
-        beats, events = detector.annotate(Record(record.entry.name, lead, record.fs, ecg, 0.0))
+        annotation = detector.annotate(Record(record.entry.name, lead, record.fs, ecg, 0.0))
         stream = detector.stream(record.fs)
         alone = stream.push(ecg) + stream.finish()
         flaws = detector.assess(ecg, record.fs).seconds
         found.append(
             Finding(
                 record.entry,
-                _counts(beats),
+                _counts(annotation.beats),
                 _counts(alone),
-                frozenset(event.kind for event in events),
+                frozenset(event.kind for event in annotation.events),
                 sum(bool(flaw & DOUBTFUL) for flaw in flaws) / len(flaws),
             )
         )

@@ -1,21 +1,21 @@
-"""Write the beats and rhythm events of whole records as WFDB annotations (and CSV)."""
+"""Write the beats and rhythm events of whole records as files: WFDB annotations, or others."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ..records import (
     check_kept,
     check_writable,
     distinct_names,
     name_of,
-    need,
     read,
-    write_annotations,
     write_csv,
 )
+from ..records.outputs import WRITERS
 from .common import lead_and_choice, load_detector, record_options, signal_choice
-from .whole_records import beats_and_events, for_each, notes_on
+from .whole_records import annotated, for_each, notes_on
 
 EXAMPLE = "mitdb/100 mitdb/101 --out annotations"
 
@@ -24,55 +24,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     record_options(parser)
     parser.add_argument(
+        "--to",
+        action="append",
+        choices=WRITERS,
+        metavar="FORMAT",
+        help=f"what is written: {', '.join(WRITERS)} (default: wfdb); may be given again",
+    )
+    parser.add_argument(
         "--annotator",
         default="ekg",
         metavar="NAME",
-        help="the files' extension (default: %(default)s)",
+        help="stands behind the record's name in the files' (default: %(default)s)",
     )
-    parser.add_argument("--csv", action="store_true", help="write RECORD.ekg.csv too")
-    parser.add_argument("--scores", action="store_true", help="put scores into the aux field")
+    parser.add_argument("--csv", action="store_true", help="write RECORD.ekg.csv, the beats, too")
+    parser.add_argument("--scores", action="store_true", help="put scores into WFDB's aux field")
 
 
 def run(args: argparse.Namespace) -> int:
     """Annotate one record after another."""
+    writers = [WRITERS[name] for name in dict.fromkeys(args.to or ["wfdb"])]
     # What would fail after a day's record was read is checked first.
-    need("wfdb", "to write WFDB annotations")
+    for writer in writers:
+        writer.check()
     distinct_names(args.records)
     check_writable(args.out, args.annotator)
-    endings = (args.annotator, f"{args.annotator}.csv")
-    check_kept(
-        args.records,
-        (
-            args.out / f"{name_of(path)}.{ending}"
-            for path in args.records
-            for ending in endings[: 1 + args.csv]
-        ),
-    )
+
+    def table(name: str) -> Path:
+        return Path(args.out, f"{name}.{args.annotator}.csv")
+
+    names = [name_of(path) for path in args.records]
+    targets = [
+        path
+        for name in names
+        for writer in writers
+        for path in writer.paths(args.out, name, args.annotator)
+    ]
+    check_kept(args.records, targets + ([table(name) for name in names] if args.csv else []))
     detector = load_detector(args)
 
     def annotate(path: str) -> None:
         recording = read(path, **signal_choice(args))
-        beats, events = beats_and_events(detector, recording)
-        written = write_annotations(
-            args.out,
-            recording.name,
-            beats,
-            recording.fs,
-            annotator=args.annotator,
-            scores=args.scores,
-            events=events,
-        )
+        annotation = annotated(detector, recording)
+        written = [
+            path
+            for writer in writers
+            for path in writer.write(annotation, args.out, args.annotator, scores=args.scores)
+        ]
         if args.csv:
-            write_csv(args.out / f"{recording.name}.{args.annotator}.csv", beats)
+            write_csv(table(recording.name), annotation.beats)
+        labels = annotation.labels.tolist()
         counts = (
-            ", ".join(
-                f"{sum(b.label == k for b in beats)} {k}" for k in sorted({b.label for b in beats})
-            )
+            ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
             or "no beats"
         )
         notes = "".join(f"; {note}" for note in notes_on(recording))
         print(
-            f"{written}: {lead_and_choice(recording)}, {counts}, {len(events)} rhythm events{notes}"
+            f"{', '.join(map(str, written))}: {lead_and_choice(recording)}, {counts}, "
+            f"{len(annotation.events)} rhythm events{notes}"
         )
 
     return for_each(args.records, annotate)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ..detector import Detector
 from ..errors import EkgError
 from ..findings import Beat, Event, Record
+from ..records import Annotation
 from ..signal.fast import fast_share
 from ..signal.missing import missing_samples
 from .common import drop_output
@@ -45,13 +46,21 @@ def notes_on(recording: Record) -> list[str]:
     return [*notes, *recording.notes]
 
 
-def beats_and_events(detector: Detector, recording: Record) -> tuple[list[Beat], list[Event]]:
+def annotated(detector: Detector, recording: Record) -> Annotation:
     """Find the beats and rhythm events of a whole recording, showing progress."""
     with tqdm(
-        total=round(len(recording.signal) / recording.fs),
+        total=round(recording.seconds),
         unit="s",
         leave=False,
         desc=recording.name,
         disable=None,
     ) as progress:
         return detector.annotate(recording, progress=progress.update)
+
+
+def beats_and_events(
+    detector: Detector, recording: Record
+) -> tuple[Sequence[Beat], Sequence[Event]]:
+    """`annotated`, as a study takes it."""
+    found = annotated(detector, recording)
+    return found.beats, found.events

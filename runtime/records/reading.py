@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, RecordError
 from ..findings import Record
 from .leads import Lead, choose
+from .objects import leads_of
 from .packages import explained
 from .reader import Options
 from .registry import find, locate
@@ -26,7 +30,7 @@ LIKELY = {  # and the option that says so
 
 
 def read(
-    path: str | Path,
+    source: str | os.PathLike[str] | Any,
     *,
     lead: str | None = None,
     fs: float | None = None,
@@ -39,8 +43,11 @@ def read(
 
     Parameters
     ----------
-    path : a WFDB record, an EDF or BDF file, or a table of numbers as text, perhaps packed as
-        ``.gz`` or ``.zip``; docs/contracts.md says what tables may look like
+    source : the path of a WFDB record, an EDF or BDF file, or a table of numbers as text, perhaps
+        packed as ``.gz`` or ``.zip`` (docs/contracts.md says what tables may look like); or what
+        other programs hold in memory: a ``wfdb.Record``, an MNE ``Raw``, a pandas ``DataFrame`` or
+        ``Series``, NeuroKit's pair of a table and its rate, a dict of leads, or numbers [samples]
+        or [samples, leads] with ``fs``. A `Record` is returned as it is.
     lead : by name; without it the ECG: by its name (MLII before others), then by its unit, then
         the lead with the clearest beats in its first minute
     fs : Hz, needed for a file that does not state it, refused if it contradicts the file
@@ -59,9 +66,16 @@ def read(
     """
     _check(fs, start_s, seconds)
     scale = check_units(units)
-    path = locate(Path(path))
+    if isinstance(source, Record):
+        if (lead, fs, units, start_s, seconds) != (None, None, None, 0.0, None):
+            raise InputError("a Record is one lead in mV already; expected no lead, fs or units.")
+        return source
     options = Options(fs, partial)
-    leads = find(path).leads(path, options)
+    if isinstance(source, str | os.PathLike):
+        path = locate(Path(source))
+        leads = find(path).leads(path, options)
+    else:
+        path, leads = leads_of(source, options, lead)
     chosen, reason = choose(path, leads, lead, any_unit=scale is not None)
     rate = float(chosen.fs)
     if not 0 < rate < math.inf:
@@ -92,7 +106,19 @@ def read(
         )
     gaps = float(missing.mean())
     part = np.where(missing, np.nan, part) if gaps else part
-    return Record(name_of(path), chosen.name, rate, part, gaps, reason, tuple(options.notes))
+    start = options.start and options.start + timedelta(seconds=first / rate)
+    return Record(
+        name_of(path),
+        chosen.name,
+        rate,
+        part,
+        gaps,
+        reason,
+        tuple(options.notes),
+        start,
+        options.header,
+        tuple(each.name for each in leads),
+    )
 
 
 def _check_size(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:

@@ -181,18 +181,12 @@ def bearer_token(given: str | None) -> str | None:
 
 def beat_fields(beat: Beat) -> dict[str, Any]:
     """A beat as JSON has it."""
-    return {"time": round(beat.time, 4), "label": beat.label, "score": round(beat.score, 4)}
+    return beat.to_dict()
 
 
 def event_fields(event: Event) -> dict[str, Any]:
     """A rhythm event as JSON has it; one that lasts has no end yet."""
-    return {
-        "kind": event.kind,
-        "start": round(event.start, 4),
-        "end": None if event.end is None else round(event.end, 4),
-        "confidence": event.confidence,
-        "rule": event.rule,
-    }
+    return event.to_dict()
 
 
 def rhythm_fields(tracker: RhythmTracker | None, events: Sequence[Event]) -> dict[str, Any]:
@@ -214,15 +208,7 @@ def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
 
 def result_fields(result: Result) -> dict[str, Any]:
     """A result as JSON has it."""
-    return {
-        "label": result.label,
-        "anomaly": result.anomaly,
-        "score": round(result.score, 4),
-        "probabilities": {k: round(v, 4) for k, v in result.probabilities.items()},
-        "beats": [beat_fields(beat) for beat in result.beats],
-        "quality": quality_fields(result.quality),
-        "events": [event_fields(event) for event in result.events],
-    }
+    return result.to_dict()
 
 
 def dump(fields: dict[str, Any]) -> bytes:

@@ -203,7 +203,7 @@ def test_annotations_and_reports_know_it(new_file: Path) -> None:
     codes, names, title = json.loads(
         in_own_process(
             new_file,
-            "import json; from runtime.records.annotations_wfdb import RHYTHM_CODES\n"
+            "import json; from runtime.records.outputs.wfdb_annotations import RHYTHM_CODES\n"
             "from runtime.report.words import KINDS, title\n"
             "print(json.dumps([RHYTHM_CODES, KINDS, title('fusion_run')]))",
         )
@@ -218,10 +218,10 @@ def test_annotations_are_written_with_its_code(new_file: Path) -> None:
     wfdb = pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
     in_own_process(
         new_file,
-        "from pathlib import Path; from runtime import Event\n"
-        "from runtime.records import write_annotations\n"
+        "import numpy; from runtime import Annotation, Event, Record\n"
+        "record = Record('rec', 'II', 360.0, numpy.zeros(3600), 0.0)\n"
         "event = Event('fusion_run', 1.0, 2.0, 0.9, '')\n"
-        "write_annotations(Path(), 'rec', [], 360, events=[event])",
+        "Annotation(record, [], [event], None).to_wfdb()",
     )
     marks = wfdb.rdann(str(new_file / "rec"), "ekg")
     assert [note.rstrip("\0") for note in marks.aux_note] == ["(FUS", "(N"]

@@ -56,9 +56,9 @@ def test_all_beats_are_found(
     if file.startswith(("04", "16")):
         pytest.importorskip("edfio", reason="no edfio (pip install edfio)")
     (path,) = CASES.glob(file)
-    found, events = detector.annotate(read(path, **options))  # type: ignore[arg-type]
-    assert (len(found), events) == (beats, [])
-    assert not {beat.label for beat in found} - {"N", "S"}
+    annotation = detector.annotate(read(path, **options))  # type: ignore[arg-type]
+    assert (len(annotation.beats), annotation.events) == (beats, [])
+    assert not set(annotation.labels) - {"N", "S"}
 
 
 @pytest.mark.parametrize(

@@ -150,14 +150,14 @@ def test_kinds_and_rules_go_from_the_gravest_to_the_mildest() -> None:
 
 def test_annotations_have_the_rhythms(tmp_path: Path) -> None:
     wfdb = pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
-    from runtime.records import write_annotations
+    from outputs_made import annotation_of
 
     beats = beats_of("NNNVVVNNNNNN", rate=110)
     events = [
         Event("ventricular_tachycardia", beats[3].time, beats[5].time, 0.9, ""),
         Event("tachycardia", beats[0].time, beats[9].time, 0.9, ""),
     ]
-    write_annotations(tmp_path, "rec", beats, 360, events=events)
+    annotation_of(beats, events, fs=360).to_wfdb(tmp_path)
     marks = wfdb.rdann(str(tmp_path / "rec"), "ekg")
     rhythms = [
         (symbol, note.strip("\0"))

@@ -6,15 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from outputs_made import BEATS, annotation_of
 
-from runtime import Beat, RecordError
+from runtime import RecordError
 from runtime.findings import Event
-from runtime.records import write_annotations
-from runtime.records.annotations_wfdb import RHYTHM_CODES
+from runtime.records.outputs.wfdb_annotations import RHYTHM_CODES
 from runtime.rhythm import kinds
 
 wfdb = pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
-BEATS = [Beat(0.5, "N", 0.9, (0.9, 0.1, 0, 0, 0)), Beat(1.25, "V", 0.8, (0.1, 0.1, 0.8, 0, 0))]
 
 
 def marks(path: Path) -> list[tuple[int, str, str]]:
@@ -32,7 +31,7 @@ def marks(path: Path) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize("scores", [False, True])
 def test_beats_are_read_back_by_wfdb(tmp_path: Path, scores: bool) -> None:
-    path = write_annotations(tmp_path / "new", "rec", BEATS, 250, scores=scores)
+    path = annotation_of(BEATS).to_wfdb(tmp_path / "new", scores=scores)
     assert path == tmp_path / "new" / "rec.ekg"
     assert marks(path) == [
         (125, "N", "0.900" if scores else ""),
@@ -49,7 +48,7 @@ def test_rhythms_are_coded_and_the_gravest_of_several_is_written(tmp_path: Path)
         Event("pause", 12.0, 14.5, 0.9, ""),
         Event("bigeminy", 30.0, None, 0.9, ""),
     ]
-    path = write_annotations(tmp_path, "rec", [], 100, events=events)
+    path = annotation_of([], events, fs=100).to_wfdb(tmp_path)
     assert marks(path) == [
         (99, "+", "(AFIB"),
         (399, "+", "(IVR"),
@@ -78,19 +77,19 @@ def test_marks_never_share_a_sample(tmp_path: Path) -> None:
         )
     ]
     beats = [replace(BEATS[0], time=0.0), *BEATS]
-    found = marks(write_annotations(tmp_path, "rec", beats, 250, events=events))
+    found = marks(annotation_of(beats, events).to_wfdb(tmp_path))
     assert len({sample for sample, _, _ in found}) == len(found) == 9
     assert [sample for sample, symbol, _ in found if symbol in "NV"] == [0, 125, 312]
     assert min(sample for sample, symbol, _ in found if symbol not in "NV") == 1
 
 
 def test_no_beats_make_an_empty_file(tmp_path: Path) -> None:
-    assert write_annotations(tmp_path, "rec", [], 250).read_bytes() == b"\0\0"
+    assert annotation_of([]).to_wfdb(tmp_path).read_bytes() == b"\0\0"
 
 
 @pytest.mark.parametrize("name", ["my ecg", "2024-01-02T10.30", "Müller", "a$b$c_{"])
 def test_any_name_is_read_back_by_wfdb(tmp_path: Path, name: str) -> None:
-    path = write_annotations(tmp_path, name, BEATS, 250)
+    path = annotation_of(BEATS, name=name).to_wfdb(tmp_path)
     assert path == tmp_path / f"{name}.ekg"
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.ekg"]
     assert [symbol for _, symbol, _ in marks(path)] == ["N", "V"]
@@ -98,7 +97,7 @@ def test_any_name_is_read_back_by_wfdb(tmp_path: Path, name: str) -> None:
 
 def test_bad_annotator_and_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="letters only, and none of hea, dat, atr"):
-        write_annotations(tmp_path, "rec", BEATS, 250, annotator="hea")
+        annotation_of(BEATS).to_wfdb(tmp_path, annotator="hea")
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(RecordError, match=r"taken.* cannot be written: File exists"):
-        write_annotations(tmp_path / "taken", "rec", BEATS, 250)
+        annotation_of(BEATS).to_wfdb(tmp_path / "taken")

@@ -1,4 +1,4 @@
-"""Beats and rhythm events as WFDB annotations."""
+"""Beats and rhythm events as WFDB annotations; needs the package ``wfdb``."""
 
 from __future__ import annotations
 
@@ -6,75 +6,62 @@ import itertools
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..findings import Beat, Event
-from ..rhythm import kinds
-from .packages import need
-from .targets import check_writable, writing
+from ...findings import Event
+from ...rhythm import kinds
+from ..packages import need
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from ..annotation import Annotation
 
 # From the gravest rhythm to the mildest; kinds without a code are written as comments.
 RHYTHM_CODES = {kind.name: kind.wfdb for kind in kinds() if kind.wfdb}
 NORMAL = "(N"  # while none of them lasts
 
 
-def write_annotations(
-    folder: Path,
-    name: str,
-    beats: Sequence[Beat],
-    fs: float,
-    *,
-    annotator: str = "ekg",
-    scores: bool = False,
-    events: Sequence[Event] = (),
-) -> Path:
-    """Write ``folder/name.annotator``, which WFDB's tools read.
+class WfdbWriter(Writer):
+    """Writes WFDB annotations, which WFDB's tools read.
 
     Events become rhythm annotations (``+``, the code in the aux field) or, if WFDB has no code
     for their kind, comments (``"``).
-
-    Parameters
-    ----------
-    fs : Hz, of the recording; places are given in its samples
-    scores : put each beat's score into the aux field
-
-    Returns
-    -------
-    the file's path
-
-    Raises
-    ------
-    RecordError
-        The file cannot be written, or the annotator would break a record.
-    MissingPackageError
-        There is no package ``wfdb``.
     """
+
+    name = "wfdb"
+    endings = ("",)
+    package = "wfdb"
+
+    def contents(self, annotation: Annotation, scores: bool) -> tuple[bytes, ...]:
+        """Return the file; scores are in the aux field of their beats."""
+        found = [
+            (int(sample), beat.label, f"{beat.score:.3f}" if scores else "")
+            for beat, sample in zip(annotation.beats, annotation.samples, strict=True)
+        ]
+        fs = annotation.record.fs
+        rhythm = _rhythm_marks(annotation.events, fs, (at for at, _, _ in found))
+        marks = sorted([*rhythm, *found], key=lambda mark: mark[0])
+        # wfdb refuses to write no marks; two zero bytes are an empty file.
+        return (_written(marks, fs) if marks else b"\0\0",)
+
+
+def _written(marks: Sequence[tuple[int, str, str]], fs: float) -> bytes:
+    """Annotations as wfdb writes them, under a name that it takes; it refuses, say, a space."""
     wfdb = need("wfdb", "to write WFDB annotations")
-    check_writable(folder, annotator)
-    found = [
-        (round(beat.time * fs), beat.label, f"{beat.score:.3f}" if scores else "") for beat in beats
-    ]
-    marks = sorted(
-        [*_rhythm_marks(events, fs, (at for at, _, _ in found)), *found], key=lambda mark: mark[0]
-    )
-    path = folder / f"{name}.{annotator}"
-    with writing(folder), tempfile.TemporaryDirectory() as scratch:
-        content = b"\0\0"  # wfdb refuses to write no marks; two zero bytes are an empty file
-        if marks:  # wfdb also refuses names of records with, say, a space
-            samples, symbols, notes = zip(*marks, strict=True)
-            wfdb.wrann(
-                "record",
-                annotator,
-                np.array(samples),
-                symbol=list(symbols),
-                fs=fs,
-                write_dir=scratch,
-                aux_note=list(notes) if any(notes) else None,
-            )
-            content = Path(scratch, f"record.{annotator}").read_bytes()
-        path.write_bytes(content)
-    return path
+    samples, symbols, notes = zip(*marks, strict=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        wfdb.wrann(
+            "record",
+            "ekg",
+            np.array(samples),
+            symbol=list(symbols),
+            fs=fs,
+            write_dir=scratch,
+            aux_note=list(notes) if any(notes) else None,
+        )
+        return Path(scratch, "record.ekg").read_bytes()
 
 
 def _rhythm_marks(

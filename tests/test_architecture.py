@@ -53,7 +53,7 @@ OPTIONAL_PACKAGES = {
     "edfio",
     "pyarrow",
     "pydicom",
-    "neurokit2",
+    "scipy",
     "matplotlib",
     "PIL",
     "cupy",
@@ -73,8 +73,8 @@ HEAVY_PACKAGES = {
     "edfio",
     "pyarrow",
     "pydicom",
-    "neurokit2",
     "pandas",
+    "neurokit2",
     "scipy",
     "torch",
 }

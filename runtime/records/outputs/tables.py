@@ -112,9 +112,15 @@ def write_csv(path: Path, beats: Sequence[Beat]) -> Path:
 
 
 def _as_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
-    """Return a table in UTF-8; missing numbers are empty cells."""
+    """Return a table in UTF-8; numbers to the microsecond, missing ones are empty cells."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(names)
-    writer.writerows(("" if cell != cell else cell for cell in row) for row in rows)
+    writer.writerows(map(_cell, row) for row in rows)
     return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if value != value else round(value, 6)

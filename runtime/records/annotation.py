@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..findings import DOUBTFUL, Beat, Event, Quality, Record
 from .intervals import Hrv, hrv, sound_intervals
 from .outputs import writer_of
@@ -128,9 +129,11 @@ class Annotation:
 
         Raises
         ------
-        MissingPackageError
-            There is no package ``pandas``.
+        InputError, MissingPackageError
+            There is no such table; there is no package ``pandas``.
         """
+        if table not in TABLES:
+            raise InputError(f"there is no table {table!r}; expected {' or '.join(TABLES)}.")
         return need("pandas", "to make a table").DataFrame(TABLES[table](self))
 
     def write(

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ..annotation import Annotation
 
 
+NOTHING = "no beats"
+
+
 class EdfWriter(Writer):
     """Writes EDF+ annotations: a beat by its class, an event by its kind and with its length.
 
@@ -33,6 +36,8 @@ class EdfWriter(Writer):
             (event.start, max(0.0, (event.end or event.start) - event.start), event.kind)
             for event in annotation.events
         ]
+        if not marks:  # edfio refuses a file of nothing
+            marks.append((0.0, None, NOTHING))
         sink = io.BytesIO()
         edfio.Edf(
             [],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,43 @@ def test_annotate_writes_what_predict_finds(
     assert marks.sample.tolist() == [round(b.time * 360) for b in expected]
     assert marks.symbol == [b.label for b in expected]
     assert len((tmp_path / "o" / "sim.ekg.csv").read_text().splitlines()) == len(expected) + 1
+
+
+@pytest.mark.needs("edfio", "pyarrow", "pydicom")
+def test_annotate_writes_every_format_that_is_asked_for(
+    csv_record: Path, tmp_path: Path, run: Run, detector: Detector
+) -> None:
+    formats = ("edf", "csv", "parquet", "fhir", "dicom", "ishne")
+    asked = [option for name in formats for option in ("--to", name)]
+    status, out, _ = run("annotate", csv_record, "--fs", 360, "--out", tmp_path / "o", *asked)
+    assert status == 0
+    expected = detector.annotate(csv_record, fs=360)
+    paths = [path for name in formats for path in expected.write(name, tmp_path / "ours")]
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {path.name for path in paths}
+    for path in paths:
+        assert str(tmp_path / "o" / path.name) in out
+        assert (tmp_path / "o" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_annotate_needs_only_what_the_format_needs(
+    csv_record: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("wfdb", "pydicom", "pyarrow"):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    assert run("annotate", csv_record, "--fs", 360, "--out", tmp_path, "--to", "fhir")[0] == 0
+    status, _, err = run("annotate", csv_record, "--fs", 360, "--to", "ishne", "--to", "dicom")
+    assert status == 2
+    assert "'pydicom' is needed to write dicom annotations" in err
+
+
+def test_annotate_replaces_no_recording(csv_record: Path, run: Run) -> None:
+    other = csv_record.with_name("sim.ekg.beats.csv")
+    other.write_text(csv_record.read_text())
+    status, _, err = run(
+        "annotate", csv_record, other, "--fs", 360, "--to", "csv", "--out", csv_record.parent
+    )
+    assert status == 2
+    assert "sim.ekg.beats.csv is part of a recording and would be replaced" in err
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,43 @@
-"""Tables of docs/rhythm.md that the code knows: events, rules, limits.
+"""Tables of docs/ that the code knows: events, rules, limits, codes.
 
-``python -m docs.tables`` writes them between their comment markers; a test holds both equal.
+``python -m docs.tables`` writes them between their comment markers; a test holds them equal.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from runtime import Detector
+from runtime.records.outputs import codes
 from runtime.rhythm import RhythmPolicy, kinds, rules, sections
 from runtime.signal.quality import QualityPolicy
 
-PAGE = Path(__file__).resolve().parent / "rhythm.md"
+FOLDER = Path(__file__).resolve().parent
+PAGES = {"rhythm.md": ("events", "limits", "quality"), "python.md": ("codes",)}
 _MARKED = r"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)"
 _LIMIT = re.compile(r"^(?:``)?(\w+(?:, \w+)*)(?:``)? : (.*(?:\n .*)*)", re.MULTILINE)
 
 
 def main() -> None:
-    """Write the tables into the page."""
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the tables into their pages."""
+    for name, tables in PAGES.items():
+        path = FOLDER / name
+        path.write_text(written(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
-def written(page: str) -> str:
+def written(page: str, tables: Sequence[str]) -> str:
     """Return the page with its tables as the code has them; raises ValueError without a marker."""
     shipped = Detector.load(provider="cpu")
-    for name, table in (
-        ("events", events(shipped.rhythm_policy)),
-        ("limits", limits(shipped.rhythm_policy)),
-        ("quality", quality(shipped.quality_policy)),
-    ):
+    for name in tables:
         marked = re.search(_MARKED.format(name=name), page, re.DOTALL)
         if marked is None:
-            raise ValueError(f"{PAGE.name} has no markers of the table {name!r}.")
-        page = f"{page[: marked.end(1)]}\n{table}\n{page[marked.start(2) :]}"
+            raise ValueError(f"the page has no markers of the table {name!r}.")
+        page = f"{page[: marked.end(1)]}\n{_TABLES[name](shipped)}\n{page[marked.start(2) :]}"
     return page
 
 
@@ -66,6 +66,20 @@ def quality(policy: QualityPolicy) -> str:
     return _described(type(policy), asdict(policy))[1]
 
 
+def coded() -> str:
+    """Return the codes of every class of beat and kind of event."""
+    rows = "".join(
+        f"| {'beat' if name in codes.BEATS else 'event'} `{name}` | {_coded(row.mdc)} "
+        f"| {_coded(row.snomed)} |\n"
+        for name, row in (codes.BEATS | codes.EVENTS).items()
+    )
+    return f"| finding | MDC | SNOMED CT |\n|---|---|---|\n{rows}"
+
+
+def _coded(code: codes.Code | None) -> str:
+    return f"{code.value} {code.meaning}" if code else "none"
+
+
 def _described(section: type, values: Mapping[str, Any]) -> tuple[str, str]:
     """The introduction of a section's docstring, and a table of the limits it explains."""
     text = inspect.getdoc(section) or ""
@@ -87,6 +101,14 @@ def _described(section: type, values: Mapping[str, Any]) -> tuple[str, str]:
 
 def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+_TABLES: dict[str, Callable[[Detector], str]] = {
+    "events": lambda shipped: events(shipped.rhythm_policy),
+    "limits": lambda shipped: limits(shipped.rhythm_policy),
+    "quality": lambda shipped: quality(shipped.quality_policy),
+    "codes": lambda shipped: coded(),
+}
 
 
 if __name__ == "__main__":

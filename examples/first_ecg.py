@@ -7,18 +7,17 @@ python first_ecg.py holter.csv  # or .edf, or a WFDB record named without its ex
 import sys
 from collections import Counter
 
-from ekg import Detector
-from ekg.records import read
+from ekg import Detector, read
 
 record = read(sys.argv[1] if len(sys.argv) > 1 else "sample")  # one lead, in mV
 detector = Detector.load()  # the model that comes with ekg, checked against its hashes
-result = detector.predict(record.signal, fs=record.fs, events=True)
+found = detector.annotate(record)
 
-print(f"{record.name}, lead {record.lead}: {len(record.signal) / record.fs:.0f} s")
-print("beats:", dict(Counter(beat.label for beat in result.beats)))  # N is normal
-for beat in result.beats:
+print(f"{record.name}, lead {record.lead}: {record.seconds:.0f} s")
+print("beats:", dict(Counter(beat.label for beat in found.beats)))  # N is normal
+for beat in found.beats:
     if beat.anomaly:
         print(f"{beat.time:9.2f} s  {beat.label}  {beat.score:.2f}")
-for event in result.events:
+for event in found.events:
     print(f"{event.start:9.2f} s  {event.kind}: {event.rule}")
-print("signal:", "good" if result.quality.ok else result.quality)
+print("signal:", "good" if found.quality.ok else found.quality)

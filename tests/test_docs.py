@@ -68,19 +68,23 @@ def test_modules_that_are_run_exist(page: Path) -> None:
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
 
 
-def test_the_tables_of_events_and_limits_are_the_registry_s() -> None:
-    page = tables.PAGE.read_text(encoding="utf-8")
-    assert tables.written(page) == page, "run `python -m docs.tables`"
+@pytest.mark.parametrize("name", tables.PAGES)
+def test_the_tables_of_a_page_are_the_registry_s(name: str) -> None:
+    page = (tables.FOLDER / name).read_text(encoding="utf-8")
+    assert tables.written(page, tables.PAGES[name]) == page, "run `python -m docs.tables`"
 
 
 def test_a_page_without_its_marker_is_refused() -> None:
     with pytest.raises(ValueError, match="no markers of the table 'events'"):
-        tables.written("# A page\n")
+        tables.written("# A page\n", ["events"])
 
 
-@pytest.mark.parametrize("page", ["contracts", "rhythm"])
-def test_programs_in_the_documentation_run(page: str, detector: Detector) -> None:
+@pytest.mark.parametrize("page", ["contracts", "python", "rhythm"])
+def test_programs_in_the_documentation_run(
+    page: str, detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a signal for what a reader would put in."""
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     programs = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert programs
@@ -93,4 +97,7 @@ def test_programs_in_the_documentation_run(page: str, detector: Detector) -> Non
         "chunks": [signal],
     }
     for program in programs:
-        exec(compile(program.replace("from ekg", "from runtime"), page, "exec"), names)
+        ours = program.replace("from ekg", "from runtime").replace(
+            "import ekg", "import runtime as ekg"
+        )
+        exec(compile(ours, page, "exec"), names)

@@ -52,7 +52,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_example_runs(example: Path, installed: Path, tmp_path: Path) -> None:
     source = example.read_text()
     assert "runtime" not in source
-    if "import pandas" in source:
+    if "to_dataframe" in source:
         pytest.importorskip("pandas", reason="no pandas (pip install pandas)")
     arguments, patterns = EXPECTED[example.name]
     signal = "\n".join(map(str, read("sample").signal)) if "stdin" in example.name else None

@@ -156,9 +156,11 @@ def test_the_first_answer(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_the_program_runs(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(code(PROGRAM, "python", "from ekg import "))
+    (tmp_path / "program.py").write_text(code(PROGRAM, "python", "import ekg"))
     out = shell("python -W error program.py", environment, tmp_path)
-    assert out.startswith("V True ")
+    assert out.startswith(
+        "Annotation('sample', lead MLII, 30.175 s: 39 N, 2 S, 11 V; 1 events) 103"
+    )
     assert "kind='couplet'" in out
 
 

@@ -22,7 +22,9 @@ PAPER, FINE, BOLD = "#fffafa", "#fbe4e3", "#f2bdba"
 FINE_S, BOLD_S, FINE_MV, BOLD_MV = 0.04, 0.2, 0.1, 0.5  # the squares of ECG paper
 LONGEST_GRID_S = 30.0  # of more seconds the squares are a blur
 MIN_PAPER_MV = 2.0
-WIDTH_S, HEIGHT_MV = 0.9, 0.9  # inches a second and a mV
+# Inches a second and a mV: as on paper, which runs at 25 mm a second and has 10 mm a mV.
+WIDTH_S, HEIGHT_MV = 1.0, 0.4
+MAX_WIDTH_S = 14.0
 MAX_LISTED = 10  # events
 STRIP_S, STRIP_PX, PX_MV = 10.0, 900, 36
 MAX_POINTS = 2000  # of the strip's line
@@ -36,7 +38,7 @@ def plot(annotation: Annotation, start_s: float, seconds: float, axes: Any) -> A
     low, high = _paper(ecg)
     if axes is None:
         pyplot = need("matplotlib.pyplot", "to draw a record")
-        size = (WIDTH_S * min(seconds, 14.0) + 1, HEIGHT_MV * (high - low) + 1)
+        size = (WIDTH_S * min(seconds, MAX_WIDTH_S) + 1, HEIGHT_MV * (high - low) + 1)
         axes = pyplot.subplots(figsize=size, layout="constrained")[1]
     axes.set(xlim=(begin, end), ylim=(low, high), facecolor=PAPER, xlabel="s", ylabel="mV")
     if seconds <= LONGEST_GRID_S:
@@ -48,7 +50,7 @@ def plot(annotation: Annotation, start_s: float, seconds: float, axes: Any) -> A
     axes.plot((first + np.arange(len(ecg))) / fs, ecg, color=INK, linewidth=0.8)
     for at, until in annotation.gaps:
         axes.axvspan(max(at, begin), min(until, end), color=QUIET, alpha=0.2, linewidth=0)
-    top = high - 0.12 * (high - low)
+    top = high - 0.17 * (high - low)
     inside = range(*np.searchsorted(annotation.times, (begin, end)))
     for label in CLASSES:
         times = [annotation.beats[i].time for i in inside if annotation.beats[i].label == label]
@@ -61,7 +63,7 @@ def plot(annotation: Annotation, start_s: float, seconds: float, axes: Any) -> A
             label=label,
         )
         for time in times:
-            axes.text(time, top + 0.03 * (high - low), label, color=COLOURS[label], ha="center")
+            axes.text(time, top + 0.05 * (high - low), label, color=COLOURS[label], ha="center")
     for event in annotation.events:
         stop = annotation.record.seconds if event.end is None else event.end
         if event.start < end and stop > begin:
@@ -164,6 +166,6 @@ def _paper(ecg: Any) -> tuple[float, float]:
     """Lowest and highest mV of the paper: the signal and room for the beats' names above it."""
     known = ecg[np.isfinite(ecg)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-    room = 0.25 * max(high - low, MIN_PAPER_MV)
+    room = 0.4 * max(high - low, MIN_PAPER_MV)
     middle, half = (low + high) / 2, max(high - low, MIN_PAPER_MV) / 2
-    return middle - half - 0.3 * room, middle + half + room
+    return middle - half - 0.4 * room, middle + half + room

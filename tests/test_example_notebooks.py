@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-nbformat = pytest.importorskip("nbformat", reason="no nbformat (pip install nbclient)")
+from notebook_running import nbformat, rerun
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -50,23 +49,12 @@ def test_committed_with_outputs_and_small(path: Path) -> None:
     assert "/tmp/" not in path.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.needs("nbclient", "ipykernel", *NEEDED)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_as_it_is_committed(path: Path, tmp_path: Path) -> None:
     """Where the package is installed; the day is six minutes here."""
-    from nbclient import NotebookClient
-
     (tmp_path / "ekg").symlink_to(ROOT / "runtime", target_is_directory=True)
-    notebook = nbformat.read(path, 4)
-    expected = shown(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = []
-    NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="python3",
-        record_timing=False,
-        resources={"metadata": {"path": str(tmp_path)}},
-    ).execute(env=os.environ | {"PYTHONPATH": str(tmp_path), "EKG_NOTEBOOK_HOURS": "0.1"})
-    assert shown(notebook) == expected
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "EKG_NOTEBOOK_HOURS": "0.1"}
+    again = rerun(path, tmp_path, environment)
+    assert shown(again) == shown(nbformat.read(path, 4))

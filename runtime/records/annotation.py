@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..findings import DOUBTFUL, Beat, Event, Quality, Record
-from .intervals import Hrv, hrv, sound_intervals
+from .intervals import Hrv, hrv, missing_spans, sound_intervals
 from .outputs import writer_of
 from .outputs.tables import beats_table, events_table
 from .packages import need
@@ -34,7 +34,6 @@ class Annotation:
     record : that was annotated
     beats : in order of time
     events : those of the rhythm, each with its end, in order of start
-    gaps : start and end, s, of each stretch of missing signal
     judge : judges a piece of signal, float64 [samples] in mV, at its rate in Hz
     made_by : the program and its model, in words
     """
@@ -43,15 +42,17 @@ class Annotation:
     beats: Sequence[Beat]
     events: Sequence[Event]
     judge: Judge = field(repr=False)
-    gaps: Sequence[tuple[float, float]] = ()
     made_by: str = "ekg"
+
+    @cached_property
+    def gaps(self) -> Sequence[tuple[float, float]]:
+        """Start and end, s, of each stretch of missing signal."""
+        return missing_spans(self.record.signal, self.record.fs)
 
     @cached_property
     def quality(self) -> Quality:
         """The quality of the whole signal, second by second; judged when it is first asked for."""
-        pieces = [self.judge(piece, self.record.fs) for piece in pieces_of(self.record)]
-        signal = self.record.signal
-        return _joined(pieces, float(np.nanmax(signal) - np.nanmin(signal)))
+        return _joined([self.judge(piece, self.record.fs) for piece in pieces_of(self.record)])
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -229,20 +230,18 @@ def pieces_of(record: Record) -> Iterator[NDArray[np.float64]]:
             yield piece
 
 
-def _joined(pieces: Sequence[Quality], range_mv: float) -> Quality:
-    """The quality of a signal from those of its pieces."""
-    seconds = tuple(flaw for piece in pieces for flaw in piece.seconds)
-
-    def share(name: str) -> float:
-        found = sum(getattr(piece, name) * len(piece.seconds) for piece in pieces)
-        return float(found / max(len(seconds), 1))
-
+def _joined(pieces: Sequence[Quality]) -> Quality:
+    """The quality of a signal from those of its pieces; its range is the largest of a piece."""
+    lengths = np.array([len(piece.seconds) for piece in pieces])
+    shares = {
+        each.name: float(
+            np.average([getattr(piece, each.name) for piece in pieces], weights=lengths)
+        )
+        for each in fields(Quality)
+        if each.name not in ("range_mv", "seconds")
+    }
     return Quality(
-        share("flat"),
-        share("clipped"),
-        range_mv,
-        share("baseline"),
-        share("noise"),
-        share("powerline"),
-        seconds,
+        **shares,
+        range_mv=max(piece.range_mv for piece in pieces),
+        seconds=tuple(flaw for piece in pieces for flaw in piece.seconds),
     )

@@ -55,6 +55,12 @@ def sound_intervals(
     return sound
 
 
+def missing_spans(signal: NDArray[np.float64], fs: float) -> tuple[tuple[float, float], ...]:
+    """Return start and end, s, of each stretch of missing samples, which are NaN."""
+    edges = np.flatnonzero(np.diff(np.isnan(signal).astype(np.int8), prepend=0, append=0)) / fs
+    return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
 @dataclass(frozen=True)
 class Hrv:
     """How the heart rate varies; None where there are too few intervals.

@@ -109,13 +109,13 @@ def _event(event: Any) -> str:
 
 
 def _flaws(annotation: Annotation) -> str:
-    quality = annotation.quality
-    shares = {
-        name: getattr(quality, name)
-        for name in ("flat", "clipped", "baseline", "noise", "powerline")
-    }
-    said = [f"{name} in {share:.0%} of the seconds" for name, share in shares.items() if share]
-    return ", ".join(said) or f"its range of {quality.range_mv:.3g} mV is impossible"
+    known = annotation.quality.to_dict()
+    said = [
+        f"{name}: {share:.0%}"
+        for name, share in known.items()
+        if isinstance(share, float) and share and name != "range_mv"
+    ]
+    return ", ".join(said) or f"its range of {known['range_mv']} mV is impossible"
 
 
 def _svg(annotation: Annotation, start_s: float) -> str:

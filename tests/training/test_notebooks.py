@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_running import rerun
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "training" / "notebooks").glob("*.ipynb"))
@@ -45,20 +47,7 @@ def test_committed_with_outputs_and_small(path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_on_a_few_records(path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nbclient import NotebookClient
-
     monkeypatch.setenv("EKG_NOTEBOOK_RECORDS", "208 209 102 105 232")
-    notebook = nbformat.read(path, 4)
-    expected = pictures(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = []
-    NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="python3",
-        record_timing=False,
-        resources={"metadata": {"path": str(path.parent)}},
-    ).execute()
-    assert pictures(notebook) == expected
-    assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
+    again = rerun(path, path.parent, dict(os.environ))
+    assert pictures(again) == pictures(nbformat.read(path, 4))
+    assert not [output for output in outputs(again) if output.get("name") == "stderr"]

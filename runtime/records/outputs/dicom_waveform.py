@@ -7,7 +7,10 @@ PS3.3 A.34.5 (ambulatory ECG, which allows any length, and rates of 50 to 1000 H
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +27,9 @@ AMBULATORY_ECG = "1.2.840.10008.5.1.4.1.1.9.1.3"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 BITS, LARGEST, MISSING = 16, 32_767, -32_768
 FINEST_STEP_UV = 1.0
+ANNOTATIONS = struct.Struct("<2H2sHI")  # head of their sequence: tag, kind, nothing, length
+POSITION = struct.Struct("<I")
+PLACE = 0xFADE_FACE  # no beat's: a day at 1000 Hz has a fiftieth of it
 # A date is required; this one, long before there were such recordings, stands for none.
 NO_DATE = date(1900, 1, 1)
 
@@ -39,20 +45,14 @@ class DicomWriter(Writer):
         """Return the file."""
         pydicom = need("pydicom", "to write DICOM files")
         said = repr((annotation.record.name, annotation.record.start, annotation.made_by))
-        dataset = _object(pydicom, annotation, said)
-        dataset.WaveformSequence = [_waveform(pydicom, annotation.record)]
-        dataset.WaveformAnnotationSequence = [
-            *(
-                _mark(pydicom, BEATS[beat.label], beat.label, (sample,))
-                for beat, sample in zip(annotation.beats, annotation.samples.tolist(), strict=True)
-            ),
-            *(
-                _mark(pydicom, event_codes(event.kind), event.kind, _place(annotation, event))
-                for event in annotation.events
-            ),
-        ]
         sink = io.BytesIO()
-        dataset.save_as(sink, enforce_file_format=True)
+        _object(pydicom, annotation, said).save_as(sink, enforce_file_format=True)
+        # What follows is in the order of its tags, as DICOM has it.
+        marks = b"".join(_marks(pydicom, annotation))
+        sink.write(ANNOTATIONS.pack(0x0040, 0xB020, b"SQ", 0, len(marks)) + marks)
+        signal = pydicom.Dataset()
+        signal.WaveformSequence = [_waveform(pydicom, annotation.record)]
+        sink.write(_written(pydicom.filewriter.write_dataset, pydicom, signal))
         return (sink.getvalue(),)
 
 
@@ -111,6 +111,33 @@ def _waveform(pydicom: Any, record: Record) -> Any:
     wave.add_new("WaveformPaddingValue", "OW", np.array(MISSING, "<i2").tobytes())
     wave.add_new("WaveformData", "OW", samples.tobytes())
     return wave
+
+
+def _marks(pydicom: Any, annotation: Annotation) -> Iterator[bytes]:
+    """Each annotation as it is written.
+
+    Beats of a class are alike but for their place: pydicom writes one of them, and its place is
+    replaced, because a day of beats would take it minutes.
+    """
+    item = partial(_written, pydicom.filewriter.write_sequence_item, pydicom)
+    like = {
+        label: item(_mark(pydicom, BEATS[label], label, (PLACE - 1,)))
+        for label in set(annotation.labels.tolist())
+    }
+    for label, sample in zip(annotation.labels.tolist(), annotation.samples.tolist(), strict=True):
+        before, after = like[label].split(POSITION.pack(PLACE))
+        yield b"".join((before, POSITION.pack(sample + 1), after))
+    for event in annotation.events:
+        mark = _mark(pydicom, event_codes(event.kind), event.kind, _place(annotation, event))
+        yield item(mark)
+
+
+def _written(write: Callable[..., object], pydicom: Any, dataset: Any) -> bytes:
+    """Return what one of pydicom's functions writes of a dataset."""
+    sink = pydicom.filebase.DicomBytesIO()
+    sink.is_little_endian, sink.is_implicit_VR = True, False
+    write(sink, dataset, ["utf-8"])
+    return bytes(sink.getvalue())
 
 
 def _mark(pydicom: Any, codes: Codes, text: str, places: tuple[int, ...]) -> Any:

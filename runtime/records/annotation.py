@@ -71,7 +71,7 @@ class Annotation:
 
     @cached_property
     def sound(self) -> NDArray[np.bool_]:
-        """Intervals in readable signal that span no gap and no VF, bool [beats - 1]."""
+        """Intervals in readable signal across no gap, VF or asystole, bool [beats - 1]."""
         doubtful = np.array([bool(flaw & DOUBTFUL) for flaw in self.quality.seconds], dtype=bool)
         return sound_intervals(self.times, doubtful, self.events, self.gaps)
 

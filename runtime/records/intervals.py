@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..findings import Beat, Event
+from ..rhythm.events.silence import ASYSTOLE
+from ..rhythm.events.ventricular import VF
 from .packages import need
 
-VF = "ventricular_fibrillation"
+BROKEN_BY = (VF, ASYSTOLE)  # events in which an interval says nothing of the heart's rate
 DIFFERENCE_MS = 50.0  # of pNN50
+EPSILON_MS = 1e-3  # differences of samples' times that are equal differ in their last bits
 SEGMENT_S = 300.0  # of LF and HF: stationary in five minutes
 SHORTEST_SEGMENT_S = 120.0  # holds five waves of the slowest, 0.04 Hz
 MIN_COVERED = 0.9  # share of a segment that NN intervals must cover
@@ -30,7 +33,7 @@ def sound_intervals(
     events: Sequence[Event],
     gaps: Sequence[tuple[float, float]] = (),
 ) -> NDArray[np.bool_]:
-    """Return which intervals lie in readable signal, touch no gap and no ventricular fibrillation.
+    """Return which intervals lie in readable signal and touch no gap, no VF and no asystole.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ def sound_intervals(
         for t in (before, after + 1)
     )
     sound = doubtful_before[last] == doubtful_before[first]
-    closed = [(e.start, e.end or 0.0) for e in events if e.kind == VF]
+    closed = [(e.start, e.end or 0.0) for e in events if e.kind in BROKEN_BY]
     for start, end in (*closed, *gaps):
         sound &= (after < start) | (before > end)
     return sound
@@ -115,7 +118,7 @@ def hrv(beats: Sequence[Beat], sound: NDArray[np.bool_], *, frequency: bool = Fa
         float(nn.mean()) if len(nn) else None,
         float(nn.std(ddof=1)) if len(nn) > 1 else None,
         float(np.sqrt(np.mean(differences**2))) if some else None,
-        float(np.mean(np.abs(differences) > DIFFERENCE_MS) * 100) if some else None,
+        float(np.mean(np.abs(differences) > DIFFERENCE_MS + EPSILON_MS) * 100) if some else None,
         *powers,
     )
 

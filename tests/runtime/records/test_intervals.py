@@ -46,6 +46,11 @@ def test_definitions() -> None:
     assert (found.lf_ms2, found.hf_ms2, found.lf_hf) == (None, None, None)
 
 
+def test_differences_of_just_50_ms_do_not_count() -> None:
+    times = np.cumsum([0, 288, 306, 288, 307]) / 360  # 18 samples are 50 ms
+    assert hrv(beats_at(times), all_sound(times)).pnn50 == pytest.approx(100 / 3)
+
+
 def test_ectopic_beats_are_left_out() -> None:
     times = np.cumsum([0.0, 0.8, 0.82, 0.5, 1.1, 0.8, 0.84])
     found = hrv(beats_at(times, "NNNVNNN"), all_sound(times))
@@ -106,11 +111,12 @@ def test_intervals_across_gaps_noise_and_fibrillation_do_not_count() -> None:
     doubtful[3] = True
     events = [
         Event("ventricular_fibrillation", 8.6, 9.2, 0.9, ""),
+        Event("asystole", 11.6, 12.4, 0.9, ""),
         Event("bigeminy", 0.5, 19.5, 0.9, ""),
     ]
     sound = sound_intervals(times, doubtful, events, [(14.6, 14.7)])
-    # Second 3 lies in the intervals from 2.5 and 3.5, the fibrillation in that from 8.5.
-    assert np.flatnonzero(~sound).tolist() == [2, 3, 8, 14]
+    # Second 3 lies in the intervals from 2.5 and 3.5, each event in one, the gap in one.
+    assert np.flatnonzero(~sound).tolist() == [2, 3, 8, 11, 14]
 
 
 def test_no_interval_of_one_beat() -> None:

@@ -238,7 +238,9 @@ class Detector:
         InputError, RecordError, MissingPackageError
             The recording cannot be read; see `ekg.read`.
         """
-        from .records import Annotation, read  # a program that only streams needs no files
+        # A program that only streams needs no files.
+        from .records import Annotation, read
+        from .records.intervals import missing_spans
 
         record = read(record, lead=lead, fs=fs, units=units)
         stream, beats = self.stream(record.fs, events=True), []
@@ -257,7 +259,8 @@ class Detector:
             ]
         rhythm = self._engine.rhythm
         judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
-        return Annotation(record, beats, events, judge, made_by=self.made_by)
+        gaps = missing_spans(np.isnan(record.signal), record.fs)
+        return Annotation(record, beats, events, judge, gaps, self.made_by)
 
     @property
     def made_by(self) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..findings import DOUBTFUL, Beat, Event, Quality, Record
-from .intervals import Hrv, hrv, missing_spans, sound_intervals
+from .intervals import Hrv, hrv, sound_intervals
 from .outputs import writer_of
 from .outputs.tables import beats_table, events_table
 from .packages import need
@@ -35,6 +35,7 @@ class Annotation:
     beats : in order of time
     events : those of the rhythm, each with its end, in order of start
     judge : judges a piece of signal, float64 [samples] in mV, at its rate in Hz
+    gaps : start and end, s, of each stretch of missing signal
     made_by : the program and its model, in words
     """
 
@@ -42,12 +43,8 @@ class Annotation:
     beats: Sequence[Beat]
     events: Sequence[Event]
     judge: Judge = field(repr=False)
+    gaps: Sequence[tuple[float, float]] = ()
     made_by: str = "ekg"
-
-    @cached_property
-    def gaps(self) -> Sequence[tuple[float, float]]:
-        """Start and end, s, of each stretch of missing signal."""
-        return missing_spans(self.record.signal, self.record.fs)
 
     @cached_property
     def quality(self) -> Quality:

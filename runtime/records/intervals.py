@@ -58,9 +58,14 @@ def sound_intervals(
     return sound
 
 
-def missing_spans(signal: NDArray[np.float64], fs: float) -> tuple[tuple[float, float], ...]:
-    """Return start and end, s, of each stretch of missing samples, which are NaN."""
-    edges = np.flatnonzero(np.diff(np.isnan(signal).astype(np.int8), prepend=0, append=0)) / fs
+def missing_spans(missing: NDArray[np.bool_], fs: float) -> tuple[tuple[float, float], ...]:
+    """Return start and end, s, of each stretch of missing samples.
+
+    Parameters
+    ----------
+    missing : [samples], True for those that are missing
+    """
+    edges = np.flatnonzero(np.diff(missing.astype(np.int8), prepend=0, append=0)) / fs
     return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 

@@ -125,7 +125,7 @@ def test_no_interval_of_one_beat() -> None:
 
 
 def test_spans_of_missing_samples() -> None:
-    signal = np.zeros(1000)
-    assert missing_spans(signal, 100) == ()
-    signal[[0, 1, 500, 501, 999]] = np.nan
-    assert missing_spans(signal, 100) == ((0.0, 0.02), (5.0, 5.02), (9.99, 10.0))
+    missing = np.zeros(1000, dtype=bool)
+    assert missing_spans(missing, 100) == ()
+    missing[[0, 1, 500, 501, 999]] = True
+    assert missing_spans(missing, 100) == ((0.0, 0.02), (5.0, 5.02), (9.99, 10.0))

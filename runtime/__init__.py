@@ -22,7 +22,7 @@ if hasattr(sys.modules.get(_OTHER_NAME), "EkgError"):
     )
 
 from . import preflight  # noqa: F401  # first: it checks Python and packages
-from .detector import Detector, Stream, predict
+from .detector import Detector, RhythmPolicy, Stream, predict
 from .errors import (
     EkgError,
     InputError,
@@ -35,7 +35,6 @@ from .errors import (
 )
 from .findings import Beat, Event, Quality, Record, Result
 from .model.contract import BeatPolicy
-from .rhythm import RhythmPolicy
 
 if TYPE_CHECKING:
     from .records import Annotation, read

@@ -28,7 +28,7 @@ from .model.contract import Contract
 from .model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
-from .signal.missing import unlike_ecg
+from .signal.missing import missing_samples, unlike_ecg
 from .signal.quality import QualityPolicy, assess, assess_rows
 from .signal.units import check_signal
 from .stream import Stream
@@ -36,7 +36,7 @@ from .stream import Stream
 if TYPE_CHECKING:
     from .records import Annotation
 
-__all__ = ["DEFAULT_ARTIFACTS", "Detector", "Stream", "load_rhythm", "predict"]
+__all__ = ["DEFAULT_ARTIFACTS", "Detector", "RhythmPolicy", "Stream", "load_rhythm", "predict"]
 
 SHORTEST_S = 1.0  # a window this long can hold a beat and what is around it
 RHYTHM_S = 5.0  # a rhythm takes several beats
@@ -259,7 +259,7 @@ class Detector:
             ]
         rhythm = self._engine.rhythm
         judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
-        gaps = missing_spans(np.isnan(record.signal), record.fs)
+        gaps = missing_spans(missing_samples(record.signal, record.fs), record.fs)
         return Annotation(record, beats, events, judge, gaps, self.made_by)
 
     @property

@@ -247,8 +247,8 @@ class Atrial(Family):
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
         limits = policy.of(AtrialLimits)
         return {
-            AF: f"{INTERVALS['atrial']} intervals without order or P wave, log-odds at least "
-            f"{limits.af_on:g}, for {limits.af_min_s:g} s"
+            AF: f"{INTERVALS['atrial']} intervals without order or P wave, with a probability of "
+            f"at least {expit(limits.af_on):.0%}, for {limits.af_min_s:g} s"
         }
 
     @classmethod

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...beats import S, V
 from ...findings import CLASSES
@@ -11,6 +13,8 @@ from ..policy import RhythmPolicy, Section
 from ..state import Moment, Number, Whole, saved
 from .atrial import AF
 from .family import MAX_BEATS, Family, History, Kind, Signal, TrackedBeat
+from .ledger import Ledger
+from .silence import SilenceLimits
 
 VT, VENTRICULAR_RUN = "ventricular_tachycardia", "ventricular_run"
 SUPRAVENTRICULAR_RUN, COUPLET = "supraventricular_run", "couplet"
@@ -65,7 +69,7 @@ class RunState:
 
 
 class Runs(Family):
-    """V or S beats in a row."""
+    """V or S beats in a row. A pause ends a run: none contains one."""
 
     name = "runs"
     kinds = (
@@ -78,6 +82,10 @@ class Runs(Family):
     State = RunState
     limits: RunLimits
     state: RunState
+
+    def __init__(self, policy: RhythmPolicy, ledger: Ledger, models: Mapping[str, Any]):
+        super().__init__(policy, ledger, models)
+        self._pause = policy.of(SilenceLimits).pause_s * FS
 
     @classmethod
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
@@ -98,7 +106,7 @@ class Runs(Family):
         self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
     ) -> None:
         self.confirm(beat.score)
-        if beat.label != self.state.label:
+        if beat.label != self.state.label or (interval or 0) >= self._pause:
             self._end_run(complete=True)
             if beat.label not in (V, S):
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntFlag
 
 import numpy as np
@@ -25,6 +26,9 @@ class Record:
     gaps : share of the samples that were missing
     choice : why it is this lead, as "by its name"; empty if it was asked for or is the only one
     notes : what else a reader of the results should know of the file, a clause each
+    start : when the signal begins, as the file states it and without a zone; None if it does not;
+        in the year 1 if the file gives the time without the date
+    header : what the file says of the patient and the recording, a line each
     """
 
     name: str
@@ -34,6 +38,8 @@ class Record:
     gaps: float
     choice: str = ""
     notes: tuple[str, ...] = ()
+    start: datetime | None = None
+    header: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

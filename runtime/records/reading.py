@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,18 @@ def read(
         )
     gaps = float(missing.mean())
     held = hold(part, missing)
-    return Record(name_of(path), chosen.name, rate, held, gaps, reason, tuple(options.notes))
+    start = options.start and options.start + timedelta(seconds=first / rate)
+    return Record(
+        name_of(path),
+        chosen.name,
+        rate,
+        held,
+        gaps,
+        reason,
+        tuple(options.notes),
+        start,
+        options.header,
+    )
 
 
 def _check_size(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:

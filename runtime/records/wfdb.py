@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ class WfdbReader(Reader):
         """List a record's signals; those of several segments as one."""
         wfdb = need("wfdb", "to read WFDB records")
         header = _header(path)
+        options.header = tuple(comment.strip() for comment in header.comments if comment.strip())
+        if header.base_time is not None:
+            options.start = datetime.combine(header.base_date or date.min, header.base_time)
         segments = [(path.name, header.sig_len)]
         if isinstance(header, wfdb.MultiRecord):
             segments = list(zip(header.seg_name, header.seg_len, strict=True))

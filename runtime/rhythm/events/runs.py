@@ -91,9 +91,10 @@ class Runs(Family):
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
         limits = policy.of(RunLimits)
         return {
-            VT: f"{limits.run_beats} or more V beats in a row at {limits.vt_bpm:g}/min or more",
-            VENTRICULAR_RUN: f"{limits.run_beats} or more V beats in a row below "
-            f"{limits.vt_bpm:g}/min",
+            VT: f"{limits.run_beats} or more V beats in a row, {limits.run_beats} of them at "
+            f"{limits.vt_bpm:g}/min or more",
+            VENTRICULAR_RUN: f"{limits.run_beats} or more V beats in a row, none of them so fast "
+            f"as {limits.vt_bpm:g}/min",
             SUPRAVENTRICULAR_RUN: f"{limits.run_beats} or more S beats in a row",
             COUPLET: "two V beats in a row",
         }

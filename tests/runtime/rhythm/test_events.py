@@ -128,7 +128,7 @@ def test_the_limits_are_the_policys() -> None:
         (
             {"run_beats": 7, "vt_bpm": 111.0},
             "ventricular_tachycardia",
-            "7 or more V beats in a row at 111/min",
+            "7 or more V beats in a row, 7 of them at 111/min or more",
         ),
         (
             {"bradycardia_bpm": 44.0, "bradycardia_beats": 9},

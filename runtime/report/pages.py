@@ -18,6 +18,7 @@ import numpy as np
 
 from ..findings import CLASSES
 from ..records import need, writing
+from ..rhythm import RATE_INTERVALS
 from . import plots
 from .excerpts import Excerpt, choose_excerpts, extremes
 from .pdf import print_page
@@ -150,22 +151,27 @@ class Page:
 
     def write_events(self, path: Path) -> None:
         """Write all events as a table."""
-        files = {id(excerpt.event): f"{excerpt.name}.svg" for excerpt in self.chosen}
+        files = {id(e.event): f"{e.name}.svg" for e in self.chosen if e.event is not None}
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(("kind", "start", "end", "rate", "confidence", "rule", "strip"))
-            writer.writerows(
-                (
-                    row.event.kind,
-                    f"{row.event.start:.3f}",
-                    f"{row.event.start + row.seconds:.3f}",
-                    "" if row.rate is None else f"{row.rate:.1f}",
-                    f"{row.event.confidence:.4f}",
-                    row.event.rule,
-                    files.get(id(row.event), ""),
-                )
-                for row in self.summary.events
+            writer.writerow(
+                ("kind", "start", "end", "counted", "rate", "confidence", "rule", "strip")
             )
+            rates = {id(row.event): row.rate for row in self.summary.events}
+            for event, settled in zip(self.study.events, self.study.settled, strict=True):
+                rate = rates.get(id(settled))
+                writer.writerow(
+                    (
+                        event.kind,
+                        f"{event.start:.3f}",
+                        f"{self.study.end_of(event):.3f}",
+                        "no" if settled is None else "yes",
+                        "" if rate is None else f"{rate:.1f}",
+                        f"{event.confidence:.4f}",
+                        event.rule,
+                        files.get(id(settled), ""),
+                    )
+                )
 
     def _figures(self) -> dict[str, Any]:
         study, summary, words = self.study, self.summary, self.words
@@ -184,11 +190,16 @@ class Page:
         return {
             "sentences": list(self._sentences()),
             "kinds": list(KINDS),
-            "rules": {e.kind: words.rule(e, study.limits) for e in study.events},
-            "basis": words("basis", **self._limits("run_beats", "pause_s", "min_confidence")),
+            "rules": {e.kind: words.rule(e, study.limits) for e in study.counted_events},
+            "basis": words(
+                "basis",
+                intervals=RATE_INTERVALS,
+                **self._limits("run_beats", "pause_s", "min_confidence"),
+            ),
             "atrial": summary.episodes_of(AF),
             "pauses": summary.episodes_of(PAUSE),
             "uncounted": int((~study.counted).sum()),
+            "uncounted_events": sum(settled is None for settled in study.settled),
             "linked": linked,
             "strips": self.strips,
             "shown": shown,
@@ -204,7 +215,7 @@ class Page:
 
     def _limits(self, *names: str) -> dict[str, str]:
         return {
-            name: f"{self.study.limits[name]:g}" if name in self.study.limits else "–"
+            name: self.words.plain(self.study.limits[name]) if name in self.study.limits else "–"
             for name in names
         }
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..findings import CLASSES, DOUBTFUL, Beat, Event, Quality, Record
 from ..rhythm import RATE_INTERVALS
+from .counted import counted_events
 from .words import ASYSTOLE, VF
 
 Floats = NDArray[np.float64]
@@ -79,7 +80,26 @@ class Study:
 
     def spans(self, *kinds: str) -> Floats:
         """Return when events of these kinds lasted, float64 [spans, 2], s, none overlapping."""
-        return union((e.start, self.end_of(e)) for e in self.events if e.kind in kinds)
+        return union((e.start, self.end_of(e)) for e in self.counted_events if e.kind in kinds)
+
+    @cached_property
+    def standstill(self) -> dict[str, Floats]:
+        """Fibrillation of the ventricles and asystole: when each lasted, float64 [spans, 2], s."""
+        return {
+            kind: union((e.start, self.end_of(e)) for e in self.events if e.kind == kind)
+            for kind in (VF, ASYSTOLE)
+        }
+
+    @cached_property
+    def settled(self) -> list[Event | None]:
+        """Of each event what counts of it, None if nothing does: see `.counted`."""
+        spans = union(map(tuple, np.concatenate(list(self.standstill.values()))))
+        return counted_events(self.events, spans, self.beat_times, self.rates, self.limits)
+
+    @property
+    def counted_events(self) -> list[Event]:
+        """The events that count."""
+        return [event for event in self.settled if event is not None]
 
     def end_of(self, event: Event) -> float:
         """Return the end of an event, which is the record's at the latest, s."""
@@ -92,11 +112,7 @@ class Study:
         edges = np.flatnonzero(np.diff(doubtful, prepend=False, append=False)).reshape(-1, 2)
         # A beat on the first sample of a second belongs to it.
         unreadable = np.minimum(edges - [EPSILON_S / 10, 0], self.seconds)
-        return {
-            VF: self.spans(VF),
-            ASYSTOLE: self.spans(ASYSTOLE),
-            UNREADABLE: union(map(tuple, unreadable)),
-        }
+        return {**self.standstill, UNREADABLE: union(map(tuple, unreadable))}
 
     @cached_property
     def left_out_s(self) -> dict[str, float]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..findings import CLASSES, Event
 from ..rhythm import RATE_INTERVALS
+from .counted import RUN_BEATS
 from .study import Floats, Study, total
 from .words import AF, ASYSTOLE, BRADYCARDIA, FLAW_NAMES, PAUSE, TACHYCARDIA, VF
 
-RUN_BEATS = 3  # if the policy does not say
 # A table has a row for each of these, s, whichever is the longest that gives two rows or more.
 STEPS_S = (3600, 600, 60, 10)
 MOST_ROWS = 50  # hours of two days; then days
@@ -130,10 +130,12 @@ class Summary:
         self.longest_rr = _longest_rr(study)
         self.classes = {label: _class_figures(study, k) for k, label in enumerate(CLASSES)}
         self.episodes = {
-            kind: _episodes(study, kind) for kind in dict.fromkeys(e.kind for e in study.events)
+            kind: _episodes(study, kind)
+            for kind in dict.fromkeys(e.kind for e in study.counted_events)
         }
         self.events = [
-            EventRow(e, study.end_of(e) - e.start, event_rate(study, e)) for e in study.events
+            EventRow(e, study.end_of(e) - e.start, event_rate(study, e))
+            for e in study.counted_events
         ]
 
     def episodes_of(self, kind: str) -> Episodes:
@@ -164,7 +166,7 @@ class Summary:
         """Divide the record into hours of the clock, or less if it is short."""
         study = self.study
         edges = row_edges(study.seconds, study.record.start)
-        starts = np.array([e.start for e in study.events if e.kind == PAUSE])
+        starts = np.array([e.start for e in study.counted_events if e.kind == PAUSE])
         ends, atrial = study.beat_times[1:], study.spans(AF)
         moments, rates = study.rates
         for start, end in pairwise(edges.tolist()):
@@ -298,7 +300,7 @@ def _class_figures(study: Study, k: int) -> ClassFigures:
 
 
 def _episodes(study: Study, kind: str) -> Episodes:
-    lengths = [study.end_of(e) - e.start for e in study.events if e.kind == kind]
+    lengths = [study.end_of(e) - e.start for e in study.counted_events if e.kind == kind]
     spans = study.spans(kind)
     # Of fibrillation of the ventricles and asystole nothing is analysed.
     within = total(spans) if kind in (VF, ASYSTOLE) else analysed(study, spans)

@@ -16,10 +16,10 @@ from typing import Any
 from ..errors import InputError
 from ..findings import Event, Flaw
 from ..rhythm import kinds
-from ..rhythm.events.atrial import AF
+from ..rhythm.events.atrial import AF, INTERVALS
 from ..rhythm.events.rates import BRADYCARDIA, TACHYCARDIA
 from ..rhythm.events.silence import ASYSTOLE, PAUSE
-from ..rhythm.events.ventricular import VF
+from ..rhythm.events.ventricular import VF, expit
 
 __all__ = [
     "AF",
@@ -106,15 +106,20 @@ class Words:
         rule = self._words.get("rules", {}).get(event.kind)
         if rule is None or not limits:
             return event.rule
-        numbers = {
-            k: f"{v:g}".replace(".", self._point) for k, v in limits.items() if v is not None
-        }
+        numbers = {name: self.plain(value) for name, value in limits.items()}
+        numbers["af_intervals"] = str(INTERVALS["atrial"])
+        for name in ("vf_on", "af_on"):
+            numbers[f"{name}_percent"] = f"{100 * expit(limits[name]):.0f}"
         return rule.format(**numbers)  # type: ignore[no-any-return]
 
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with so many digits after the point."""
         text = f"{value:,.{digits}f}".translate(str.maketrans({",": self._group, ".": self._point}))
         return text.replace("-", "\N{MINUS SIGN}")
+
+    def plain(self, value: float) -> str:
+        """Return a number with as many digits as it has."""
+        return f"{value:g}".replace(".", self._point)
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Return a share as percent."""

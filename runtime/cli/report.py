@@ -63,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
 
     def report(path: str) -> None:
         recording = read(path, **signal_choice(args))
+        flaws = flaws_of_seconds(recording, detector.assess)
         beats, events = beats_and_events(detector, recording)
         counts = f"{len(beats)} beats, {sum(beat.anomaly for beat in beats)} not normal"
-        flaws = flaws_of_seconds(recording, detector.assess)
         study = study_of(recording, beats, events, flaws, **described)
         del beats  # of a day they take 40 MB
         written = write(args.out, study, layout)

@@ -50,8 +50,7 @@ WING_PACKAGES = {"server": {"flask", "werkzeug", "gunicorn", "waitress", "orjson
 OPTIONAL_PACKAGES = {
     "wfdb",
     "edfio",
-    "matplotlib",
-    "PIL",
+    "jinja2",
     "cupy",
     "cupyx",
     "onnx",

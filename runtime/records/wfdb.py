@@ -19,7 +19,6 @@ from .reader import Options, Reader
 from .units import millivolts
 from .wfdb_header import check_header, stated_units
 
-
 SEEKABLE = {"16", "61", "80", "160", "212", "24", "32", "310", "311"}  # a sample by its place
 PIECE_FRAMES = 600_000
 

@@ -14,6 +14,8 @@ from .words import KINDS
 
 STRIP_S = 10.0  # 250 mm of paper
 NARROW_S = 7.6  # of it that paper of 190 mm shows
+# Between strips of one kind: s, and share of the record. Neighbours of one run show nothing new.
+MIN_APART_S, MIN_APART = 20.0, 0.01
 LEAD_IN_S = 1.0  # of signal before an event that is longer than its strip
 MOST_CANDIDATES = 2000  # of a class: the surest
 LEAST, GREATEST, LONGEST_RR = "least", "greatest", "longest_rr"
@@ -51,11 +53,11 @@ class Excerpt:
     @property
     def anchor(self) -> str:
         """The part of the strip that narrow paper shows: xMin, xMid or xMax, as SVG has it."""
-        middle = (min(self.end, self.start + NARROW_S - LEAD_IN_S) + self.start) / 2
-        before = middle - self.strip_start
-        if before < NARROW_S / 2:
-            return "xMin"
-        return "xMax" if before > STRIP_S - NARROW_S / 2 else "xMid"
+        long = self.end - self.start > NARROW_S - 2 * LEAD_IN_S
+        left = self.start - LEAD_IN_S if long else (self.start + self.end - NARROW_S) / 2
+        spare = STRIP_S - NARROW_S
+        places = {"xMin": 0.0, "xMid": spare / 2, "xMax": spare}
+        return min(places, key=lambda name: abs(left - self.strip_start - places[name]))
 
     def shows(self, start: float, end: float) -> bool:
         """Return True if a stretch lies wholly in the strip."""
@@ -66,7 +68,7 @@ def choose_excerpts(summary: Summary, most: int) -> list[Excerpt]:
     """Choose what is drawn: one of each kind, the gravest first, before a second of any.
 
     The first of a kind is the longest event or the surest beat. Each that follows is as far in
-    time from the others of its kind as can be, among the better half.
+    time from the others of its kind as can be, among the better half; none is a neighbour.
 
     Parameters
     ----------
@@ -78,6 +80,8 @@ def choose_excerpts(summary: Summary, most: int) -> list[Excerpt]:
     """
     waiting = {kind: candidates for kind, candidates in _candidates(summary).items() if candidates}
     order = list(waiting)
+    apart = max(MIN_APART_S, MIN_APART * summary.study.seconds)
+    better = {kind: some[: (len(some) + 1) // 2] for kind, some in waiting.items()}
     chosen: dict[str, list[Excerpt]] = {kind: [] for kind in order}
     count = 0
     while waiting and count < most:
@@ -96,8 +100,12 @@ def choose_excerpts(summary: Summary, most: int) -> list[Excerpt]:
                 continue
             best = free[0]
             if chosen[kind]:
-                better = free[: max(1, (len(waiting[kind]) + 1) // 2)]
-                best = max(better, key=lambda one: _distance(one, chosen[kind]))
+                left = set(map(id, free))
+                good = [one for one in better[kind] if id(one) in left] or free[:1]
+                best = max(good, key=lambda one: _distance(one, chosen[kind]))
+                if _distance(best, chosen[kind]) < apart:
+                    del waiting[kind]
+                    continue
             chosen[kind].append(best)
             count += 1
             waiting[kind] = [one for one in waiting[kind] if one is not best]

@@ -23,7 +23,7 @@ from . import plots
 from .excerpts import Excerpt, choose_excerpts, extremes
 from .pdf import print_page
 from .study import LEFT_OUT, Study
-from .summary import EventRow, Summary, nights, trend_of
+from .summary import DAY_S, EventRow, Summary, nights, trend_of
 from .words import AF, KINDS, PAUSE, Words, elapsed
 
 MAX_TABLE_ROWS = 300
@@ -249,16 +249,20 @@ class Page:
                 for start, end in nights(study.record.start, study.seconds)
             ],
             "ticks": list(self._ticks()),
+            "tick_s": self._tick_s,
             "rr_scale": rr_scale,
             "tachogram_paths": plots.tachogram(study),
             "lorenz_scale": plots.Scale(0.0, plots.MAX_RR_S, 300, rr_scale.ticks),
             "lorenz_paths": plots.lorenz(study),
         }
 
+    @property
+    def _tick_s(self) -> float:
+        return next((s for s in TICK_S if self.study.seconds / s <= MAX_TICKS), DAY_S)
+
     def _ticks(self) -> Iterator[tuple[float, float]]:
         """Places on the axis of time, of 900, and their moments in s."""
-        seconds, start = self.study.seconds, self.study.record.start
-        step = next((s for s in TICK_S if seconds / s <= MAX_TICKS), 86_400)
+        seconds, start, step = self.study.seconds, self.study.record.start, self._tick_s
         begun = 0 if start is None else (start.hour * 60 + start.minute) * 60 + start.second
         for moment in np.arange(-begun % step, seconds + 1e-6, step).tolist():
             yield round(900 * moment / seconds, 1), moment

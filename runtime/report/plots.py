@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..findings import CLASSES
 from .excerpts import STRIP_S, Excerpt, strip_beats
-from .study import LEFT_OUT, Floats, Study
+from .study import LEFT_OUT, MISSING, UNREADABLE, Floats, Study
 from .summary import Summary, successive
 from .words import KINDS
 
@@ -28,7 +28,8 @@ LORENZ_DOTS = 75
 MAX_RR_S = 2.4  # of tachogram and Lorenz plot; longer ones stand at the edge
 LINE_S, LINE_MM, LINE_COLUMN_MM = 60.0, 8.0, 0.2  # full disclosure
 SHEET_LINES = 10
-DISCLOSURE_MM_MV = 5.0
+DISCLOSURE_MM_MV = (10.0, 5.0, 2.5, 1.25)  # the first with which a second's swing is low enough
+USUAL_SWING_MM, MOST_SWING = 6.0, 8 * LINE_MM
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ def strip_of(summary: Summary, excerpt: Excerpt) -> Strip:
     low, high = _paper(ecg)
     step = int(np.ceil(MM_S / record.fs / FINE_MM))  # units from sample to sample
     unit = MM_S / record.fs / step
-    ys = np.rint((high - np.clip(ecg, low, high)) * MM_MV / unit).astype(np.int64)
+    ys = np.rint((high - np.clip(np.nan_to_num(ecg), low, high)) * MM_MV / unit).astype(np.int64)
     start = round((first / record.fs - begin) * MM_S / unit)
+    there = np.flatnonzero(np.diff(np.isfinite(ecg), prepend=False, append=False)).reshape(-1, 2)
     times, intervals = study.beat_times, study.intervals
     marks = []
     for i in strip_beats(summary, begin):
@@ -95,7 +97,11 @@ def strip_of(summary: Summary, excerpt: Excerpt) -> Strip:
         excerpt,
         (high - low) * MM_MV,
         unit,
-        f"M{start} {ys[0]}" + "".join(f"l{step} {d}" for d in np.diff(ys).tolist()),
+        "".join(
+            f"M{start + i * step} {ys[i]}"
+            + "".join(f"l{step} {d}" for d in np.diff(ys[i:end]).tolist())
+            for i, end in there.tolist()
+        ),
         marks,
         _inside(excerpt.start, excerpt.end, begin) if excerpt.end > excerpt.start else None,
         list(_inside_all(study, begin, STRIP_S, MM_S)),
@@ -122,6 +128,7 @@ def _inside_all(
 
 def _paper(ecg: Floats) -> tuple[float, float]:
     """The lowest and highest mV on a strip's paper, multiples of 0.5 mV."""
+    ecg = ecg[np.isfinite(ecg)] if np.isfinite(ecg).any() else np.zeros(1)
     low, high = np.floor((ecg.min() - 0.1) * 2) / 2, np.ceil((ecg.max() + 0.1) * 2) / 2
     if high - low > MAX_PAPER_MV:  # around the level; what swings further is cut off
         level = np.round(np.median(ecg) * 2) / 2
@@ -198,8 +205,9 @@ def lanes(study: Study) -> list[tuple[str, str]]:
     for kind in KINDS:
         if len(spans := study.spans(kind)):
             found.append((kind, lane(spans.tolist(), study.seconds)))
-    if len(spans := study.left_out["unreadable"]):
-        found.append(("unreadable", lane(spans.tolist(), study.seconds)))
+    for reason in (MISSING, UNREADABLE):
+        if len(spans := study.left_out[reason]):
+            found.append((reason, lane(spans.tolist(), study.seconds)))
     return found
 
 
@@ -278,9 +286,18 @@ class Line:
 
 def sheets(study: Study) -> Iterator[list[Line]]:
     """Draw the whole signal, a minute a line, least and greatest value of each column."""
+    signal, second = study.record.signal, max(1, round(study.record.fs))
+    # A second in each minute says how large the signal is.
+    swings = [
+        float(np.ptp(part))
+        for at in range(0, len(signal), 60 * second)
+        if len(part := signal[at : at + second][np.isfinite(signal[at : at + second])])
+    ]
+    usual = float(np.median(swings)) if swings else 0.0
+    mm_mv = next((one for one in DISCLOSURE_MM_MV if one * usual <= USUAL_SWING_MM), 1.25)
     sheet: list[Line] = []
     for start in np.arange(0.0, study.seconds, LINE_S).tolist():
-        sheet.append(_line(study, start))
+        sheet.append(_line(study, start, mm_mv))
         if len(sheet) == SHEET_LINES:
             yield sheet
             sheet = []
@@ -288,13 +305,14 @@ def sheets(study: Study) -> Iterator[list[Line]]:
         yield sheet
 
 
-def _line(study: Study, start: float) -> Line:
+def _line(study: Study, start: float, mm_mv: float) -> Line:
     record, columns = study.record, round(STRIP_S * MM_S / LINE_COLUMN_MM)
     first = round(start * record.fs)
     ecg = record.signal[first : round((start + LINE_S) * record.fs)]
-    middle = float(np.median(ecg))
+    known = ecg[np.isfinite(ecg)]
+    middle = float(np.median(known)) if len(known) else 0.0
     # In tenths of a mm; what swings over the neighbours' lines is cut off.
-    ys = np.clip((middle - ecg) * DISCLOSURE_MM_MV * 10, -10 * LINE_MM, 10 * LINE_MM)
+    ys = np.clip((middle - np.nan_to_num(ecg, nan=middle)) * 10 * mm_mv, -MOST_SWING, MOST_SWING)
     ys = np.rint(ys + 5 * LINE_MM).astype(np.int64)
     places = np.arange(len(ys)) / (LINE_S * record.fs) * columns
     edges = np.flatnonzero(np.diff(places.astype(np.int64), prepend=-1))

@@ -21,8 +21,8 @@ from .counted import counted_events
 from .words import ASYSTOLE, VF
 
 Floats = NDArray[np.float64]
-UNREADABLE = "unreadable"
-LEFT_OUT = (VF, ASYSTOLE, UNREADABLE)  # of time that is two of them, the first counts
+MISSING, UNREADABLE = "missing", "unreadable"
+LEFT_OUT = (VF, ASYSTOLE, MISSING, UNREADABLE)  # of time that is two of them, the first counts
 QUALITY_PIECE_S = 600  # judged at once: at a rate that is not whole, longer pieces would drift
 N = CLASSES.index("N")
 EPSILON_S = 1e-6
@@ -112,7 +112,12 @@ class Study:
         edges = np.flatnonzero(np.diff(doubtful, prepend=False, append=False)).reshape(-1, 2)
         # A beat on the first sample of a second belongs to it.
         unreadable = np.minimum(edges - [EPSILON_S / 10, 0], self.seconds)
-        return {**self.standstill, UNREADABLE: union(map(tuple, unreadable))}
+        missing = np.flatnonzero(np.diff(np.isnan(self.record.signal), prepend=False, append=False))
+        return {
+            **self.standstill,
+            MISSING: missing.reshape(-1, 2) / self.record.fs,
+            UNREADABLE: union(map(tuple, unreadable)),
+        }
 
     @cached_property
     def left_out_s(self) -> dict[str, float]:

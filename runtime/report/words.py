@@ -141,6 +141,12 @@ class Words:
         days = at.toordinal() - self.start.toordinal()
         return f"{self('day', number=days + 1)} {text}" if days else text
 
+    def tick(self, seconds: float, step: float) -> str:
+        """Return a moment on an axis whose marks are so many seconds apart."""
+        if self.start is None or step < 60:
+            return self.moment(seconds)
+        return f"{self.start + timedelta(seconds=round(seconds)):%H:%M}"
+
     def date(self) -> str:
         """Return when the record began; empty if that is not known."""
         if self.start is None:

@@ -90,8 +90,11 @@ class Words:
         return self._words["sentences"][key].format(**values)  # type: ignore[no-any-return]
 
     def kind(self, kind: str) -> str:
-        """Return the name of a kind of event, of time that is left out, or of an extreme."""
-        return self._words["kinds"][kind]  # type: ignore[no-any-return]
+        """Return the name of a kind of event, of time that is left out, or of an extreme.
+
+        A kind that a language has no word for yet keeps its own title.
+        """
+        return self._words["kinds"].get(kind) or KINDS[kind].title
 
     def beats(self, label: str) -> str:
         """Return the name of a class of beats."""

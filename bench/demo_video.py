@@ -1,7 +1,8 @@
 """``python -m bench.demo_video all``: the recorded demo, the README's picture and the screenshots.
 
 All of it is the real program: commands run and their output is filmed as it comes, the page runs
-in Chromium against the real server. Needs Chromium, playwright and ffmpeg, and six minutes.
+in Chromium against the real server. Needs Chromium, playwright, poppler, ffmpeg
+and six minutes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ pre{margin:0;padding:18px 28px;white-space:pre-wrap;word-break:break-word}b{colo
 </style><h1>%s</h1><pre>%s</pre>"""
 LINES = 27  # of the terminal that are in the picture
 LONGEST_WAIT_S = 0.5  # between two lines of output; the film cuts the rest
-REPORTED, REPORTED_STRIP = "mitdb/207", "ventricular_fibrillation-*.png"  # the report's picture
+REPORTED = "mitdb/207"  # the report's pictures
 API_CALL = (
     'python -c "import json; from runtime.simulate import simulate; '
     "print(json.dumps({'signal': simulate(10, seed=1).signal.tolist(), 'fs': 360}))\" | "
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.what in ("all", "pictures"):
         with chromium() as browser, served() as server:
             pictures(browser, server, images)
-        report_picture(images / "report-strip.png")
+            report_pictures(browser, images)
     if args.what in ("all", "gif"):
         with chromium() as browser, served() as server:
             animation(browser, server, images / "monitor.gif")
@@ -91,32 +92,39 @@ def pictures(browser: Any, server: Server, folder: Path, seconds: float = 87.0) 
         page.close()
 
 
-def report_picture(path: Path) -> None:
-    """Draw a strip of a report on a real record; without one the old picture stays."""
-    folder = data_folder()
-    if folder is None:
-        print(f"{path}: not made again, {REPORTED} is not at hand")
+def report_pictures(browser: Any, folder: Path) -> None:
+    """A report on a real record, on screen and printed; without one the old pictures stay."""
+    records = data_folder()
+    if records is None:
+        print(f"{folder}: no report, {REPORTED} is not at hand")
         return
+    from PIL import Image
+
     with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "runtime", "report", str(records / REPORTED)]
         subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "runtime",
-                "report",
-                str(folder / REPORTED),
-                "--out",
-                out,
-                "--strips",
-                "1",
-            ],
+            [*command, "--out", out, "--paper", "A4", "--pdf"],
             cwd=ROOT,
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        (strip,) = Path(out).glob(f"*-report/{REPORTED_STRIP}")
-        shutil.copyfile(strip, path)
-    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+        (written,) = Path(out).glob("*.html")
+        page = browser.new_page(viewport={"width": 1080, "height": 1350})
+        page.goto(written.as_uri())
+        page.screenshot(path=folder / "report-screen.png")
+        page.close()
+        pages = ["pdftoppm", "-r", "62", "-l", "3", "-png", str(written.with_suffix(".pdf"))]
+        subprocess.run([*pages, f"{out}/page"], check=True)
+        drawn = [Image.open(path).convert("RGB") for path in sorted(Path(out).glob("page-*.png"))]
+    width, gap = drawn[0].width, 10
+    beside = Image.new(
+        "RGB", (len(drawn) * (width + gap) + gap, drawn[0].height + 2 * gap), "#9aa4ab"
+    )
+    for i, one in enumerate(drawn):
+        beside.paste(one, (gap + i * (width + gap), gap))
+    beside.save(folder / "report-print.png")
+    for name in ("report-screen.png", "report-print.png"):
+        _smaller(folder / name)
 
 
 def animation(

@@ -63,7 +63,7 @@ class Record:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of a day there are 100,000
 class Beat:
     """One heart beat.
 

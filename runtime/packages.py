@@ -58,7 +58,7 @@ OPTIONAL = (
     Package("orjson", "orjson", "reads a request's JSON faster", "server"),
     Package("wfdb", "wfdb", "reads WFDB records, writes annotations", "files"),
     Package("edfio", "edfio", "reads EDF files", "files"),
-    Package("matplotlib", "matplotlib", "draws reports", "report"),
+    Package("jinja2", "jinja2", "lays out reports", "report"),
     Package(
         "cupy-cuda13x",
         "cupy",

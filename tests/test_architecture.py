@@ -56,6 +56,7 @@ OPTIONAL_PACKAGES = {
     "scipy",
     "matplotlib",
     "PIL",
+    "jinja2",
     "cupy",
     "cupyx",
     "onnx",

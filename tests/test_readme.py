@@ -143,7 +143,7 @@ def test_the_extras_exist_and_the_doctor_runs(environment: dict[str, str], tmp_p
 
 
 def test_the_first_answer(environment: dict[str, str], tmp_path: Path) -> None:
-    for package in ("wfdb", "matplotlib"):
+    for package in ("wfdb", "jinja2"):
         pytest.importorskip(package, reason=f"no {package} (pip install {package})")
     out = shell(code(RECORDS, "sh", "ekg predict sample"), environment, tmp_path)
     answer, annotated, reported, *beats = out.splitlines()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,7 @@ class EdfReader(Reader):
             # edfio warns of a file that is cut off, and returns the whole records.
             warnings.simplefilter("ignore")
             edf = read(path, header_encoding="latin-1")  # ASCII, but for a µ
+            _describe(edf, options)
             leads = [
                 Lead(
                     signal.label or str(i),
@@ -66,6 +69,16 @@ class EdfReader(Reader):
         if not leads:
             raise RecordError(f"{path} holds no signals.")
         return leads
+
+
+def _describe(edf: Any, options: Options) -> None:
+    """Take what the file's header says of the patient and the recording, if it says it rightly."""
+    lines = (edf.local_patient_identification, edf.local_recording_identification)
+    # X stands for what is not known, a low line for a blank.
+    told = ([w for w in line.split() if w not in ("X", "Startdate")] for line in lines)
+    options.header = tuple(" ".join(words).replace("_", " ") for words in told if words)
+    with suppress(ValueError):  # anonymous, or no date
+        options.start = datetime.combine(edf.startdate, edf.starttime)
 
 
 def _load(signal: Any, path: Path, header: EdfHeader) -> NDArray[np.float64]:

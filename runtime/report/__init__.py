@@ -1,6 +1,17 @@
-"""A record as a page that a person reads: its numbers, its pictures and the page around them."""
+"""A record as a report that a person reads: its numbers, its pictures and the page around them."""
 
-from .pages import write
-from .study import Study, flaws_of_seconds
+from .pages import PAPERS, Layout, write
+from .pdf import find_browser
+from .study import Study, flaws_of_seconds, study_of
+from .words import languages
 
-__all__ = ["Study", "flaws_of_seconds", "write"]
+__all__ = [
+    "PAPERS",
+    "Layout",
+    "Study",
+    "find_browser",
+    "flaws_of_seconds",
+    "languages",
+    "study_of",
+    "write",
+]

@@ -1,141 +1,134 @@
-"""Pictures of a report: a record's overview, and strips on ECG paper. Needs ``matplotlib``."""
+"""Pictures of a report as paths in SVG: strips on ECG paper, trends, and the whole signal.
+
+The templates have the rest. A path of relative steps in whole units is drawn as exactly as the
+signal was recorded, and takes a fifth of the bytes of a list of points.
+"""
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..findings import CLASSES
-from .excerpts import STRIP_S, Excerpt
-from .study import Study, Trend
-from .words import CLASS_NAMES, FLAW_NAMES, KINDS, clock, title
+from .excerpts import STRIP_S, Excerpt, strip_beats
+from .study import LEFT_OUT, MISSING, UNREADABLE, Floats, Study
+from .summary import Summary, successive
+from .words import KINDS
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# The colours and shapes of the monitor page: each class has both, and its letter.
-COLOURS = {"N": "#4c5b66", "S": "#8f5200", "V": "#b3261e", "F": "#7b2f9e", "Q": "#0a5cad"}
-MARKERS = {"N": "o", "S": "^", "V": "s", "F": "D", "Q": "P"}
-INK, QUIET, ALARM, WARN = "#14202b", "#55636f", "#b3261e", "#b97400"
-PAPER, FINE, BOLD = "#fffafa", "#fbe4e3", "#f2bdba"
-DPI = 127.0  # five pixels to the millimetre, so that every line of the grid is crisp
-INCH_MM = 25.4
 MM_S, MM_MV = 25.0, 10.0
-MIN_PAPER_MV, MAX_PAPER_MV = 2.0, 6.0  # height of a strip's paper
-MARGIN_MM, LINE_MM, LANE_MM, FOOT_MM = 6.0, 5.0, 6.0, 5.0
-COLOURS_KEPT = 96  # of a picture
-CELLS = 1200  # across the overview's lanes: about one a pixel
+MIN_PAPER_MV, MAX_PAPER_MV = 2.0, 5.0  # height of a strip's paper
+FINE_MM = 0.05  # a unit of a strip's path, or less
+MIN_RR_TEXT_S = 0.34  # between beats there is room for the interval in ms
+CELLS = 900  # across the whole record
+DOTS = (450, 60)  # of the tachogram, across and up
+LORENZ_DOTS = 75
+MAX_RR_S = 2.4  # of tachogram and Lorenz plot; longer ones stand at the edge
+LINE_S, LINE_MM, LINE_COLUMN_MM = 60.0, 8.0, 0.2  # full disclosure
+SHEET_LINES = 10
+DISCLOSURE_MM_MV = (10.0, 5.0, 2.5, 1.25)  # the first with which a second's swing is low enough
+USUAL_SWING_MM, MOST_SWING = 6.0, 8 * LINE_MM
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a picture as PNG; a palette takes a third of the bytes and looks the same."""
-    from PIL import Image  # which matplotlib brings
+@dataclass(frozen=True)
+class Mark:
+    """A beat of a strip: mm from its left, letter, the interval to the next in ms if it fits."""
 
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
-    with Image.open(drawn) as picture:
-        small = picture.convert("RGB").quantize(
-            COLOURS_KEPT, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
-    small.save(path, optimize=True)
+    x: float
+    label: str
+    rr_x: float | None
+    rr_ms: int
 
 
-def strip(study: Study, excerpt: Excerpt) -> Figure:
-    """Ten seconds of signal at 25 mm/s and 10 mm/mV, beats and event marked."""
-    from matplotlib.figure import Figure
+@dataclass(frozen=True)
+class Strip:
+    """A strip in mm, from its left upper corner.
 
-    record, begin = study.record, excerpt.strip_start
+    Attributes
+    ----------
+    height : of the paper
+    unit : mm of a unit of `path`
+    path : of the signal, as SVG has it
+    marks : the beats that count
+    event : left and right of the event; None if it is none
+    left_out : left and right of what was not analysed
+    seconds : left of each whole second, and the second
+    """
+
+    excerpt: Excerpt
+    height: float
+    unit: float
+    path: str
+    marks: Sequence[Mark]
+    event: tuple[float, float] | None
+    left_out: Sequence[tuple[float, float]]
+    seconds: Sequence[tuple[float, int]]
+
+
+def strip_of(summary: Summary, excerpt: Excerpt) -> Strip:
+    """Draw ten seconds of signal at 25 mm/s and 10 mm/mV, unfiltered, every sample."""
+    study, begin = summary.study, excerpt.strip_start
+    record = study.record
     first, last = (round(t * record.fs) for t in (begin, begin + STRIP_S))
-    ecg = np.where(study.missing[first:last], np.nan, record.signal[first:last])
+    ecg = study.signal[first:last]
     low, high = _paper(ecg)
-    width, height = STRIP_S * MM_S, (high - low) * MM_MV + LANE_MM
-    head_mm = LINE_MM * (2 if excerpt.rule else 1) + 1
-    wide, high_mm = width + 2 * MARGIN_MM, height + head_mm + FOOT_MM
-    figure = Figure(figsize=(wide / INCH_MM, high_mm / INCH_MM), dpi=DPI)
-    axes = figure.add_axes((MARGIN_MM / wide, FOOT_MM / high_mm, width / wide, height / high_mm))
-    top = high + LANE_MM / MM_MV
-    axes.set(xlim=(begin, begin + STRIP_S), ylim=(low, top), facecolor=PAPER)
-    _grid(axes, begin, low, top)
-    axes.plot(
-        (first + np.arange(len(ecg))) / record.fs,
-        ecg,
-        color=INK,
-        linewidth=0.8,
-        solid_joinstyle="round",
-        clip_box=axes.bbox,
+    step = int(np.ceil(MM_S / record.fs / FINE_MM))  # units from sample to sample
+    unit = MM_S / record.fs / step
+    ys = np.rint((high - np.clip(np.nan_to_num(ecg), low, high)) * MM_MV / unit).astype(np.int64)
+    start = round((first / record.fs - begin) * MM_S / unit)
+    there = np.flatnonzero(np.diff(np.isfinite(ecg), prepend=False, append=False)).reshape(-1, 2)
+    times, intervals = study.beat_times, study.intervals
+    marks = []
+    for i in strip_beats(summary, begin):
+        rr = intervals[i] if i < len(intervals) else np.nan
+        fits = rr >= MIN_RR_TEXT_S and times[i] + rr <= begin + STRIP_S
+        x = (times[i] - begin) * MM_S
+        marks.append(
+            Mark(
+                x,
+                CLASSES[study.beat_labels[i]],
+                x + rr * MM_S / 2 if fits else None,
+                round(1000 * rr) if fits else 0,
+            )
+        )
+    return Strip(
+        excerpt,
+        (high - low) * MM_MV,
+        unit,
+        "".join(
+            f"M{start + i * step} {ys[i]}"
+            + "".join(f"l{step} {d}" for d in np.diff(ys[i:end]).tolist())
+            for i, end in there.tolist()
+        ),
+        marks,
+        _inside(excerpt.start, excerpt.end, begin) if excerpt.end > excerpt.start else None,
+        list(_inside_all(study, begin, STRIP_S, MM_S)),
+        [
+            ((second - begin) * MM_S, second)
+            for second in range(int(np.ceil(begin)), int(begin + STRIP_S) + 1)
+        ],
     )
-    for second in range(int(begin), int(np.ceil(begin + STRIP_S))):
-        if second < len(study.doubtful) and study.doubtful[second]:
-            axes.axvspan(second, second + 1, color=QUIET, alpha=0.16, linewidth=0)
-    for i in range(*np.searchsorted(study.times, (begin, begin + STRIP_S))):
-        beat, colour = study.beats[i], COLOURS[study.beats[i].label]
-        if beat.anomaly:
-            axes.axvspan(beat.time - 0.1, beat.time + 0.1, color=colour, alpha=0.13, linewidth=0)
-        lane = top - 0.55 * LANE_MM / MM_MV
-        axes.plot(
-            beat.time - 0.045,
-            lane,
-            MARKERS[beat.label],
-            color=colour,
-            markeredgewidth=0,
-            markersize=3.5 if beat.label == "N" else 6,
-        )
-        axes.text(
-            beat.time + 0.025,
-            lane,
-            beat.label,
-            color=colour,
-            fontsize=8,
-            weight="bold",
-            va="center_baseline",
-        )
-    if excerpt.end > excerpt.start:
-        axes.plot(
-            [excerpt.start, excerpt.end],
-            [low, low],
-            color=ALARM,
-            linewidth=5,
-            solid_capstyle="butt",
-        )
-    axes.set_yticks([])
-    seconds = np.arange(np.ceil(begin), begin + STRIP_S + 1e-6)
-    axes.set_xticks(seconds, [clock(t) for t in seconds], fontsize=7, color=QUIET)
-    axes.tick_params(length=0, pad=2)
-    for spine in axes.spines.values():
-        spine.set_color(BOLD)
-    lines = [
-        (0, f"{clock(excerpt.start, 1)}  {excerpt.caption}", 9, "bold", INK),
-        (1, f"{record.name}, {record.lead}, 25 mm/s, 10 mm/mV", 8, "normal", QUIET),
-    ]
-    if excerpt.rule:
-        lines.append((0, excerpt.rule, 8, "normal", QUIET))
-    for i, (side, words, size, weight, colour) in enumerate(lines):
-        line_mm = head_mm - (0.5 + i // 2) * LINE_MM
-        axes.annotate(
-            words,
-            (side, 1),
-            (0, line_mm * 72 / INCH_MM),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=size,
-            weight=weight,
-            color=colour,
-            ha="right" if side else "left",
-            va="center",
-            parse_math=False,
-        )
-    return figure
 
 
-def _paper(ecg: np.ndarray) -> tuple[float, float]:
+def _inside(start: float, end: float, begin: float) -> tuple[float, float]:
+    left, right = (min(max(t - begin, 0.0), STRIP_S) * MM_S for t in (start, end))
+    return left, right
+
+
+def _inside_all(
+    study: Study, begin: float, seconds: float, scale: float
+) -> Iterator[tuple[float, float]]:
+    for reason in LEFT_OUT:
+        spans = np.clip(study.left_out[reason] - begin, 0.0, min(seconds, study.seconds - begin))
+        for start, end in spans[spans[:, 1] > spans[:, 0]].tolist():
+            yield start * scale, end * scale
+
+
+def _paper(ecg: Floats) -> tuple[float, float]:
     """The lowest and highest mV on a strip's paper, multiples of 0.5 mV."""
-    ecg = ecg[np.isfinite(ecg)]
-    if not len(ecg):
-        return -MIN_PAPER_MV / 2, MIN_PAPER_MV / 2
+    ecg = ecg[np.isfinite(ecg)] if np.isfinite(ecg).any() else np.zeros(1)
     low, high = np.floor((ecg.min() - 0.1) * 2) / 2, np.ceil((ecg.max() + 0.1) * 2) / 2
     if high - low > MAX_PAPER_MV:  # around the level; what swings further is cut off
         level = np.round(np.median(ecg) * 2) / 2
@@ -145,168 +138,199 @@ def _paper(ecg: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _grid(axes: Axes, begin: float, low: float, top: float) -> None:
-    """Millimetre paper; bold every five, in the middle of a pixel."""
-    for mm, colour in ((1, FINE), (5, BOLD)):
-        xs = np.arange(begin, begin + STRIP_S, mm / MM_S)
-        ys = np.arange(low, top, mm / MM_MV)
-        axes.vlines(xs, low, top, color=colour, linewidth=72 / DPI, zorder=0.5)
-        axes.hlines(ys, begin, begin + STRIP_S, color=colour, linewidth=72 / DPI, zorder=0.5)
-
-
-def overview(study: Study, trend: Trend) -> Figure:
-    """Heart rate, anomalies, rhythm events and quality over the whole record."""
-    from matplotlib.figure import Figure
-
-    kinds = [kind for kind in KINDS if any(event.kind == kind for event in study.events)]
-    flaws = [i for i, shares in enumerate(trend.flaws) if shares.any()]
-    heights = [2.1, 1.5, 0.2 * max(1, len(kinds)), 0.2 * max(1, len(flaws))]
-    figure = Figure(figsize=(262 / INCH_MM, sum(heights) + 1.5), dpi=DPI, layout="constrained")
-    rate, anomalies, events, quality = figure.subplots(4, sharex=True, height_ratios=heights)
-    edges = trend.edges
-    _rate(rate, trend)
-    _anomalies(anomalies, trend)
-    spans = [
-        (kind, [(e.start, e.end or e.start) for e in study.events if e.kind == kind])
-        for kind in kinds
-    ]
-    cells = np.array([_cells(of_kind, study.seconds) for _, of_kind in spans]).reshape(-1, CELLS)
-    _lanes(
-        events,
-        np.linspace(0, edges[-1], CELLS + 1),
-        cells,
-        [f"{title(kind)} ({len(of_kind)})" for kind, of_kind in spans],
-        ALARM,
-        "no rhythm event",
+def band(edges: Floats, low: Floats, high: Floats, seconds: float, scale: Scale) -> str:
+    """Return the path around an area that is bounded bin by bin, left out where it is NaN."""
+    xs = (edges / seconds * CELLS).round(1)
+    tops, bottoms = scale.y(high), scale.y(low)
+    return "".join(
+        f"M{xs[i]:g} {tops[i]:g}H{xs[i + 1]:g}V{max(bottoms[i], tops[i] + 0.4):g}H{xs[i]:g}z"
+        for i in np.flatnonzero(np.isfinite(tops))
     )
-    names = list(FLAW_NAMES.values())
-    shares = trend.flaws[flaws]
-    _lanes(
-        quality,
-        edges,
-        np.where(shares > 0, 0.35 + 0.65 * shares, 0.0),
-        [names[i] for i in flaws],
-        WARN,
-        "nothing wrong with the signal",
-    )
-    for axes, name in (
-        (rate, "Heart rate, /min"),
-        (anomalies, "Not normal, beats/min"),
-        (events, "Rhythm events"),
-        (quality, "Signal quality"),
-    ):
-        axes.set_title(name, loc="left", fontsize=9, weight="bold", color=INK)
-        axes.tick_params(labelsize=8, colors=QUIET)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color("#c4ccd2")
-    ticks = _ticks(edges[-1])
-    quality.set_xticks(ticks, [clock(t) for t in ticks])
-    quality.set_xlim(0, edges[-1])
-    return figure
 
 
-def _rate(axes: Axes, trend: Trend) -> None:
-    low, median, high = trend.rate
-    edges = trend.edges
-    axes.fill_between(
-        edges,
-        np.append(low, low[-1:]),
-        np.append(high, high[-1:]),
-        step="post",
-        color="#0b6b63",
-        alpha=0.22,
-        linewidth=0,
-    )
-    axes.stairs(median, edges, color="#0b6b63", linewidth=1.2, baseline=None)
-    axes.grid(axis="y", color="#e4e9ec", linewidth=0.7)
-    if np.isnan(median).all():
-        axes.set_yticks([])
-        axes.text(
-            0.5,
-            0.5,
-            "no heart rate",
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            color=QUIET,
-            fontsize=9,
-        )
-    else:
-        axes.set_ylim(max(0.0, np.nanmin(low) - 10), np.nanmax(high) + 10)
-
-
-def _anomalies(axes: Axes, trend: Trend) -> None:
-    below = np.zeros(len(trend.edges) - 1)
-    for label, counts in zip(CLASSES[1:], trend.anomalies, strict=True):
-        if counts.any():
-            axes.stairs(
-                below + counts,
-                trend.edges,
-                baseline=below,
-                fill=True,
-                color=COLOURS[label],
-                label=f"{label}  {CLASS_NAMES[label]}",
+def steps(edges: Floats, values: Floats, seconds: float, scale: Scale) -> str:
+    """Return the path of a line that is level within a bin, broken where it is NaN."""
+    xs, ys = (edges / seconds * CELLS).round(1), scale.y(values)
+    parts, drawing = [], False
+    for i, known in enumerate(np.isfinite(ys).tolist()):
+        if known:
+            parts.append(
+                f"V{ys[i]:g}H{xs[i + 1]:g}" if drawing else f"M{xs[i]:g} {ys[i]:g}H{xs[i + 1]:g}"
             )
-        below = below + counts
-    axes.set_ylim(0, max(1.0, 1.08 * float(below.max())))
-    axes.grid(axis="y", color="#e4e9ec", linewidth=0.7)
-    axes.set_axisbelow(True)
-    if below.any():
-        axes.legend(
-            loc="lower right",
-            bbox_to_anchor=(1, 1),
-            ncols=4,
-            fontsize=8,
-            frameon=False,
-            borderaxespad=0.1,
-            handlelength=1,
-        )
+        drawing = known
+    return "".join(parts)
 
 
-def _lanes(
-    axes: Axes, edges: np.ndarray, shares: np.ndarray, names: list[str], colour: str, nothing: str
-) -> None:
-    """A row for each name, as strongly coloured as its share of each bin."""
-    from matplotlib.colors import LinearSegmentedColormap
+@dataclass(frozen=True)
+class Scale:
+    """An upright axis: `low` and `high` at the foot and head of so many units, and its ticks."""
 
-    axes.set_yticks(range(len(names)), names)
-    if not names:
-        axes.set_ylim(-0.5, 0.5)
-        axes.text(
-            0.5,
-            0.5,
-            nothing,
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            color=QUIET,
-            fontsize=9,
-        )
-        return
-    colours = LinearSegmentedColormap.from_list("", ["#f5f7f8", colour])
-    axes.pcolormesh(edges, np.arange(len(names) + 1) - 0.5, shares, cmap=colours, vmin=0, vmax=1)
-    for row in range(1, len(names)):
-        axes.axhline(row - 0.5, color="white", linewidth=1.5)
-    axes.invert_yaxis()
-    axes.tick_params(axis="y", length=0)
+    low: float
+    high: float
+    height: float
+    ticks: Sequence[float]
+
+    def y(self, values: Floats) -> Floats:
+        """Return the height of values from the head, NaN where they are."""
+        return ((self.high - values) / (self.high - self.low) * self.height).round(1)
+
+    def at(self, value: float) -> float:
+        """Return the height of one value."""
+        return float(self.y(np.array([value]))[0])
 
 
-def _cells(spans: list[tuple[float, float]], seconds: float) -> np.ndarray:
-    """Mark the cells that spans touch, 0 or 1 [CELLS]; each span at least three, to be seen."""
-    cells = np.zeros(CELLS)
-    for start, end in spans:
-        first, last = int(start / seconds * CELLS), int(end / seconds * CELLS)
-        cells[max(0, first - (last - first < 2)) : max(last, first + 1) + 1] = 1.0
-    return cells
-
-
-def _ticks(seconds: float) -> np.ndarray:
+def scale_of(low: float, high: float, height: float) -> Scale:
+    """Choose an axis that holds all values, with three to six ticks on round numbers."""
     step = next(
         (
-            s
-            for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
-            if seconds / s <= 13
+            s * 10.0**power
+            for power in range(-2, 6)
+            for s in (1, 2, 2.5, 5)
+            if (high - low) / (s * 10.0**power) <= 4
         ),
-        np.ceil(seconds / 13 / 3600) * 3600,
+        high - low or 1.0,
     )
-    return np.arange(0.0, seconds + 1e-6, step)
+    first, last = np.floor(low / step), max(np.ceil(high / step), np.floor(low / step) + 1)
+    return Scale(
+        float(first * step),
+        float(last * step),
+        height,
+        (np.arange(first, last + 1) * step).round(6).tolist(),
+    )
+
+
+def lanes(study: Study) -> list[tuple[str, str]]:
+    """Return each kind of event and of time left out, and the path of when it lasted."""
+    found = []
+    for kind in KINDS:
+        if len(spans := study.spans(kind)):
+            found.append((kind, lane(spans.tolist(), study.seconds)))
+    for reason in (MISSING, UNREADABLE):
+        if len(spans := study.left_out[reason]):
+            found.append((reason, lane(spans.tolist(), study.seconds)))
+    return found
+
+
+def lane(spans: Iterable[Sequence[float]], seconds: float) -> str:
+    """Return the path of bars of height 1, each wide enough to be seen."""
+    cells = np.zeros(CELLS + 1, dtype=np.int8)
+    for start, end in spans:
+        first = min(int(start / seconds * CELLS), CELLS - 2)
+        cells[first : max(first + 2, int(np.ceil(end / seconds * CELLS)))] = 1
+    edges = np.flatnonzero(np.diff(cells[:CELLS], prepend=0, append=0)).reshape(-1, 2)
+    return "".join(f"M{first} 0h{last - first}v1h-{last - first}z" for first, last in edges)
+
+
+def dots(xs: Floats, ys: Floats, across: int, up: int) -> list[str]:
+    """Return the paths of points in a raster, rarest to densest in three steps.
+
+    Parameters
+    ----------
+    xs, ys : from 0 to 1
+    """
+    counts = np.zeros((up, across), dtype=np.int64)
+    columns = np.clip((xs * across).astype(np.int64), 0, across - 1)
+    rows = np.clip(((1 - ys) * up).astype(np.int64), 0, up - 1)
+    np.add.at(counts, (rows, columns), 1)
+    if not counts.any():
+        return []
+    limits = np.quantile(counts[counts > 0], (0.5, 0.9))
+    steps = (
+        (counts > 0) & (counts <= limits[0]),
+        (counts > limits[0]) & (counts <= limits[1]),
+        counts > limits[1],
+    )
+    return ["".join(_rows_of(step)) for step in steps]
+
+
+def _rows_of(cells: NDArray[np.bool_]) -> Iterator[str]:
+    for row in np.flatnonzero(cells.any(axis=1)):
+        edges = np.flatnonzero(np.diff(cells[row], prepend=False, append=False)).reshape(-1, 2)
+        for first, last in edges.tolist():
+            yield f"M{first} {row}h{last - first}v1h-{last - first}z"
+
+
+def tachogram(study: Study) -> list[str]:
+    """Return the paths of every RR interval over time."""
+    whole = np.isfinite(study.intervals)
+    return dots(
+        study.beat_times[1:][whole] / study.seconds,
+        study.intervals[whole] / MAX_RR_S,
+        *DOTS,
+    )
+
+
+def lorenz(study: Study) -> list[str]:
+    """Return the paths of each RR interval and the next."""
+    pairs = successive(study) / MAX_RR_S
+    return dots(pairs[:, 0], pairs[:, 1], LORENZ_DOTS, LORENZ_DOTS)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A minute of full disclosure in tenths of a mm.
+
+    Attributes
+    ----------
+    start : s
+    path : of the signal
+    beats : class and path of those that are not N
+    left_out : left and right of what was not analysed
+    """
+
+    start: float
+    path: str
+    beats: Sequence[tuple[str, str]]
+    left_out: Sequence[tuple[float, float]]
+
+
+def sheets(study: Study) -> Iterator[list[Line]]:
+    """Draw the whole signal, a minute a line, least and greatest value of each column."""
+    signal, second = study.signal, max(1, round(study.record.fs))
+    # A second in each minute says how large the signal is.
+    swings = [
+        float(np.ptp(part))
+        for at in range(0, len(signal), 60 * second)
+        if len(part := signal[at : at + second][np.isfinite(signal[at : at + second])])
+    ]
+    usual = float(np.median(swings)) if swings else 0.0
+    mm_mv = next((one for one in DISCLOSURE_MM_MV if one * usual <= USUAL_SWING_MM), 1.25)
+    sheet: list[Line] = []
+    for start in np.arange(0.0, study.seconds, LINE_S).tolist():
+        sheet.append(_line(study, start, mm_mv))
+        if len(sheet) == SHEET_LINES:
+            yield sheet
+            sheet = []
+    if sheet:
+        yield sheet
+
+
+def _line(study: Study, start: float, mm_mv: float) -> Line:
+    record, columns = study.record, round(STRIP_S * MM_S / LINE_COLUMN_MM)
+    first = round(start * record.fs)
+    ecg = study.signal[first : round((start + LINE_S) * record.fs)]
+    known = ecg[np.isfinite(ecg)]
+    middle = float(np.median(known)) if len(known) else 0.0
+    # In tenths of a mm; what swings over the neighbours' lines is cut off.
+    ys = np.clip((middle - np.nan_to_num(ecg, nan=middle)) * 10 * mm_mv, -MOST_SWING, MOST_SWING)
+    ys = np.rint(ys + 5 * LINE_MM).astype(np.int64)
+    places = np.arange(len(ys)) / (LINE_S * record.fs) * columns
+    edges = np.flatnonzero(np.diff(places.astype(np.int64), prepend=-1))
+    lows, highs = np.minimum.reduceat(ys, edges).tolist(), np.maximum.reduceat(ys, edges).tolist()
+    drawn = [f"V{high}V{low}" for low, high in zip(lows, highs, strict=True)]
+    at = range(*np.searchsorted(study.beat_times, (start, start + LINE_S)).tolist())
+    beats: dict[str, list[str]] = {}
+    for i in at:
+        label = CLASSES[study.beat_labels[i]]
+        if label != "N":
+            x = int((study.beat_times[i] - start) / LINE_S * columns)
+            left, right = max(0, x - 2), min(len(drawn), x + 3)
+            if left < right:
+                part = "h2".join(drawn[left:right])
+                beats.setdefault(label, []).append(f"M{2 * left} {lows[left]}{part}")
+    return Line(
+        start,
+        f"M0 {lows[0]}" + "h2".join(drawn),
+        [(label, "".join(parts)) for label, parts in beats.items()],
+        list(_inside_all(study, start, LINE_S, 2 * columns / LINE_S)),
+    )

@@ -1,95 +1,254 @@
-"""A record in numbers: heart rate, and a trend over the whole of it."""
+"""A record in numbers: the time that was analysed, and the beats, intervals and rates of it.
+
+Nothing is made of time in ventricular fibrillation, in asystole or in signal that cannot be read:
+no beat of it counts, and no interval that touches it. A rhythm is followed by the same rule.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..findings import CLASSES, DOUBTFUL, Beat, Event, Flaw, Quality, Record
+from ..findings import CLASSES, DOUBTFUL, Beat, Event, Quality, Record
+from ..rhythm import RATE_INTERVALS
 from ..signal.missing import Gaps, missing_samples
-from .words import FLAW_NAMES, VF
+from .counted import counted_events
+from .words import ASYSTOLE, VF
 
-MAX_TREND_BINS = 300
-BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+Floats = NDArray[np.float64]
+MISSING, UNREADABLE = "missing", "unreadable"
+LEFT_OUT = (VF, ASYSTOLE, MISSING, UNREADABLE)  # of time that is two of them, the first counts
 QUALITY_PIECE_S = 600  # judged at once: at a rate that is not whole, longer pieces would drift
-RATE_INTERVALS = 8  # a heart rate is the median over so many, as in a live stream
+N = CLASSES.index("N")
+EPSILON_S = 1e-6
+LONG_DIFFERENCE_S = 0.05  # pNN50's
+
+
+@dataclass(frozen=True)
+class Hrv:
+    """Variability of the heart rate, from intervals between two N beats (Task Force, 1996).
+
+    Attributes
+    ----------
+    intervals : number of them
+    sdnn_ms : standard deviation of the intervals
+    rmssd_ms : root mean square of the differences between two that follow each other
+    pnn50 : share of these differences above 50 ms
+    """
+
+    intervals: int
+    sdnn_ms: float
+    rmssd_ms: float
+    pnn50: float
 
 
 @dataclass(frozen=True)
 class Study:
-    """A record and what was found in it.
+    """A record and what was found in it. Made by `study_of`.
 
     Attributes
     ----------
-    beats : in order of time
+    times : of all beats, float64 [beats], s
+    labels : of all beats, int64 [beats], index into `CLASSES`
+    scores : of all beats, float64 [beats]
     events : those that have ended, in order of start
     flaws : int64 [seconds], of each second the bits of `Flaw`; `flaws_of_seconds` makes them
+    limits : of the rhythm policy, name -> value
     made_by : the model, in words
+    measured : figures of the detector against cardiologists' labels, name -> share
     """
 
     record: Record
-    beats: Sequence[Beat]
+    times: Floats
+    labels: NDArray[np.int64]
+    scores: Floats
     events: Sequence[Event]
     flaws: NDArray[np.int64]
-    made_by: str
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    made_by: str = ""
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
         """Length of the record, s."""
         return len(self.record.signal) / self.record.fs
 
-    @cached_property
-    def times(self) -> NDArray[np.float64]:
-        """Times of the beats, float64 [beats], s."""
-        return np.array([beat.time for beat in self.beats], dtype=np.float64)
+    def spans(self, *kinds: str) -> Floats:
+        """Return when events of these kinds lasted, float64 [spans, 2], s, none overlapping."""
+        return union((e.start, self.end_of(e)) for e in self.counted_events if e.kind in kinds)
 
     @cached_property
-    def labels(self) -> NDArray[np.int64]:
-        """Classes of the beats, int64 [beats], index into `CLASSES`."""
-        return np.array([CLASSES.index(beat.label) for beat in self.beats], dtype=np.int64)
+    def standstill(self) -> dict[str, Floats]:
+        """Fibrillation of the ventricles and asystole: when each lasted, float64 [spans, 2], s."""
+        return {
+            kind: union((e.start, self.end_of(e)) for e in self.events if e.kind == kind)
+            for kind in (VF, ASYSTOLE)
+        }
 
     @cached_property
-    def missing(self) -> NDArray[np.bool_]:
-        """Samples that are missing, or that no heart can have made, bool [samples]."""
-        return missing_samples(self.record.signal, self.record.fs)
+    def settled(self) -> list[Event | None]:
+        """Of each event what counts of it, None if nothing does: see `.counted`."""
+        spans = union(map(tuple, np.concatenate(list(self.standstill.values()))))
+        return counted_events(self.events, spans, self.beat_times, self.rates, self.limits)
+
+    @property
+    def counted_events(self) -> list[Event]:
+        """The events that count."""
+        return [event for event in self.settled if event is not None]
+
+    def end_of(self, event: Event) -> float:
+        """Return the end of an event, which is the record's at the latest, s."""
+        return self.seconds if event.end is None else min(event.end, self.seconds)
 
     @cached_property
-    def doubtful(self) -> NDArray[np.bool_]:
-        """Seconds in which beats may be false or missing, bool [seconds]."""
-        return self.flaws & int(DOUBTFUL | Flaw.MISSING) != 0
+    def signal(self) -> Floats:
+        """The record's signal, NaN where it is missing or no heart can have made it."""
+        signal = self.record.signal
+        missing = missing_samples(signal, self.record.fs)
+        return np.where(missing, np.nan, signal) if missing.any() else signal
 
     @cached_property
-    def rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Moments in s, and the heart rate at each in beats a minute.
-
-        Derived from intervals in readable signal without a gap and outside of ventricular
-        fibrillation.
-        """
-        if len(self.times) <= RATE_INTERVALS:
-            return np.zeros(0), np.zeros(0)
-        intervals = np.diff(self.times)
-        doubtful_before = np.concatenate([[0], np.cumsum(self.doubtful)])
-        first, last = (
-            np.clip(np.floor(t).astype(np.int64), 0, len(doubtful_before) - 1)
-            for t in (self.times[:-1], self.times[1:] + 1)
-        )
-        sound = doubtful_before[last] == doubtful_before[first]
+    def gaps(self) -> Floats:
+        """Missing signal that may hide a beat, float64 [spans, 2], s."""
         gaps = Gaps(self.record.fs)
-        gaps.add(self.missing, 0)
-        starts = [gap.start / self.record.fs for gap in gaps.at_rate(1, 1)]
-        sound &= np.diff(np.searchsorted(starts, self.times)) == 0
-        for event in self.events:
-            if event.kind == VF:
-                sound &= (self.times[1:] < event.start) | (self.times[:-1] > (event.end or 0.0))
-        whole = sliding_window_view(sound, RATE_INTERVALS).all(axis=1)
-        median = np.median(sliding_window_view(intervals, RATE_INTERVALS)[whole], axis=1)
-        middle = sliding_window_view(self.times[1:], RATE_INTERVALS)[whole, RATE_INTERVALS // 2]
-        return middle, 60.0 / median
+        gaps.add(np.isnan(self.signal), 0)
+        return np.array(gaps.at_rate(1, 1), dtype=np.float64).reshape(-1, 2) / self.record.fs
+
+    @cached_property
+    def left_out(self) -> dict[str, Floats]:
+        """Reason -> the time that is left out for it, float64 [spans, 2], s."""
+        doubtful = self.flaws & int(DOUBTFUL) != 0
+        edges = np.flatnonzero(np.diff(doubtful, prepend=False, append=False)).reshape(-1, 2)
+        # A beat on the first sample of a second belongs to it.
+        unreadable = np.minimum(edges - [EPSILON_S / 10, 0], self.seconds)
+        return {
+            **self.standstill,
+            MISSING: self.gaps,
+            UNREADABLE: union(map(tuple, unreadable)),
+        }
+
+    @cached_property
+    def left_out_s(self) -> dict[str, float]:
+        """Reason -> the time that is left out for it and for none before it, s."""
+        found, before, spans = {}, 0.0, np.zeros((0, 2))
+        for reason in LEFT_OUT:
+            spans = union(map(tuple, np.concatenate([spans, self.left_out[reason]])))
+            found[reason] = total(spans) - before
+            before += found[reason]
+        return found
+
+    @property
+    def analysed_s(self) -> float:
+        """The time that everything is derived from, s."""
+        return self.seconds - sum(self.left_out_s.values())
+
+    def left_out_before(self, moments: Floats) -> Floats:
+        """Return the time that is left out before each moment, s."""
+        edges, sums = self._left_out_sums
+        return np.interp(moments, edges, sums)
+
+    @cached_property
+    def _left_out_sums(self) -> tuple[Floats, Floats]:
+        spans = union(map(tuple, np.concatenate(list(self.left_out.values()))))
+        return sums_of(spans, self.seconds)
+
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """The beats that count, bool [beats]: those outside of the time that is left out."""
+        spans = union(map(tuple, np.concatenate(list(self.left_out.values()))))
+        if not len(spans):
+            return np.ones(len(self.times), dtype=bool)
+        at = np.searchsorted(spans[:, 0], self.times, side="left") - 1
+        inside = self.times < spans[np.maximum(at, 0), 1]
+        return (at < 0) | ~inside  # type: ignore[no-any-return]
+
+    @cached_property
+    def beat_times(self) -> Floats:
+        """Times of the beats that count, s."""
+        return self.times[self.counted]
+
+    @cached_property
+    def beat_labels(self) -> NDArray[np.int64]:
+        """Classes of the beats that count."""
+        return self.labels[self.counted]
+
+    @cached_property
+    def intervals(self) -> Floats:
+        """Intervals between two beats that count, float64 [beats - 1], s; NaN if one is broken."""
+        times = self.beat_times
+        broken = np.diff(self.left_out_before(times)) > EPSILON_S
+        return np.where(broken, np.nan, np.diff(times))
+
+    @cached_property
+    def rates(self) -> tuple[Floats, Floats]:
+        """Moments in s, and the heart rate at each in beats a minute, over `RATE_INTERVALS`.
+
+        A rate stands at the end of its last interval, as in a stream.
+        """
+        if len(self.intervals) < RATE_INTERVALS:
+            return np.zeros(0), np.zeros(0)
+        sums = sliding_window_view(self.intervals, RATE_INTERVALS).sum(axis=1)
+        whole = np.isfinite(sums)
+        return self.beat_times[RATE_INTERVALS:][whole], 60.0 * RATE_INTERVALS / sums[whole]
+
+    @cached_property
+    def hrv(self) -> Hrv | None:
+        """Variability of the intervals between two N beats; None of fewer than three of them."""
+        return hrv_of(self.intervals, self.beat_labels)
+
+
+def hrv_of(intervals: Floats, labels: NDArray[np.int64]) -> Hrv | None:
+    """Measure the variability of the intervals between two N beats; ectopic beats are left out.
+
+    Parameters
+    ----------
+    intervals : float64 [beats - 1], s; NaN if one is broken
+    labels : int64 [beats], index into `CLASSES`
+    """
+    normal = (labels[:-1] == N) & (labels[1:] == N) if len(labels) else np.zeros(0, dtype=bool)
+    nn = np.where(normal, intervals, np.nan)
+    differences = np.diff(nn)
+    differences = differences[np.isfinite(differences)]
+    nn = nn[np.isfinite(nn)]
+    if len(nn) < 3 or not len(differences):
+        return None
+    return Hrv(
+        len(nn),
+        1000 * float(nn.std(ddof=1)),
+        1000 * float(np.sqrt(np.mean(differences**2))),
+        # Sums of samples' times differ in their last bits.
+        float(np.mean(np.abs(differences) > LONG_DIFFERENCE_S + EPSILON_S)),
+    )
+
+
+def study_of(
+    record: Record,
+    beats: Sequence[Beat],
+    events: Sequence[Event],
+    flaws: NDArray[np.int64],
+    **described: Any,
+) -> Study:
+    """Make a study of what `Detector.annotate` found; the beats themselves need not be kept.
+
+    Parameters
+    ----------
+    described : `limits`, `made_by` and `measured` of the study
+    """
+    return Study(
+        record,
+        np.array([beat.time for beat in beats], dtype=np.float64),
+        np.array([CLASSES.index(beat.label) for beat in beats], dtype=np.int64),
+        np.array([beat.score for beat in beats], dtype=np.float64),
+        events,
+        flaws,
+        **described,
+    )
 
 
 def flaws_of_seconds(
@@ -115,53 +274,24 @@ def flaws_of_seconds(
     return np.array(found, dtype=np.int64)
 
 
-@dataclass(frozen=True)
-class Trend:
-    """A record in few numbers over time.
-
-    Attributes
-    ----------
-    edges : float64 [bins + 1], s
-    rate : float64 [3, bins], 10th percentile, median and 90th percentile of the heart rate, beats
-        a minute; NaN if there is none
-    anomalies : float64 [4, bins], beats of S, V, F and Q a minute
-    flaws : float64 [6, bins], share of the seconds with each flaw, in the order of `FLAW_NAMES`
-    """
-
-    edges: NDArray[np.float64]
-    rate: NDArray[np.float64]
-    anomalies: NDArray[np.float64]
-    flaws: NDArray[np.float64]
+def union(spans: Iterable[Sequence[float]]) -> Floats:
+    """Return spans of time joined where they touch, float64 [spans, 2], in order."""
+    joined: list[list[float]] = []
+    for start, end in sorted((float(start), float(end)) for start, end in spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], end)
+        elif end > start:
+            joined.append([start, end])
+    return np.array(joined, dtype=np.float64).reshape(-1, 2)
 
 
-def trend_of(study: Study) -> Trend:
-    """Bin a study for its overview."""
-    step = next(
-        (s for s in BIN_S if study.seconds / s <= MAX_TREND_BINS),
-        np.ceil(study.seconds / MAX_TREND_BINS / 3600) * 3600,
-    )
-    starts = np.arange(0.0, study.seconds, step)
-    if len(starts) > 1 and study.seconds - starts[-1] < step / 2:
-        starts = starts[:-1]  # a beat in the last second would be 60 a minute
-    edges = np.append(starts, study.seconds)
-    minutes = np.diff(edges) / 60
-    anomalies = (
-        np.array(
-            [np.histogram(study.times[study.labels == k], edges)[0] for k in range(1, len(CLASSES))]
-        )
-        / minutes
-    )
-    moments, rates = study.rates
-    rate = np.full((3, len(edges) - 1), np.nan)
-    for i, part in enumerate(np.split(rates, np.searchsorted(moments, edges[1:-1]))):
-        if len(part):
-            rate[:, i] = np.percentile(part, (10, 50, 90))
-    middles = np.arange(len(study.flaws)) + 0.5
-    seconds = np.maximum(np.histogram(middles, edges)[0], 1)
-    flaws = np.array(
-        [
-            np.histogram(middles[study.flaws & int(flaw) != 0], edges)[0] / seconds
-            for flaw in FLAW_NAMES
-        ]
-    )
-    return Trend(edges, rate, anomalies, flaws)
+def total(spans: Floats) -> float:
+    """Return the length of spans that do not overlap, s."""
+    return float(np.sum(spans[:, 1] - spans[:, 0]))
+
+
+def sums_of(spans: Floats, seconds: float) -> tuple[Floats, Floats]:
+    """Return moments, and the time inside of spans before each: between them it is linear."""
+    edges = np.concatenate([[0.0], spans.ravel(), [max(seconds, spans.max(initial=0.0))]])
+    lengths = np.concatenate([[0.0], (spans[:, 1] - spans[:, 0]).cumsum()])
+    return edges, np.repeat(lengths, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .baseline import BaselineLimits
 from .events import FAMILIES, kinds
+from .events.rates import RATE_INTERVALS, heart_rate
 from .model import RhythmModel
 from .policy import RhythmPolicy, Section
 from .seconds import take_together
@@ -11,10 +12,12 @@ from .template import TemplateLimits
 from .tracker import RhythmTracker, closed, rules, schema
 
 __all__ = [
+    "RATE_INTERVALS",
     "RhythmModel",
     "RhythmPolicy",
     "RhythmTracker",
     "closed",
+    "heart_rate",
     "kinds",
     "rules",
     "schema",

@@ -156,6 +156,16 @@ class RhythmPolicy:
             for name, part in self._sections.items()
         }
 
+    @property
+    def limits(self) -> dict[str, Any]:
+        """All limits by their names."""
+        return {
+            name: value
+            for part in self.to_dict().values()
+            if part is not None
+            for name, value in part.items()
+        }
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

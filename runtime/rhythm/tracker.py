@@ -27,6 +27,7 @@ from .events import FAMILIES, Ledger, kinds
 from .events.atrial import Atrial, AtrialLimits, is_certainly_atrial
 from .events.family import BEAT, Family, History, Second, TrackedBeat
 from .events.ledger import LedgerState
+from .events.rates import RATE_INTERVALS, heart_rate
 from .events.silence import SilenceLimits
 from .model import RhythmModel
 from .policy import RhythmPolicy
@@ -35,7 +36,6 @@ from .state import Rows, Schema, Whole, saved, single
 from .template import FIRST, LAST, QrsTemplate, TemplateLimits, TemplateState
 
 LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
-RATE_INTERVALS = 8  # a heart rate is the median over so many at most
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
 _DOUBTFUL, _MISSING = int(DOUBTFUL), int(Flaw.MISSING)
 _UNSEEN = (WINDOW_S - 1) * FS
@@ -108,14 +108,13 @@ class RhythmTracker:
 
     @property
     def heart_rate(self) -> float | None:
-        """Beats a minute over the last few beats.
+        """Beats a minute over the last intervals: see `.events.rates.heart_rate`.
 
         None if they cannot be trusted, or are so long ago that the next one is overdue.
         """
         if self.seconds.next * FS - self._history.seen > self._standstill:
             return None
-        recent = self._history.intervals[-RATE_INTERVALS:]
-        return 60.0 * FS / float(np.median(recent)) if len(recent) >= 2 else None
+        return heart_rate([samples / FS for samples in self._history.intervals])
 
     @property
     def current(self) -> str:

@@ -204,8 +204,8 @@ def test_annotations_and_reports_know_it(new_file: Path) -> None:
         in_own_process(
             new_file,
             "import json; from runtime.records.outputs.wfdb_annotations import RHYTHM_CODES\n"
-            "from runtime.report.words import KINDS, title\n"
-            "print(json.dumps([RHYTHM_CODES, KINDS, title('fusion_run')]))",
+            "from runtime.report.words import KINDS, Words\n"
+            "print(json.dumps([RHYTHM_CODES, list(KINDS), Words('de').kind('fusion_run')]))",
         )
     )
     assert codes["fusion_run"] == "(FUS"

@@ -121,8 +121,8 @@ class Atrial(Family):
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
         limits = policy.of(AtrialLimits)
         return {
-            AF: "the network over beats finds neither order nor P wave, log-odds at least "
-            f"{limits.af_on:g}, for {limits.af_min_s:g} s"
+            AF: "the network over beats finds neither order nor P wave, with a probability of at "
+            f"least {expit(limits.af_on):.0%}, for {limits.af_min_s:g} s"
         }
 
     @classmethod

@@ -1,7 +1,8 @@
-"""Bradycardia and tachycardia: a mean rate over so many intervals, with hysteresis."""
+"""The heart rate, and bradycardia and tachycardia, which are made of it, with hysteresis."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...model.contract import FS
@@ -10,6 +11,21 @@ from ..state import Moment, saved
 from .family import MAX_BEATS, Family, History, Kind, Signal, TrackedBeat
 
 BRADYCARDIA, TACHYCARDIA = "bradycardia", "tachycardia"
+# A heart rate is the mean over so many intervals, everywhere: in a stream's answer, in a report,
+# and, as shipped, in the events. So none can contradict another.
+RATE_INTERVALS = 8
+MIN_RATE_INTERVALS = 2  # of a stream that has just begun, or goes on after a gap
+
+
+def heart_rate(intervals_s: Sequence[float]) -> float | None:
+    """Return the beats a minute over the last `RATE_INTERVALS` RR intervals; None of fewer than 2.
+
+    Parameters
+    ----------
+    intervals_s : s, in order of time
+    """
+    recent = intervals_s[-RATE_INTERVALS:]
+    return 60.0 * len(recent) / sum(recent) if len(recent) >= MIN_RATE_INTERVALS else None
 
 
 @dataclass(frozen=True)
@@ -94,9 +110,6 @@ class Rates(Family):
                 )
             elif kind in self.ledger.open and sign * (rate - limit) < -limits.hysteresis_bpm:
                 self.ledger.close(kind, now)
-                # An event's intervals do not count for the next; two are kept for the heart
-                # rate.
-                del history.intervals[:-2]
                 self.state.rated_until = now
 
     def on_standstill(self, history: History) -> None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from ...beats import S, V
 from ...findings import CLASSES
 from ...model.contract import FS
+from ...model.rhythm_network import RhythmNetwork
 from ..policy import RhythmPolicy, Section
 from ..state import Moment, Number, Whole, saved
 from .atrial import AF
 from .family import MAX_BEATS, Family, History, Kind, Signal, TrackedBeat
+from .ledger import Ledger
+from .silence import SilenceLimits
 
 VT, VENTRICULAR_RUN = "ventricular_tachycardia", "ventricular_run"
 SUPRAVENTRICULAR_RUN, COUPLET = "supraventricular_run", "couplet"
@@ -65,7 +68,7 @@ class RunState:
 
 
 class Runs(Family):
-    """V or S beats in a row."""
+    """V or S beats in a row. A pause ends a run: none contains one."""
 
     name = "runs"
     kinds = (
@@ -79,13 +82,18 @@ class Runs(Family):
     limits: RunLimits
     state: RunState
 
+    def __init__(self, policy: RhythmPolicy, ledger: Ledger, network: RhythmNetwork):
+        super().__init__(policy, ledger, network)
+        self._pause = policy.of(SilenceLimits).pause_s * FS
+
     @classmethod
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
         limits = policy.of(RunLimits)
         return {
-            VT: f"{limits.run_beats} or more V beats in a row at {limits.vt_bpm:g}/min or more",
-            VENTRICULAR_RUN: f"{limits.run_beats} or more V beats in a row below "
-            f"{limits.vt_bpm:g}/min",
+            VT: f"{limits.run_beats} or more V beats in a row, {limits.run_beats} of them at "
+            f"{limits.vt_bpm:g}/min or more",
+            VENTRICULAR_RUN: f"{limits.run_beats} or more V beats in a row, none of them so fast "
+            f"as {limits.vt_bpm:g}/min",
             SUPRAVENTRICULAR_RUN: f"{limits.run_beats} or more S beats in a row",
             COUPLET: "two V beats in a row",
         }
@@ -98,7 +106,7 @@ class Runs(Family):
         self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
     ) -> None:
         self.confirm(beat.score)
-        if beat.label != self.state.label:
+        if beat.label != self.state.label or (interval or 0) >= self._pause:
             self._end_run(complete=True)
             if beat.label not in (V, S):
                 return

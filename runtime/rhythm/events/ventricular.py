@@ -69,8 +69,8 @@ class Ventricular(Family):
     @classmethod
     def rules(cls, policy: RhythmPolicy) -> dict[str, str]:
         return {
-            VF: "signal looks like fibrillation or flutter, log-odds over all windows at "
-            f"least {policy.of(VentricularLimits).vf_on:g}"
+            VF: "signal has the shape of fibrillation or flutter, with a probability of at least "
+            f"{expit(policy.of(VentricularLimits).vf_on):.0%}"
         }
 
     @classmethod

@@ -259,7 +259,7 @@ sys.meta_path.insert(0, Hide())
     ],
 )
 def test_commands_work_without_what_only_posix_has(csv_record: Path, commands: str) -> None:
-    for name, package in (("annotate", "wfdb"), ("report", "matplotlib")):
+    for name, package in (("annotate", "wfdb"), ("report", "jinja2")):
         if name in commands:
             pytest.importorskip(package)
     program = (

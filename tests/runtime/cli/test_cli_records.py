@@ -97,7 +97,7 @@ def test_annotate_replaces_no_recording(csv_record: Path, run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "package", "result"),
-    [("annotate", "wfdb", "sim.ekg"), ("report", "matplotlib", "sim.html")],
+    [("annotate", "wfdb", "sim.ekg"), ("report", "jinja2", "sim.html")],
 )
 def test_a_record_that_fails_is_named_and_the_others_are_done(
     name: str, package: str, result: str, csv_record: Path, run: Run

@@ -103,7 +103,7 @@ def test_optional_packages_are_listed_with_purpose_and_command(
         "orjson",
         "wfdb",
         "edfio",
-        "matplotlib",
+        "jinja2",
         "cupy",
         "onnx",
     ]

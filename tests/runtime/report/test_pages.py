@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,106 +17,78 @@ from runtime import Detector, RecordError
 from runtime.cli.main import main
 from runtime.findings import Event, Flaw
 from runtime.records import read
-from runtime.report import Study, write
+from runtime.report import Layout, Study, languages, write
 from runtime.report.pages import MAX_TABLE_ROWS
-from runtime.report.words import title
-from runtime.rhythm import closed
+from runtime.report.words import Words
 from runtime.simulate import simulate
 
 FS = 360
-needs_matplotlib = pytest.mark.skipif(
-    importlib.util.find_spec("matplotlib") is None, reason="no matplotlib (pip install matplotlib)"
-)
+pytestmark = pytest.mark.needs("jinja2")
 
 
-class Page(HTMLParser):
-    """Tables by heading, and pictures; complains about what is not closed."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tables: dict[str, list[list[str]]] = {}
-        self.pictures: list[dict[str, str | None]] = []
-        self.links: list[str] = []
-        self._open: list[str] = []
-        self._heading = ""
-        self.feed(text)
-        assert not self._open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        fields = dict(attrs)
-        if tag == "img":
-            self.pictures.append(fields)
-        self.links += [str(fields[key]) for key in ("href", "src") if key in fields]
-        if tag not in ("img", "meta"):
-            self._open.append(tag)
-        if tag == "h2":
-            self._heading = ""
-        if tag == "tr":
-            self.tables.setdefault(self._heading, []).append([])
-        if tag in ("td", "th"):
-            self.tables[self._heading][-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, text: str) -> None:
-        if self._open and self._open[-1] == "h2":
-            self._heading += text
-        if "td" in self._open or "th" in self._open:
-            self.tables[self._heading][-1][-1] += text
-
-
-@needs_matplotlib
 def test_report_holds_what_was_found(
-    tmp_path: Path, detector: Detector, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    detector: Detector,
+    parse: Callable[[str], Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     signal = simulate(60, seed=5, ectopic=0.35).signal
     (tmp_path / "sim.csv").write_text("MLII\n" + "\n".join(f"{v:.5f}" for v in signal))
-    assert (
-        main(
-            [
-                "--provider",
-                "cpu",
-                "report",
-                str(tmp_path / "sim.csv"),
-                "--fs",
-                str(FS),
-                "--out",
-                str(tmp_path / "out"),
-                "--strips",
-                "2",
-            ]
-        )
-        == 0
-    )
+    arguments = ["report", str(tmp_path / "sim.csv"), "--fs", str(FS), "--strips", "7"]
+    assert main(["--provider", "cpu", *arguments, "--out", str(tmp_path / "out")]) == 0
     assert "sim.html: lead MLII" in capsys.readouterr().out
-    stream = detector.stream(FS, events=True)
-    beats = stream.push(read(tmp_path / "sim.csv", fs=FS).signal) + stream.finish()
-    events = closed(stream.events())
+    beats, events = detector.annotate(read(tmp_path / "sim.csv", fs=FS))
     assert events
-    text = (tmp_path / "out" / "sim.html").read_text()
-    assert text.count("Not a medical device") == 2
-    page = Page(text)
-    counted = {row[0]: int(row[2]) for row in page.tables["Beats by class"][1:]}
-    assert counted == {k: sum(beat.label == k for beat in beats) for k in "NSVFQ"}
-    listed = page.tables["All rhythm events"][1:]
-    assert [row[1] for row in listed] == [title(event.kind) for event in events]
+    page = parse((tmp_path / "out" / "sim.html").read_text(encoding="utf-8"))
+    assert page.text.count("Not a medical device.") == 2
+    words = Words("en")
+    counted = {row[0]: row[1] for row in page.tables["classes"][1:]}
+    for label in "NSVFQ":
+        assert int(counted[words.beats(label)]) == sum(beat.label == label for beat in beats)
+    assert int(counted["All"]) == len(beats)
+    listed = page.tables["events"][1:]
+    assert [row[1] for row in listed] == [words.kind(event.kind) for event in events]
     with (tmp_path / "out" / "sim-report" / "events.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["kind"], float(row["start"])) for row in rows] == [
         (event.kind, pytest.approx(event.start, abs=1e-3)) for event in events
     ]
-    # It can be sent alone, and every picture is also a file and has words.
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
-    files = list((tmp_path / "out" / "sim-report").glob("*.png"))
-    assert len(files) == len(page.pictures)
-    assert all(picture["alt"] for picture in page.pictures)
-    assert {row["strip"] for row in rows} - {""} <= {file.name for file in files}
+    # It can be sent alone, every link leads somewhere, every picture is a file and has words.
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    files = {file.name for file in (tmp_path / "out" / "sim-report").glob("*.svg")}
+    assert 0 < len(files) == page.classes.count("strip") <= 7
+    assert {row["strip"] for row in rows} - {""} <= files
+    assert all(picture["aria-label"] for picture in page.pictures)
+    assert "found 99.98" in page.text  # how sure: the figures of the model that is loaded
 
 
-@needs_matplotlib
+def test_identity_clock_and_header_are_those_of_the_file(
+    tmp_path: Path, make_study: Callable[..., Study], beat: Callable, parse: Callable[[str], Any]
+) -> None:
+    study = make_study(
+        7200,
+        [beat(t) for t in np.arange(0.5, 7200)],
+        [Event("pause", 3600.0, 3602.5, 0.9, "")],
+        fs=10,
+        start=datetime(2026, 2, 3, 23, 30),
+        header=("84 F", "Digoxin"),
+    )
+    page = parse(write(tmp_path, study, Layout()).read_text(encoding="utf-8"))
+    assert "2026-02-03, 23:30:00" in page.text
+    assert "84 F · Digoxin" in page.text
+    assert [row[0] for row in page.tables["rows"][1:]] == [
+        "23:30:00",
+        "day 2 00:00:00",
+        "day 2 01:00:00",
+    ]
+    assert page.tables["events"][1][0] == "day 2 00:30:00.0"
+    assert "night" in page.text
+    nameless = write(tmp_path, make_study(60), Layout()).read_text(encoding="utf-8")
+    assert "not stated by the file" in nameless
+
+
 def test_page_of_a_day_stays_small(
-    tmp_path: Path, make_study: Callable[..., Study], beat: Callable
+    tmp_path: Path, make_study: Callable[..., Study], beat: Callable, parse: Callable[[str], Any]
 ) -> None:
     rng = np.random.default_rng(1)
     times = np.cumsum(rng.uniform(0.6, 1.0, 107_000))
@@ -130,55 +102,120 @@ def test_page_of_a_day_stays_small(
         key=lambda event: event.start,
     )
     signal = np.tile(simulate(60, fs=100, seed=3).signal, 60 * 24)
-    path = write(tmp_path, make_study(86400, beats, events, fs=100, signal=signal), each=2)
-    page = Page(path.read_text())
-    assert path.stat().st_size < 2e6
-    assert len(page.pictures) == 1 + 2 * 2 + 2 + 2 * 2  # overview, events, slowest, fastest, beats
-    table = page.tables["Rhythm events"][1:]
+    layout = Layout(strips=6)
+    path = write(tmp_path, make_study(86400, beats, events, fs=100, signal=signal), layout)
+    page = parse(path.read_text(encoding="utf-8"))
+    assert path.stat().st_size < 1e6
+    assert len(page.tables["rows"]) == 25
+    table = page.tables["events"][1:]
     assert len(table) == MAX_TABLE_ROWS
     assert sum(row[1] == "Pause" for row in table) == 40  # the graver kinds are all there
+    assert "The 300 gravest; 1,740 of the milder kinds" in page.text
     lines = (tmp_path / "made-report" / "events.csv").read_text().splitlines()
     assert len(lines) == 1 + len(events)
 
 
-@needs_matplotlib
-def test_flaws_are_listed_with_their_longest_run(
-    tmp_path: Path, make_study: Callable[..., Study]
+def test_time_that_is_left_out_is_shown_and_totalled(
+    tmp_path: Path, make_study: Callable[..., Study], beat: Callable, parse: Callable[[str], Any]
 ) -> None:
-    flaws = np.zeros(60, dtype=np.int64)
-    flaws[[3, 4, 5, 20]] = int(Flaw.FLAT)
+    flaws = np.zeros(100, dtype=np.int64)
+    flaws[3:7] = int(Flaw.FLAT)
     flaws[5] |= int(Flaw.POWERLINE)
-    page = Page(write(tmp_path, make_study(60, flaws=flaws), each=1).read_text())
-    assert page.tables["Signal quality"][1:] == [
-        ["Flat line or electrode off", "4 s", "6.7%", "3 s"],
-        ["Mains hum", "1 s", "1.7%", "1 s"],
+    events = [
+        Event("ventricular_fibrillation", 20.0, 50.0, 0.9, ""),
+        Event("asystole", 60.0, 65.5, 1.0, ""),
+        Event("ventricular_tachycardia", 22.0, 24.0, 0.9, ""),
     ]
+    beats = [beat(t, "S" if 20 < t < 50 else "N") for t in np.arange(0.5, 100) if not 60 < t < 65.5]
+    page = parse(
+        write(tmp_path, make_study(100, beats, events, flaws=flaws), Layout()).read_text(
+            encoding="utf-8"
+        )
+    )
+    for words in (
+        "Ventricular fibrillation or flutter 30.0 s",
+        "Asystole 5.5 s",
+        "Signal that cannot be read 4.0 s",
+        "Flat line or electrode off 4.0 s (4.0",
+        "Mains hum 1.0 s (1.0",
+        "34 of the 95 beats found lie in time that is not analysed",
+        "1 of the 3 events found lie in ventricular fibrillation",
+        "Of 0:01:40, 0:01:00",
+    ):
+        assert words in page.text
+    assert page.tables["classes"][2][1] == "0"  # no S beat is made of fibrillation
+    kinds = [row[0] for row in page.tables["kinds"][1:]]
+    assert kinds == ["Ventricular fibrillation or flutter", "Asystole"]
+    with (tmp_path / "made-report" / "events.csv").open() as file:
+        assert [row["counted"] for row in csv.DictReader(file)] == ["yes", "yes", "no"]
 
 
-@needs_matplotlib
 @pytest.mark.parametrize("seconds", [0.4, 3, 15])
 def test_an_empty_report_is_stated_and_names_are_escaped(
-    tmp_path: Path, make_study: Callable[..., Study], seconds: float
+    tmp_path: Path, make_study: Callable[..., Study], parse: Callable[[str], Any], seconds: float
 ) -> None:
-    text = write(tmp_path, make_study(seconds, name="a&<b>"), each=3).read_text()
-    assert "<b>" not in text.split("<table", 1)[0]
-    assert "None found" in text
-    Page(text)
+    study = make_study(seconds, name="a&<b>", lead='"</style>', header=("<script>",))
+    text = write(tmp_path, study, Layout(disclosure=True)).read_text(encoding="utf-8")
+    assert "<b>a" not in text
+    assert "<script>" not in text
+    assert text.count("</style>") == 1
+    assert "No rhythm event was found." in parse(text).text
 
 
-@needs_matplotlib
+@pytest.mark.parametrize("language", languages())
+def test_a_report_is_written_in_each_language(
+    tmp_path: Path,
+    make_study: Callable[..., Study],
+    beat: Callable,
+    parse: Callable[[str], Any],
+    language: str,
+) -> None:
+    beats = [beat(t, "V" if t % 7 < 1 else "N") for t in np.arange(0.5, 300)]
+    events = [
+        Event("pause", 20.0, 22.5, 0.9, "an English rule"),
+        Event("atrial_fibrillation", 100.0, 200.0, 0.9, "another English rule"),
+    ]
+    study = make_study(300, beats, events, fs=50)
+    text = write(tmp_path, study, Layout(language=language)).read_text(encoding="utf-8")
+    assert f'<html lang="{language}">' in text
+    page, words = parse(text), Words(language)
+    assert words["title"] in page.text
+    assert words.kind("pause") in page.text
+    assert ("English rule" in page.text) == (language == "en")
+
+
+def test_full_disclosure_is_on_demand(
+    tmp_path: Path, make_study: Callable[..., Study], parse: Callable[[str], Any]
+) -> None:
+    study = make_study(700, signal=np.tile(simulate(70, fs=100, seed=3).signal, 10), fs=100)
+    plain = parse(write(tmp_path, study, Layout(strips=0)).read_text(encoding="utf-8"))
+    whole = parse(
+        write(tmp_path, study, Layout(strips=0, disclosure=True)).read_text(encoding="utf-8")
+    )
+    assert "disclosure" not in plain.ids
+    assert len(whole.pictures) - len(plain.pictures) == 2  # of ten minutes, and of the rest
+
+
+@pytest.mark.parametrize(("paper", "size"), [("", None), ("Letter-landscape", "letter landscape")])
+def test_a_page_asks_for_paper_only_if_that_is_wanted(
+    tmp_path: Path, make_study: Callable[..., Study], paper: str, size: str | None
+) -> None:
+    text = write(tmp_path, make_study(30), Layout(paper=paper)).read_text(encoding="utf-8")
+    assert re.findall(r"^ *size: ([\w ]+);", text, re.MULTILINE) == ([size] if size else [])
+
+
 def test_old_pictures_are_replaced_and_others_kept(
     tmp_path: Path, make_study: Callable[..., Study]
 ) -> None:
     events = [Event("couplet", 0.1, 0.5, 0.9, "x"), Event("pause", 8.0, 10.5, 0.8, "x")]
-    write(tmp_path, make_study(30, [], events), each=2)
-    assert len(list((tmp_path / "made-report").glob("*.png"))) == 3
-    (tmp_path / "made-report" / "scan-of-paper.png").write_bytes(b"somebody's own")
-    write(tmp_path, make_study(30), each=2)
-    assert {file.name for file in (tmp_path / "made-report").glob("*.png")} == {
-        "overview.png",
-        "scan-of-paper.png",
-    }
+    write(tmp_path, make_study(30, [], events), Layout())
+    folder = tmp_path / "made-report"
+    assert len(list(folder.glob("*.svg"))) == 2
+    (folder / "scan-of-paper.png").write_bytes(b"somebody's own")
+    for old in ("overview.png", "couplet-0.00.00.png", "slowest-0.00.10.png", "V-0.00.10.png"):
+        (folder / old).write_bytes(b"of the release before")
+    write(tmp_path, make_study(30), Layout())
+    assert {file.name for file in folder.iterdir()} == {"events.csv", "scan-of-paper.png"}
 
 
 def test_refusal_of_the_file_system_names_the_path(
@@ -186,12 +223,12 @@ def test_refusal_of_the_file_system_names_the_path(
 ) -> None:
     (tmp_path / "made-report").write_text("a file")
     with pytest.raises(RecordError, match="made-report cannot be written: File exists"):
-        write(tmp_path, make_study(3), each=1)
+        write(tmp_path, make_study(3), Layout())
 
 
-def test_missing_matplotlib_is_named(
+def test_missing_jinja2_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     assert main(["report", "anything"]) == 2
-    assert re.search("matplotlib.*pip install matplotlib", capsys.readouterr().err)
+    assert re.search("jinja2.*pip install jinja2", capsys.readouterr().err)

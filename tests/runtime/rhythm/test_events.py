@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from patient import LABELLED, beats_of, events_of, push, quiet, tracker_of
+from patient import LABELLED, LATE_S, beats_of, events_of, push, quiet, tracker_of
 
 from runtime.findings import Event
 from runtime.model.contract import FS
@@ -88,6 +88,29 @@ def test_a_bradycardia_after_a_tachycardia_begins_where_that_ended() -> None:
     assert first.end == second.start
 
 
+def test_a_pause_ends_a_run_and_is_no_part_of_one() -> None:
+    first = beats_of("NNNNVVV", rate=80)
+    escape = beats_of("VVVNNNN", rate=80, start=first[-1].time + 2.4)
+    beats = first + escape
+    found = [(e.kind, e.start, e.end) for e in events_of(beats, quiet(beats[-1].time + 2))]
+    runs = [(start, end) for kind, start, end in found if kind == "ventricular_run"]
+    assert runs == [(beats[4].time, beats[6].time), (beats[7].time, beats[9].time)]
+    assert ("pause", beats[6].time, beats[7].time) in found
+    alone = beats_of("NNNN" + "V", rate=80)
+    alone += beats_of("VNNNN", rate=80, start=alone[-1].time + 2.4)
+    assert "couplet" not in {e.kind for e in events_of(alone, quiet(alone[-1].time + 2))}
+
+
+def test_the_heart_rate_of_a_stream_is_below_the_limit_exactly_if_a_bradycardia_begins() -> None:
+    for rate in (48.0, 49.5, 50.5, 52.0):
+        beats = beats_of("N" * 20, rate=rate)
+        tracker = tracker_of()
+        signal = quiet(beats[-1].time + 3)
+        _, found = push(tracker, beats, signal, len(signal) / FS - LATE_S)
+        assert tracker.heart_rate == pytest.approx(rate, abs=0.1)
+        assert [event.kind for event in found] == ["bradycardia"] * (rate < 50)
+
+
 def test_the_limits_are_the_policys() -> None:
     beats, signal = beats_of("NNNNVVVNNNNNNNNN", rate=110), quiet(12)
     assert events_of(beats, signal, LABELLED.replace(run_beats=5)) == []
@@ -105,7 +128,7 @@ def test_the_limits_are_the_policys() -> None:
         (
             {"run_beats": 7, "vt_bpm": 111.0},
             "ventricular_tachycardia",
-            "7 or more V beats in a row at 111/min",
+            "7 or more V beats in a row, 7 of them at 111/min or more",
         ),
         (
             {"bradycardia_bpm": 44.0, "bradycardia_beats": 9},
@@ -116,7 +139,7 @@ def test_the_limits_are_the_policys() -> None:
         ({"asystole_s": 3.0}, "asystole", "no beat for 3 s"),
         ({"pattern_beats": 4}, "trigeminy", "4 or more V beats, each after two others"),
         ({"af_min_s": 60.0}, "atrial_fibrillation", "for 60 s"),
-        ({"vf_on": 2.0}, "ventricular_fibrillation", "at least 2"),
+        ({"vf_on": 2.0}, "ventricular_fibrillation", "a probability of at least 88%"),
     ],
 )
 def test_a_rule_is_worded_with_the_limits_in_force(

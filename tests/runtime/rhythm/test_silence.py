@@ -24,7 +24,7 @@ def test_asystole_is_reported_while_it_lasts() -> None:
 @pytest.mark.parametrize("phase", [0.0, 0.1, 0.3, 0.5, 0.7, 0.95])
 @pytest.mark.parametrize(
     ("silence", "expected"),
-    [(3.9, ["bradycardia", "pause"]), (4.2, ["asystole"]), (4.9, ["asystole"])],
+    [(3.9, ["pause"]), (4.2, ["asystole"]), (4.9, ["asystole"])],
 )
 def test_silence_counts_alike_wherever_the_whole_seconds_fall(
     phase: float, silence: float, expected: list[str]

@@ -42,7 +42,7 @@ test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
 lint: $(TRAIN_READY)  ## check style and types of everything
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
-	@$(VENV)/bin/mypy runtime training export kernels bench
+	@$(VENV)/bin/mypy runtime training export kernels scale bench
 
 docs: $(DOCS_VENV)/.ready  ## site/: the API reference, from the docstrings
 	@mkdir -p build/reference && ln -sfn "$(CURDIR)/runtime" build/reference/ekg
@@ -101,7 +101,7 @@ clean:  ## remove environments and caches
 	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) $(CHECK_VENV) $(RELEASE_VENV) $(DOCS_VENV) \
 	    .venv-bench build dist site *.egg-info .mypy_cache .ruff_cache .hypothesis
 
-$(TRAIN_READY): requirements-train.txt requirements-check.txt requirements-runtime.txt
+$(TRAIN_READY): requirements-train.txt requirements-check.txt requirements-scale.txt requirements-runtime.txt
 	@$(PYTHON) runtime/preflight.py
 	@echo "Setting up $(VENV) for training, export and tests, once. It takes about five minutes"
 	@echo "and 1.9 GB of disk; several GB more if pip chooses torch with CUDA, as on Linux."

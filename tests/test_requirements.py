@@ -52,6 +52,11 @@ def test_the_cuda_requirements_replace_onnxruntime() -> None:
     }
 
 
+def test_the_scale_requirements_are_those_of_the_extra() -> None:
+    assert listed("requirements-scale.txt") == extra("scale")
+    assert "ekg[server]" in PROJECT["optional-dependencies"]["scale"]
+
+
 @pytest.mark.parametrize("name", ["files", "report"])
 def test_what_reads_and_draws_is_tested_in_the_same_versions(name: str) -> None:
     tested = listed("requirements-check.txt")

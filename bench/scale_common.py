@@ -1,0 +1,214 @@
+"""Shared by the trials of live streams: brokers, workers, a publisher, and the comparison.
+
+A trial is passed if what a reader keeps of the log of findings is exactly what the detector finds
+in the same signals without any broker: none missing, none doubled, none foreign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from bench.server_common import ROOT
+from runtime import Detector
+from runtime.simulate import simulate
+from scale.live.broker import IN, OUT, PASSING, Access, connect
+from scale.live.log import LogReader
+from scale.live.reader import Recogniser, findings
+
+SIMULATED_FS = 250
+Found = list[tuple[int, str]]  # sample and label of each beat, or sample and name of each event
+
+
+class Process:
+    """A command of this project in a process of its own.
+
+    Parameters
+    ----------
+    prefix : what it is started by, as a network namespace's command
+    """
+
+    def __init__(self, *arguments: object, module: str = "scale", prefix: Sequence[str] = ()):
+        self._command = [*prefix, sys.executable, "-m", module, *map(str, arguments)]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, cwd=ROOT, start_new_session=True)
+
+    def kill(self) -> None:
+        """``kill -9``, of the whole group."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def signal(self, number: int) -> None:
+        os.killpg(self.process.pid, number)
+
+
+def worker_arguments(
+    urls: Sequence[str], *, replicas: int = 1, lease: float = 3.0, checkpoint: float = 3.0
+) -> list[object]:
+    """Arguments of a worker that loses its partitions and saves its patients soon."""
+    servers = [part for url in urls for part in ("--server", url)]
+    return [
+        *("--provider", "cpu", "worker", *servers, "--replicas", replicas, "--partitions", 8),
+        *("--lease", lease, "--checkpoint", checkpoint, "--log-gb", 2),
+    ]
+
+
+def publisher_arguments(
+    urls: Sequence[str], *, patients: int, seconds: float, pace: object, chunk: float = 1.0
+) -> list[object]:
+    """Arguments of a publisher of simulated patients that goes on where it was killed."""
+    servers = [part for url in urls for part in ("--server", url)]
+    return [
+        *("publish", "--simulate", patients, "--seconds", seconds, "--pace", pace),
+        *("--chunk", chunk, "--fs", SIMULATED_FS, "--resume", *servers),
+    ]
+
+
+@dataclass
+class Expected:
+    """What the detector finds in the simulated patients, by patient."""
+
+    beats: dict[str, Found] = field(default_factory=dict)
+    events: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.beats.values())) + sum(map(len, self.events.values()))
+
+
+def expected(patients: int, seconds: float) -> Expected:
+    """The undisturbed run, without a broker."""
+    detector, found = Detector.load(provider="cpu"), Expected()
+    for i in range(patients):
+        made, name = simulate(seconds, fs=SIMULATED_FS, seed=i), f"sim-{i:04}"
+        stream = detector.stream(made.fs, events=True)
+        beats = stream.push(made.signal) + stream.finish()
+        found.beats[name] = [(round(beat.time * made.fs), beat.label) for beat in beats]
+        found.events[name] = [
+            f"{event.kind}@{round(event.start * made.fs)}" + ("-end" if event.end else "")
+            for event in stream.events()
+        ]
+    return found
+
+
+@dataclass
+class Outcome:
+    """What a reader kept, against what was expected."""
+
+    expected: int = 0
+    kept: int = 0
+    missing: int = 0
+    doubled: int = 0
+    foreign: int = 0
+    recognised: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    latencies_s: list[float] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return self.kept == self.expected > 0 and not (self.missing + self.doubled + self.foreign)
+
+
+def compare(messages: Sequence[dict[str, Any]], wanted: Expected) -> Outcome:
+    """Compare the log of findings with what was expected; a reader keeps each number once."""
+    recogniser, outcome = Recogniser(), Outcome(expected=wanted.total)
+    found: Counter[tuple[str, str]] = Counter()
+    for message in messages:
+        if not recogniser.is_new(message):
+            continue
+        if message["kind"] == "note":
+            outcome.notes[message["text"]] += 1
+            continue
+        name = message["id"].rpartition("/")[2]
+        if message["kind"] == "beat":
+            name = f"{message['sample']} {message['label']}"
+        found[message["patient"], name] += 1
+    want = Counter(
+        (patient, name)
+        for patient in wanted.beats
+        for name in (
+            *(f"{sample} {label}" for sample, label in wanted.beats[patient]),
+            *wanted.events[patient],
+        )
+    )
+    outcome.kept, outcome.recognised = sum(found.values()), recogniser.doubled
+    outcome.missing = sum((want - found).values())
+    outcome.doubled = sum(count - 1 for key, count in found.items() if key in want and count > 1)
+    outcome.foreign = sum(count for key, count in found.items() if key not in want)
+    return outcome
+
+
+async def read_all(access: Access, at_least: int, within_s: float) -> list[dict[str, Any]]:
+    """All messages of the log of findings, once there are so many and no more come."""
+    client = await connect(access, name="trial")
+    messages: list[dict[str, Any]] = []
+    source = findings(client, from_start=True)
+    until = time.monotonic() + within_s
+    try:
+        while time.monotonic() < until:
+            try:
+                message = await asyncio.wait_for(anext(source), 3.0)
+            except TimeoutError:
+                if len(messages) >= at_least:
+                    break
+                source = findings(client, from_start=True)  # a cancelled generator is at its end
+                messages = []
+            else:
+                messages.append(message)
+    finally:
+        await client.close()
+    return messages
+
+
+async def latencies(access: Access) -> list[float]:
+    """From the broker's taking a chunk to its taking each finding that it decided, s."""
+    client = await connect(access, name="trial")
+    try:
+        js = client.jetstream(timeout=5)
+        last = (await js.stream_info(OUT)).state.last_seq
+        log, found, silent = LogReader(client, js, OUT, "ecg.out.*", 0), [], 0
+        while log.seq < last and silent < 50:
+            entries = await log.take()
+            found += [
+                (entry.received - orjson.loads(entry.data)["received"]) / 1e9 for entry in entries
+            ]
+            silent = 0 if entries else silent + 1
+            await asyncio.sleep(0.05)
+        await log.close()
+        return found
+    finally:
+        await client.close()
+
+
+def wait_for_chunks(access: Access, chunks: int, within_s: float = 60.0) -> None:
+    """Wait until the log of signal is there and holds so many chunks."""
+
+    async def wait() -> None:
+        until = time.monotonic() + within_s
+        client = await connect(access, name="trial")
+        try:
+            js = client.jetstream(timeout=5)
+            while time.monotonic() < until:
+                with contextlib.suppress(*PASSING):  # it is not there yet
+                    if (await js.stream_info(IN)).state.messages >= chunks:
+                        return
+                await asyncio.sleep(0.2)
+            raise TimeoutError(f"there were no {chunks} chunks within {within_s:g} s.")
+        finally:
+            await client.close()
+
+    asyncio.run(wait())

@@ -1,0 +1,43 @@
+"""The detector's package, by the name it has here: `ekg` once installed, `runtime` in a checkout.
+
+The rest of this folder imports it from this file, so that the two names stand in one place.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or not str(__package__).startswith("ekg."):
+    from runtime import Beat, Detector, EkgError, Event, InputError, RecordError, Stream, TokenError
+    from runtime.cli import common, feed, main
+    from runtime.packages import Package, require
+    from runtime.records import name_of, need, read, write_annotations
+    from runtime.signal.units import LARGEST_MV
+    from runtime.simulate import simulate
+else:
+    from ekg import Beat, Detector, EkgError, Event, InputError, RecordError, Stream, TokenError
+    from ekg.cli import common, feed, main
+    from ekg.packages import Package, require
+    from ekg.records import name_of, need, read, write_annotations
+    from ekg.signal.units import LARGEST_MV
+    from ekg.simulate import simulate
+
+__all__ = [
+    "LARGEST_MV",
+    "Beat",
+    "Detector",
+    "EkgError",
+    "Event",
+    "InputError",
+    "Package",
+    "RecordError",
+    "Stream",
+    "TokenError",
+    "common",
+    "feed",
+    "main",
+    "name_of",
+    "need",
+    "read",
+    "require",
+    "simulate",
+    "write_annotations",
+]

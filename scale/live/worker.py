@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import secrets
 import socket
@@ -21,6 +20,7 @@ from functools import partial
 
 from ..chunk import unpack
 from ..ekg import Detector, InputError
+from ..model import model_name
 from .broker import IN, PASSING, Access, Layout, connect, open_logs
 from .checkpoints import Checkpoints, LostStateError
 from .findings import NotOursError, Outlet, Published
@@ -328,11 +328,3 @@ def _decoded(entry: Entry) -> Arrived:
         return Arrived(entry.seq, entry.received, unpack(entry.data))
     except InputError as error:
         return Arrived(entry.seq, entry.received, str(error))
-
-
-def model_name(detector: Detector) -> str:
-    """Return a name for all that decides what a detector finds: network, rhythm and limits.
-
-    A stream's token names them, and a fresh stream's holds nothing else.
-    """
-    return hashlib.sha256(detector.stream(events=True).save()).hexdigest()[:16]

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import random
 import signal
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.measure import count, positive, unwind_on_sigterm
+from bench.measure import count, machine_folder, positive, unwind_on_sigterm
 from bench.scale_common import (
     Process,
     compare,
@@ -32,7 +33,7 @@ from bench.scale_common import (
     wait_for_chunks,
     worker_arguments,
 )
-from bench.server_common import write
+from bench.server_common import ROOT, write
 from scale.live.broker import Access
 from scale.live.local import LocalBroker, cluster
 
@@ -223,7 +224,13 @@ def main() -> int:
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
     unwind_on_sigterm()
-    results = {name: trial(SCENARIOS[name], args) for name in args.scenarios or SCENARIOS}
+    results = {}
+    if args.scenarios:  # those of an earlier run stand beside them
+        folder = ROOT / "bench" / "results" / (args.machine or machine_folder())
+        with contextlib.suppress(FileNotFoundError):
+            results = json.loads((folder / "scale_kill.json").read_text())["scenarios"]
+    for name in args.scenarios or SCENARIOS:
+        results[name] = trial(SCENARIOS[name], args)
     rows = [
         (
             result["what"],
@@ -236,7 +243,6 @@ def main() -> int:
     whole = {
         "patients": args.patients,
         "pace": args.pace,
-        "load_average": os.getloadavg(),
         "scenarios": results,
         "passed": all(result["passed"] for result in results.values()),
     }
@@ -261,6 +267,7 @@ def trial(kind: type[Trial], args: argparse.Namespace) -> dict[str, Any]:
         "times": it.disturbed,
         "seconds": time.monotonic() - began,
         "signal_s": it.seconds,
+        "load_average": os.getloadavg(),
         **{key: value for key, value in vars(outcome).items() if key != "latencies_s"},
         "passed": outcome.passed and finished and it.disturbed >= args.times,
     }

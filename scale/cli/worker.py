@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--log-gb",
         type=positive,
-        default=50.0,
+        default=10.0,
         metavar="GB",
         help="keep so much signal; a full log refuses more (default: %(default)g)",
     )

@@ -7,6 +7,7 @@ publisher, an MQTT device too, needs to know the patient only. ``ecg.out.<patien
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import Callable
@@ -86,7 +87,7 @@ class Layout:
     partitions: int = 32
     replicas: int = 1
     log_hours: float = 24.0
-    log_gb: float = 50.0
+    log_gb: float = 10.0
     lease_s: float = 10.0
 
 
@@ -220,7 +221,10 @@ async def open_logs(client: Client, layout: Layout) -> Logs:
         leases = await _bucket(js, layout, LEASES, layout.lease_s)
         ttl = (await leases.status()).ttl
     except APIError as error:
-        raise BrokerError(f"the broker cannot hold the logs: {error.description}.") from error
+        raise BrokerError(
+            f"the broker cannot hold the logs of {layout.log_gb:g} GB on {layout.replicas} nodes: "
+            f"{error.description}."
+        ) from error
     except PASSING as error:
         raise BrokerError(
             f"the broker does not answer for JetStream ({error}); is it switched on there?"
@@ -236,7 +240,13 @@ async def _stream(js: JetStreamContext, config: StreamConfig) -> StreamInfo:
     try:
         return await js.stream_info(str(config.name))
     except NotFoundError:
+        pass
+    try:
         return await js.add_stream(config)
+    except APIError:  # another worker may have been faster
+        with contextlib.suppress(NotFoundError):
+            return await js.stream_info(str(config.name))
+        raise
 
 
 async def _bucket(
@@ -245,7 +255,13 @@ async def _bucket(
     try:
         return await js.key_value(name)
     except BucketNotFoundError:
-        config = KeyValueConfig(
-            name, ttl=ttl, replicas=layout.replicas, storage=StorageType.FILE, **more
-        )
+        pass
+    config = KeyValueConfig(
+        name, ttl=ttl, replicas=layout.replicas, storage=StorageType.FILE, **more
+    )
+    try:
         return await js.create_key_value(config)
+    except APIError:
+        with contextlib.suppress(BucketNotFoundError):
+            return await js.key_value(name)
+        raise

@@ -83,6 +83,11 @@ class LocalBroker:
         self.kill()
 
     @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid if self._process else 0
+
+    @property
     def access(self) -> Access:
         """How its clients reach it."""
         return Access((self.url,))

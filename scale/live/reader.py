@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ class Recogniser:
     doubled: int = 0
     _numbers: dict[str, list[int]] = field(default_factory=dict)
 
-    def is_new(self, message: dict[str, Any]) -> bool:
+    def is_new(self, message: Mapping[str, Any]) -> bool:
         """Take a message; False if it was taken before."""
         numbers, patient = message["n"], message["patient"]
         before = self._numbers.get(patient)

@@ -11,18 +11,18 @@ import argparse
 import contextlib
 import itertools
 import os
-import re
+import resource
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench.measure import count, unwind_on_sigterm
+from bench.measure import count, positive, unwind_on_sigterm
 from bench.server_common import ROOT, free_port, write
 from training.download import data_folder
 
@@ -36,6 +36,7 @@ def main() -> int:
         prog="python -m bench.scale_archive", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--records", type=count, default=200)
+    parser.add_argument("--minutes", type=positive, help="of each record (default: all of it)")
     parser.add_argument("--rounds", type=count, default=2, help="of loop and workers in turns")
     parser.add_argument("--machine", help="folder under bench/results")
     args = parser.parse_args()
@@ -46,16 +47,18 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        records, damaged = make_archive(data, folder / "archive", args.records)
-        times: dict[str, list[float]] = {}
+        records, damaged = make_archive(data, folder / "archive", args.records, args.minutes)
+        times: dict[str, list[Spent]] = {}
         for turn in range(args.rounds):
             plain = folder / f"loop{turn}"
-            times.setdefault("loop", []).append(loop(records, plain))
+            with spending(times.setdefault("loop", [])):
+                loop(records, plain)
             for workers in (1, 2, 3):
                 out = folder / f"workers{workers}-{turn}"
-                spent, _ = archive(folder / "archive", out, "--workers", workers)
-                times.setdefault(f"{workers} workers", []).append(spent)
-        again, _ = archive(folder / "archive", out, "--workers", 3)
+                with spending(times.setdefault(f"{workers} workers", [])):
+                    archive(folder / "archive", out, workers)
+        with spending(times.setdefault("a second run, nothing to do", [])):
+            archive(folder / "archive", out, 3)
         faults = with_faults(folder)
         differing = [
             str(record.name) for record in records if not same(plain, faults["out"], record.name)
@@ -63,17 +66,24 @@ def main() -> int:
         result = {
             "records": args.records,
             "signal_hours": sum(hours(record) for record in records),
-            "seconds": times,
+            "wall_s": {key: [one.wall for one in spent] for key, spent in times.items()},
+            "processor_s": {key: [one.processors for one in spent] for key, spent in times.items()},
             "load_average": os.getloadavg(),
-            "second_run_s": again,
             "faults": {key: value for key, value in faults.items() if key != "out"},
             "damaged": damaged,
             "damaged_named": sorted(named(faults["errors"], damaged)),
             "differing": differing,
         }
-    median = {key: statistics.median(values) for key, values in times.items()}
-    overhead = median["1 workers"] / median["loop"] - 1
+    median = {
+        key: Spent(*map(statistics.median, zip(*spent, strict=True)))
+        for key, spent in times.items()
+    }
+    overhead = {
+        name: getattr(median["1 workers"], name) / getattr(median["loop"], name) - 1
+        for name in Spent._fields
+    }
     result["overhead"] = overhead
+    result["loop_cpu_s"] = median["loop"].processors
     result["passed"] = (
         not differing
         and result["damaged_named"] == sorted(damaged)
@@ -84,11 +94,13 @@ def main() -> int:
     rows = [
         ("archive", f"{args.records} records, {result['signal_hours']:.0f} h, {DAMAGED} damaged"),
         *(
-            (f"{key}, s", f"{median[key]:.0f} ({', '.join(f'{v:.0f}' for v in times[key])})")
-            for key in times
+            (f"{key}, s on the wall (of processors)", f"{spent.wall:.0f} ({spent.processors:.0f})")
+            for key, spent in median.items()
         ),
-        ("overhead of one worker over the loop, start of the cluster included", f"{overhead:.1%}"),
-        ("a second run, nothing to do, s", f"{again:.0f}"),
+        (
+            "overhead of one worker over the loop, the cluster's start and damaged ones included",
+            f"{overhead['wall']:.1%} on the wall, {overhead['processors']:.1%} of processors",
+        ),
         (
             "three workers, one killed, the scheduler killed and started again",
             f"{faults['seconds']:.0f} s; {len(differing)} of {len(records)} good records differ "
@@ -99,7 +111,9 @@ def main() -> int:
     return 0 if write("archive", what, result, rows, args.machine, of="scale") else 1
 
 
-def make_archive(data: Path, folder: Path, records: int) -> tuple[list[Path], list[str]]:
+def make_archive(
+    data: Path, folder: Path, records: int, minutes: float | None
+) -> tuple[list[Path], list[str]]:
     """Records under new names, the last ones damaged; gives the good ones and the damaged names."""
     folder.mkdir()
     sources = sorted(header for name in DATABASES for header in (data / name).glob("*.hea"))
@@ -107,8 +121,14 @@ def make_archive(data: Path, folder: Path, records: int) -> tuple[list[Path], li
     for i, header in zip(range(records), itertools.cycle(sources)):
         name, old = f"r{i:04}", header.stem
         text = header.read_text().replace(f"{old}.dat", f"{name}.dat")
-        (folder / f"{name}.hea").write_text(re.sub(rf"^{old}\b", name, text))
-        (folder / f"{name}.dat").symlink_to(header.with_suffix(".dat"))
+        content = header.with_suffix(".dat").read_bytes()
+        first, _, rest = text.partition("\n")
+        _, leads, fs, samples, *_ = first.split()
+        if minutes:  # both databases hold two leads in three bytes
+            samples = str(round(minutes * 60 * float(fs)))
+            content = content[: 3 * int(samples)]
+        (folder / f"{name}.hea").write_text(f"{name} {leads} {fs} {samples}\n{rest}")
+        (folder / f"{name}.dat").write_bytes(content)
         made.append(folder / name)
     good, bad = made[:-DAMAGED], made[-DAMAGED:]
     for i, record in enumerate(bad):
@@ -125,29 +145,44 @@ def make_archive(data: Path, folder: Path, records: int) -> tuple[list[Path], li
     return good, [record.name for record in bad]
 
 
-def loop(records: Sequence[Path], out: Path) -> float:
-    """`annotate` of all good records, one after another; gives s."""
-    began = time.monotonic()
+class Spent(NamedTuple):
+    """Time on the wall and of processors, s."""
+
+    wall: float
+    processors: float
+
+
+@contextlib.contextmanager
+def spending(into: list[Spent]) -> Iterator[None]:
+    """Add what the commands inside take."""
+
+    def processors() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    wall, used = time.monotonic(), processors()
+    yield
+    into.append(Spent(time.monotonic() - wall, processors() - used))
+
+
+def loop(records: Sequence[Path], out: Path) -> None:
+    """`annotate` of all good records, one after another."""
     subprocess.run(
         [*PYTHON, "runtime", "annotate", *map(str, records), "--out", str(out)],
         cwd=ROOT,
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    return time.monotonic() - began
 
 
 def archive_command(source: Path, out: Path) -> list[str]:
     return [*PYTHON, "scale", "archive", str(source), "--out", str(out)]
 
 
-def archive(
-    source: Path, out: Path, *more: object
-) -> tuple[float, subprocess.CompletedProcess[str]]:
-    """`archive`; gives s."""
-    began = time.monotonic()
+def archive(source: Path, out: Path, workers: int) -> None:
+    """`archive` on so many processes of its own."""
     done = subprocess.run(
-        [*archive_command(source, out), *map(str, more)],
+        [*archive_command(source, out), "--workers", str(workers)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -155,7 +190,6 @@ def archive(
     )
     if done.returncode not in (0, 2):
         raise RuntimeError(done.stderr)
-    return time.monotonic() - began, done
 
 
 def with_faults(folder: Path) -> dict[str, Any]:

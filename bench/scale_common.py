@@ -23,7 +23,7 @@ import orjson
 from bench.server_common import ROOT
 from runtime import Detector
 from runtime.simulate import simulate
-from scale.live.broker import IN, OUT, PASSING, Access, connect
+from scale.live.broker import IN, OUT, PASSING, STATES, Access, connect
 from scale.live.log import LogReader
 from scale.live.reader import Recogniser, findings
 
@@ -190,6 +190,18 @@ async def latencies(access: Access) -> list[float]:
             await asyncio.sleep(0.05)
         await log.close()
         return found
+    finally:
+        await client.close()
+
+
+async def stored_bytes(access: Access) -> dict[str, int]:
+    """Bytes that the broker holds of signal, findings and states."""
+    client = await connect(access, name="trial")
+    try:
+        js = client.jetstream(timeout=5)
+        return {
+            name: (await js.stream_info(name)).state.bytes for name in (IN, OUT, f"KV_{STATES}")
+        }
     finally:
         await client.close()
 

@@ -188,6 +188,7 @@ class CutLink(Trial):
 
 class CrashedWorker(Trial):
     what = "a worker ended after it published and before it saved, and started again"
+    pause_s = 20.0
 
     def worker(self, number: int) -> Process:
         module = "bench.scale_crash" if number == 0 else "scale"

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure import count, positive, processor_s, unwind_on_sigterm
+from bench.measure import count, positive, processor_s, resident_mb, unwind_on_sigterm
 from bench.scale_common import (
     Process,
     latencies,
     publisher_arguments,
+    stored_bytes,
     wait_for_chunks,
     worker_arguments,
 )
@@ -92,10 +93,12 @@ def trial(patients: int, minutes: float, workers: int) -> dict[str, Any]:
             after = [processor_s(one.process.pid) or 0.0 for one in (*processes, publisher)]
             spent = [b - a for a, b in zip(before, after, strict=True)]
             broker_spent = (processor_s(broker.pid) or 0.0) - broker_before
+            memory = [resident_mb(one.process.pid) or 0.0 for one in processes]
             seconds = time.monotonic() - started
             publisher.process.wait(120)
             time.sleep(5)
             found = np.array(asyncio.run(latencies(broker.access)))
+            stored = asyncio.run(stored_bytes(broker.access))
         finally:
             for one in (*processes, publisher):
                 one.kill()
@@ -110,6 +113,10 @@ def trial(patients: int, minutes: float, workers: int) -> dict[str, Any]:
         "worker_ms": sum(spent[:-1]) * each,
         "publisher_ms": spent[-1] * each,
         "broker_ms": broker_spent * each,
+        "workers_mb": memory,
+        "stored_bytes_a_second": {
+            name: size / (minutes * 60 * patients) for name, size in stored.items()
+        },
         "load_average": [float(np.median(load)), max(load)],
     }
 

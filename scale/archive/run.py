@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 
 from distributed import Client, KilledWorker, LocalCluster, as_completed
@@ -59,14 +59,14 @@ def annotate_all(
     SchedulerError
         No scheduler answers for so long.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[int, Row] = {}
     heard = time.monotonic()
     while len(rows) < len(jobs):
-        left = [job for job in jobs if job.source not in rows]
+        left = {i: job for i, job in enumerate(jobs) if i not in rows}
         try:
             with Client(scheduler, timeout=10, set_as_default=False) as client:
-                for row in _rows(client, left):
-                    rows[row["source"]] = row
+                for i, row in _rows(client, left):
+                    rows[i] = row
                     done(row)
                     heard = time.monotonic()
         except LOST as error:
@@ -76,25 +76,24 @@ def annotate_all(
                     "of Dask distributed. What is done stays done."
                 ) from error
             time.sleep(PAUSE_S)
-    return [rows[job.source] for job in jobs]
+    return [rows[i] for i in range(len(jobs))]
 
 
-def _rows(client: Client, jobs: Sequence[Job]) -> Iterator[Row]:
-    """The rows as they come, until all are there or the scheduler is gone."""
-    futures = {client.submit(annotate, job, pure=False, retries=TRIES - 1): job for job in jobs}
+def _rows(client: Client, jobs: Mapping[int, Job]) -> Iterator[tuple[int, Row]]:
+    """The rows as they come, each with its job's number, until the scheduler is gone."""
+    futures = {
+        client.submit(annotate, job, pure=False, retries=TRIES - 1): i for i, job in jobs.items()
+    }
     for future in as_completed(list(futures), loop=client.loop):
-        job = futures.pop(future)
+        i = futures.pop(future)
+        source = jobs[i].source
         try:
-            yield future.result()
+            row = future.result()
         except LOST:
             raise
         except KilledWorker:
-            yield {
-                "source": job.source,
-                "error": f"{job.source} ended every worker that had it; is its memory too small?",
-            }
+            what = f"{source} ended every worker that had it; is their memory too small?"
+            row = {"source": source, "error": what}
         except Exception as error:  # of a library, with this record
-            yield {
-                "source": job.source,
-                "error": f"{job.source} failed: {type(error).__name__}: {error}",
-            }
+            row = {"source": source, "error": f"{source} failed: {type(error).__name__}: {error}"}
+        yield i, row

@@ -59,6 +59,7 @@ def annotate_all(
     SchedulerError
         No scheduler answers for so long.
     """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost scheduler is no traceback
     rows: dict[int, Row] = {}
     heard = time.monotonic()
     while len(rows) < len(jobs):

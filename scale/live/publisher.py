@@ -63,8 +63,12 @@ class Spool:
         self._file.flush()
 
     def clear(self) -> None:
-        """The broker has all of them."""
+        """Forget all of them: the broker has them."""
         self._file.truncate(0)
+
+    def close(self) -> None:
+        """Leave the file as it is."""
+        self._file.close()
 
 
 class Publisher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
 
 import fsspec
 import pyarrow.parquet as pq
+from distributed import Client
 
 from runtime import Detector, RecordError
 from runtime.cli.main import main as ekg
@@ -64,13 +66,6 @@ def job(source: object, out: object, detector: Detector, **more: object) -> task
     )
 
 
-class Ends(task.Job):
-    """A record that no process survives: it ends the one that unpacks it."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os._exit, (9,)
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     with run.local_cluster(2) as (scheduler, _):
@@ -101,15 +96,25 @@ def test_an_archive_is_done_once(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == files
 
 
-def test_a_record_that_ends_its_worker_is_named_and_the_others_are_done(
+def test_a_killed_worker_leaves_its_records_to_the_others(
     archive: Path, cluster: str, detector: Detector, tmp_path: Path
 ) -> None:
-    fatal = Ends(**vars(job(archive / "b.csv", tmp_path / "x", detector)))
-    jobs = [job(archive / "a.csv", tmp_path, detector), fatal]
-    jobs.append(jobs[0])  # twice in one run
-    rows = run.annotate_all(jobs, cluster, done=lambda _: None)
-    assert [row.get("name") for row in rows] == ["a", None, "a"]
-    assert "ended every worker that had it" in rows[1]["error"]
+    jobs = [
+        job(archive / name, tmp_path / str(i), detector)
+        for i in range(6)
+        for name in ("a.csv", "ward/c.csv")
+    ]
+    with Client(cluster, set_as_default=False) as client:
+        processes = list(client.run(os.getpid).values())
+
+    def kill_one(row: task.Row) -> None:
+        if processes:
+            os.kill(processes.pop(), signal.SIGKILL)
+            processes.clear()
+
+    rows = run.annotate_all(jobs, cluster, done=kill_one)
+    assert [row.get("name") for row in rows] == ["a", "c"] * 6
+    assert len(list(tmp_path.glob("*/*.ekg"))) == 12
 
 
 def test_no_scheduler_is_one_sentence(archive: Path, detector: Detector, tmp_path: Path) -> None:

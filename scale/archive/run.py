@@ -17,6 +17,7 @@ from .task import Job, Row, annotate
 TRIES = 3  # of a record whose worker ends while it has it
 AWAY_S = 300.0  # a scheduler may be away so long
 PAUSE_S = 1.0
+CONNECT_S = 10.0
 # What a scheduler that ends leaves of a task; its record is given to the next one.
 LOST = (CancelledError, asyncio.CancelledError, OSError, TimeoutError)
 
@@ -65,7 +66,7 @@ def annotate_all(
     while len(rows) < len(jobs):
         left = {i: job for i, job in enumerate(jobs) if i not in rows}
         try:
-            with Client(scheduler, timeout=10, set_as_default=False) as client:
+            with Client(scheduler, timeout=CONNECT_S, set_as_default=False) as client:
                 for i, row in _rows(client, left):
                     rows[i] = row
                     done(row)

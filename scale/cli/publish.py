@@ -103,6 +103,8 @@ async def _publish(args: argparse.Namespace) -> int:
     names = [source.patient for source in records]
     for name in names:
         check_patient(name)
+    if feeds and args.fs is None:
+        raise InputError(f"{feed.feed_name(feeds[0])} does not say its rate; give --fs in Hz.")
     if len(set(names)) != len(names):
         raise InputError("two sources are of one patient; expected records of different names.")
     client = await connect(access(args), name="ekg publish")
@@ -117,8 +119,6 @@ async def _publish(args: argparse.Namespace) -> int:
         for source in records
     ]
     for source in feeds:
-        if args.fs is None:
-            raise InputError(f"{feed.feed_name(source)} does not say its rate; give --fs in Hz.")
         patient = check_patient(args.patient or "feed")
         pieces = feed.read_ahead(feed.read_feed(source, args.fs, units=args.units, lead=args.lead))
         spool = Spool(args.spool / f"{patient}.chunks") if args.spool else None

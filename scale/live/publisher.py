@@ -172,6 +172,8 @@ class Publisher:
             if spool and kept.empty():
                 spool.clear()
         await reading
+        if spool:
+            spool.clear()
 
     async def _read(
         self,

@@ -117,7 +117,10 @@ def test_a_killed_worker_leaves_its_records_to_the_others(
     assert len(list(tmp_path.glob("*/*.ekg"))) == 12
 
 
-def test_no_scheduler_is_one_sentence(archive: Path, detector: Detector, tmp_path: Path) -> None:
+def test_no_scheduler_is_one_sentence(
+    archive: Path, detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "CONNECT_S", 0.5)
     jobs = [job(archive / "a.csv", tmp_path, detector)]
     with pytest.raises(run.SchedulerError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
         run.annotate_all(jobs, "tcp://127.0.0.1:9", done=lambda _: None, away_s=0.0)

@@ -80,7 +80,7 @@ def main() -> int:
     }
     overhead = {
         name: getattr(median["1 workers"], name) / getattr(median["loop"], name) - 1
-        for name in Spent._fields
+        for name in ("wall", "processors")
     }
     result["overhead"] = overhead
     result["loop_cpu_s"] = median["loop"].processors

@@ -21,14 +21,11 @@ from typing import Any
 import orjson
 
 from bench.server_common import ROOT
-from runtime import Detector
-from runtime.simulate import simulate
+from scale.demo import FS
 from scale.live.broker import IN, OUT, PASSING, STATES, Access, connect
+from scale.live.central import finding_name
 from scale.live.log import LogReader
 from scale.live.reader import Recogniser, findings
-
-SIMULATED_FS = 250
-Found = list[tuple[int, str]]  # sample and label of each beat, or sample and name of each event
 
 
 class Process:
@@ -74,35 +71,8 @@ def publisher_arguments(
     servers = [part for url in urls for part in ("--server", url)]
     return [
         *("publish", "--simulate", patients, "--seconds", seconds, "--pace", pace),
-        *("--chunk", chunk, "--fs", SIMULATED_FS, "--resume", *servers),
+        *("--chunk", chunk, "--fs", FS, "--resume", *servers),
     ]
-
-
-@dataclass
-class Expected:
-    """What the detector finds in the simulated patients, by patient."""
-
-    beats: dict[str, Found] = field(default_factory=dict)
-    events: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        return sum(map(len, self.beats.values())) + sum(map(len, self.events.values()))
-
-
-def expected(patients: int, seconds: float) -> Expected:
-    """The undisturbed run, without a broker."""
-    detector, found = Detector.load(provider="cpu"), Expected()
-    for i in range(patients):
-        made, name = simulate(seconds, fs=SIMULATED_FS, seed=i), f"sim-{i:04}"
-        stream = detector.stream(made.fs, events=True)
-        beats = stream.push(made.signal) + stream.finish()
-        found.beats[name] = [(round(beat.time * made.fs), beat.label) for beat in beats]
-        found.events[name] = [
-            f"{event.kind}@{round(event.start * made.fs)}" + ("-end" if event.end else "")
-            for event in stream.events()
-        ]
-    return found
 
 
 @dataclass
@@ -116,35 +86,24 @@ class Outcome:
     foreign: int = 0
     recognised: int = 0
     notes: Counter[str] = field(default_factory=Counter)
-    latencies_s: list[float] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
         return self.kept == self.expected > 0 and not (self.missing + self.doubled + self.foreign)
 
 
-def compare(messages: Sequence[dict[str, Any]], wanted: Expected) -> Outcome:
+def compare(messages: Sequence[dict[str, Any]], expected: Sequence[tuple[str, str]]) -> Outcome:
     """Compare the log of findings with what was expected; a reader keeps each number once."""
-    recogniser, outcome = Recogniser(), Outcome(expected=wanted.total)
+    recogniser, outcome = Recogniser(), Outcome(expected=len(expected))
     found: Counter[tuple[str, str]] = Counter()
     for message in messages:
         if not recogniser.is_new(message):
             continue
         if message["kind"] == "note":
             outcome.notes[message["text"]] += 1
-            continue
-        name = message["id"].rpartition("/")[2]
-        if message["kind"] == "beat":
-            name = f"{message['sample']} {message['label']}"
-        found[message["patient"], name] += 1
-    want = Counter(
-        (patient, name)
-        for patient in wanted.beats
-        for name in (
-            *(f"{sample} {label}" for sample, label in wanted.beats[patient]),
-            *wanted.events[patient],
-        )
-    )
+        else:
+            found[message["patient"], finding_name(message)] += 1
+    want = Counter(expected)
     outcome.kept, outcome.recognised = sum(found.values()), recogniser.doubled
     outcome.missing = sum((want - found).values())
     outcome.doubled = sum(count - 1 for key, count in found.items() if key in want and count > 1)

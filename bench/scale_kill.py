@@ -27,13 +27,13 @@ from bench.measure import count, machine_folder, positive, unwind_on_sigterm
 from bench.scale_common import (
     Process,
     compare,
-    expected,
     publisher_arguments,
     read_all,
     wait_for_chunks,
     worker_arguments,
 )
 from bench.server_common import ROOT, write
+from scale.demo import expected
 from scale.live.broker import Access
 from scale.live.local import LocalBroker, cluster
 
@@ -261,7 +261,7 @@ def trial(kind: type[Trial], args: argparse.Namespace) -> dict[str, Any]:
         it.recover()
         finished = it.publisher.process.wait(900) == 0
         wanted = expected(args.patients, it.seconds)
-        outcome = compare(asyncio.run(read_all(it.access, wanted.total, 180)), wanted)
+        outcome = compare(asyncio.run(read_all(it.access, len(wanted), 180)), wanted)
     print(f"{kind.what}: {it.disturbed} times, {outcome}", flush=True)
     return {
         "what": kind.what,
@@ -269,7 +269,7 @@ def trial(kind: type[Trial], args: argparse.Namespace) -> dict[str, Any]:
         "seconds": time.monotonic() - began,
         "signal_s": it.seconds,
         "load_average": os.getloadavg(),
-        **{key: value for key, value in vars(outcome).items() if key != "latencies_s"},
+        **vars(outcome),
         "passed": outcome.passed and finished and it.disturbed >= args.times,
     }
 

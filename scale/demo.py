@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _play(args: argparse.Namespace) -> int:
     print(f"making {args.patients} patients up ...", flush=True)
-    central = Central(_expected(args.patients, args.seconds))
+    central = Central(expected(args.patients, args.seconds))
 
     def say(text: str) -> None:
         central.remarks.append(text)
@@ -93,8 +93,13 @@ async def _play(args: argparse.Namespace) -> int:
         return 1 if wrong or not state["due"] else 0
 
 
-def _expected(patients: int, seconds: float) -> list[tuple[str, str]]:
-    """Patient and name of every finding, as the detector alone has them."""
+def expected(patients: int, seconds: float) -> list[tuple[str, str]]:
+    """Patient and `finding_name` of every finding, as the detector alone has them.
+
+    Parameters
+    ----------
+    patients, seconds : as ``ekg publish --simulate`` takes them, at `FS`
+    """
     detector, found = Detector.load(provider="cpu"), []
     for i in range(patients):
         made, stream = simulate(seconds, fs=FS, seed=i), detector.stream(FS, events=True)

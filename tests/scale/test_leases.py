@@ -17,7 +17,7 @@ from scale.live.local import LocalBroker
 LAYOUT = Layout(partitions=9, lease_s=1.0, log_gb=0.01)
 
 
-async def until(true: Callable[[], bool], within_s: float = 15.0) -> None:
+async def until(true: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not true():
             await asyncio.sleep(0.05)

@@ -30,7 +30,7 @@ async def chunks(broker: LocalBroker, at_least: int) -> list[Chunk]:
     client = await connect(broker.access, name="test")
     log = LogReader(client, client.jetstream(), IN, "ecg.part.*.*", 0)
     found: list[Chunk] = []
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while len(found) < at_least and time.monotonic() < until:
         found += [unpack(entry.data) for entry in await log.take()]
         await asyncio.sleep(0.05)

@@ -165,7 +165,7 @@ async def stored_bytes(access: Access) -> dict[str, int]:
         await client.close()
 
 
-def wait_for_chunks(access: Access, chunks: int, within_s: float = 60.0) -> None:
+def wait_for_chunks(access: Access, chunks: int, within_s: float = 300.0) -> None:
     """Wait until the log of signal is there and holds so many chunks."""
 
     async def wait() -> None:

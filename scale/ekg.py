@@ -24,7 +24,6 @@ if TYPE_CHECKING or not str(__package__).startswith("ekg."):
     from runtime.records import name_of, need, read, write_annotations
     from runtime.records.registry import extensions, find
     from runtime.rhythm import closed
-    from runtime.signal.units import LARGEST_MV
     from runtime.simulate import simulate
 else:
     from ekg import (
@@ -45,12 +44,10 @@ else:
     from ekg.records import name_of, need, read, write_annotations
     from ekg.records.registry import extensions, find
     from ekg.rhythm import closed
-    from ekg.signal.units import LARGEST_MV
     from ekg.simulate import simulate
 
 __all__ = [
     "CLASSES",
-    "LARGEST_MV",
     "Beat",
     "Detector",
     "EkgError",

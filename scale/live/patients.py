@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..chunk import Chunk
-from ..ekg import LARGEST_MV, Beat, Detector, Event, InputError, Stream
+from ..ekg import Beat, Detector, Event, InputError, Stream
 
 MAX_GAP_S = 600.0  # more missing signal ends the stream, and another begins after it
+MAX_MV = 500.0  # beyond any amplifier: a stream takes such a sample as missing, a note says so
 PUSH_S = 60.0  # of one patient's signal at most in one push
 BEAT, EVENT, NOTE = "beat", "event", "note"
 
@@ -286,14 +287,13 @@ class Patients:
             samples = np.concatenate([np.full(gap, np.nan, np.float32), samples])
         if not len(samples):
             return None
-        far = np.abs(samples) > LARGEST_MV
+        far = np.abs(samples) > MAX_MV  # NaN is not
         if far.any():
-            samples = np.where(far, np.float32(np.nan), samples)
             one.note(
-                f"samples beyond ±{LARGEST_MV:g} mV are taken as missing; are the units right?",
+                f"samples beyond ±{MAX_MV:g} mV are taken as missing; are the units right?",
                 once="far",
             )
         one.next += len(samples)
         self.tally.samples += len(samples)
-        self.tally.missing += int(np.isnan(samples).sum())
+        self.tally.missing += int((np.isnan(samples) | far).sum())
         return samples

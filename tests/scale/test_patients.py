@@ -159,7 +159,7 @@ def test_values_beyond_any_amplifier_are_missing_and_said_once(detector: Detecto
     signal = PATIENT.copy()
     signal[[2000, 4000]] = 1e6
     notes = [one.body["text"] for one in found(detector, cut(signal, [FS])) if one.kind == NOTE]
-    assert notes == ["samples beyond ±1000 mV are taken as missing; are the units right?"]
+    assert notes == ["samples beyond ±500 mV are taken as missing; are the units right?"]
 
 
 def test_a_rate_that_no_stream_takes_is_said_once(detector: Detector) -> None:

@@ -132,7 +132,7 @@ $(OLD_READY):
 # .venv-check, .venv-scale, .venv-release and .venv-docs, each from the requirements of its name.
 .venv-%/.ready: requirements-%.txt requirements-runtime.txt
 	@$(PYTHON) runtime/preflight.py
-	@echo "Setting up .venv-$* for \`make $*\`, once. It takes about a minute and up to 700 MB of disk."
+	@echo "Setting up .venv-$*, once. It takes about a minute and up to 700 MB of disk."
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/python $(PIP_INSTALL) -r requirements-$*.txt
 	@touch $@

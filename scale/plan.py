@@ -168,7 +168,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--core-hour", type=float, default=Prices.core_hour, help="$")
     parser.add_argument("--results", type=Path, default=RESULTS, help="of the trials")
     args = parser.parse_args(arguments)
-    costs = measured(args.results)
+    try:
+        costs = measured(args.results)
+    except FileNotFoundError as error:
+        print(f"error: {error.filename} does not exist; expected results of the trials.")
+        return 2
     size = Size(args.patients, args.days, args.log_hours)
     prices = Prices(core_hour=args.core_hour)
     print(f"measured: {costs}\n")

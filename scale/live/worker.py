@@ -137,7 +137,8 @@ class Worker:
                     spent = time.monotonic() - began
                     self.metrics.busy.set(min(1.0, spent / TURN_S))
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._stop.wait(), max(0.01, TURN_S - spent))
+                        async with asyncio.timeout(max(0.01, TURN_S - spent)):
+                            await self._stop.wait()
             finally:
                 renewing.cancel()
             await self._hand_over(list(self._partitions.values()))

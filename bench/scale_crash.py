@@ -1,4 +1,4 @@
-"""A worker that ends without a word when it is about to save its third state, for the trials.
+"""A worker that ends without a word when it is about to save its second state, for the trials.
 
 What it found is published then, and the state that says so is not saved.
 """
@@ -27,7 +27,7 @@ def end_before_saving() -> None:
     setattr(Checkpoints, save.__name__, end)
 
 
-SAVES = 2
+SAVES = 1
 
 if __name__ == "__main__":
     end_before_saving()

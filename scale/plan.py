@@ -144,7 +144,10 @@ def measured(folder: Path) -> Costs:
         worker_mb=(sum(most["workers_mb"]) - most["patients"] * patient_mb) / workers,
         in_bytes=stored["ECG_IN"],
         out_bytes=stored["ECG_OUT"],
-        state_bytes=stored["KV_ecg-states"] * most["minutes"] * 60,
+        # Of a patient whose recording has ended there is no stream to save.
+        state_bytes=max(
+            one["stored_bytes_a_second"]["KV_ecg-states"] * one["minutes"] * 60 for one in trials
+        ),
         day_s=24 * archive_result["loop_cpu_s"] / archive_result["signal_hours"],
     )
 

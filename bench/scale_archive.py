@@ -69,7 +69,7 @@ def main() -> int:
             "wall_s": {key: [one.wall for one in spent] for key, spent in times.items()},
             "processor_s": {key: [one.processors for one in spent] for key, spent in times.items()},
             "load_average": os.getloadavg(),
-            "faults": {key: value for key, value in faults.items() if key != "out"},
+            "faults": {key: value for key, value in faults.items() if key not in ("out", "errors")},
             "damaged": damaged,
             "damaged_named": sorted(named(faults["errors"], damaged)),
             "differing": differing,

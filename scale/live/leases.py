@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError
 
@@ -17,6 +18,22 @@ from .broker import PASSING, Logs
 
 RENEWALS = 4  # in a lease's life
 TRUSTED = 0.75  # of its life a holder trusts it
+
+
+@dataclass
+class _Lease:
+    """A lease that we hold.
+
+    Attributes
+    ----------
+    term : revision of the claim
+    revision : of the last renewal
+    renewed : when that was asked for, `time.monotonic`
+    """
+
+    term: int
+    revision: int
+    renewed: float
 
 
 class Leases:
@@ -34,9 +51,7 @@ class Leases:
         self.workers = 1
         self.unwanted: set[int] = set()
         self._logs = logs
-        self._revisions: dict[int, int] = {}
-        self._renewed: dict[int, float] = {}
-        self._terms: dict[int, int] = {}  # revision of the claim
+        self._held: dict[int, _Lease] = {}
 
     @property
     def renew_every_s(self) -> float:
@@ -49,9 +64,7 @@ class Leases:
         A partition that was lost and claimed again has another term.
         """
         trusted = time.monotonic() - TRUSTED * self._logs.lease_s
-        return {
-            one: self._terms[one] for one, renewed in self._renewed.items() if renewed > trusted
-        }
+        return {one: lease.term for one, lease in self._held.items() if lease.renewed > trusted}
 
     def holds(self, partition: int, term: int) -> bool:
         """True if this partition is surely ours now, and was all the time in this term."""
@@ -68,7 +81,7 @@ class Leases:
     async def _round(self) -> None:
         bucket = self._logs.leases
         await bucket.put(f"worker.{self.name}", b"")
-        await asyncio.gather(*(self._renew(one) for one in list(self._revisions)))
+        await asyncio.gather(*(self._renew(one) for one in list(self._held)))
         try:
             keys = await bucket.keys()
         except NoKeysError:
@@ -77,7 +90,7 @@ class Leases:
         taken = {int(key.partition(".")[2]) for key in keys if key.startswith("partition.")}
         self.workers = len(workers)
         share = -(-self._logs.partitions // len(workers))
-        held = sorted(self._revisions)
+        held = sorted(self._held)
         self.unwanted = set(held[share:])
         free = sorted(set(range(self._logs.partitions)) - taken - set(held))
         # Workers look through the free ones from different ends, so that few collide.
@@ -86,50 +99,39 @@ class Leases:
         await asyncio.gather(*(self._claim(one) for one in wanted))
 
     async def _renew(self, partition: int) -> None:
-        began = time.monotonic()
+        lease, began = self._held[partition], time.monotonic()
         try:
-            self._revisions[partition] = await self._logs.leases.update(
-                f"partition.{partition}", self.name.encode(), last=self._revisions[partition]
+            lease.revision = await self._logs.leases.update(
+                f"partition.{partition}", self.name.encode(), last=lease.revision
             )
-            self._renewed[partition] = began
+            lease.renewed = began
         except KeyWrongLastSequenceError:
-            await self._recover(partition, began)
-        except KeyError:
-            pass  # given back meanwhile
+            await self._recover(partition, lease, began)
 
-    async def _recover(self, partition: int, began: float) -> None:
+    async def _recover(self, partition: int, lease: _Lease, began: float) -> None:
         """See whose the lease is: a renewal may have counted although its answer was lost."""
-        term = self._terms[partition]
-        self._forget(partition)
         with contextlib.suppress(KeyNotFoundError):
             entry = await self._logs.leases.get(f"partition.{partition}")
             if entry.value == self.name.encode() and entry.revision:
-                self._revisions[partition], self._renewed[partition] = entry.revision, began
-                self._terms[partition] = term
+                lease.revision, lease.renewed = entry.revision, began
+                return
+        if self._held.get(partition) is lease:  # not given back meanwhile
+            del self._held[partition]
 
     async def _claim(self, partition: int) -> None:
         began = time.monotonic()
         with contextlib.suppress(KeyWrongLastSequenceError):  # another was faster
-            self._revisions[partition] = await self._logs.leases.create(
-                f"partition.{partition}", self.name.encode()
-            )
-            self._terms[partition] = self._revisions[partition]
-            self._renewed[partition] = began
+            revision = await self._logs.leases.create(f"partition.{partition}", self.name.encode())
+            self._held[partition] = _Lease(term=revision, revision=revision, renewed=began)
 
     async def give_back(self, partition: int) -> None:
         """Let go of a partition, whose states are saved, so that another can take it at once."""
-        revision = self._revisions.get(partition)
-        self._forget(partition)
-        if revision is not None:
+        lease = self._held.pop(partition, None)
+        if lease is not None:
             with contextlib.suppress(*PASSING):  # else it runs out
-                await self._logs.leases.delete(f"partition.{partition}", last=revision)
+                await self._logs.leases.delete(f"partition.{partition}", last=lease.revision)
 
     async def leave(self) -> None:
         """Take this worker off the list of those that are there."""
         with contextlib.suppress(*PASSING):
             await self._logs.leases.delete(f"worker.{self.name}")
-
-    def _forget(self, partition: int) -> None:
-        self._revisions.pop(partition, None)
-        self._renewed.pop(partition, None)
-        self._terms.pop(partition, None)

@@ -108,3 +108,16 @@ def test_without_a_broker_leases_run_out(broker: LocalBroker) -> None:
 
     with contextlib.suppress(asyncio.CancelledError):
         run(broker, story)
+
+
+def test_what_is_given_back_during_a_renewal_is_not_held(broker: LocalBroker) -> None:
+    async def story(worker: Callable[[str], Leases]) -> None:
+        one = worker("one")
+        await until(lambda: len(one.held()) == 9)
+        for partition in [*range(9)] * 5:  # some of these fall into a renewal
+            await asyncio.gather(one.give_back(partition), asyncio.sleep(0.02))
+            held = one.held()
+            assert all(one.holds(each, term) for each, term in held.items())
+        await until(lambda: len(one.held()) == 9)
+
+    run(broker, story)

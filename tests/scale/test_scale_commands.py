@@ -180,3 +180,29 @@ def test_tls_and_accounts_let_each_do_its_own(tmp_path: Path, detector: object) 
         for process in processes:
             process.kill()
             process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        (["worker"], "nats-py"),
+        (["publish", "sample"], "nats-py"),
+        (["tail"], "nats-py"),
+        (["archive", "sample", "--out", "x"], "distributed"),
+    ],
+)
+def test_a_missing_package_is_one_sentence(command: list[str], package: str) -> None:
+    program = (
+        "import sys; sys.modules |= dict.fromkeys(['nats', 'distributed'])\n"
+        "from runtime.cli.main import main; sys.exit(main(sys.argv[1:], commands='scale.cli'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {package} is needed ")
+    assert "Traceback" not in done.stderr

@@ -18,8 +18,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nats.js.errors import NotFoundError
-
 from .cli.options import positive
 from .ekg import Detector, EkgError, common, simulate
 from .live.broker import BrokerError
@@ -116,7 +114,7 @@ def expected(patients: int, seconds: float) -> list[tuple[str, str]]:
 async def _follow(central: Central, broker: LocalBroker) -> None:
     """Feed the page once the first worker has made the logs."""
     while True:
-        with contextlib.suppress(NotFoundError):
+        with contextlib.suppress(BrokerError):
             await follow(central, broker.access, from_start=True)
         await asyncio.sleep(0.2)
 

@@ -61,15 +61,18 @@ async def _tail(args: argparse.Namespace) -> None:
     client = await connect(access(args), name="ekg tail")
     recogniser = Recogniser()
     lost = 0
-    async for message in findings(client, patient=args.patient, since=_since(args)):
-        if not recogniser.is_new(message):
-            continue
-        if recogniser.lost > lost:
-            print(f"{recogniser.lost - lost} findings never came.", file=sys.stderr)
-            lost = recogniser.lost
-        if args.anomalies and message.get("label") == "N":
-            continue
-        print(orjson.dumps(message).decode() if args.json else line(message), flush=True)
+    try:
+        async for message in findings(client, patient=args.patient, since=_since(args)):
+            if not recogniser.is_new(message):
+                continue
+            if recogniser.lost > lost:
+                print(f"{recogniser.lost - lost} findings never came.", file=sys.stderr)
+                lost = recogniser.lost
+            if args.anomalies and message.get("label") == "N":
+                continue
+            print(orjson.dumps(message).decode() if args.json else line(message), flush=True)
+    finally:
+        await client.close()
 
 
 def line(message: dict[str, Any]) -> str:

@@ -148,13 +148,24 @@ async def connect(
             ),
             CONNECT_S,
         )
+    except asyncio.CancelledError:
+        await client.close()
+        raise
     except PASSING as error:
+        await client.close()
         reason = str(last[0] if last else error) or "no answer"
         raise BrokerError(
             f"no broker takes us at {', '.join(access.servers)} ({reason}); "
             "expected a NATS server with JetStream."
         ) from error
     return client
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it is: the client takes a cancellation that meets it for a time-out."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.2)
 
 
 def _tls(access: Access) -> ssl.SSLContext:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify
+from nats.aio.client import Client
 from nats.js.errors import NoKeysError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from .broker import LEASES, PASSING, Access, connect
+from .broker import LEASES, PASSING, Access, connect, ended
 from .reader import Recogniser, findings
 
 PAGE = Path(__file__).with_name("central.html")
@@ -174,12 +175,12 @@ async def follow(
 ) -> None:
     """Feed the page, for ever."""
     client = await connect(access, name="ekg tail")
-    watching = asyncio.create_task(_watch_workers(central, access))
+    watching = asyncio.create_task(_watch_workers(central, client))
     try:
         async for message in findings(client, since=since, from_start=from_start):
             central.take(message)
     finally:
-        watching.cancel()
+        await ended(watching)
         await client.close()
 
 
@@ -191,23 +192,18 @@ async def show(access: Access, port: int, *, since: datetime | None = None) -> N
         await follow(central, access, since=since)
 
 
-async def _watch_workers(central: Central, access: Access) -> None:
-    client = await connect(access, name="ekg tail")
-    try:
-        while True:
-            with contextlib.suppress(*PASSING):
-                bucket = await client.jetstream().key_value(LEASES)
-                try:
-                    keys = await bucket.keys()
-                except NoKeysError:
-                    keys = []
-                held = {key.partition(".")[2]: 0 for key in keys if key.startswith("worker.")}
-                for key in keys:
-                    if key.startswith("partition."):
-                        entry = await bucket.get(key)
-                        name = (entry.value or b"").decode()
-                        held[name] = held.get(name, 0) + 1
-                central.workers(held)
-            await asyncio.sleep(WORKERS_EVERY_S)
-    finally:
-        await client.close()
+async def _watch_workers(central: Central, client: Client) -> None:
+    while True:
+        with contextlib.suppress(*PASSING):  # else the page shows those of before
+            bucket = await client.jetstream().key_value(LEASES)
+            try:
+                keys = await bucket.keys()
+            except NoKeysError:
+                keys = []
+            held = {key.partition(".")[2]: 0 for key in keys if key.startswith("worker.")}
+            for key in keys:
+                if key.startswith("partition."):
+                    name = ((await bucket.get(key)).value or b"").decode()
+                    held[name] = held.get(name, 0) + 1
+            central.workers(held)
+        await asyncio.sleep(WORKERS_EVERY_S)

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
-from .broker import OUT, PASSING
+from .broker import OUT, PASSING, BrokerError
 from .log import LogReader
 
 POLL_S = 0.1
@@ -57,11 +58,20 @@ async def findings(
     patient : one, or all of them
     since : from this moment of the log on; else what is new from now on
     from_start : from the log's start on
+
+    Raises
+    ------
+    BrokerError
+        There is no log of findings.
     """
     js: JetStreamContext = client.jetstream(timeout=5)
-    seq = 0
-    if since is None and not from_start:
-        seq = (await js.stream_info(OUT)).state.last_seq
+    try:
+        newest = (await js.stream_info(OUT)).state.last_seq
+    except NotFoundError as error:
+        raise BrokerError(
+            "the broker has no log of findings yet; start `ekg worker`, which makes it."
+        ) from error
+    seq = newest if since is None and not from_start else 0
     log = LogReader(client, js, OUT, f"ecg.out.{patient}", seq)
     if since is not None:
         log.start_at(since)

@@ -21,7 +21,7 @@ from functools import partial
 from ..chunk import unpack
 from ..ekg import Detector, InputError
 from ..model import model_name
-from .broker import IN, PASSING, Access, Layout, connect, open_logs
+from .broker import IN, PASSING, Access, Layout, connect, ended, open_logs
 from .checkpoints import Checkpoints, LostStateError
 from .findings import NotOursError, Outlet, Published
 from .leases import Leases
@@ -132,6 +132,8 @@ class Worker:
             renewing = asyncio.create_task(self._leases.keep())
             try:
                 while not self._stop.is_set():
+                    if renewing.done():
+                        renewing.result()  # raises what ended it
                     began = time.monotonic()
                     await self._turn()
                     spent = time.monotonic() - began
@@ -140,7 +142,7 @@ class Worker:
                         async with asyncio.timeout(max(0.01, TURN_S - spent)):
                             await self._stop.wait()
             finally:
-                renewing.cancel()
+                await ended(renewing)
             await self._hand_over(list(self._partitions.values()))
             await self._leases.leave()
         finally:

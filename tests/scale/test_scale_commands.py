@@ -91,6 +91,16 @@ def test_mistakes_are_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
+def test_a_reader_before_any_worker_says_so(
+    broker: LocalBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ([], ["--http", "0"]):
+        assert main(["tail", "--server", broker.url, *more], commands="scale.cli") == 2
+        assert (
+            "the broker has no log of findings yet; start `ekg worker`" in capsys.readouterr().err
+        )
+
+
 @pytest.mark.parametrize("config", sorted(EXAMPLES.glob("*.conf")), ids=lambda path: path.stem)
 def test_the_broker_takes_the_examples(config: Path, tmp_path: Path) -> None:
     program = find_program()

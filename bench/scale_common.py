@@ -22,7 +22,7 @@ import orjson
 
 from bench.server_common import ROOT
 from scale.demo import FS
-from scale.live.broker import IN, OUT, PASSING, STATES, Access, connect
+from scale.live.broker import IN, OUT, PASSING, STATES, Access, connect, ended
 from scale.live.central import finding_name
 from scale.live.log import LogReader
 from scale.live.reader import Recogniser, findings
@@ -115,21 +115,18 @@ async def read_all(access: Access, at_least: int, within_s: float) -> list[dict[
     """All messages of the log of findings, once there are so many and no more come."""
     client = await connect(access, name="trial")
     messages: list[dict[str, Any]] = []
-    source = findings(client, from_start=True)
-    until = time.monotonic() + within_s
-    try:
-        while time.monotonic() < until:
-            try:
-                message = await asyncio.wait_for(anext(source), 3.0)
-            except TimeoutError:
-                if len(messages) >= at_least:
-                    break
-                source = findings(client, from_start=True)  # a cancelled generator is at its end
-                messages = []
-            else:
-                messages.append(message)
-    finally:
-        await client.close()
+
+    async def collect() -> None:
+        async for message in findings(client, from_start=True):
+            messages.append(message)
+
+    collecting = asyncio.create_task(collect())
+    until, seen = time.monotonic() + within_s, -1
+    while time.monotonic() < until and (len(messages) < at_least or len(messages) > seen):
+        seen = len(messages)
+        await asyncio.sleep(5)
+    await ended(collecting)
+    await client.close()
     return messages
 
 

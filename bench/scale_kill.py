@@ -261,7 +261,7 @@ def trial(kind: type[Trial], args: argparse.Namespace) -> dict[str, Any]:
         it.recover()
         finished = it.publisher.process.wait(900) == 0
         wanted = expected(args.patients, it.seconds)
-        outcome = compare(asyncio.run(read_all(it.access, len(wanted), 180)), wanted)
+        outcome = compare(asyncio.run(read_all(it.access, len(wanted), 600)), wanted)
     print(f"{kind.what}: {it.disturbed} times, {outcome}", flush=True)
     return {
         "what": kind.what,

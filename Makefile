@@ -18,14 +18,17 @@ DOCS_VENV := .venv-docs
 PIP_INSTALL := -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test lint docs train export evaluate folds ablation notebooks bench \
+.PHONY: help demo scale-demo serve check test lint docs train export evaluate folds ablation notebooks bench \
     bundle release clean
 
 help:  ## this list
-	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME_READY)  ## serve the model and feed it real ECG for a minute
 	@$(RUNTIME_VENV)/bin/python -m runtime demo
+
+scale-demo: .venv-scale/.ready  ## many patients, two workers, one of them killed (PORT=8000)
+	@.venv-scale/bin/python -m scale.demo --port $(PORT)
 
 serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)
 	@$(RUNTIME_VENV)/bin/python -m runtime serve --port $(PORT)
@@ -42,7 +45,7 @@ test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
 lint: $(TRAIN_READY)  ## check style and types of everything
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
-	@$(VENV)/bin/mypy runtime training export kernels bench
+	@$(VENV)/bin/mypy runtime training export kernels scale bench
 
 docs: $(DOCS_VENV)/.ready  ## site/: the API reference, from the docstrings
 	@mkdir -p build/reference && ln -sfn "$(CURDIR)/runtime" build/reference/ekg
@@ -98,10 +101,10 @@ release: $(RELEASE_VENV)/.ready  ## dist/: wheel, sdist, bundle, bill of materia
 	@cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
 clean:  ## remove environments and caches
-	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) $(CHECK_VENV) $(RELEASE_VENV) $(DOCS_VENV) \
+	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) $(CHECK_VENV) $(RELEASE_VENV) $(DOCS_VENV) .venv-scale \
 	    .venv-bench build dist site *.egg-info .mypy_cache .ruff_cache .hypothesis
 
-$(TRAIN_READY): requirements-train.txt requirements-check.txt requirements-runtime.txt
+$(TRAIN_READY): requirements-train.txt requirements-check.txt requirements-scale.txt requirements-runtime.txt
 	@$(PYTHON) runtime/preflight.py
 	@echo "Setting up $(VENV) for training, export and tests, once. It takes about five minutes"
 	@echo "and 1.9 GB of disk; several GB more if pip chooses torch with CUDA, as on Linux."
@@ -126,10 +129,10 @@ $(OLD_READY):
 	else echo "no $(OLD_PYTHON): the tests with ONNX Runtime 1.16.3 will skip"; fi
 	@touch $@
 
-# .venv-check, .venv-release and .venv-docs, each from the requirements of its name.
+# .venv-check, .venv-scale, .venv-release and .venv-docs, each from the requirements of its name.
 .venv-%/.ready: requirements-%.txt requirements-runtime.txt
 	@$(PYTHON) runtime/preflight.py
-	@echo "Setting up .venv-$* for \`make $*\`, once. It takes about a minute and up to 700 MB of disk."
+	@echo "Setting up .venv-$*, once. It takes about a minute and up to 700 MB of disk."
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/python $(PIP_INSTALL) -r requirements-$*.txt
 	@touch $@

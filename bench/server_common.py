@@ -140,16 +140,18 @@ def write(
     result: dict[str, Any],
     rows: Sequence[tuple[str, object]],
     folder: str | None,
+    *,
+    of: str = "server",
 ) -> bool:
-    """Write ``server_NAME.json`` and ``.md`` and print the table; gives whether it passed."""
+    """Write ``OF_NAME.json`` and ``.md`` and print the table; gives whether it passed."""
     out = ROOT / "bench" / "results" / (folder or machine_folder())
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"server_{name}.json").write_text(
+    (out / f"{of}_{name}.json").write_text(
         json.dumps({"machine": machine(), **result}, indent=1) + "\n"
     )
     where = ", ".join(f"{key} {value}" for key, value in machine().items())
     table = "\n".join(f"| {key} | {value} |" for key, value in rows)
-    text = f"# {what}\n\n`python -m bench.server_{name}`; {where}\n\n| | |\n|---|---|\n{table}\n"
-    (out / f"server_{name}.md").write_text(text)
+    text = f"# {what}\n\n`python -m bench.{of}_{name}`; {where}\n\n| | |\n|---|---|\n{table}\n"
+    (out / f"{of}_{name}.md").write_text(text)
     print(text)
     return bool(result["passed"])

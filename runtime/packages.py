@@ -19,6 +19,7 @@ REQUIREMENTS: dict[str | None, str] = {
     "": "requirements-runtime.txt",
     "server": "requirements-runtime.txt",
     "cuda": "requirements-runtime-cuda.txt",
+    "scale": "requirements-scale.txt",
 }
 
 

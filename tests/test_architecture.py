@@ -19,7 +19,8 @@ ALLOWED = {
     "runtime": set(),  # it finds the kernels by name where a GPU is used: model/cuda.py
     "training": {"runtime"},
     "export": {"training", "runtime"},
-    "bench": {"runtime", "kernels", "training", "export"},
+    "scale": {"runtime"},
+    "bench": {"runtime", "kernels", "training", "export", "scale"},
 }
 # Rooms (files and wings directly in runtime/) from the ground up; each may import those below it,
 # those of one layer not each other.

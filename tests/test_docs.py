@@ -51,7 +51,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(
-        r"`((?:runtime|tests|training|export|bench|kernels)/[\w./]+)`",
+        r"`((?:runtime|tests|training|export|bench|kernels|scale)/[\w./]+)`",
         page.read_text(encoding="utf-8"),
     )
     missing = {name for name in named if not (ROOT / name).exists()}
@@ -61,7 +61,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_modules_that_are_run_exist(page: Path) -> None:
     for module in re.findall(
-        r"python -m ((?:runtime|training|export|bench|docs)[\w.]*)",
+        r"python -m ((?:runtime|training|export|bench|docs|scale)[\w.]*)",
         page.read_text(encoding="utf-8"),
     ):
         path = ROOT / module.rstrip(".").replace(".", "/")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("kernels", "training", "export", "bench")
+FOLDERS = ("kernels", "training", "export", "scale", "bench")
 LONGEST = 400  # lines; more is a sign of two jobs
 
 

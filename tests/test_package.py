@@ -27,7 +27,12 @@ from runtime.simulate import simulate
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = {"runtime": "ekg", "kernels": "ekg/kernels", "artifacts": "ekg/artifacts"}
+SOURCES = {
+    "runtime": "ekg",
+    "kernels": "ekg/kernels",
+    "artifacts": "ekg/artifacts",
+    "scale": "ekg/scale",
+}
 FS = 360
 INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 

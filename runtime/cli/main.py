@@ -9,10 +9,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 from ..errors import EkgError
 from .common import drop_output, model_options
+
+ENTRY_POINTS = "ekg.commands"  # group of the modules that are commands, too
 
 
 class Command(Protocol):
@@ -32,20 +35,23 @@ class Command(Protocol):
         """Do the work; gives the exit status."""
 
 
-def main(arguments: Sequence[str] | None = None, *, prog: str = "ekg") -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, prog: str = "ekg", commands: str = __package__
+) -> int:
     """Run a command; errors are one sentence on standard error and exit status 2.
 
     Parameters
     ----------
     arguments : without the program's name; of this process by default
     prog : the program's name in the help
+    commands : the package whose modules are the commands; by default this folder
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started this, as some daemons do
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         with suppress(AttributeError):  # a name that the encoding lacks must not end the work
             getattr(sys, name).reconfigure(errors="backslashreplace")
-    args = _parser(prog).parse_args(arguments)
+    args = _parser(prog, commands).parse_args(arguments)
     try:
         code = int(args.run(args))
         sys.stdout.flush()  # what is refused here would be lost at the end
@@ -68,7 +74,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "ekg") -> int:
         return 130
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def _parser(prog: str, package: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="EKG beats and anomalies. Not a medical device.",
@@ -77,7 +83,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ekg {_version()}")
     model_options(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command in _commands():
+    for name, command in _commands(package):
         summary = (command.__doc__ or "").partition("\n")[0]
         added = commands.add_parser(
             name,
@@ -92,12 +98,18 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _commands() -> Iterator[tuple[str, Command]]:
-    package = import_module(__package__)
-    for found in pkgutil.iter_modules(package.__path__):
-        module: Any = import_module(f"{__package__}.{found.name}")
+def _commands(package: str) -> Iterator[tuple[str, Command]]:
+    modules = [
+        (found.name, f"{package}.{found.name}")
+        for found in pkgutil.iter_modules(import_module(package).__path__)
+    ]
+    # What is installed beside the package may add commands. A checkout has its own folders only.
+    if package == __package__ == "ekg.cli":
+        modules += [(one.name, one.value) for one in entry_points(group=ENTRY_POINTS)]
+    for name, path in modules:
+        module: Any = import_module(path)
         if hasattr(module, "add_arguments"):
-            yield found.name, cast(Command, module)
+            yield name, cast(Command, module)
 
 
 def _version() -> str:

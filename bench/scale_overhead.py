@@ -1,0 +1,76 @@
+"""An archive on one worker beside a plain loop: `python -m bench.scale_overhead`, in turns.
+
+The same records, whole, by `ekg annotate` and by `ekg archive --workers 1`, whose time includes the
+start of its cluster and what `annotate` does not do: quality, hashes, the archive's table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.measure import count, positive, unwind_on_sigterm
+from bench.scale_archive import Spent, above, archive, hours, loop, make_archive, spending
+from bench.server_common import write
+from training.download import data_folder
+
+MAX_OVERHEAD = 0.10
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.scale_overhead", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--records", type=count, default=65, help="five of them damaged")
+    parser.add_argument("--minutes", type=positive, help="of each record (default: all of it)")
+    parser.add_argument("--rounds", type=count, default=2)
+    parser.add_argument("--machine", help="folder under bench/results")
+    args = parser.parse_args()
+    unwind_on_sigterm()
+    data = data_folder()
+    if data is None:
+        print("no recordings at hand (set EKG_DATA to the folder that holds mitdb/)")
+        return 2
+    plain: list[Spent] = []
+    worker: list[Spent] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        records, _ = make_archive(data, folder / "archive", args.records, args.minutes)
+        for turn in range(args.rounds):
+            with spending(plain):
+                loop(records, folder / f"loop{turn}")
+            with spending(worker):
+                archive(folder / "archive", folder / f"out{turn}", 1)
+        signal_hours = sum(hours(record) for record in records)
+    more = above(plain, worker)
+    result = {
+        "records": len(records),
+        "signal_hours": signal_hours,
+        "loop": plain,
+        "one_worker": worker,
+        "overhead": more,
+        "load_average": os.getloadavg(),
+        "passed": more["wall"] <= MAX_OVERHEAD,
+    }
+    rows = [
+        ("records", f"{len(records)}, {signal_hours:.0f} h"),
+        *(
+            (f"{name}, s on the wall (of processors)", f"{one.wall:.0f} ({one.processors:.0f})")
+            for name, spent in (("loop", plain), ("one worker", worker))
+            for one in spent
+        ),
+        (
+            "more than the loop, the cluster's start included",
+            f"{more['wall']:.1%} on the wall, {more['processors']:.1%} of processors; "
+            f"load average {os.getloadavg()[0]:.0f}",
+        ),
+    ]
+    what = "Archives: one worker beside a plain loop"
+    return 0 if write("overhead", what, result, rows, args.machine, of="scale") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

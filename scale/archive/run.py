@@ -1,0 +1,107 @@
+"""An archive's records on a Dask cluster, until each is done or known to be bad."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+
+from ..ekg import EkgError
+from .task import Job, Row, annotate
+
+TRIES = 3  # of a record whose worker ends while it has it
+AWAY_S = 300.0  # a scheduler may be away so long
+PAUSE_S = 1.0
+CONNECT_S = 10.0
+# What a scheduler that ends leaves of a task; its record is given to the next one.
+LOST = (CancelledError, asyncio.CancelledError, OSError, TimeoutError)
+
+
+class SchedulerError(EkgError):
+    """No scheduler answers."""
+
+
+@contextlib.contextmanager
+def local_cluster(workers: int | None) -> Iterator[tuple[str, str]]:
+    """Start a cluster on this machine; gives its scheduler's and its dashboard's address.
+
+    Parameters
+    ----------
+    workers : processes, of one thread each; one for each core without it
+    """
+    # Dask looks where its workers are a hundred times a second: a tenth of a short record's time.
+    quiet = dask.config.set({"distributed.worker.profile.enabled": False})
+    with (
+        quiet,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
+        yield cluster.scheduler_address, cluster.dashboard_link
+
+
+def annotate_all(
+    jobs: Sequence[Job], scheduler: str, *, done: Callable[[Row], None], away_s: float = AWAY_S
+) -> list[Row]:
+    """Return the jobs' rows in their order; a row with an ``error`` is of a record that failed.
+
+    Workers may end: their records are given to others. The scheduler may end too: once it is there
+    again it gets the records that are not done.
+
+    Parameters
+    ----------
+    done : called with each row as it is there
+
+    Raises
+    ------
+    SchedulerError
+        No scheduler answers for so long.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost scheduler is no traceback
+    rows: dict[int, Row] = {}
+    heard = time.monotonic()
+    while len(rows) < len(jobs):
+        left = {i: job for i, job in enumerate(jobs) if i not in rows}
+        try:
+            with Client(scheduler, timeout=CONNECT_S, set_as_default=False) as client:
+                for i, row in _rows(client, left):
+                    rows[i] = row
+                    done(row)
+                    heard = time.monotonic()
+        except LOST as error:
+            if time.monotonic() - heard > away_s:
+                raise SchedulerError(
+                    f"no scheduler answers at {scheduler} ({error or 'no answer'}); expected one "
+                    "of Dask distributed. What is done stays done."
+                ) from error
+            time.sleep(PAUSE_S)
+    return [rows[i] for i in range(len(jobs))]
+
+
+def _rows(client: Client, jobs: Mapping[int, Job]) -> Iterator[tuple[int, Row]]:
+    """The rows as they come, each with its job's number, until the scheduler is gone."""
+    futures = {
+        client.submit(annotate, job, pure=False, retries=TRIES - 1): i for i, job in jobs.items()
+    }
+    for future in as_completed(list(futures), loop=client.loop):
+        i = futures.pop(future)
+        source = jobs[i].source
+        try:
+            row = future.result()
+        except LOST:
+            raise
+        except KilledWorker:
+            what = f"{source} ended every worker that had it; is their memory too small?"
+            row = {"source": source, "error": what}
+        except Exception as error:  # of a library, with this record
+            row = {"source": source, "error": f"{source} failed: {type(error).__name__}: {error}"}
+        yield i, row

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,16 @@ class EdfReader(Reader):
             ]
         if not leads:
             raise RecordError(f"{path} holds no signals.")
+        options.start = _start(edf)
         return leads
+
+
+def _start(edf: Any) -> datetime | None:
+    """Return when the recording began; None if its date is left out, as for the sake of privacy."""
+    with suppress(Exception), warnings.catch_warnings():  # the signal can be read all the same
+        warnings.simplefilter("ignore")
+        return datetime.combine(edf.startdate, edf.starttime)
+    return None
 
 
 def _load(signal: Any, path: Path, header: EdfHeader) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,11 +20,13 @@ class Options:
     fs : Hz, for a format that does not state its rate
     partial : read the whole part of a file that is cut off
     notes : clauses for people, as "the times were left out"; a reader adds to them
+    start : when the recording began, as the file states it and without a zone; a reader sets it
     """
 
     fs: float | None = None
     partial: bool = False
     notes: list[str] = field(default_factory=list)
+    start: datetime | None = None
 
 
 class Reader(ABC):

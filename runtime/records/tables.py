@@ -20,7 +20,7 @@ from .preambles import Facts
 from .reader import Options, Reader
 from .rows import read_leads_as_rows, read_rows
 from .text import open_text
-from .times import UnusableTimesError, likely_scale, past_midnight, place_rows
+from .times import UnusableTimesError, likely_scale, moment_of, past_midnight, place_rows
 from .units import seconds, split_unit
 
 LINES_LOOKED_AT = 400
@@ -65,32 +65,45 @@ class TableReader(Reader):
 
     def leads(self, path: Path, options: Options) -> list[Lead]:
         """List a table's columns; a rate is needed if there is none of times."""
-        table = read_table(path)
-        times = list(_times(table))
-        others = [
-            i
-            for i, column in enumerate(table.columns)
-            if column.kind == "n" and i not in [at for at, _ in times]
-        ]
-        fs, values = _placed(path, table, times, others, options)
-        if not others:
-            raise RecordError(f"{path} has times but no lead.")
-        if fs is None:
-            fs = table.facts.fs or options.fs  # `read` tells if they contradict
-        if fs is None:
-            raise RecordError(
-                f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
-            )
-        lone = len(others) == 1
-        return [
-            Lead(
-                _lead_name(column, table.facts, lone),
-                fs,
-                column.unit or (table.facts.unit if lone or is_ecg(column.name) else ""),
-                partial(_load, path, column, fs, values[:, place]),
-            )
-            for place, column in enumerate(table.columns[i] for i in others)
-        ]
+        return table_leads(path, read_table(path), options)
+
+
+def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
+    """List the leads of a table that was read: its columns of numbers, but for times.
+
+    Raises
+    ------
+    RecordError
+        It has no lead, or neither a rate nor times of which one can be derived.
+    """
+    if len(table.values) < 2:
+        raise RecordError(f"{path} holds {len(table.values)} samples of a lead; expected a signal.")
+    times = list(_times(table))
+    others = [
+        i
+        for i, column in enumerate(table.columns)
+        if column.kind == "n" and i not in [at for at, _ in times]
+    ]
+    options.start = table.facts.start
+    fs, values = _placed(path, table, times, others, options)
+    if not others:
+        raise RecordError(f"{path} has times but no lead.")
+    if fs is None:
+        fs = table.facts.fs or options.fs  # `read` tells if they contradict
+    if fs is None:
+        raise RecordError(
+            f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
+        )
+    lone = len(others) == 1
+    return [
+        Lead(
+            _lead_name(column, table.facts, lone),
+            fs,
+            column.unit or (table.facts.unit if lone or is_ecg(column.name) else ""),
+            partial(_load, path, column, fs, values[:, place]),
+        )
+        for place, column in enumerate(table.columns[i] for i in others)
+    ]
 
 
 def read_table(path: Path) -> Table:
@@ -111,7 +124,7 @@ def read_table(path: Path) -> Table:
         rest = itertools.chain(lines[layout.first :], file)
         if layout.leads_are_rows:
             names, values = read_leads_as_rows(path, rest, layout)
-            columns = tuple(_row_column(i, name) for i, name in enumerate(names))
+            columns = tuple(named_column(i, name) for i, name in enumerate(names))
             return Table(columns, values, layout.facts, any(names))
         values = read_rows(path, rest, layout)
     if len(values) < 2 or np.isnan(values).all():
@@ -124,9 +137,10 @@ def _recognise(file: Iterator[str]) -> tuple[Layout | None, list[str]]:
     return recognise(lines, all_lines=len(lines) < LINES_LOOKED_AT), lines
 
 
-def _row_column(place: int, name: str) -> Column:
+def named_column(place: int, name: str, kind: str = "n") -> Column:
+    """Return a column of this name, which may have a unit behind it; numbered if it is empty."""
     bare, unit = split_unit(name)
-    return Column(bare or str(place), unit, "n")
+    return Column(bare or str(place), unit, kind)
 
 
 def _lead_name(column: Column, facts: Facts, lone: bool) -> str:
@@ -189,12 +203,14 @@ def _placed(
             raw = past_midnight(raw)
         if scale is None:
             scale = likely_scale(raw)
+        in_s = _in_seconds(raw, scale)
         try:
-            return place_rows(
-                path, column.name, _in_seconds(raw, scale), values, options.fs or table.facts.fs
-            )
+            placed = place_rows(path, column.name, in_s, values, options.fs or table.facts.fs)
         except UnusableTimesError as error:
             failed = failed or error
+        else:
+            options.start = moment_of(in_s[0]) or options.start
+            return placed
     if failed is not None and (options.fs or table.facts.fs) is None:
         raise failed
     if failed is not None:

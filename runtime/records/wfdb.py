@@ -32,6 +32,7 @@ class WfdbReader(Reader):
         """List a record's signals; those of several segments as one."""
         wfdb = need("wfdb", "to read WFDB records")
         header = _header(path)
+        options.start = header.base_datetime  # None if the header gives no date
         segments = [(path.name, header.sig_len)]
         if isinstance(header, wfdb.MultiRecord):
             segments = list(zip(header.seg_name, header.seg_len, strict=True))

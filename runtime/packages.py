@@ -58,6 +58,9 @@ OPTIONAL = (
     Package("orjson", "orjson", "reads a request's JSON faster", "server"),
     Package("wfdb", "wfdb", "reads WFDB records, writes annotations", "files"),
     Package("edfio", "edfio", "reads EDF files", "files"),
+    Package("pyarrow", "pyarrow", "reads and writes Parquet files", "formats"),
+    Package("pydicom", "pydicom", "reads DICOM files", "formats"),
+    Package("scipy", "scipy", "reads MATLAB files", "formats"),
     Package("matplotlib", "matplotlib", "draws reports", "report"),
     Package(
         "cupy-cuda13x",

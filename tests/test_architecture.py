@@ -50,6 +50,9 @@ WING_PACKAGES = {"server": {"flask", "werkzeug", "gunicorn", "waitress", "orjson
 OPTIONAL_PACKAGES = {
     "wfdb",
     "edfio",
+    "pyarrow",
+    "pydicom",
+    "scipy",
     "matplotlib",
     "PIL",
     "cupy",
@@ -67,6 +70,8 @@ HEAVY_PACKAGES = {
     "matplotlib",
     "wfdb",
     "edfio",
+    "pyarrow",
+    "pydicom",
     "pandas",
     "scipy",
     "torch",

@@ -11,8 +11,13 @@ from types import ModuleType
 from ..errors import EkgError, MissingPackageError, RecordError
 
 
-def need(package: str, purpose: str) -> ModuleType:
+def need(package: str, purpose: str, install: str = "") -> ModuleType:
     """Import a package that the minimal runtime leaves out.
+
+    Parameters
+    ----------
+    package : or module, as it is imported
+    install : the package's name for pip, if it is another
 
     Raises
     ------
@@ -22,8 +27,9 @@ def need(package: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
+        name = install or package
         raise MissingPackageError(
-            f"the package {package!r} is needed {purpose}; install it with `pip install {package}`."
+            f"the package {name!r} is needed {purpose}; install it with `pip install {name}`."
         ) from error
 
 

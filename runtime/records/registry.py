@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 from ..errors import RecordError
+from .aecg import AecgReader
+from .dicom import DicomReader
 from .edf import EdfReader
+from .ishne import IshneReader
 from .matlab import MatlabReader
 from .npy import NumpyReader
 from .parquet import ParquetReader
@@ -21,6 +24,9 @@ READERS: tuple[Reader, ...] = (
     NumpyReader(),
     ParquetReader(),
     MatlabReader(),
+    DicomReader(),
+    IshneReader(),
+    AecgReader(),
     TableReader(),  # after all that begin with bytes of their own
     WfdbReader(),
     SampleReader(),

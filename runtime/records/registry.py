@@ -7,10 +7,13 @@ from pathlib import Path
 
 from ..errors import RecordError
 from .aecg import AecgReader
+from .contec import ContecReader
 from .dicom import DicomReader
 from .edf import EdfReader
 from .ishne import IshneReader
+from .kardia import KardiaReader
 from .matlab import MatlabReader
+from .movesense import MovesenseReader
 from .npy import NumpyReader
 from .parquet import ParquetReader
 from .reader import Reader
@@ -27,6 +30,9 @@ READERS: tuple[Reader, ...] = (
     DicomReader(),
     IshneReader(),
     AecgReader(),
+    KardiaReader(),
+    MovesenseReader(),
+    ContecReader(),
     TableReader(),  # after all that begin with bytes of their own
     WfdbReader(),
     SampleReader(),

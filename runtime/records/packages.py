@@ -10,6 +10,8 @@ from types import ModuleType
 
 from ..errors import EkgError, MissingPackageError, RecordError
 
+MAX_REASON = 200  # characters of a library's own words; some give whole files
+
 
 def need(package: str, purpose: str, install: str = "") -> ModuleType:
     """Import a package that the minimal runtime leaves out.
@@ -44,4 +46,6 @@ def explained(path: Path, trouble: str) -> Iterator[None]:
         raise RecordError(f"{error.filename or path} does not exist.") from error
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        if len(reason) > MAX_REASON:
+            reason = f"{reason[:MAX_REASON]}..."
         raise RecordError(f"{path} {trouble} ({reason}).") from error

@@ -61,6 +61,8 @@ OPTIONAL = (
     Package("pyarrow", "pyarrow", "reads and writes Parquet files", "formats"),
     Package("pydicom", "pydicom", "reads DICOM files", "formats"),
     Package("scipy", "scipy", "reads MATLAB files", "formats"),
+    Package("fsspec", "fsspec", "reads URLs; s3:// needs s3fs, too", "remote"),
+    Package("requests", "requests", "downloads from PhysioNet", "remote"),
     Package("matplotlib", "matplotlib", "draws reports", "report"),
     Package(
         "cupy-cuda13x",

@@ -15,6 +15,7 @@ from .leads import Lead, choose
 from .packages import explained
 from .reader import Options
 from .registry import find, locate
+from .remote import urls_too
 from .shape import doubt, usual_range
 from .targets import name_of
 from .units import check_units, millivolts
@@ -26,6 +27,7 @@ LIKELY = {  # and the option that says so
 }
 
 
+@urls_too
 def read(
     path: str | Path,
     *,
@@ -40,8 +42,9 @@ def read(
 
     Parameters
     ----------
-    path : a WFDB record, an EDF or BDF file, or a table of numbers as text, perhaps packed as
-        ``.gz`` or ``.zip``; docs/contracts.md says what tables may look like
+    path : a WFDB record, a file of another format, or a table of numbers as text, perhaps packed as
+        ``.gz`` or ``.zip``, or a URL of one; docs/formats.md lists the formats, docs/contracts.md
+        says what tables may look like
     lead : by name; without it the ECG: by its name (MLII before others), then by its unit, then
         the lead with the clearest beats in its first minute
     fs : Hz, needed for a file that does not state it, refused if it contradicts the file

@@ -95,6 +95,18 @@ def stated_units(written: bytes, units: Sequence[str | None]) -> list[str]:
     return stated
 
 
+def named_in(written: bytes) -> list[str]:
+    """Return the files that a header names beside its own: of samples, or headers of segments."""
+    lines = _lines(written)
+    match = RECORD_LINE.fullmatch(lines[0]) if lines else None
+    if match is None:
+        return []
+    words = [line.split() for line in lines[1:]]
+    segments = match["segments"] is not None
+    names = [line[0] for line in words if len(line) > 1 and line[0] not in ("~", "-")]
+    return list(dict.fromkeys(f"{name}.hea" if segments else name for name in names))
+
+
 def _lines(written: bytes) -> list[str]:
     """The lines that are neither empty nor comments."""
     lines = (line.decode("latin-1").strip() for line in written.splitlines())

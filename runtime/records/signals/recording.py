@@ -16,6 +16,7 @@ from ..leads import Lead, is_ecg
 from ..packages import explained
 from ..reader import Options
 from ..registry import find, locate
+from ..remote import urls_too
 from ..shape import doubt
 from ..targets import name_of
 from ..units import check_units
@@ -88,6 +89,7 @@ class Recording:
         return np.stack(columns, axis=1)
 
 
+@urls_too
 def read_recording(
     path: str | Path,
     *,

@@ -46,6 +46,12 @@ class PhysioNet(BaseHTTPRequestHandler):
         self.wfile.write(body[start:end])
         self.breaks.discard(name)
 
+    def do_HEAD(self) -> None:
+        body = self.files.get(self.path.removeprefix(f"{self.prefix}/"))
+        self.send_response(200 if body is not None else 404)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         pass
 

@@ -14,7 +14,8 @@ from ..errors import RecordError
 from .shape import SHARP, sharpness
 from .units import millivolts
 
-PREFERRED_LEAD = "MLII"  # the model was trained on it most
+# The model was trained on MLII most, a modified lead II; then on leads of many kinds.
+NEAREST = (re.compile(r"ml\s?ii"), re.compile(r"ii|dii|d2|ll ra"))  # by electrodes, too
 FIRST_MINUTE_S = 60.0
 
 # The table of names. A word anywhere in the name that says it is something else:
@@ -80,6 +81,13 @@ def is_ecg(name: str) -> bool | None:
     return None
 
 
+def _rank(name: str) -> int:
+    """Return how near an ECG's lead is to that of training; of equals the first is taken."""
+    words = [word for word in re.split(r"[\W_]+", name.lower()) if word not in FILLERS]
+    bare = " ".join(word for word in words if not ECG_WORDS.fullmatch(word))
+    return next((i for i, form in enumerate(NEAREST) if form.fullmatch(bare)), len(NEAREST))
+
+
 def choose(
     path: Path, leads: Sequence[Lead], name: str | None, *, any_unit: bool = False
 ) -> tuple[Lead, str]:
@@ -126,8 +134,7 @@ def _ecg(path: Path, leads: Sequence[Lead], any_unit: bool) -> tuple[Lead, str]:
     if named:
         # A lead without a unit is in mV, if its size does not contradict.
         usable = [lead for lead in named if any_unit or _usable(lead)] or named
-        preferred = [lead for lead in usable if lead.name == PREFERRED_LEAD]
-        return (preferred or usable)[0], "by its name"
+        return min(usable, key=lambda lead: _rank(lead.name)), "by its name"
     nameless = [lead for lead in leads if is_ecg(lead.name) is None]
     in_volts = [lead for lead in nameless if millivolts(lead.unit) is not None]
     unstated = [lead for lead in nameless if not lead.unit.strip()]

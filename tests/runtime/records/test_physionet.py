@@ -71,7 +71,7 @@ def test_whole_database_is_fetched_and_progress_told(
 def test_transfer_that_broke_off_goes_on(tmp_path: Path, server: type[PhysioNet]) -> None:
     server.files["100.dat"] += bytes(60_000)
     server.breaks.add("100.dat")
-    with pytest.raises(RecordError, match="could not be downloaded .* run again"):
+    with pytest.raises(RecordError, match=r"could not be downloaded .* run again"):
         download("mitdb/100", tmp_path)
     assert (tmp_path / "mitdb" / "100.dat.part").stat().st_size > 20_000
     server.files["100.dat"] = server.files["100.dat"][:-60_000]

@@ -63,6 +63,8 @@ OPTIONAL = (
     Package("scipy", "scipy", "reads MATLAB files", "formats"),
     Package("fsspec", "fsspec", "reads URLs; s3:// needs s3fs, too", "remote"),
     Package("requests", "requests", "downloads from PhysioNet", "remote"),
+    Package("bleak", "bleak", "streams from straps over Bluetooth", "live"),
+    Package("pyserial", "serial", "streams from serial ports", "live"),
     Package("matplotlib", "matplotlib", "draws reports", "report"),
     Package(
         "cupy-cuda13x",

@@ -52,7 +52,7 @@ def test_the_cuda_requirements_replace_onnxruntime() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["files", "formats", "remote", "report"])
+@pytest.mark.parametrize("name", ["files", "formats", "remote", "live", "report"])
 def test_what_reads_and_draws_is_tested_in_the_same_versions(name: str) -> None:
     tested = listed("requirements-check.txt")
     assert {package: tested.get(package) for package in extra(name)} == extra(name)

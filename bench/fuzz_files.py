@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,26 +224,47 @@ def made_kinds(names: list[str], folder: Path) -> Iterator[Kind]:
         yield make(name, folder / str(place))
 
 
-def report(tallies: dict[str, Tally], count: int) -> str:
+def report(results: dict[str, dict[str, Any]]) -> str:
     """Return the table for people."""
     lines = [
         "# Damaged files",
         "",
-        f"`python -m bench.fuzz_files --count {count}`: damaged files of each kind, a sixth of "
-        "them each cut off, bits flipped, fields swapped, bytes overwritten, left out, put in.",
+        "`python -m bench.fuzz_files`: damaged files of each kind, a sixth of them each cut off, "
+        "bits flipped, fields swapped, bytes overwritten, left out, put in.",
         "",
         "| kind | files | refused with a sentence | read | slowest, s | peak, MiB | faults |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, tally in tallies.items():
-        total = sum(tally.outcomes.values())
-        refused = sum(n for outcome, n in tally.outcomes.items() if outcome.endswith("refused"))
-        faults = len(tally.faults)
-        lines.append(
-            f"| {name} | {total} | {refused} | {total - refused} | {tally.slowest_s:.2f} | "
-            f"{tally.peak_mib:.0f} | {faults} |"
+    for name, found in results.items():
+        outcomes = found["outcomes"]
+        total = sum(outcomes.values())
+        refused = sum(n for outcome, n in outcomes.items() if outcome.endswith("refused"))
+        row = (
+            *(f"{n:,}" for n in (total, refused, total - refused)),
+            f"{found['slowest_s']:.2f}",
+            found["peak_mib"],
+            len(found["faults"]),
         )
+        lines.append(f"| {name} | {' | '.join(map(str, row))} |")
     return "\n".join(lines) + "\n"
+
+
+def keep(out: Path, name: str, tally: Tally) -> str:
+    """Write a kind's results beside those of the others; return the table of all."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "results.json"
+    results = json.loads(file.read_text()) if file.is_file() else {}
+    results[name] = {
+        "outcomes": dict(sorted(tally.outcomes.items())),
+        "faults": tally.faults,
+        "slowest_s": round(tally.slowest_s, 3),
+        "peak_mib": round(tally.peak_mib),
+    }
+    results = {name: results[name] for name in WRITERS if name in results}
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    table = report(results)
+    (out / "README.md").write_text(table)
+    return table
 
 
 def main() -> int:
@@ -258,32 +280,16 @@ def main() -> int:
             kept = Path(tempfile.mkdtemp(prefix="fuzz-"))
             print(kept, *try_one(kind, int(args.replay[1]), kept))
             return 0
-        tallies: dict[str, Tally] = {}
+        faults, table = 0, ""
         for kind in tqdm(made_kinds(args.kind or list(WRITERS), Path(folder)), disable=None):
-            tallies[kind.name] = run(kind, range(args.count))
+            tally = run(kind, range(args.count))
             shutil.rmtree(kind.path.parent)
-            for fault in tallies[kind.name].faults:
+            table = keep(args.out, kind.name, tally)
+            faults += len(tally.faults)
+            for fault in tally.faults:
                 print(f"{kind.name} {fault}", file=sys.stderr, flush=True)
-    args.out.mkdir(parents=True, exist_ok=True)
-    table = report(tallies, args.count)
-    (args.out / "README.md").write_text(table)
-    (args.out / "results.json").write_text(
-        json.dumps(
-            {
-                name: {
-                    "outcomes": dict(sorted(tally.outcomes.items())),
-                    "faults": tally.faults,
-                    "slowest_s": round(tally.slowest_s, 3),
-                    "peak_mib": round(tally.peak_mib),
-                }
-                for name, tally in tallies.items()
-            },
-            indent=1,
-        )
-        + "\n"
-    )
     print(table)
-    return int(any(tally.faults for tally in tallies.values()))
+    return int(faults > 0)
 
 
 if __name__ == "__main__":

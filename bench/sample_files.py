@@ -47,15 +47,18 @@ class Recording:
         return np.stack(list(self.leads.values()), axis=1)
 
 
-def recording(*, fs: int = 360, gap: bool = False) -> Recording:
-    """Return the half minute of real ECG that comes along as II, and a part of it as V1.
+def recording(
+    *, fs: int = 360, gap: bool = False, source: str | Path = "sample", seconds: int = SECONDS
+) -> Recording:
+    """Return real ECG as II, and a part of it as V1: the half minute that comes along.
 
     Parameters
     ----------
     gap : leave out the samples of `GAP_S`
+    source : another record
     """
-    sample = read("sample")
-    times = np.arange(SECONDS * fs) / fs
+    sample = read(source, seconds=seconds + 1.0)
+    times = np.arange(min(seconds, int(len(sample.signal) / sample.fs)) * fs) / fs
     ecg = np.interp(times, np.arange(len(sample.signal)) / sample.fs, sample.signal)
     if gap:
         ecg[round(GAP_S[0] * fs) : round(GAP_S[1] * fs)] = np.nan
@@ -314,7 +317,12 @@ def write_movesense(folder: Path, made: Recording) -> Path:
 
 def write_contec(folder: Path, made: Recording) -> Path:
     """800 Hz; the leads beside II are a part of it."""
-    made = made if made.fs == 800 else recording(fs=800, gap=bool(made.missing.any()))
+    if made.fs != 800:
+        times = np.arange(round(len(made.table) / made.fs * 800)) / 800
+        taken = np.arange(len(made.table)) / made.fs
+        # NaN next to a missing sample, which may be one more at either end of a gap.
+        leads = {name: np.interp(times, taken, values) for name, values in made.leads.items()}
+        made = replace(made, leads=leads, fs=800)
     parts = np.array([1.0, 0.2, -0.4, 0.3, 0.5, 0.6, 0.7, 0.8])
     microvolts = made.leads["II"][:, None] * parts * 1000
     counts = np.where(np.isnan(microvolts), 0x6800, np.rint(microvolts / 5) + 2048).astype("<u2")

@@ -36,12 +36,13 @@ holter = Holter(sys.argv[1]); holter.load_data()
 assert holter.is_valid()
 np.save(sys.argv[2], holter.lead[0].data)
 """
-AECG = """
+KIT = """
 import sys, numpy as np
 from ecgdatakit import FileParser
 found = FileParser().parse(sys.argv[1])
-found = found[0] if isinstance(found, list) else found
-np.save(sys.argv[2], np.asarray(found.leads[0].samples, float))
+lead = (found[0] if isinstance(found, list) else found).leads[0]
+lead = lead.to_physical() if lead.is_raw else lead
+np.save(sys.argv[2], np.asarray(lead.samples, float) * (1e-3 if lead.units == "uV" else 1))
 """
 
 
@@ -108,7 +109,11 @@ OTHERS: dict[str, tuple[str, Callable[[Path], Samples]]] = {
     "BDF": ("pyedflib", by_pyedflib),
     "DICOM": ("pydicom", by_pydicom),
 }
-ELSEWHERE = {"ISHNE": ("ishneholterlib", ISHNE), "aECG": ("ecgdatakit", AECG)}
+ELSEWHERE = {
+    "ISHNE": ("ishneholterlib", ISHNE),
+    "aECG": ("ecgdatakit", KIT),
+    "Kardia": ("ecgdatakit", KIT),
+}
 
 
 def measure(
@@ -133,7 +138,7 @@ def measure(
         theirs = np.interp(times, np.arange(len(theirs)) / made.fs, theirs)
     size = min(len(ours.signal), len(theirs))
     difference = float(np.abs(ours.signal[:size] - theirs[:size]).max()) * 1000
-    found = [_beats(detector, signal, ours.fs) for signal in (ours.signal, theirs)]
+    found = [_beats(detector, signal[:size], ours.fs) for signal in (ours.signal, theirs)]
     return other, difference, len(found[0] & found[1]), len(found[0] | found[1])
 
 

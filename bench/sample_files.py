@@ -25,6 +25,7 @@ GAP_S = (10.0, 12.5)
 SECONDS = 30
 DICOM_CODES = {"II": "5.6.3-9-2", "V1": "5.6.3-9-3"}
 ISHNE_CODES = {"II": 6, "V1": 11}
+SCP_CODES = {"II": 2, "V1": 3}
 KARDIA_BLOCKS = {"II": b"ecg2", "V1": b"ecg7"}
 
 
@@ -315,6 +316,40 @@ def write_movesense(folder: Path, made: Recording) -> Path:
     return folder / "rec.json"
 
 
+def write_scp(folder: Path, made: Recording) -> Path:
+    """Sections 0, 1, 3 and 6, without compression; a lead has 32,000 samples at most."""
+
+    def section(number: int, data: bytes) -> bytes:
+        data += bytes(len(data) % 2)
+        mark = b"SCPECG" if number == 0 else bytes(6)
+        head = struct.pack("<HIBB", number, 16 + len(data), 20, 20) + mark + data
+        return struct.pack("<H", crc_hqx(head, 0xFFFF)) + head
+
+    def tag(number: int, value: bytes) -> bytes:
+        return struct.pack("<BH", number, len(value)) + value
+
+    table = np.rint(np.nan_to_num(made.table[:32_000]) * 1000 / 2.5).astype("<i2")
+    day = struct.pack("<HBB", made.start.year, made.start.month, made.start.day)
+    clock = bytes((made.start.hour, made.start.minute, made.start.second))
+    patient = tag(25, day) + tag(26, clock) + tag(255, b"")
+    leads = struct.pack("<BB", len(made.leads), 4 | len(made.leads) << 3) + b"".join(
+        struct.pack("<IIB", 1, len(table), SCP_CODES[name]) for name in made.leads
+    )
+    rhythm = struct.pack("<HHBB", 2500, round(1e6 / made.fs), 0, 0)
+    rhythm += struct.pack("<H", 2 * len(table)) * len(made.leads) + table.T.tobytes()
+    sections = {1: section(1, patient), 3: section(3, leads), 6: section(6, rhythm)}
+    at = 6 + 16 + 12 * 10
+    pointers = struct.pack("<HII", 0, 16 + 12 * 10, 7)
+    for number in range(1, 12):
+        size = len(sections.get(number, b""))
+        pointers += struct.pack("<HII", number, size, at + 1 if size else 0)
+        at += size
+    body = section(0, pointers) + b"".join(sections.values())
+    whole = struct.pack("<I", 6 + len(body)) + body
+    (folder / "rec.scp").write_bytes(struct.pack("<H", crc_hqx(whole, 0xFFFF)) + whole)
+    return folder / "rec.scp"
+
+
 def write_contec(folder: Path, made: Recording) -> Path:
     """800 Hz; the leads beside II are a part of it."""
     if made.fs != 800:
@@ -344,12 +379,13 @@ WRITERS: dict[str, Callable[[Path, Recording], Path]] = {
     "DICOM": write_dicom,
     "ISHNE": write_ishne,
     "aECG": write_aecg,
+    "SCP-ECG": write_scp,
     "Kardia": write_kardia,
     "Movesense": write_movesense,
     "Contec": write_contec,
 }
 # These cannot mark a missing sample: the files hold zeros there.
-WITHOUT_GAPS = ("EDF", "BDF", "ISHNE", "Kardia")
+WITHOUT_GAPS = ("EDF", "BDF", "ISHNE", "SCP-ECG", "Kardia")
 
 
 def cut(made: Recording, seconds: float) -> Recording:

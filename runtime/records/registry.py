@@ -18,6 +18,7 @@ from .npy import NumpyReader
 from .parquet import ParquetReader
 from .reader import Reader
 from .sample import SampleReader
+from .scp import ScpReader
 from .tables import TableReader
 from .wfdb import WfdbReader
 
@@ -30,6 +31,7 @@ READERS: tuple[Reader, ...] = (
     DicomReader(),
     IshneReader(),
     AecgReader(),
+    ScpReader(),
     KardiaReader(),
     MovesenseReader(),
     ContecReader(),

@@ -20,7 +20,7 @@ def kind(tmp_path: Path) -> Kind:
     return make("CSV", tmp_path / "whole")
 
 
-@pytest.mark.needs("wfdb", "edfio", "pydicom", "pyarrow", "scipy")
+@pytest.mark.needs("wfdb", "edfio", "pydicom", "pyarrow", "scipy", "ecgdatakit")
 @pytest.mark.parametrize("name", WRITERS)
 def test_damaged_file_gives_a_sentence_or_a_recording(tmp_path: Path, name: str) -> None:
     kind = make(name, tmp_path / "whole")

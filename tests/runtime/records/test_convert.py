@@ -49,8 +49,9 @@ def test_every_format_becomes_every_other(
 ) -> None:
     if "scipy" in source or source.startswith(("MATLAB", "PhysioNet")):
         pytest.importorskip("scipy")
-    if source == "DICOM":
-        pytest.importorskip("pydicom")
+    for name, package in {"DICOM": "pydicom", "SCP-ECG": "ecgdatakit"}.items():
+        if source == name:
+            pytest.importorskip(package)
     (tmp_path / "in").mkdir()
     path = WRITERS[source](tmp_path / "in", gappy)
     convert(path, tmp_path / target)

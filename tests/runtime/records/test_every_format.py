@@ -22,9 +22,15 @@ NEEDS = {
     "EDF": "edfio",
     "BDF": "edfio",
     "DICOM": "pydicom",
+    "SCP-ECG": "ecgdatakit",
 }
 WITHOUT_START = ("CSV", "NumPy, .npy", "MATLAB")
-ROUNDING_MV = {"Movesense": 2e-4, "Contec": 2.5e-3, "ISHNE": 1.3e-3}  # half a count
+ROUNDING_MV = {
+    "Movesense": 2e-4,
+    "Contec": 2.5e-3,
+    "ISHNE": 1.3e-3,
+    "SCP-ECG": 1.3e-3,
+}  # half a count
 PLAIN = [name for name in WRITERS if name not in ("WFDB", "PhysioNet challenge, .mat")]
 
 
@@ -42,6 +48,8 @@ def written(folder: Path, name: str, made: Recording) -> Path:
     """Write a file of this format, or skip if its package is missing."""
     for package in {NEEDS.get(name, "numpy"), "scipy" if "challenge" in name else "numpy"}:
         pytest.importorskip(package, reason=f"no {package} (pip install {package})")
+    if name == "Contec":  # whose rate is always that
+        made = recording(fs=800, gap=bool(made.missing.any()))
     return WRITERS[name](folder, made)
 
 

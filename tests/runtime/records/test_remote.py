@@ -33,7 +33,7 @@ def put(memory: Any, folder: Path) -> None:
         memory.pipe_file(f"/bucket/{path.name}", path.read_bytes())
 
 
-@pytest.mark.needs("wfdb", "edfio", "pyarrow", "pydicom", "scipy")
+@pytest.mark.needs("wfdb", "edfio", "pyarrow", "pydicom", "scipy", "ecgdatakit")
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_is_read_from_a_store(tmp_path: Path, memory: Any, name: str) -> None:
     path = WRITERS[name](tmp_path, recording())

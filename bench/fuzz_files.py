@@ -39,7 +39,7 @@ from runtime import EkgError
 from runtime.records import read
 
 RESULTS = Path(__file__).parent / "results" / "fuzz_files"
-SLOW_S, HANG_S = 5.0, 30.0
+SLOW_S, HANG_S, SEND_S = 5.0, 30.0, 1.0
 MOST_MIB = 1536  # of the whole process, libraries included
 DAMAGES = ("cut off", "bits flipped", "fields swapped", "overwritten", "left out", "put in")
 HEADER_BYTES = 700  # half of the damage lies there, where there are few bytes but all fields
@@ -77,6 +77,18 @@ class Tally:
     faults: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
     peak_mib: float = 0.0
+
+    def add(self, number: int, outcome: str, wrong: str, seconds: float, peak_mib: float) -> None:
+        """Count a file, and what is wrong with its outcome."""
+        self.outcomes[outcome] += 1
+        self.slowest_s = max(self.slowest_s, seconds)
+        if peak_mib > MOST_MIB >= self.peak_mib:
+            self.faults.append(f"{number}: {peak_mib:.0f} MiB")
+        self.peak_mib = max(self.peak_mib, peak_mib)
+        if seconds > SLOW_S:
+            self.faults.append(f"{number}: {seconds:.1f} s")
+        if wrong:
+            self.faults.append(f"{number}: {outcome}: {wrong}")
 
 
 def make(name: str, folder: Path) -> Kind:
@@ -163,59 +175,69 @@ def _is_sentence(text: str, scratch: Path) -> bool:
 def run(kind: Kind, numbers: range, *, most_faults: int = 20) -> Tally:
     """Try the files of these numbers, in processes that are watched."""
     tally = Tally()
-    todo = iter(numbers)
-    first = next(todo, None)
-    while first is not None:
-        first = _watch(kind, first, numbers.stop, tally)
-        if len(tally.faults) >= most_faults:
-            tally.faults.append("more were not tried")
-            break
+    first, skipped = numbers.start, set[int]()
+    while first < numbers.stop and len(tally.faults) < most_faults:
+        first = _watch(kind, first, numbers.stop, skipped, tally)
+    if first < numbers.stop:
+        tally.faults.append(f"{first} to {numbers.stop} were not tried")
     return tally
 
 
-def _watch(kind: Kind, first: int, stop: int, tally: Tally) -> int | None:
+def _watch(kind: Kind, first: int, stop: int, skipped: set[int], tally: Tally) -> int:
     """Try files from ``first`` on until the process dies or hangs; return where to go on."""
     ours, theirs = multiprocessing.Pipe()
-    worker = multiprocessing.Process(target=_work, args=(kind, first, stop, theirs), daemon=True)
+    current = multiprocessing.Value("q", first)
+    worker = multiprocessing.Process(
+        target=_work, args=(kind, first, stop, skipped, current, theirs), daemon=True
+    )
     worker.start()
     theirs.close()
-    number = first
     try:
-        while number < stop:
+        while first < stop:
             if not ours.poll(HANG_S):
-                tally.faults.append(f"{number}: longer than {HANG_S:g} s")
-                return number + 1
+                tally.faults.append(f"{current.value}: longer than {HANG_S - SEND_S:g} s")
+                skipped.add(current.value)
+                break
             try:
-                outcome, wrong, seconds, peak_mib = ours.recv()
+                found = ours.recv()
             except EOFError:
                 worker.join()
-                tally.faults.append(f"{number}: the process ended with {worker.exitcode}")
-                return number + 1
-            tally.outcomes[outcome] += 1
-            tally.slowest_s = max(tally.slowest_s, seconds)
-            if peak_mib > MOST_MIB >= tally.peak_mib:
-                tally.faults.append(f"{number}: {peak_mib:.0f} MiB")
-            tally.peak_mib = max(tally.peak_mib, peak_mib)
-            if seconds > SLOW_S:
-                tally.faults.append(f"{number}: {seconds:.1f} s")
-            if wrong:
-                tally.faults.append(f"{number}: {outcome}: {wrong}")
-            number += 1
+                tally.faults.append(f"{current.value}: the process ended with {worker.exitcode}")
+                skipped.add(current.value)
+                break
+            for tried in found:
+                tally.add(*tried)
+                first = tried[0] + 1
+            first = stop if not found else first  # it is through
     finally:
         worker.kill()
         worker.join()
-    return None
+    return first
 
 
-def _work(kind: Kind, first: int, stop: int, results: Connection) -> None:
+def _work(
+    kind: Kind, first: int, stop: int, skipped: set[int], current: Any, results: Connection
+) -> None:
+    """Try files, and send what became of them once a second: the other process waits its turn."""
+    found: list[tuple[int, str, str, float, float]] = []
+    sent = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         for number in range(first, stop):
+            if number in skipped:
+                continue
+            current.value = number
             started = time.monotonic()
             outcome, wrong = try_one(kind, number, scratch)
-            seconds = time.monotonic() - started
+            now = time.monotonic()
             peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            results.send((outcome, wrong, seconds, peak_mib))
+            found.append((number, outcome, wrong, now - started, peak_mib))
+            if now - sent > SEND_S:
+                results.send(found)
+                found, sent = [], now
+    if found:
+        results.send(found)
+    results.send([])
 
 
 def made_kinds(names: list[str], folder: Path) -> Iterator[Kind]:

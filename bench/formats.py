@@ -112,7 +112,6 @@ OTHERS: dict[str, tuple[str, Callable[[Path], Samples]]] = {
 ELSEWHERE = {
     "ISHNE": ("ishneholterlib", ISHNE),
     "aECG": ("ecgdatakit", KIT),
-    "Kardia": ("ecgdatakit", KIT),
 }
 
 

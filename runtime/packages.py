@@ -61,7 +61,7 @@ OPTIONAL = (
     Package("pyarrow", "pyarrow", "reads and writes Parquet files", "formats"),
     Package("pydicom", "pydicom", "reads DICOM files", "formats"),
     Package("scipy", "scipy", "reads MATLAB files", "formats"),
-    Package("ecgdatakit", "ecgdatakit", "reads SCP-ECG files", "formats"),
+    Package("ecgdatakit", "ecgdatakit", "reads SCP-ECG, and Kardia's JSON", "formats"),
     Package("fsspec", "fsspec", "reads URLs; s3:// needs s3fs, too", "remote"),
     Package("requests", "requests", "downloads from PhysioNet", "remote"),
     Package("bleak", "bleak", "streams from straps over Bluetooth", "live"),

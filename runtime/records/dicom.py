@@ -57,18 +57,16 @@ class DicomReader(Reader):
             if len(original) < len(groups):
                 options.notes.append("derived waveforms, as median beats, were left out")
             options.start = _start(dataset)
-            leads = [
-                lead
-                for i in original
-                for lead in _group_leads(pydicom, dataset, i, len(original) > 1)
-            ]
+            leads: list[Lead] = []
+            for i in original:
+                leads += _group_leads(pydicom, dataset, i, {lead.name for lead in leads})
         if not leads:
             raise RecordError(f"{path} is a DICOM file whose waveforms have no channel.")
         return leads
 
 
-def _group_leads(pydicom: Any, dataset: Any, index: int, several: bool) -> list[Lead]:
-    """List the channels of a multiplex group; of several, the name of the group follows theirs."""
+def _group_leads(pydicom: Any, dataset: Any, index: int, taken: set[str]) -> list[Lead]:
+    """List the channels of a multiplex group; its name follows theirs if they are taken."""
     group = dataset.WaveformSequence[index]
     fs = float(group.SamplingFrequency)
     if not 0 < fs < np.inf:
@@ -83,7 +81,7 @@ def _group_leads(pydicom: Any, dataset: Any, index: int, several: bool) -> list[
         unit = channel.get("ChannelSensitivityUnitsSequence")
         found.append(
             Lead(
-                f"{name} [{label}]" if several else name,
+                f"{name} [{label}]" if name in taken else name,
                 fs,
                 str(unit[0].CodeValue) if unit else "",
                 partial(_load, pydicom, dataset, index, place, round(offset_s * fs)),

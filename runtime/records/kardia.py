@@ -1,4 +1,7 @@
-"""AliveCor Kardia's recordings (``.atc``), by AliveCor's ATC File Format Specification 1.7."""
+"""AliveCor Kardia's recordings: ``.atc``, by AliveCor's ATC File Format Specification 1.7, JSON.
+
+The JSON is that of the Kardia API (https://developers.kardia.com), which ``ecgdatakit`` decodes.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
+from .kit import kit_leads
 from .leads import Lead
 from .packages import explained
 from .reader import Options, Reader
@@ -28,6 +32,7 @@ LEADS = dict(
 )
 FORMAT = struct.Struct("<BHHB2x")  # form of the samples, Hz, nV a count, flags
 DATE_BYTES = 32
+LOOKED_AT = 1 << 22  # of a JSON, in which the samples may come first
 
 
 class KardiaReader(Reader):
@@ -66,6 +71,24 @@ class KardiaReader(Reader):
         if not leads:
             raise RecordError(f"{path} is a Kardia file without a lead.")
         return leads
+
+
+class KardiaJsonReader(Reader):
+    """Reads the unfiltered leads of a recording that the Kardia API gave."""
+
+    name = "Kardia JSON"
+
+    def recognises(self, path: Path) -> bool:
+        """Return True if the file is JSON with the API's names in it."""
+        with path.open("rb") as file:
+            start = file.read(LOOKED_AT)
+        return start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{" and all(
+            word in start for word in (b'"raw"', b'"samples"', b'"amplitudeResolution"')
+        )
+
+    def leads(self, path: Path, options: Options) -> list[Lead]:
+        """List the leads of ``data.raw``."""
+        return kit_leads(path, self.name, options)
 
 
 def _blocks(path: Path, content: bytes) -> Iterator[tuple[bytes, bytes]]:

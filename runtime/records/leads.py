@@ -107,7 +107,7 @@ def choose(
         The file has no such lead, no ECG, or the lead is not a voltage.
     """
     if name is not None:
-        lead, reason = _named(path, leads, name), ""
+        lead, reason = named(path, leads, name), ""
     else:
         lead, reason = _ecg(path, leads, any_unit)
     if not (any_unit or _usable(lead)):
@@ -118,7 +118,8 @@ def choose(
     return lead, reason if len(leads) > 1 else ""
 
 
-def _named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
+def named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
+    """Return the lead of this name, whatever its case; raises `RecordError` if there is none."""
     folded = name.strip().casefold()
     exact = [lead for lead in leads if lead.name == name]
     matches = exact or [lead for lead in leads if lead.name.strip().casefold() == folded]
@@ -130,10 +131,10 @@ def _named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
 
 
 def _ecg(path: Path, leads: Sequence[Lead], any_unit: bool) -> tuple[Lead, str]:
-    named = [lead for lead in leads if is_ecg(lead.name)]
-    if named:
+    by_name = [lead for lead in leads if is_ecg(lead.name)]
+    if by_name:
         # A lead without a unit is in mV, if its size does not contradict.
-        usable = [lead for lead in named if any_unit or _usable(lead)] or named
+        usable = [lead for lead in by_name if any_unit or _usable(lead)] or by_name
         return min(usable, key=lambda lead: _rank(lead.name)), "by its name"
     nameless = [lead for lead in leads if is_ecg(lead.name) is None]
     in_volts = [lead for lead in nameless if millivolts(lead.unit) is not None]

@@ -11,7 +11,7 @@ from .contec import ContecReader
 from .dicom import DicomReader
 from .edf import EdfReader
 from .ishne import IshneReader
-from .kardia import KardiaReader
+from .kardia import KardiaJsonReader, KardiaReader
 from .matlab import MatlabReader
 from .movesense import MovesenseReader
 from .npy import NumpyReader
@@ -33,6 +33,7 @@ READERS: tuple[Reader, ...] = (
     AecgReader(),
     ScpReader(),
     KardiaReader(),
+    KardiaJsonReader(),
     MovesenseReader(),
     ContecReader(),
     TableReader(),  # after all that begin with bytes of their own

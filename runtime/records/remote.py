@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from pathlib import Path, PurePosixPath
 from typing import Any, ParamSpec, TypeVar
 
@@ -39,18 +40,20 @@ def urls_too(read: Callable[P, T]) -> Callable[P, T]:
     MissingPackageError
         Names the package to install: fsspec, or what it needs for this kind of URL.
     """
+    name = next(iter(signature(read).parameters))
 
     @wraps(read)
     def reading(*args: P.args, **kwargs: P.kwargs) -> T:
-        if not (args and is_url(args[0])):
+        url = args[0] if args else kwargs.get(name)
+        if not is_url(url):
             return read(*args, **kwargs)
-        url = str(args[0])
         with tempfile.TemporaryDirectory() as folder:
-            path = _fetch(url, Path(folder))
+            path = _fetch(str(url), Path(folder))
+            rest = {key: value for key, value in kwargs.items() if key != name}
             try:
-                return read(path, *args[1:], **kwargs)  # type: ignore[arg-type]
+                return read(path, *args[1:], **rest)  # type: ignore[arg-type]
             except RecordError as error:
-                raise RecordError(_named_by_url(str(error), url, Path(folder))) from error
+                raise RecordError(_named_by_url(str(error), str(url), Path(folder))) from error
 
     return reading
 

@@ -11,6 +11,8 @@ from ..packages import need
 from .recording import Recording
 from .writer import SignalWriter
 
+ROWS_AT_ONCE = 1 << 16
+
 
 class CsvSignals(SignalWriter):
     """Writes a column of times in s and one for each lead; an empty cell is a missing sample."""
@@ -27,10 +29,14 @@ class CsvSignals(SignalWriter):
             file.write(f"# sample rate: {fs:.12g} Hz\n")
             writer = csv.writer(file)
             writer.writerow(["time (s)", *(_heading(s.name, s.unit) for s in recording.signals)])
-            for i, row in enumerate(recording.table().tolist()):
-                # The shortest text that gives the same number again.
-                cells = ["" if value != value else repr(value) for value in row]
-                writer.writerow([f"{i / fs:.6f}", *cells])
+            table = recording.table()
+            for first in range(
+                0, len(table), ROWS_AT_ONCE
+            ):  # as Python's own they take 5 times more
+                for i, row in enumerate(table[first : first + ROWS_AT_ONCE].tolist(), first):
+                    # The shortest text that gives the same number again.
+                    cells = ["" if value != value else repr(value) for value in row]
+                    writer.writerow([f"{i / fs:.6f}", *cells])
         return []
 
 

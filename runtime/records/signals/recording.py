@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordError
-from ..leads import Lead, is_ecg
+from ..leads import Lead, is_ecg, named
 from ..packages import explained
 from ..reader import Options
 from ..registry import find, locate
@@ -116,18 +116,9 @@ def read_recording(
     options = Options(fs, partial)
     path = locate(Path(path))
     listed = find(path).leads(path, options)
-    chosen = [_named(path, listed, name) for name in leads] or listed
+    chosen = [named(path, listed, name) for name in leads] or listed
     signals = tuple(_loaded(path, lead, options, scale) for lead in chosen)
     return Recording(name_of(path), signals, options.start, tuple(options.notes))
-
-
-def _named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
-    for lead in leads:
-        if lead.name.strip().casefold() == name.strip().casefold():
-            return lead
-    raise RecordError(
-        f"{path} has no lead {name!r}; it has {', '.join(lead.name for lead in leads)}."
-    )
 
 
 def _loaded(path: Path, lead: Lead, options: Options, scale: float | None) -> Signal:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.sample_files import recording, write_aecg
+from bench.sample_devices import write_aecg
+from bench.sample_recording import recording
 from runtime import RecordError
 from runtime.records import read
 

@@ -21,6 +21,7 @@ from runtime.records.signals.counts import find_counts
 pytestmark = pytest.mark.needs("wfdb", "edfio", "pyarrow")
 
 TARGETS = ("x", "x.hea", "x.edf", "x.bdf", "x.csv", "x.parquet", "x.npz")
+NEEDS = {"DICOM": "pydicom", "SCP-ECG": "ecgdatakit", "Kardia JSON": "ecgdatakit"}
 COUNTS = {"x": 3e4, "x.hea": 3e4, "x.edf": 3e4, "x.bdf": 8e6}  # of 16 and 24 bits
 
 
@@ -49,7 +50,7 @@ def test_every_format_becomes_every_other(
 ) -> None:
     if "scipy" in source or source.startswith(("MATLAB", "PhysioNet")):
         pytest.importorskip("scipy")
-    for name, package in {"DICOM": "pydicom", "SCP-ECG": "ecgdatakit"}.items():
+    for name, package in NEEDS.items():
         if source == name:
             pytest.importorskip(package)
     (tmp_path / "in").mkdir()

@@ -63,6 +63,20 @@ def test_derived_groups_are_left_out(path: Path) -> None:
     assert record.notes == ("derived waveforms, as median beats, were left out",)
 
 
+def test_leads_of_two_groups_have_distinct_names(path: Path) -> None:
+    def edit(dataset: Any) -> None:
+        from copy import deepcopy
+
+        again = deepcopy(dataset.WaveformSequence[0])
+        again.MultiplexGroupLabel = "STRESS"
+        dataset.WaveformSequence.append(again)
+
+    options = Options()
+    leads = find(path).leads(change(path, edit), options)
+    assert [lead.name for lead in leads] == ["II", "V1", "II [STRESS]", "V1 [STRESS]"]
+    assert (read(path).lead, read(path).choice) == ("II", "by its name")
+
+
 def test_group_that_begins_later_is_missing_until_then(path: Path) -> None:
     def edit(dataset: Any) -> None:
         dataset.WaveformSequence[0].MultiplexGroupTimeOffset = 2500

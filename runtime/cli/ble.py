@@ -55,13 +55,13 @@ class Strap:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = asyncio.Event()
         self._closing = False
+        self.name, self.has_ecg = wanted, False
         self.clock = DeviceClock()
         self._placer = PacketPlacer(polar.FS)
         threading.Thread(target=self._work, daemon=True).start()
-        ready = self._said.get()
-        if isinstance(ready, BaseException):
-            raise ready
-        self.name, self.has_ecg = ready
+        failed = self._said.get()
+        if failed is not None:
+            raise failed
 
     def ecg(self) -> Iterator[list[float]]:
         """Give the ECG in mV at `polar.FS`, packet by packet, NaN for what was lost."""
@@ -134,7 +134,8 @@ class Strap:
             if not has_ecg and polar.HEART_RATE_SERVICE not in services:
                 raise InputError(f"{device.name} has neither ECG nor a heart rate.")
             if first:
-                self._said.put((device.name or device.address, has_ecg))
+                self.name, self.has_ecg = device.name or device.address, has_ecg
+                self._said.put(None)  # it is there
             if has_ecg:
                 await self._start_ecg(client)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -25,7 +24,7 @@ class Live(NamedTuple):
     Attributes
     ----------
     name : of the device
-    chunks : mV
+    chunks : mV, NaN if a sample is missing
     fs : Hz, by the device's clock
     end : lets the device go, and says how its clock ran
     """
@@ -84,7 +83,7 @@ def strap_signal(strap: Strap) -> Live:
         strap.close()
         _tell_clock(strap.name, strap.clock, polar.FS)
 
-    return Live(strap.name, held(read_ahead(strap.ecg())), polar.FS, end)
+    return Live(strap.name, read_ahead(strap.ecg()), polar.FS, end)
 
 
 def serial_signal(args: argparse.Namespace) -> Live:
@@ -95,7 +94,7 @@ def serial_signal(args: argparse.Namespace) -> Live:
     check_units(args.units)
     text, clock = open_serial(args.serial, args.baud), DeviceClock()
     lines = read_feed(args.serial, args.fs, units=args.units, lead=args.lead, opened=text)
-    chunks = held(read_ahead(clock.add_each(lines, args.fs)))
+    chunks = read_ahead(clock.add_each(lines, args.fs))
     return Live(args.serial, chunks, args.fs, lambda: _tell_clock(args.serial, clock, args.fs))
 
 
@@ -106,17 +105,6 @@ def show_heart_rates(strap: Strap) -> int:
         intervals = "".join(f"  {ms:.0f} ms" for ms in heart.rr_ms)
         print(f"{heart.bpm} bpm{intervals}", flush=True)
     return 0
-
-
-def held(chunks: Iterator[list[float]]) -> Iterator[list[float]]:
-    """Give the same samples, a missing one held at the value before: streams take numbers only."""
-    last = 0.0
-    for chunk in chunks:
-        numbers = []
-        for value in chunk:
-            last = last if math.isnan(value) else value
-            numbers.append(last)
-        yield numbers
 
 
 def _tell_clock(name: str, clock: DeviceClock, fs: float) -> None:

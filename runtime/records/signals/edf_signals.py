@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ...errors import RecordError
 from ..edf import MISSING_TEXT
-from ..gaps import hold
 from ..packages import explained, need
 from .counts import Counts, find_counts
 from .recording import Recording, Signal
@@ -62,7 +61,7 @@ class EdfSignals(SignalWriter):
                 for a, b in whole.gaps
             ]
             missing = np.isnan(padded)
-            held = np.zeros(len(padded)) if missing.all() else hold(padded, missing)
+            held = _held(padded, missing)
             with explained(Path(target.name), f"cannot hold the lead {signal.name}"):
                 written.append(
                     _stored(
@@ -99,6 +98,12 @@ class BdfSignals(EdfSignals):
     name = "BDF"
     extensions = (".bdf",)
     bits = 24
+
+
+def _held(samples: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return samples with the value before in place of a missing one, 0 if there is none."""
+    before = np.maximum.accumulate(np.where(missing, -1, np.arange(len(samples))))
+    return np.where(before < 0, 0.0, samples[before])
 
 
 def _data_records(rates: list[float]) -> tuple[float, list[int]]:

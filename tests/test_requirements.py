@@ -59,7 +59,7 @@ def test_the_scale_requirements_are_those_of_the_extra() -> None:
     assert "ekg[server]" in PROJECT["optional-dependencies"]["scale"]
 
 
-@pytest.mark.parametrize("name", ["files", "formats", "report", "analysis"])
+@pytest.mark.parametrize("name", ["files", "formats", "remote", "live", "report", "analysis"])
 def test_what_reads_and_draws_is_tested_in_the_same_versions(name: str) -> None:
     tested = listed("requirements-check.txt")
     assert {package: tested.get(package) for package in extra(name)} == extra(name)

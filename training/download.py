@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from runtime import RecordError
+from runtime.records.physionet import PHYSIONET, SUMS, fetch, parse_sums, sha256
 from training.databases import BEATLESS, RECORDS
 from training.errors import DataError
 
-if TYPE_CHECKING:
-    import requests
-
 PROJECT = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"  # of every PhysioNet database used here
-PHYSIONET = "https://physionet.org/files"
 
 
 def data_folder() -> Path | None:
@@ -83,15 +79,17 @@ def download(database: str, folder: Path, *, base_url: str | None = None) -> Non
     names = _files(database)
     try:
         with requests.Session() as http:
-            reply = http.get(f"{url}/SHA256SUMS.txt", timeout=30)
+            reply = http.get(f"{url}/{SUMS}", timeout=30)
             reply.raise_for_status()
-            sums = _parse_sums(reply.text)
+            sums = parse_sums(reply.text)
             target.mkdir(parents=True, exist_ok=True)
             for name in tqdm(names, desc=f"download {database}", unit="file"):
-                _fetch(http, f"{url}/{name}", target / name, sums.get(name))
+                fetch(http, f"{url}/{name}", target / name, sums.get(name))
             (target / "SHA256SUMS").write_text(
                 "".join(f"{sums[name]}  {name}\n" for name in names if name in sums)
             )
+    except RecordError as error:  # a file is not listed, or arrived damaged
+        raise DataError(str(error)) from error
     except requests.RequestException as error:  # these are OSErrors too
         raise DataError(
             f"{database} is not in {folder} and could not be downloaded from {base} "
@@ -119,7 +117,7 @@ def verify(folder: Path) -> None:
             break
     else:
         return
-    for name, expected in _parse_sums(sums.read_text()).items():
+    for name, expected in parse_sums(sums.read_text()).items():
         path = folder / name
         if path.suffix not in (".hea", ".dat", ".atr"):
             continue
@@ -128,7 +126,7 @@ def verify(folder: Path) -> None:
                 f"{path} is missing although {sums.name} lists it; "
                 "download it again or copy it from a complete database."
             )
-        if _sha256(path) != expected:
+        if sha256(path) != expected:
             raise DataError(
                 f"{path} is damaged (its SHA-256 is not the one in {sums.name}); "
                 "delete it and download it again."
@@ -142,39 +140,3 @@ def _files(database: str) -> list[str]:
         )
     endings = (".hea", ".dat") if database in BEATLESS else (".hea", ".dat", ".atr")
     return [record + ending for record in RECORDS[database] for ending in endings]
-
-
-def _parse_sums(text: str) -> dict[str, str]:
-    pairs = (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
-    return {name.strip().lstrip("*./"): digest for digest, name in pairs}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fetch(http: requests.Session, url: str, path: Path, digest: str | None) -> None:
-    """Fetch one file, continued from ``path.part`` if an earlier try broke off."""
-    if digest is None:
-        raise DataError(f"{url} is not listed in the database's SHA256SUMS.txt.")
-    if path.is_file() and _sha256(path) == digest:
-        return
-    part = path.with_name(path.name + ".part")
-    done = part.stat().st_size if part.is_file() else 0
-    reply = http.get(
-        url, headers={"Range": f"bytes={done}-"} if done else {}, stream=True, timeout=30
-    )
-    if reply.status_code == 416:  # nothing left to send: the part is the whole file
-        part.rename(path)
-    else:
-        reply.raise_for_status()
-        with part.open("ab" if reply.status_code == 206 else "wb") as file:
-            for block in reply.iter_content(1 << 13):
-                file.write(block)
-        part.rename(path)
-    if _sha256(path) != digest:
-        path.unlink()
-        raise DataError(
-            f"{url} arrived damaged (its SHA-256 is not the one in SHA256SUMS.txt); run again."
-        )

@@ -12,7 +12,7 @@ from ..detector import DEFAULT_ARTIFACTS, Detector
 from ..findings import Beat, Record
 from ..model import providers
 
-RECORD = "WFDB record, EDF or BDF file, or table of numbers (.csv, .txt)"
+RECORD = "WFDB record, file of another format, or table of numbers (.csv, .txt)"
 
 
 def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -39,6 +39,11 @@ def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> No
 def signal_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which signal of a file is meant."""
     parser.add_argument("--lead", help="by name (default: the ECG, MLII before others)")
+    file_options(parser)
+
+
+def file_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a file does not say itself."""
     parser.add_argument("--fs", type=float, metavar="HZ", help="for signal that lacks its rate")
     parser.add_argument(
         "--units",

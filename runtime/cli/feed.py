@@ -38,7 +38,12 @@ def feed_name(source: str) -> str:
 
 
 def read_feed(
-    source: str, fs: float, *, units: str | None = None, lead: str | None = None
+    source: str,
+    fs: float,
+    *,
+    units: str | None = None,
+    lead: str | None = None,
+    opened: IO[str] | None = None,
 ) -> Iterator[list[float]]:
     """Read numbers from a feed, one a line, a quarter of a second at a time, in mV.
 
@@ -50,6 +55,7 @@ def read_feed(
     fs : Hz
     units : of the numbers; those behind the name by default, else mV
     lead : name of the column
+    opened : the feed, if it is not to be opened here; then the source only names it
 
     Raises
     ------
@@ -59,7 +65,7 @@ def read_feed(
     lines = _Lines(feed_name(source), units, lead)
     chunk: list[float] = []
     first: list[float] | None = []  # until they are checked
-    with _opened(source) as feed:
+    with opened or _opened(source) as feed:
         for line_number, line in enumerate(feed, 1):
             if not line.strip():
                 continue

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import onnxruntime
@@ -33,6 +34,8 @@ SHOWN = re.compile(
         ]
     )
 )
+
+LINE_LENGTH = 100
 
 
 def report(artifacts: Path) -> int:
@@ -70,12 +73,22 @@ def installed() -> dict[str, str]:
 
 
 def optional_packages() -> list[str]:
-    """Return a line for each optional package: version, purpose, and how to install it."""
-    lines = []
-    for package, version in versions(OPTIONAL).items():
-        line = f"  {package.module:11s} {version or 'not installed':14s} {package.purpose}"
-        lines.append(line if version else f"{line}: {install_command(package)}")
-    return lines
+    """Return lines with the optional packages that are installed, and one for each that is not.
+
+    That gives its purpose, and how to install it.
+    """
+    found = versions(OPTIONAL)
+    present = ", ".join(
+        f"{package.module} {version}" for package, version in found.items() if version
+    )
+    return [
+        *wrap(present, LINE_LENGTH, initial_indent="  ", subsequent_indent="  "),
+        *(
+            f"  {package.module:11s} not installed  {package.purpose}: {install_command(package)}"
+            for package, version in found.items()
+            if not version
+        ),
+    ]
 
 
 def wheels() -> list[str]:

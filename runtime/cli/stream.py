@@ -19,6 +19,14 @@ from ..signal.resample import resampler
 from .address import check_address
 from .common import load_detector, print_answer, print_beats, signal_choice, signal_options
 from .feed import feed_name, is_feed, read_ahead, read_feed
+from .live import (
+    is_live,
+    live_options,
+    open_strap,
+    serial_signal,
+    show_heart_rates,
+    strap_signal,
+)
 from .source import SIMULATED_FS, paced, recording_or_simulated
 
 EXAMPLE = "- --fs 250 < samples.txt"
@@ -32,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a record, or - for numbers on standard input, one a line, or columns under a line "
         "of names (default: the simulated patient)",
     )
+    live_options(parser)
     signal_options(parser)
     parser.add_argument(
         "--pace", choices=("real", "fast"), help="of a recording (default: fast, with --page real)"
@@ -53,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=600.0,
         metavar="S",
-        help="time to wait for a server that is away (default: %(default)g)",
+        help="time to wait for a server or a strap that is away (default: %(default)g)",
     )
 
 
@@ -61,7 +70,22 @@ def run(args: argparse.Namespace) -> int:
     """Follow the signal to its end."""
     if args.page is not None:
         _check_page(args)
-    signal = _signal(args)
+    if not is_live(args):
+        return _follow(args, _signal(args))
+    if args.ble is not None:
+        strap = open_strap(args)
+        if not strap.has_ecg:
+            return show_heart_rates(strap)
+        live = strap_signal(strap)
+    else:
+        live = serial_signal(args)
+    try:
+        return _follow(args, _Signal(live.chunks, live.fs, live.name))
+    finally:
+        live.end()
+
+
+def _follow(args: argparse.Namespace, signal: _Signal) -> int:
     if args.page is not None:
         return _show(args, signal)
     if args.url is not None:
@@ -79,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
 class _Signal(NamedTuple):
     chunks: Iterable[ArrayLike]  # mV
     fs: float  # Hz
+    name: str
 
 
 def _signal(args: argparse.Namespace) -> _Signal:
@@ -88,7 +113,8 @@ def _signal(args: argparse.Namespace) -> _Signal:
         resampler(args.fs, SIMULATED_FS)  # refuses what no stream takes, before a line is read
         check_units(args.units)
         feed = read_feed(args.source, args.fs, units=args.units, lead=args.lead)
-        return _Signal(read_ahead(feed), args.fs)
+        name = "Live feed" if args.source == "-" else Path(args.source).name
+        return _Signal(read_ahead(feed), args.fs, name)
     recording = recording_or_simulated(args.source, **signal_choice(args))
     pace = args.pace or ("fast" if args.page is None else "real")
     if args.source is None:
@@ -96,7 +122,9 @@ def _signal(args: argparse.Namespace) -> _Signal:
             "this is a simulated patient; give a record, or - for standard input, to see another",
             file=sys.stderr,
         )
-    return _Signal(paced(recording.signal, recording.fs, pace, chunk_s=0.25), recording.fs)
+    chunks = paced(recording.signal, recording.fs, pace, chunk_s=0.25)
+    name = "Simulated patient" if args.source is None else Path(args.source).name
+    return _Signal(chunks, recording.fs, name)
 
 
 def _check_page(args: argparse.Namespace) -> None:
@@ -111,11 +139,4 @@ def _check_page(args: argparse.Namespace) -> None:
 def _show(args: argparse.Namespace, signal: _Signal) -> int:
     from ..server.feed import show  # needs flask
 
-    name = {None: "Simulated patient", "-": "Live feed"}.get(args.source)
-    return show(
-        load_detector(args),
-        signal.chunks,
-        signal.fs,
-        port=args.page,
-        name=name or Path(args.source).name,
-    )
+    return show(load_detector(args), signal.chunks, signal.fs, port=args.page, name=signal.name)

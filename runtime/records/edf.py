@@ -18,6 +18,10 @@ from .leads import Lead
 from .packages import explained, need
 from .reader import Options, Reader
 
+# What `ekg convert` writes before a lead's name: a sample is missing for as long as this lasts.
+MISSING_TEXT = "signal missing: "
+Mark = tuple[float, float, str]  # onset and length in s, and the lead
+
 
 class EdfReader(Reader):
     """Reads EDF, EDF+ and BDF files; each lead has a rate of its own, pauses are gaps."""
@@ -57,17 +61,19 @@ class EdfReader(Reader):
             warnings.simplefilter("ignore")
             edf = read(path, header_encoding="latin-1")  # ASCII, but for a µ
             _describe(edf, options)
+            marks = _missing_marks(edf)
             leads = [
                 Lead(
                     signal.label or str(i),
                     float(signal.sampling_frequency),
                     signal.physical_dimension,
-                    partial(_load, signal, path, header),
+                    partial(_load, signal, path, header, marks),
                 )
                 for i, signal in enumerate(edf.signals)
             ]
         if not leads:
             raise RecordError(f"{path} holds no signals.")
+        options.start = _start(edf)
         return leads
 
 
@@ -77,17 +83,34 @@ def _describe(edf: Any, options: Options) -> None:
     # X stands for what is not known, a low line for a blank.
     told = ([w for w in line.split() if w not in ("X", "Startdate")] for line in lines)
     options.header = tuple(" ".join(words).replace("_", " ") for words in told if words)
-    with suppress(ValueError):  # anonymous, or no date
-        options.start = datetime.combine(edf.startdate, edf.starttime)
 
 
-def _load(signal: Any, path: Path, header: EdfHeader) -> NDArray[np.float64]:
-    """Return a signal in its own unit, NaN where the recording paused."""
+def _start(edf: Any) -> datetime | None:
+    """Return when the recording began; None if its date is left out, as for the sake of privacy."""
+    with suppress(Exception), warnings.catch_warnings():  # the signal can be read all the same
+        warnings.simplefilter("ignore")
+        return datetime.combine(edf.startdate, edf.starttime)
+    return None
+
+
+def _missing_marks(edf: Any) -> list[Mark]:
+    """Return the annotations that say where samples are missing."""
+    with suppress(Exception):  # other programs' annotations may be anything
+        return [
+            (float(mark.onset), float(mark.duration or 0), mark.text.removeprefix(MISSING_TEXT))
+            for mark in edf.annotations
+            if mark.text.startswith(MISSING_TEXT)
+        ]
+    return []
+
+
+def _load(signal: Any, path: Path, header: EdfHeader, marks: list[Mark]) -> NDArray[np.float64]:
+    """Return a signal in its own unit, NaN where the recording paused or samples are missing."""
     if signal.physical_min == signal.physical_max or signal.digital_min == signal.digital_max:
         raise ValueError("it has no calibration")  # edfio would return the digital values
-    records = np.asarray(signal.data, dtype=np.float64)
+    records = np.array(signal.data, dtype=np.float64)
     if not header.discontinuous:
-        return records
+        return _without_missing(records, signal, marks)
     records = records[: len(records) // header.whole_records * header.whole_records]
     records = records.reshape(header.whole_records, -1)
     size = records.shape[1]
@@ -95,3 +118,19 @@ def _load(signal: Any, path: Path, header: EdfHeader) -> NDArray[np.float64]:
     placed = np.full(int(starts[-1]) + size, np.nan)
     placed[(starts[:, None] + np.arange(size)).ravel()] = records.ravel()
     return placed
+
+
+def _without_missing(
+    samples: NDArray[np.float64], signal: Any, marks: list[Mark]
+) -> NDArray[np.float64]:
+    """Take out samples that are marked as missing; at the end they only fill the last record."""
+    end = len(samples)
+    for onset, length, lead in marks:
+        if lead != signal.label:
+            continue
+        first = round(onset * signal.sampling_frequency)
+        last = round((onset + length) * signal.sampling_frequency)
+        samples[max(0, first) : max(0, last)] = np.nan
+        if last >= len(samples) > first > 0:
+            end = min(end, first)
+    return samples[:end]

@@ -14,7 +14,8 @@ from ..errors import RecordError
 from .shape import SHARP, sharpness
 from .units import millivolts
 
-PREFERRED_LEAD = "MLII"  # the model was trained on it most
+# The model was trained on MLII most, a modified lead II; then on leads of many kinds.
+NEAREST = (re.compile(r"ml\s?ii"), re.compile(r"ii|dii|d2|ll ra"))  # by electrodes, too
 FIRST_MINUTE_S = 60.0
 
 # The table of names. A word anywhere in the name that says it is something else:
@@ -80,6 +81,13 @@ def is_ecg(name: str) -> bool | None:
     return None
 
 
+def _rank(name: str) -> int:
+    """Return how near an ECG's lead is to that of training; of equals the first is taken."""
+    words = [word for word in re.split(r"[\W_]+", name.lower()) if word not in FILLERS]
+    bare = " ".join(word for word in words if not ECG_WORDS.fullmatch(word))
+    return next((i for i, form in enumerate(NEAREST) if form.fullmatch(bare)), len(NEAREST))
+
+
 def choose(
     path: Path, leads: Sequence[Lead], name: str | None, *, any_unit: bool = False
 ) -> tuple[Lead, str]:
@@ -99,7 +107,7 @@ def choose(
         The file has no such lead, no ECG, or the lead is not a voltage.
     """
     if name is not None:
-        lead, reason = _named(path, leads, name), ""
+        lead, reason = named(path, leads, name), ""
     else:
         lead, reason = _ecg(path, leads, any_unit)
     if not (any_unit or _usable(lead)):
@@ -110,7 +118,8 @@ def choose(
     return lead, reason if len(leads) > 1 else ""
 
 
-def _named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
+def named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
+    """Return the lead of this name, whatever its case; raises `RecordError` if there is none."""
     folded = name.strip().casefold()
     exact = [lead for lead in leads if lead.name == name]
     matches = exact or [lead for lead in leads if lead.name.strip().casefold() == folded]
@@ -122,12 +131,11 @@ def _named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
 
 
 def _ecg(path: Path, leads: Sequence[Lead], any_unit: bool) -> tuple[Lead, str]:
-    named = [lead for lead in leads if is_ecg(lead.name)]
-    if named:
+    by_name = [lead for lead in leads if is_ecg(lead.name)]
+    if by_name:
         # A lead without a unit is in mV, if its size does not contradict.
-        usable = [lead for lead in named if any_unit or _usable(lead)] or named
-        preferred = [lead for lead in usable if lead.name == PREFERRED_LEAD]
-        return (preferred or usable)[0], "by its name"
+        usable = [lead for lead in by_name if any_unit or _usable(lead)] or by_name
+        return min(usable, key=lambda lead: _rank(lead.name)), "by its name"
     nameless = [lead for lead in leads if is_ecg(lead.name) is None]
     in_volts = [lead for lead in nameless if millivolts(lead.unit) is not None]
     unstated = [lead for lead in nameless if not lead.unit.strip()]
@@ -151,7 +159,7 @@ def _sharpest(leads: Sequence[Lead]) -> tuple[Lead, str]:
     for lead in leads:
         try:
             found.append(sharpness(lead.load()[: round(FIRST_MINUTE_S * lead.fs)], lead.fs))
-        except (ArithmeticError, RecordError, ValueError):  # told if this lead is asked for
+        except Exception:  # whatever its package raises: told if this lead is asked for
             found.append(0.0)
     best = max(found)
     if best < SHARP:

@@ -10,9 +10,16 @@ from types import ModuleType
 
 from ..errors import EkgError, MissingPackageError, RecordError
 
+MAX_REASON = 200  # characters of a library's own words; some give whole files
 
-def need(package: str, purpose: str) -> ModuleType:
+
+def need(package: str, purpose: str, install: str = "") -> ModuleType:
     """Import a package that the minimal runtime leaves out.
+
+    Parameters
+    ----------
+    package : or module, as it is imported
+    install : the package's name for pip, if it is another
 
     Raises
     ------
@@ -22,8 +29,9 @@ def need(package: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
+        name = install or package
         raise MissingPackageError(
-            f"the package {package!r} is needed {purpose}; install it with `pip install {package}`."
+            f"the package {name!r} is needed {purpose}; install it with `pip install {name}`."
         ) from error
 
 
@@ -38,4 +46,6 @@ def explained(path: Path, trouble: str) -> Iterator[None]:
         raise RecordError(f"{error.filename or path} does not exist.") from error
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        if len(reason) > MAX_REASON:
+            reason = f"{reason[:MAX_REASON]}..."
         raise RecordError(f"{path} {trouble} ({reason}).") from error

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from .cells import moment
 from .leads import is_ecg
 from .opensignals import Channel, channels
+from .times import moment_of
 from .units import millivolts
 
 RATE_KEY = re.compile(
@@ -17,6 +20,7 @@ NO_RATE_KEY = re.compile(r"(?i)filter|notch|mains|pass|heart|pulse|resp|bit|baud
 RATE = re.compile(
     r"(?i)(?<![\w.])(\d+(?:[.,]\d+)?)\s*(k?)(?:hz|hertz|sps|samples?\s*(?:/|per)\s*s)"
 )
+START_KEY = re.compile(r"(?i)start|recorded|recording date|acquisition|aufnahme")
 NUMBER = re.compile(r"(?<![\w.,])(\d+(?:[.,]\d+)?)(?![\w.,:/-])")
 
 
@@ -30,12 +34,14 @@ class Facts:
     unit : of the values, or empty
     lead : its name, or empty
     channels : the columns, if the preamble lists them
+    start : when the recording began, without a zone
     """
 
     fs: float | None = None
     unit: str = ""
     lead: str = ""
     channels: tuple[Channel, ...] = ()
+    start: datetime | None = None
 
     @property
     def one_lead(self) -> bool:
@@ -55,7 +61,17 @@ def facts(lines: Sequence[str]) -> Facts:
         for key, value in pairs
         if value and (is_ecg(value) or re.search(r"(?i)\blead\b|ableitung", key)) and is_ecg(value)
     ]
-    return Facts(_rate(lines, pairs), units[-1] if units else "", leads[-1] if leads else "")
+    return Facts(
+        _rate(lines, pairs),
+        units[-1] if units else "",
+        leads[-1] if leads else "",
+        start=_start(pairs),
+    )
+
+
+def _start(pairs: Sequence[tuple[str, str]]) -> datetime | None:
+    seconds = [moment(value) for key, value in pairs if START_KEY.search(key)]
+    return next((moment_of(since) for since in seconds if since is not None), None)
 
 
 def _rate(lines: Sequence[str], pairs: Sequence[tuple[str, str]]) -> float | None:

@@ -18,6 +18,7 @@ from .objects import leads_of
 from .packages import explained
 from .reader import Options
 from .registry import find, locate
+from .remote import urls_too
 from .shape import doubt, usual_range
 from .targets import name_of
 from .units import check_units, millivolts
@@ -29,6 +30,7 @@ LIKELY = {  # and the option that says so
 }
 
 
+@urls_too
 def read(
     source: str | os.PathLike[str] | Any,
     *,
@@ -43,8 +45,9 @@ def read(
 
     Parameters
     ----------
-    source : the path of a WFDB record, an EDF or BDF file, or a table of numbers as text, perhaps
-        packed as ``.gz`` or ``.zip`` (docs/contracts.md says what tables may look like); or what
+    source : the path of a WFDB record, a file of another format, or a table of numbers as text,
+        perhaps packed as ``.gz`` or ``.zip``, or a URL of one (docs/formats.md lists the formats,
+        docs/contracts.md says what tables may look like); or what
         other programs hold in memory: a ``wfdb.Record``, an MNE ``Raw``, a pandas ``DataFrame`` or
         ``Series``, NeuroKit's pair of a table and its rate, a dict of leads, or numbers [samples]
         or [samples, leads] with ``fs``. A `Record` is returned as it is.

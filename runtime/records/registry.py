@@ -6,15 +6,42 @@ import os
 from pathlib import Path
 
 from ..errors import RecordError
+from .aecg import AecgReader
+from .contec import ContecReader
+from .dicom import DicomReader
 from .edf import EdfReader
+from .ishne import IshneReader
+from .kardia import KardiaJsonReader, KardiaReader
+from .matlab import MatlabReader
+from .movesense import MovesenseReader
+from .npy import NumpyReader
+from .parquet import ParquetReader
 from .reader import Reader
 from .sample import SampleReader
+from .scp import ScpReader
 from .tables import TableReader
 from .wfdb import WfdbReader
 
 # A new format is a file of its own and an entry here.
-READERS: tuple[Reader, ...] = (EdfReader(), TableReader(), WfdbReader(), SampleReader())
+READERS: tuple[Reader, ...] = (
+    EdfReader(),
+    NumpyReader(),
+    ParquetReader(),
+    MatlabReader(),
+    DicomReader(),
+    IshneReader(),
+    AecgReader(),
+    ScpReader(),
+    KardiaReader(),
+    KardiaJsonReader(),
+    MovesenseReader(),
+    ContecReader(),
+    TableReader(),  # after all that begin with bytes of their own
+    WfdbReader(),
+    SampleReader(),
+)
 RECORD_FILES = (".hea", ".dat", ".atr")  # of a WFDB record, which people name by any of them
+SIGNAL_FILES = (*RECORD_FILES, ".mat")  # the last only with a header beside it
 PACKED = (".gz", ".zip")
 MAX_LISTED = 5
 
@@ -34,9 +61,10 @@ def find(path: Path) -> Reader:
     for reader in READERS:
         if reader.matches(path):
             return reader
-    others = " or ".join(
+    *most, last = (
         f"{reader.name} ({', '.join(reader.extensions)})" for reader in READERS if reader.extensions
     )
+    others = f"{', '.join(most)} or {last}"
     if path.suffix.lower() in RECORD_FILES:
         raise RecordError(
             f"{path.with_suffix('.hea')} does not exist; {path} is a part of a WFDB record; "
@@ -88,7 +116,7 @@ def extensions() -> tuple[str, ...]:
 
 def _without_record_files(path: Path) -> Path:
     bare = path
-    while bare.suffix.lower() in RECORD_FILES:
+    while bare.suffix.lower() in SIGNAL_FILES:
         bare = bare.with_suffix("")
         if os.path.isfile(f"{bare}.hea"):
             return bare

@@ -20,7 +20,7 @@ from .preambles import Facts
 from .reader import Options, Reader
 from .rows import read_leads_as_rows, read_rows
 from .text import open_text
-from .times import UnusableTimesError, likely_scale, past_midnight, place_rows
+from .times import UnusableTimesError, likely_scale, moment_of, past_midnight, place_rows
 from .units import seconds, split_unit
 
 LINES_LOOKED_AT = 400
@@ -76,12 +76,15 @@ def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
     RecordError
         It has no lead, or neither a rate nor times of which one can be derived.
     """
+    if len(table.values) < 2:
+        raise RecordError(f"{path} holds {len(table.values)} samples of a lead; expected a signal.")
     times = list(_times(table))
     others = [
         i
         for i, column in enumerate(table.columns)
         if column.kind == "n" and i not in [at for at, _ in times]
     ]
+    options.start = table.facts.start
     fs, values = _placed(path, table, times, others, options)
     if not others:
         raise RecordError(f"{path} has times but no lead.")
@@ -200,12 +203,14 @@ def _placed(
             raw = past_midnight(raw)
         if scale is None:
             scale = likely_scale(raw)
+        in_s = _in_seconds(raw, scale)
         try:
-            return place_rows(
-                path, column.name, _in_seconds(raw, scale), values, options.fs or table.facts.fs
-            )
+            placed = place_rows(path, column.name, in_s, values, options.fs or table.facts.fs)
         except UnusableTimesError as error:
             failed = failed or error
+        else:
+            options.start = moment_of(in_s[0]) or options.start
+            return placed
     if failed is not None and (options.fs or table.facts.fs) is None:
         raise failed
     if failed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ MAX_JITTER_SAMPLES = 3  # between a time and its place on an even grid
 MAX_JITTER_PACKETS = 2  # the same of packets, whose times are often those of arrival
 MIN_HZ, MAX_HZ = 20.0, 10_000.0  # of any ECG; the units of time differ by more
 EPOCH_S = 1e8  # later than this in 1973: seconds since 1970, not since a start
+LAST_S = 4e9  # of a moment, in 2096
 
 
 class UnusableTimesError(RecordError):
@@ -79,6 +81,13 @@ def place_rows(
     placed = np.full((int(places[-1]) + 1, values.shape[1]), np.nan)
     placed[places.astype(np.int64)] = values
     return rate, placed
+
+
+def moment_of(seconds: float) -> datetime | None:
+    """Return the moment so many seconds after 1970, without a zone; None if that is no date."""
+    if not EPOCH_S < seconds < LAST_S:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
 def past_midnight(times: NDArray[np.float64]) -> NDArray[np.float64]:

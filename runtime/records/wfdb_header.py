@@ -19,6 +19,7 @@ WHOLE = re.compile(r"\d+")
 RATE = re.compile(r"-?\d*\.?\d+(?:[eE][+-]?\d+)?(?:/.*)?")
 FORMAT = re.compile(r"\d+(?:x\d+)?(?::\d+)?(?:\+\d+)?")
 GAIN = re.compile(r"[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?(?:\([+-]?\d+\))?(?:/(?P<unit>\S+))?")
+SEPARATORS = re.compile(rb"[\x0b\x0c\x1c-\x1e]")  # lines end there for some programs only
 MICROVOLTS = re.compile(r"/(\xb5|\xc2\xb5|\u03bc|\xce\xbc)V")
 
 
@@ -31,6 +32,13 @@ def check_header(file: Path, written: bytes) -> None:
         Names the line and the field.
     """
     lines = _lines(written)
+    broken = SEPARATORS.search(written)
+    if broken:
+        line = written.count(b"\n", 0, broken.start()) + 1
+        raise RecordError(
+            f"{file} is not a WFDB header: line {line} holds the control character "
+            f"{broken[0]!r}; expected text."
+        )
     if not lines:
         raise RecordError(f"{file} is not a WFDB header: it is empty.")
     match = RECORD_LINE.fullmatch(lines[0])
@@ -85,6 +93,18 @@ def stated_units(written: bytes, units: Sequence[str | None]) -> list[str]:
         else:
             stated.append("" if match and match["unit"] is None else unit or "")
     return stated
+
+
+def named_in(written: bytes) -> list[str]:
+    """Return the files that a header names beside its own: of samples, or headers of segments."""
+    lines = _lines(written)
+    match = RECORD_LINE.fullmatch(lines[0]) if lines else None
+    if match is None:
+        return []
+    words = [line.split() for line in lines[1:]]
+    segments = match["segments"] is not None
+    names = [line[0] for line in words if len(line) > 1 and line[0] not in ("~", "-")]
+    return list(dict.fromkeys(f"{name}.hea" if segments else name for name in names))
 
 
 def _lines(written: bytes) -> list[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from physionet_server import PhysioNet, served
 
 from training import download
 from training.download import VERSION, data_folder, require_data, verify
@@ -60,62 +59,18 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, harm: str) -> None:
         verify(tmp_path)
 
 
-class _PhysioNet(BaseHTTPRequestHandler):
-    """PhysioNet's layout; knows ranges, and can break off or spoil a file."""
-
-    files: dict[str, bytes]
-    asked: list[tuple[str, str | None]]
-    breaks: set[str]
-    spoils: set[str]
-
-    def do_GET(self) -> None:
-        asked_range = self.headers.get("Range")
-        self.asked.append((self.path, asked_range))
-        prefix, name = self.path.rsplit("/", 1)
-        body = self.files.get(name)
-        if prefix != f"/files/mitdb/{VERSION}" or body is None:
-            self.send_error(404)
-            return
-        start = int(asked_range[6:-1]) if asked_range else 0
-        if name in self.spoils:
-            body = body[:-1] + b"?"
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
-        end = start + (len(body) - start) // 2 if name in self.breaks else len(body)
-        self.wfile.write(body[start:end])
-        self.breaks.discard(name)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def physionet(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_PhysioNet]]:
+def physionet(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[PhysioNet]]:
     monkeypatch.setattr(download, "RECORDS", {"mitdb": ("1", "2")})
     rng = np.random.default_rng(0)
     files = {name + ending: rng.bytes(50_000) for name in "12" for ending in ENDINGS}
-    sums = "".join(f"{hashlib.sha256(body).hexdigest()} {name}\n" for name, body in files.items())
-    handler = type(
-        "Handler",
-        (_PhysioNet,),
-        {
-            "files": files | {"SHA256SUMS.txt": sums.encode()},
-            "asked": [],
-            "breaks": set(),
-            "spoils": set(),
-        },
-    )
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("EKG_PHYSIONET", f"http://127.0.0.1:{server.server_port}/files")
-    yield handler
-    server.shutdown()
-    server.server_close()
+    with served(f"/files/mitdb/{VERSION}", files) as (address, handler):
+        monkeypatch.setenv("EKG_PHYSIONET", f"{address}/files")
+        yield handler
 
 
 def test_download_fetches_checks_and_is_not_repeated(
-    tmp_path: Path, physionet: type[_PhysioNet]
+    tmp_path: Path, physionet: type[PhysioNet]
 ) -> None:
     download.download("mitdb", tmp_path)
     verify(tmp_path / "mitdb")
@@ -128,7 +83,7 @@ def test_download_fetches_checks_and_is_not_repeated(
 
 
 def test_a_complete_database_needs_no_sums_and_a_part_of_one_is_filled_up(
-    tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, physionet: type[PhysioNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """wfdb's own downloader leaves none."""
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
@@ -146,7 +101,7 @@ def test_a_complete_database_needs_no_sums_and_a_part_of_one_is_filled_up(
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_reason(
-    tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, physionet: type[PhysioNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
     (tmp_path / "mitdb").write_text("in the way")
@@ -158,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_reason(
 
 
 def test_an_unknown_database_is_refused_before_another_is_fetched(
-    tmp_path: Path, physionet: type[_PhysioNet], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, physionet: type[PhysioNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EKG_DATA", str(tmp_path))
     with pytest.raises(DataError, match="'nosuch' is no database"):
@@ -168,7 +123,7 @@ def test_an_unknown_database_is_refused_before_another_is_fetched(
 
 
 def test_a_broken_download_goes_on_where_it_stopped(
-    tmp_path: Path, physionet: type[_PhysioNet]
+    tmp_path: Path, physionet: type[PhysioNet]
 ) -> None:
     physionet.breaks.add("1.dat")
     with pytest.raises(DataError, match="run again"):
@@ -180,9 +135,7 @@ def test_a_broken_download_goes_on_where_it_stopped(
     verify(tmp_path / "mitdb")
 
 
-def test_a_file_that_arrives_damaged_is_refused(
-    tmp_path: Path, physionet: type[_PhysioNet]
-) -> None:
+def test_a_file_that_arrives_damaged_is_refused(tmp_path: Path, physionet: type[PhysioNet]) -> None:
     physionet.spoils.add("2.atr")
     with pytest.raises(DataError, match=r"2\.atr arrived damaged"):
         download.download("mitdb", tmp_path)

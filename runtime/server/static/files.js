@@ -3,21 +3,22 @@
 // The rules are those of runtime/records/tables.py and times.py, so that the page and `annotate` see
 // the same signal.
 
-const MILLIVOLTS = { mV: 1, uV: 0.001, "\u00b5V": 0.001, "\u03bcV": 0.001, V: 1000 };
+import { chooseLead, doubt, millivolts, usualRange } from "./leads.js";
+
 const TIME = new Set(["time", "t", "seconds", "elapsed time"]);
 const TIME_UNITS = { s: 1, sec: 1, seconds: 1, ms: 1000 }; // how many make a second
 const CLOCK = /^(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)$/; // a time as [hours:]minutes:seconds
 const CLOCK_UNIT = /^h+:m+:s+(\.m+)?$/i; // as PhysioNet's rdsamp writes its unit
 const MAX_JITTER_SAMPLES = 3; // between a time and its place on an even grid
-const PREFERRED_LEAD = "MLII"; // the model was trained on it most
 // Gaps may make a recording so many times as long as its rows, or this long in any case.
 const MAX_LENGTHENING = 10;
 const MAX_LENGTH_S = 3600;
 
 /**
  * @typedef {{name: string, fs: number, timed: boolean, leads: string[],
- *   read: (lead: number) => Float32Array}} Recording `fs` in Hz; `timed` if the
- *   file states it; `read` gives a lead in mV, gaps filled with the value before them
+ *   first: number, read: (lead: number) => Float32Array}} Recording `fs` in Hz; `timed` if the
+ *   file states it; `first` is the lead that is the ECG; `read` gives a lead in mV, gaps filled with
+ *   the value before them
  */
 
 /**
@@ -52,8 +53,8 @@ async function decoded(file, encoding = "utf-8") {
 }
 
 /** The lead that is shown first. */
-export function firstLead({ leads }) {
-  return Math.max(0, leads.indexOf(PREFERRED_LEAD));
+export function firstLead({ first }) {
+  return first;
 }
 
 export function readCsv(text, name, fs) {
@@ -61,7 +62,7 @@ export function readCsv(text, name, fs) {
   const lines = [head, ...after.filter((line) => !line.trimStart().startsWith("#"))]; // comments
   const first = (lines[0] ?? "").split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map(unquoted);
   const named = first.some((cell) => cell && !isNumber(cell)); // an empty cell is a missing sample
-  let leads = named ? first.map(column) : first.map((_, i) => [`column ${i + 1}`, "mV"]);
+  let leads = named ? first.map(column) : first.map((_, i) => [`column ${i + 1}`, ""]);
   const units = named ? unitsIn(lines[1] ?? "") : [];
   if (units.length) leads = leads.map(([lead, unit], i) => [lead, units[i] ?? unit]);
   const rows = lines.slice(named ? (units.length ? 2 : 1) : 0);
@@ -87,12 +88,14 @@ export function readCsv(text, name, fs) {
     hasTimes = true;
     leads = leads.slice(1);
   }
-  const usable = leads.map(([lead, of], i) => ({ lead, scale: MILLIVOLTS[of], values: columns[i] }))
+  const usable = leads.map(([lead, unit], i) => (
+    { lead, stated: unit !== "", scale: unit ? millivolts(unit) : 1, values: columns[i] }))
     .filter(({ scale }) => scale);
   if (!usable.length) throw new Error(`${name} has times but no lead.`);
   columns = usable.map(({ scale, values }) => values.map((v) => v * scale));
   leads = usable.map(({ lead }) => lead);
   return { name: stem(name), fs: checkedRate(fs, name), leads, timed: hasTimes,
+    first: theEcg(usable, (i) => columns[i], fs, name),
     read(i) {
       const values = columns[i];
       // Times or a count: no ECG, but it would be read.
@@ -101,6 +104,7 @@ export function readCsv(text, name, fs) {
         throw new Error(`${name}: the column '${leads[i]}' never falls, as times or a count do not;`
           + " expected ECG (a column of times is called 'time').");
       }
+      if (!usable[i].stated) checkSize(values, fs, name, leads[i]);
       return checked(Float32Array.from(values), `${name}: lead ${leads[i]}`);
     } };
 }
@@ -108,9 +112,13 @@ export function readCsv(text, name, fs) {
 /** A column's name, bare of what PhysioNet's and numpy's tables put around it, and its unit. */
 function column(cell) {
   const name = bareOf(cell.replace(/^[#\s]+/, ""));
-  const [, bare, unit] = /^(.+?)\s*[([]\s*(.*?)\s*[)\]]$/.exec(name) ?? [];
-  return bare && (Object.hasOwn(MILLIVOLTS, unit) || TIME.has(bare.toLowerCase()))
-    ? [bare, CLOCK_UNIT.test(unit) ? "s" : unit] : [name, TIME.has(name.toLowerCase()) ? "s" : "mV"];
+  const [, bare, unit] = /^(.+?)[\s_]*[([]\s*(.*?)\s*[)\]]$/.exec(name) ?? [];
+  if (bare && (millivolts(unit) !== null || TIME.has(bare.toLowerCase()))) {
+    return [bare, CLOCK_UNIT.test(unit) ? "s" : unit];
+  }
+  const [, plain, behind] = /^(.+?)(?:[\s_/,;-]|\bin\b)+([^\s_/,;-]{2,})$/.exec(name) ?? [];
+  if (plain && millivolts(behind) !== null) return [plain, behind];
+  return [name, TIME.has(name.toLowerCase()) ? "s" : ""];
 }
 
 /** The units of the columns if the row names them; else empty. */
@@ -118,7 +126,7 @@ function unitsIn(line) {
   const cells = line.replaceAll('"', "").split(",").map(bareOf);
   if (cells.some((cell) => isNumber(cell) || CLOCK.test(cell))) return [];
   const units = cells.map((cell) => (CLOCK_UNIT.test(cell) ? "s" : cell));
-  const known = (unit) => Object.hasOwn(TIME_UNITS, unit) || Object.hasOwn(MILLIVOLTS, unit);
+  const known = (unit) => Object.hasOwn(TIME_UNITS, unit) || millivolts(unit) !== null;
   return units.some(known) ? units : [];
 }
 
@@ -203,16 +211,21 @@ export async function readWfdb(text, name, files) {
         + ` for the ${length} samples that ${name} states.`);
     }
   }
+  const physical = (lead) => {
+    const spec = usable[lead];
+    const together = specs.filter((one) => one.file === spec.file); // interleaved in one file
+    const data = bytes.get(spec.file).subarray(spec.skip);
+    const digital = (spec.format === 16 ? wfdb16 : wfdb212)(data, together.length,
+      together.indexOf(spec)).subarray(0, Number(length) || undefined); // 0: not stated
+    return digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale);
+  };
   return {
     name: record, fs, leads: usable.map((spec) => spec.lead), timed: true,
+    first: theEcg(usable, physical, fs, name),
     read(lead) {
-      const spec = usable[lead];
-      const together = specs.filter((one) => one.file === spec.file); // interleaved in one file
-      const data = bytes.get(spec.file).subarray(spec.skip);
-      const digital = (spec.format === 16 ? wfdb16 : wfdb212)(data, together.length,
-        together.indexOf(spec)).subarray(0, Number(length) || undefined); // 0: not stated
-      return checked(digital.map((value) => ((value - spec.baseline) / spec.gain) * spec.scale),
-        `${name}: lead ${spec.lead}`);
+      const values = physical(lead);
+      if (!usable[lead].stated) checkSize(values, fs, name, usable[lead].lead);
+      return checked(values, `${name}: lead ${usable[lead].lead}`);
     },
   };
 }
@@ -227,11 +240,12 @@ function wfdbSignal(line, index, name) {
   }
   const scale = /^([-+\d.eE]+)?(?:\((-?\d+)\))?(?:\/(\S+))?$/.exec(fields[2] ?? "");
   if (!scale) throw new Error(`${name}: the gain ${fields[2]} is not read; expected one like 200(0)/mV.`);
-  const units = scale[3] ?? "mV";
+  const units = scale[3] ?? "";
   return {
     file: fields[0], format: Number(coded[1]), skip: Number(coded[3] ?? 0),
     gain: Number(scale[1]) || 200, // 0 means uncalibrated; WFDB then takes 200
-    baseline: Number(scale[2] ?? fields[4] ?? 0), units, scale: MILLIVOLTS[units],
+    baseline: Number(scale[2] ?? fields[4] ?? 0), units, stated: units !== "",
+    scale: units ? millivolts(units) : 1,
     lead: fields.slice(8).join(" ") || `lead ${index + 1}`,
   };
 }
@@ -265,6 +279,23 @@ function wfdb212(data, signals, which) {
 function checked(samples, lead) {
   if (!samples.some(Number.isFinite)) throw new Error(`${lead} has no sample; expected numbers.`);
   return samples;
+}
+
+/** The lead that is the ECG; a file without one is refused. */
+function theEcg(leads, values, fs, name) {
+  const chosen = chooseLead(leads, values, fs);
+  if (chosen >= 0) return chosen;
+  throw new Error(`${name} has no ECG: its leads are ${leads.map(({ lead }) => lead).join(", ")}.`);
+}
+
+/** Numbers without a unit are mV, if they can be. */
+function checkSize(values, fs, name, lead) {
+  const likely = doubt(values, fs);
+  if (likely === null) return;
+  const span = usualRange(values.filter(Number.isFinite), fs).toPrecision(3);
+  throw new Error(`${name}: lead ${lead} has no unit, and its numbers span ${Number(span)} in two`
+    + ` seconds, as no ECG in mV does; they are likely ${likely}: put the unit behind the name, as in`
+    + " 'ECG (uV)'.");
 }
 
 function checkedRate(fs, name) {

@@ -192,3 +192,22 @@ def test_units_that_a_header_leaves_out_are_checked_too(tmp_path: Path, signal: 
     with pytest.raises(RecordError, match="lead II has no unit"):
         read(tmp_path / "raw")
     np.testing.assert_allclose(read(tmp_path / "raw", units="200/mV").signal, signal, atol=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        ("I II III", "II"),
+        ("I MLII II", "MLII"),
+        ("V1 V2", "V1"),
+        ("aVR D2 V1", "D2"),
+        ("ECG_LA-RA ECG_LL-RA ECG_Vx-RL", "ECG_LL-RA"),
+    ],
+)
+def test_lead_nearest_to_that_of_training_is_taken(tmp_path: Path, names: str, chosen: str) -> None:
+    """Then the first: MLII is a modified lead II."""
+    signal = simulate(10, fs=FS, seed=1).signal
+    rows = "\n".join(",".join([f"{v:.4f}"] * len(names.split())) for v in signal)
+    (tmp_path / "x.csv").write_text(names.replace(" ", ",") + "\n" + rows)
+    record = read(tmp_path / "x.csv", fs=FS)
+    assert (record.lead, record.choice) == (chosen, "by its name")

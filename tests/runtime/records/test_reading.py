@@ -35,7 +35,7 @@ def test_first_lead_in_volts_is_taken_and_others_refused(
     write_wfdb: Callable[..., None],
     write_edf: Callable[..., None],
 ) -> None:
-    leads = {"ABP": (signal, "mmHg"), "V5": (-signal, "mV"), "II": (signal, "mV")}
+    leads = {"ABP": (signal, "mmHg"), "V5": (-signal, "mV"), "V6": (signal, "mV")}
     write_wfdb(tmp_path, "rec", leads)
     write_edf(tmp_path / "x.edf", *((name, 250, *lead) for name, lead in leads.items()))
     write_wfdb(tmp_path, "abp", {"ABP": (signal, "mmHg")})
@@ -88,4 +88,4 @@ def test_gaps_are_nan_and_counted(tmp_path: Path) -> None:
 def test_part_without_any_sample_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("I,II\nnan,2\n,4\n-,6\n")
     with pytest.raises(RecordError, match="lead I has no sample in the part"):
-        read(tmp_path / "x.csv", fs=100)
+        read(tmp_path / "x.csv", fs=100, lead="I")

@@ -87,7 +87,7 @@ def test_row_of_units_is_applied(tmp_path: Path) -> None:
     [
         (b"\xef\xbb\xbftime,ecg\r\n0,1\r\n0.01,2\r\n", "ecg", [1, 2]),
         (b'"Time","ecg, raw"\n0,1\n0.01,2\n', "ecg, raw", [1, 2]),
-        (b"\nI,II\n1,2\n3,4\n", "I", [1, 3]),
+        (b"\nI,V1\n1,2\n3,4\n", "I", [1, 3]),
         (b",0.5\n1,0.5\n2,0.5\n", "0", [math.nan, 1, 2]),
         (b"nan\n1\n2\n", "0", [math.nan, 1, 2]),
     ],

@@ -128,3 +128,11 @@ def test_missing_package_is_named(wfdb_record: Path, monkeypatch: pytest.MonkeyP
         read(wfdb_record)
     assert isinstance(caught.value, EkgError)
     assert isinstance(caught.value, ImportError)
+
+
+def test_control_character_in_a_header_is_named(wfdb_record: Path) -> None:
+    """wfdb ends a line there, so that its signals would be others than ours."""
+    header = wfdb_record.with_suffix(".hea")
+    header.write_bytes(header.read_bytes().replace(b" 0 V5", b"\x0b0 V5"))
+    with pytest.raises(RecordError, match=r"line 2 holds the control character b'\\x0b'"):
+        read(wfdb_record)

@@ -112,7 +112,7 @@ def csv(signal: np.ndarray, fs: float) -> str:
 
 
 def table(times: np.ndarray, decimals: int, head: str = "time,MLII") -> str:
-    return head + "".join(f"\n{t:.{decimals}f},{i % 97}" for i, t in enumerate(times))
+    return head + "".join(f"\n{t:.{decimals}f},{i % 17}" for i, t in enumerate(times))
 
 
 def drop(page: Any, text: str, name: str = "made.csv") -> None:

@@ -20,8 +20,9 @@ from page_driver import (
     whole,
 )
 
-from runtime import Detector
+from runtime import Detector, RecordError
 from runtime.records import read
+from runtime.records.leads import is_ecg
 from runtime.simulate import simulate
 
 
@@ -91,7 +92,7 @@ def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
         "\ufeff" + table(np.arange(900) / 300, 9, '"Time","ecg, raw"'),
         table(np.arange(900) * 4, 0, "Time (ms),'ECG' [uV]"),
         table(np.arange(900) / 250, 3, "# time,lead (left)"),
-        "time,t,I" + "".join(f"\n{i / 250:.3f},{i},{i % 97}" for i in range(900)),
+        "time,t,I" + "".join(f"\n{i / 250:.3f},{i},{i % 17}" for i in range(900)),
         table(np.arange(900) / 250, 3).replace(",5", ',"5"'),
         table(
             np.sort(np.arange(2000) / 250 + np.random.default_rng(1).uniform(-3e-3, 3e-3, 2000)), 9
@@ -101,15 +102,15 @@ def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
         ),
         "'Elapsed time','II'\n'hh:mm:ss.mmm','uV'"
         + "".join(
-            f"\n'{i // 15000}:{i % 15000 / 250:06.3f}',{i % 97}" for i in range(14000, 16000)
+            f"\n'{i // 15000}:{i % 15000 / 250:06.3f}',{i % 17}" for i in range(14000, 16000)
         ),
         "'Elapsed time','MLII'\n'hh:mm:ss.mmm','mV'"
         + "".join(
-            f"\n'{int(at // 3600)}:{int(at // 60 % 60):02d}:{at % 60:06.3f}',{i % 97}"
+            f"\n'{int(at // 3600)}:{int(at // 60 % 60):02d}:{at % 60:06.3f}',{i % 17}"
             for i, at in enumerate(3590 + np.arange(9000) / 360)
         ),
         "'Elapsed time','ABP','II'\n'seconds','mmHg','V'"
-        + "".join(f"\n{i / 250:.3f},80,{i % 97 / 1000}" for i in range(900)),
+        + "".join(f"\n{i / 250:.3f},80,{i % 17 / 1000}" for i in range(900)),
         "\n,1\n2,\n3,4\n",
         "nan,1\n2,3\n",
     ],
@@ -118,23 +119,90 @@ def test_a_csv_file_is_read_as_annotate_reads_it(
     open_page: Callable[..., Any], tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "x.csv").write_text(text, encoding="utf-8")
-    # The page takes numbers without a unit for mV; `read` refuses these, too large for an ECG.
-    expected = read(
-        tmp_path / "x.csv",
-        fs=None if "ime" in text else 100,
-        units=None if re.search("[um]?V['\\]]", text) else "mV",
-    )
+    expected = read(tmp_path / "x.csv", fs=None if "ime" in text else 100)
     got = open_page().evaluate(
         """async (text) => {
         const { readRecording } = await import("./static/files.js");
-        const { fs, leads, read } = await readRecording([new File([text], "x.csv")], 100);
-        return { fs, lead: leads[0], signal: Array.from(read(0)) };
+        const { fs, leads, first, read } = await readRecording([new File([text], "x.csv")], 100);
+        return { fs, lead: leads[first], signal: Array.from(read(first)) };
     }""",
         text,
     )
     assert got["fs"] == pytest.approx(expected.fs, rel=1e-9)
     assert got["lead"] == (expected.lead if "ime" in text else "column 1")
     np.testing.assert_array_equal(got["signal"], expected.signal.astype(np.float32))
+
+
+def columns(*names: str) -> str:
+    """A table of 10 s at 250 Hz; what a column holds is said behind its name, after a bar."""
+    rng, time = np.random.default_rng(1), np.arange(2500) / 250
+    ecg = simulate(10, fs=250, seed=5).signal.astype(float)
+    kinds = {
+        "ecg": ecg,
+        "uV": np.rint(1000 * ecg),
+        "counts": np.rint(200 * ecg) + 2048,
+        "V": ecg / 1000,
+        "noise": 0.3 * rng.standard_normal(2500),
+        "breath": np.sin(2 * np.pi * 0.25 * time) + 0.01 * rng.standard_normal(2500),
+    }
+    given = [name.split("|") for name in names]
+    head = ",".join(["time", *(name for name, _ in given)])
+    rows = zip(time, *(kinds[kind] for _, kind in given), strict=True)
+    return head + "".join("\n" + ",".join(f"{value:.7g}" for value in row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("EEG C3-A2|noise", "ECG|ecg"),
+        ("accX|noise", "ch1|breath", "V5|ecg"),
+        ("I|noise", "aVR|noise", "II|ecg"),
+        ("ECG II|ecg", "MLII|ecg"),
+        ("ch1|noise", "ch2|breath", "ch3|ecg"),
+        ("value|noise", "other (mV)|ecg"),
+        ("ecg_uV|uV",),
+        ("ECG [microvolts]|uV", "II (V)|V"),
+        ("ECG|uV",),
+        ("ECG|counts",),
+        ("ECG|V",),
+        ("RESP|breath", "PLETH|noise"),
+    ],
+)
+def test_the_lead_is_chosen_or_refused_as_read_does(
+    open_page: Callable[..., Any], tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    text = columns(*names)
+    (tmp_path / "x.csv").write_text(text)
+    got = open_page().evaluate(
+        """async (text) => {
+        const { readRecording } = await import("./static/files.js");
+        try {
+            const { leads, first, read } = await readRecording([new File([text], "x.csv")], 100);
+            return { lead: leads[first], signal: Array.from(read(first)) };
+        } catch (error) { return { refused: error.message }; }
+    }""",
+        text,
+    )
+    try:
+        expected = read(tmp_path / "x.csv")
+    except RecordError as error:
+        ours = re.search(r"no ECG|likely (uV|V|counts of a converter)", str(error))
+        assert ours is not None
+        assert ours[0] in got["refused"]
+        return
+    assert got["lead"] == expected.lead
+    np.testing.assert_array_equal(got["signal"], expected.signal.astype(np.float32))
+
+
+def test_names_are_those_that_read_knows(open_page: Callable[..., Any]) -> None:
+    names = "ECG ekg1 II aVR MLII LL-RA Lead_2 ECG_HR EEG EOG(L) Fpz-Cz C3 SpO2 accX nSeq value"
+    names += " ecg_raw Shimmer_ECG_LL-RA_24BIT_CAL heartRate ECG_V 0 ch1 lead DII MCL1 Thor_Res"
+    got = open_page().evaluate(
+        "async (names) => (await import('./static/leads.js')) && "
+        "names.map((await import('./static/leads.js')).isEcg)",
+        names.split(),
+    )
+    assert got == [is_ecg(name) for name in names.split()]
 
 
 def test_a_wfdb_record_shows_its_leads_in_volts_only(
@@ -175,7 +243,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(open_page: Callable
     page.get_by_text("4.0 s of signal spread over 86402.0 s").wait_for()
     drop(page, table(np.arange(500) / 250, 6, "clock,I").replace(",", ";").replace(";", ",", 1))
     page.get_by_text("row 1: 1 columns; expected 2").wait_for()
-    drop(page, "clock,I\n" + "\n".join(f"{i},0" for i in range(500)))
+    drop(page, "clock,ticks\n" + "\n".join(f"{i},0" for i in range(500)))
     page.get_by_text("the column 'clock' never falls").wait_for()
     drop(page, "time (min),I\n0,1\n1,2\n")
     page.get_by_text("is in 'min'; expected s, ms or hh:mm:ss").wait_for()

@@ -1,0 +1,155 @@
+// Which lead of a file is the ECG, and whether numbers without a unit can be one in mV. The rules are
+// those of runtime/records/leads.py, units.py and shape.py, so that the page and `annotate` choose and
+// refuse the same.
+
+const ECG_WORD = /^(?:e[ck]g[a-z]*\d*|ekg\w*|elektrokardiogram\w*|electrocardiogra\w*)$/;
+const OTHER_WORD = new RegExp("^(?:eeg|eog|emg|roc|loc|chin|"
+  + "resp\\w*|res|thor\\w*|abdo\\w*|breath\\w*|air|airflow|flow|nasal|snor\\w*|sound|mic|co2|etco2|imp\\w*|"
+  + "ple[dt]h\\w*|ppg|spo2?|sao2|sp|osat|oxy\\w*|ox|pulse|pr|prv|"
+  + "abp|art|bp|nibp|cvp|pap|icp|uap|uvp|p\\d|pressure|"
+  + "hr|rr|hrv|heart|rate|bpm|quality|sqi|status|state|"
+  + "acc\\w*|gyro?\\w*|mag\\w*|gravity|imu|baro\\w*|altitude|motion|activity|"
+  + "temp\\w*|gsr|eda|light|lux|batt?\\w*|rssi|pos\\w*|body|"
+  + "marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
+  + "nseq|seq\\w*|counter|index|idx|packet|crc|hypnogram|stage)$");
+const ECG_LEAD = new RegExp("^(?:m?l?i{1,3}|d(?:i{1,3}|[123])|m?l[123]|a?v[rlf]|v[1-9]r?|v1[0-2]|v|"
+  + "mv[1-6]|cl[1-6]|mcl[1-6]r?|c[ms][1-6]|cc5|cb5|cr[1-6]|nehb[daj]|v[xyz]|es|as|ai|"
+  + "(?:la|ll|ra|rl)(?:la|ll|ra|rl)|v[1-6x]?rl|chest\\w*)$");
+const SITE = "(?:fp|af|fc|cp|po|ft|tp|[fcpot])(?:z|pz|\\d{1,2})";
+const EEG_SITES = new RegExp(`^(?:${SITE}(?:[am][12]|${SITE})?|e[12]m[12])$`);
+const FILLERS = new Set("lead leads channel ch ableitung derivation derivacion signal raw cal"
+  .split(" "));
+const NEAREST = [/^ml\s?ii$/, /^(?:ii|dii|d2|ll ra)$/]; // to MLII, on which the model was trained most
+const VOLTAGE = /^(?:(n|nano)|(u|\u03bc|\u00b5|\ufffd|mc|micro)|(m|milli))?-?v(?:olts?)?$/;
+const GAIN = /^(\d+(?:\.\d*)?)\s*\/\s*(\S+)$/;
+
+const WINDOW_S = 2; // holds a beat of any heart above 30 a minute
+const MAX_WINDOWS = 1800;
+const LARGEST_ECG_MV = 20;
+const SMALLEST_ECG_MV = 0.05;
+const SLOPE_S = 0.02; // a QRS complex rises or falls in this time
+const SHARP = 6; // ECG has 8 and more; noise about 3, pulse and breath 2 to 5
+const MIN_LEVELS = 8;
+const FIRST_MINUTE_S = 60;
+
+/** How many mV a unit is; null if it is no voltage. */
+export function millivolts(unit) {
+  const gain = GAIN.exec(unit.trim());
+  if (gain) {
+    const whole = millivolts(gain[2]);
+    return whole === null || !Number(gain[1]) ? null : whole / Number(gain[1]);
+  }
+  const match = VOLTAGE.exec(unit.trim().toLowerCase().replaceAll(" ", ""));
+  if (!match) return null;
+  return match[1] ? 1e-6 : match[2] ? 1e-3 : match[3] ? 1 : 1000;
+}
+
+/** True if a lead's name is one of an ECG, false if of anything else, null if open. */
+export function isEcg(name) {
+  const parts = name.split(/[^\p{L}\p{N}]+/u);
+  const words = parts.flatMap((part) =>
+    [part, ...(part.match(/[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+/g) ?? [])])
+    .map((word) => word.toLowerCase());
+  const bare = parts.map((word) => word.toLowerCase())
+    .filter((word) => word && !FILLERS.has(word)).join("");
+  if ([...words, bare].some((word) => OTHER_WORD.test(word))) return false;
+  if (words.some((word) => ECG_WORD.test(word))) return true;
+  if (EEG_SITES.test(bare) && !/^c[1-6]$/.test(bare)) return false;
+  return ECG_LEAD.test(bare) || (/lead|ableitung/i.test(name) && "123".includes(bare)) || null;
+}
+
+/**
+ * The lead that is the ECG: by its name, then its unit, then its beats.
+ * @param {{lead: string, stated: boolean}[]} leads `stated` if their unit is
+ * @param {(lead: number) => Float64Array} values of a lead, NaN in gaps
+ * @returns {number} its index; -1 if there is no ECG
+ */
+export function chooseLead(leads, values, fs) {
+  const all = leads.map((_, i) => i);
+  const named = all.filter((i) => isEcg(leads[i].lead));
+  if (named.length) {
+    const ranks = named.map((i) => rank(leads[i].lead));
+    return named[ranks.indexOf(Math.min(...ranks))];
+  }
+  const open = all.filter((i) => isEcg(leads[i].lead) === null);
+  const stated = open.filter((i) => leads[i].stated);
+  const candidates = stated.length ? stated : open;
+  if (candidates.length < 2) return candidates[0] ?? -1;
+  const clear = candidates.map((i) =>
+    sharpness(values(i).subarray(0, Math.round(FIRST_MINUTE_S * fs)), fs));
+  const best = Math.max(...clear);
+  // The first that has beats, unless another's are twice as clear.
+  return best < SHARP ? candidates[0]
+    : candidates[clear.findIndex((one) => one >= Math.max(SHARP, best / 2))];
+}
+
+/** What numbers without a unit likely are, if they cannot be an ECG in mV; else null. */
+export function doubt(values, fs) {
+  const present = values.filter(Number.isFinite);
+  const size = usualRange(present, fs);
+  if (size > LARGEST_ECG_MV) {
+    const whole = present.every(Number.isInteger);
+    const offset = Math.abs(quantile(present, 0.5)) > 2 * size || present.every((v) => v >= 0);
+    const small = size / 1000 < SMALLEST_ECG_MV;
+    return (whole && (offset || small)) || size / 1000 > LARGEST_ECG_MV
+      ? "counts of a converter" : "uV";
+  }
+  return size > 0 && size < SMALLEST_ECG_MV && sharpness(present, fs) >= SHARP ? "V" : null;
+}
+
+/** Largest less smallest value in two seconds, the median of those that are not flat. */
+export function usualRange(present, fs) {
+  const ranges = windows(present, fs)
+    .map((window) => quantile(window, 0.99) - quantile(window, 0.01)).filter((range) => range > 0);
+  return ranges.length ? quantile(Float64Array.from(ranges), 0.5) : 0;
+}
+
+/** Steepest slope of two seconds over a usual one: a measure of QRS complexes. */
+function sharpness(values, fs) {
+  const present = values.filter(Number.isFinite);
+  const levels = new Set(present.subarray(0, Math.round(60 * fs)));
+  if (levels.size < MIN_LEVELS || isCount(present)) return 0;
+  const lag = Math.max(1, Math.round(SLOPE_S * fs));
+  const slopes = windows(present, fs).map((window) => {
+    const taken = window.filter((_, i) => i % lag === 0);
+    return taken.subarray(1).map((value, i) => Math.abs(value - taken[i]));
+  });
+  if (!slopes.length || !slopes[0].length) return 0;
+  const least = slopes.reduce((low, window) =>
+    window.reduce((one, step) => (step > 0 && step < one ? step : one), low), Infinity);
+  const usual = (window) => Math.max(quantile(window, 0.75), least === Infinity ? 1 : least);
+  const clear = slopes.map((window) => window.reduce((a, b) => Math.max(a, b)) / usual(window));
+  return quantile(Float64Array.from(clear), 0.5);
+}
+
+/** True if most steps are the same and not 0: a clock, or a count that starts anew. */
+function isCount(present) {
+  const some = present.subarray(0, 1 << 16);
+  const steps = some.subarray(1).map((value, i) => value - some[i]);
+  if (!steps.length) return false;
+  const usual = quantile(steps, 0.5);
+  const same = steps.filter((step) => Math.abs(step - usual) < 1e-6 * Math.abs(usual)).length;
+  return usual !== 0 && same > steps.length / 2;
+}
+
+function rank(name) {
+  const words = name.toLowerCase().split(/[^\p{L}\p{N}]+/u)
+    .filter((word) => !FILLERS.has(word) && !ECG_WORD.test(word));
+  const place = NEAREST.findIndex((form) => form.test(words.join(" ")));
+  return place < 0 ? NEAREST.length : place;
+}
+
+/** Pieces of two seconds; what is shorter than one is one. */
+function windows(present, fs) {
+  const size = Math.min(present.length, Math.max(2, Math.round(WINDOW_S * fs)));
+  const count = size ? Math.min(Math.floor(present.length / size), MAX_WINDOWS) : 0;
+  return Array.from({ length: count }, (_, i) => present.subarray(i * size, (i + 1) * size));
+}
+
+/** As numpy's, between two values in proportion. */
+function quantile(values, share) {
+  const sorted = Float64Array.from(values).sort();
+  const at = (sorted.length - 1) * share;
+  const low = Math.floor(at);
+  return sorted[low] + (at - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
+}

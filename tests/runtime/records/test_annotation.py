@@ -73,6 +73,19 @@ def test_no_interval_spans_a_gap(found: Annotation) -> None:
     assert holed.hrv().intervals < found.hrv().intervals
 
 
+def test_gaps_are_missing_samples_and_what_no_heart_makes(detector: Detector) -> None:
+    signal = read("sample").signal.copy()
+    signal[3600:4320] = np.nan
+    signal[7200:7203] = -999.0
+    found = detector.annotate(signal, fs=360)
+    (start, end), (spike, _) = found.gaps
+    assert (start, spike) == (10.0, 20.0)
+    assert end == pytest.approx(12.0, abs=0.1)
+    assert np.isnan(found.rr).sum() >= 2
+    assert found.record.gaps == pytest.approx(720 / len(signal))
+    assert not found.quality.ok
+
+
 def test_as_json(found: Annotation) -> None:
     fields = json.loads(json.dumps(found.to_dict()))
     assert fields["record"]["leads"] == ["MLII"]

@@ -63,11 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
     def report(path: str) -> None:
         recording = read(path, **signal_choice(args))
+        detector.stream(recording.fs)  # refuses a rate that cannot be used
+        # Before the beats, of which a day's take 40 MB.
         flaws = flaws_of_seconds(recording, detector.assess)
         beats, events = beats_and_events(detector, recording)
         counts = f"{len(beats)} beats, {sum(beat.anomaly for beat in beats)} not normal"
         study = study_of(recording, beats, events, flaws, **described)
-        del beats  # of a day they take 40 MB
+        del beats
         written = write(args.out, study, layout)
         notes = "".join(f"; {note}" for note in recording.notes)
         print(

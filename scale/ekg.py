@@ -21,7 +21,8 @@ if TYPE_CHECKING or not str(__package__).startswith("ekg."):
     from runtime.cli import common, feed, main
     from runtime.findings import CLASSES, Record
     from runtime.packages import Package, require
-    from runtime.records import name_of, need, read, write_annotations
+    from runtime.records import Annotation, name_of, need, read
+    from runtime.records.outputs import WRITERS
     from runtime.records.registry import extensions, find
     from runtime.rhythm import closed
     from runtime.simulate import simulate
@@ -41,13 +42,16 @@ else:
     from ekg.cli import common, feed, main
     from ekg.findings import CLASSES, Record
     from ekg.packages import Package, require
-    from ekg.records import name_of, need, read, write_annotations
+    from ekg.records import Annotation, name_of, need, read
+    from ekg.records.outputs import WRITERS
     from ekg.records.registry import extensions, find
     from ekg.rhythm import closed
     from ekg.simulate import simulate
 
 __all__ = [
     "CLASSES",
+    "WRITERS",
+    "Annotation",
     "Beat",
     "Detector",
     "EkgError",
@@ -71,5 +75,4 @@ __all__ = [
     "require",
     "simulate",
     "version",
-    "write_annotations",
 ]

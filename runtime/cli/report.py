@@ -10,7 +10,7 @@ from ..detector import Detector
 from ..records import check_writable, distinct_names, need, read
 from ..report import PAPERS, Layout, find_browser, flaws_of_seconds, languages, study_of, write
 from .common import count, lead_and_choice, load_detector, record_options, signal_choice
-from .whole_records import beats_and_events, for_each
+from .whole_records import beats_and_events, for_each, notes_on
 
 EXAMPLE = "mitdb/207 --out reports"
 MEASURED = ("QRS Se", "VEB Se", "VEB +P", "SVEB Se", "SVEB +P")
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         study = study_of(recording, beats, events, flaws, **described)
         del beats
         written = write(args.out, study, layout)
-        notes = "".join(f"; {note}" for note in recording.notes)
+        notes = "".join(f"; {note}" for note in notes_on(recording))
         print(
             f"{written}: {lead_and_choice(recording)}, {counts}, {len(events)} rhythm events{notes}"
         )

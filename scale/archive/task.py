@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,8 @@ from typing import Any
 import orjson
 
 from ..ekg import (
+    WRITERS,
+    Annotation,
     Beat,
     Detector,
     EkgError,
@@ -23,7 +24,6 @@ from ..ekg import (
     name_of,
     read,
     version,
-    write_annotations,
 )
 from ..model import model_name
 from .places import Place, content_hash, fetched, place, read_file, remove, write
@@ -89,7 +89,7 @@ def _annotate(job: Job, path: Path) -> Row:
         )
     record = read(path, lead=job.lead, fs=job.fs, units=job.units, partial=job.partial)
     beats, events = _found(detector, record, job, out, stem)
-    quality = detector.assess(record.signal, record.fs)
+    found = Annotation(record, beats, events, detector.assess)
     row = {
         "name": name,
         "input": digest,
@@ -103,12 +103,11 @@ def _annotate(job: Job, path: Path) -> Row:
         "notes": list(record.notes),
         "beats": dict(Counter(beat.label for beat in beats)),
         "events": [asdict(event) for event in events],
-        "quality": quality.to_dict(),
+        "quality": found.quality.to_dict(),
         "results": stem,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        written = write_annotations(Path(folder), name, beats, record.fs, events=events)
-        write(out, f"{stem}.ekg", written.read_bytes())
+    (marks,) = WRITERS["wfdb"].contents(found, scores=False)
+    write(out, f"{stem}.ekg", marks)
     if job.beats:
         write(out, f"{stem}.beats.parquet", beats_table(name, record.fs, beats))
     write(out, f"{stem}.json", orjson.dumps(row))  # the last: with it the record is done
@@ -126,7 +125,8 @@ def _found(
     """`Detector.annotate`; of a long record what is done is saved now and then."""
     size = int(max(1.0, job.cut_s // CUT_MULTIPLE_S) * round(CUT_MULTIPLE_S * record.fs))
     if len(record.signal) <= size:
-        return detector.annotate(record)
+        whole = detector.annotate(record)
+        return list(whole.beats), list(whole.events)
     stream, parts, beats, events = detector.stream(record.fs, events=True), 0, [], []
     for token, some_beats, some_events in _parts(out, stem):
         stream, parts = detector.resume(token), parts + 1

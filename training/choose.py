@@ -71,7 +71,7 @@ class Patient:
 
     database: str
     network: Beats
-    compared: list[tuple[float, float] | None]
+    compared: list[tuple[float, float, float] | None]
     relabelled: Beats
     sinus_certain: list[bool]
     truth: NDArray[np.int64]
@@ -265,7 +265,7 @@ class _Noting(QrsTemplate):
     def __init__(self, limits: TemplateLimits, weights: Sequence[float]):
         super().__init__(limits, weights)
         self.given = Beats([], [], [])
-        self.compared: list[tuple[float, float] | None] = []
+        self.compared: list[tuple[float, float, float] | None] = []
 
     def relabel(self, beats: Beats, around: Callable[[int], NDArray[np.float32] | None]) -> Beats:
         def noted(sample: int) -> NDArray[np.float32] | None:
@@ -276,7 +276,9 @@ class _Noting(QrsTemplate):
             mine.extend(theirs)  # type: ignore[attr-defined]
         return super().relabel(beats, noted)
 
-    def compare(self, normal: float, around: NDArray[np.float32]) -> tuple[float, float] | None:
+    def compare(
+        self, normal: float, around: NDArray[np.float32]
+    ) -> tuple[float, float, float] | None:
         self.compared[-1] = super().compare(normal, around)
         return self.compared[-1]
 

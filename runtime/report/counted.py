@@ -27,7 +27,7 @@ BEATS = {
     "bigeminy": lambda run, pattern: 2 * pattern - 1,
     "trigeminy": lambda run, pattern: 3 * pattern - 2,
 }
-RUN_BEATS, PATTERN_BEATS, AF_MIN_S = 3, 3, 30.0  # if no policy is given
+RUN_BEATS, PATTERN_BEATS, AF_MIN_S = 3, 3, 10.0  # if no policy is given
 
 
 def counted_events(

@@ -16,8 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..findings import CLASSES, DOUBTFUL, Beat, Event, Quality, Record
+from ..records.intervals import missing_spans
 from ..rhythm import RATE_INTERVALS
-from ..signal.missing import Gaps, missing_samples
 from .counted import counted_events
 from .words import ASYSTOLE, VF
 
@@ -59,6 +59,8 @@ class Study:
     scores : of all beats, float64 [beats]
     events : those that have ended, in order of start
     flaws : int64 [seconds], of each second the bits of `Flaw`; `flaws_of_seconds` makes them
+    missing : bool [samples], those that are missing or that no heart can have made; None: only
+        those that are NaN
     limits : of the rhythm policy, name -> value
     made_by : the model, in words
     measured : figures of the detector against cardiologists' labels, name -> share
@@ -70,6 +72,7 @@ class Study:
     scores: Floats
     events: Sequence[Event]
     flaws: NDArray[np.int64]
+    missing: NDArray[np.bool_] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
     made_by: str = ""
     measured: Mapping[str, float] = field(default_factory=dict)
@@ -109,16 +112,14 @@ class Study:
     @cached_property
     def signal(self) -> Floats:
         """The record's signal, NaN where it is missing or no heart can have made it."""
-        signal = self.record.signal
-        missing = missing_samples(signal, self.record.fs)
-        return np.where(missing, np.nan, signal) if missing.any() else signal
+        signal, missing = self.record.signal, self.missing
+        return np.where(missing, np.nan, signal) if missing is not None else signal
 
     @cached_property
     def gaps(self) -> Floats:
         """Missing signal that may hide a beat, float64 [spans, 2], s."""
-        gaps = Gaps(self.record.fs)
-        gaps.add(np.isnan(self.signal), 0)
-        return np.array(gaps.at_rate(1, 1), dtype=np.float64).reshape(-1, 2) / self.record.fs
+        spans = missing_spans(np.isnan(self.signal), self.record.fs)
+        return np.array(spans, dtype=np.float64).reshape(-1, 2)
 
     @cached_property
     def left_out(self) -> dict[str, Floats]:
@@ -238,7 +239,7 @@ def study_of(
 
     Parameters
     ----------
-    described : `limits`, `made_by` and `measured` of the study
+    described : `missing`, `limits`, `made_by` and `measured` of the study
     """
     return Study(
         record,

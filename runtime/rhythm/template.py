@@ -52,7 +52,8 @@ class TemplateLimits(Section):
     template_roughness : log-odds taken off for each unit of the log of how much rougher the signal
         is than around N beats
     min_correlation, max_correlation : correlations beyond count as these: noise is like nothing
-    template_beats : number of N beats remembered
+    template_beats : number of N beats remembered; of fewer, as in a strip of half a minute, the
+        template counts in proportion
     template_min_normal : smallest probability of a beat that is remembered as N
     """
 
@@ -141,11 +142,16 @@ class QrsTemplate:
         return Beats(beats.samples, rows, labels)
 
     def decide(
-        self, probabilities: list[float], label: int, z_below: float, roughness_above: float
+        self,
+        probabilities: list[float],
+        label: int,
+        z_below: float,
+        roughness_above: float,
+        trust: float,
     ) -> tuple[list[float], int]:
         """Probabilities and label of a beat, from those of the network and what `compare` gives."""
         limits = self.limits
-        shift = (
+        shift = trust * (
             limits.template_gain * (z_below - limits.template_margin)
             - limits.template_roughness * roughness_above
         )
@@ -155,7 +161,9 @@ class QrsTemplate:
         among = (N, S, V) if label <= V else (label, V)
         return moved, choose_label(moved, self._weights, among)
 
-    def compare(self, normal: float, around: NDArray[np.float32]) -> tuple[float, float] | None:
+    def compare(
+        self, normal: float, around: NDArray[np.float32]
+    ) -> tuple[float, float, float] | None:
         """Compare a beat with the usual ones; one that is certainly N is remembered.
 
         Parameters
@@ -165,7 +173,8 @@ class QrsTemplate:
         Returns
         -------
         how much less like the template the beat is than N beats are, Fisher's z, and how much
-        rougher the signal is around it than around them, a log; None if nothing is known yet
+        rougher the signal is around it than around them, a log, and how well these are known, 0 to
+        1; None if nothing is known yet
         """
         limits, state = self.limits, self.state
         template, usual = state.template, normal > limits.template_min_normal
@@ -190,6 +199,7 @@ class QrsTemplate:
         compared = (
             state.correlation_z - z,
             min(max(roughness - state.log_roughness, -MAX_ROUGHNESS), MAX_ROUGHNESS),
+            state.beats / self._max_beats,
         )
         if usual:
             self._remember(piece, z, roughness)

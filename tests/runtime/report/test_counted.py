@@ -57,7 +57,7 @@ def test_atrial_fibrillation_goes_on_after_it(
 ) -> None:
     whole = Event(AF, 2.0, 58.0, 0.9, "x")
     assert counted(make_study, beat, "N", 80, whole) == [(AF, 2.0, 58.0)]
-    assert counted(make_study, beat, "N", 80, Event(AF, 25.0, 58.0, 0.9, "x")) == []
+    assert counted(make_study, beat, "N", 80, Event(AF, 38.0, 58.0, 0.9, "x")) == []
 
 
 def test_what_touches_no_fibrillation_is_left_as_it_is(

@@ -37,7 +37,8 @@ def test_report_holds_what_was_found(
     arguments = ["report", str(tmp_path / "sim.csv"), "--fs", str(FS), "--strips", "7"]
     assert main(["--provider", "cpu", *arguments, "--out", str(tmp_path / "out")]) == 0
     assert "sim.html: lead MLII" in capsys.readouterr().out
-    beats, events = detector.annotate(read(tmp_path / "sim.csv", fs=FS))
+    annotation = detector.annotate(read(tmp_path / "sim.csv", fs=FS))
+    beats, events = annotation.beats, annotation.events
     assert events
     page = parse((tmp_path / "out" / "sim.html").read_text(encoding="utf-8"))
     assert page.text.count("Not a medical device.") == 2

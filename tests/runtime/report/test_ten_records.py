@@ -43,7 +43,8 @@ def test_report_equals_annotate(
     data: Path, detector: Detector, tmp_path: Path, parse: Callable[[str], Any], name: str
 ) -> None:
     record = read(data / name, seconds=SECONDS)
-    beats, events = detector.annotate(record)
+    found = detector.annotate(record)
+    beats, events = found.beats, found.events
     flaws = flaws_of_seconds(record, detector.assess)
     limits = detector.rhythm_policy.limits
     study = study_of(record, beats, events, flaws, limits=limits)
@@ -112,7 +113,8 @@ def test_no_beat_or_strip_is_made_of_fibrillation(
 ) -> None:
     """cu01 read "S 22.0 %", with six strips of fibrillation as supraventricular beats."""
     record = read(data / "cudb/cu01")
-    beats, events = detector.annotate(record)
+    found = detector.annotate(record)
+    beats, events = found.beats, found.events
     assert sum(beat.label == "S" for beat in beats) > 50
     flaws = flaws_of_seconds(record, detector.assess)
     study = study_of(record, beats, events, flaws, limits=detector.rhythm_policy.limits)

@@ -34,7 +34,7 @@ def patient(seed: int, beats: int = 400) -> Patient:
     probabilities[200:220, 1] = 0.0  # atrial fibrillation
     certain = (np.arange(beats) < 180) | (np.arange(beats) >= 230)
     truth = rng.integers(-1, 3, beats)
-    compared = [tuple(row) for row in rng.normal((0.5, 0.0), (0.6, 0.4), (beats, 2)).tolist()]
+    compared = [(*row, 1.0) for row in rng.normal((0.5, 0.0), (0.6, 0.4), (beats, 2)).tolist()]
     block = Beats(
         np.rint(np.cumsum(intervals) * FS).astype(int).tolist(),
         probabilities.tolist(),
@@ -77,7 +77,7 @@ def test_counted_v_beats_are_those_that_the_runtime_reports(changes: dict[str, f
     found = iter(one.compared)
 
     class Told(QrsTemplate):
-        def compare(self, *_: object) -> tuple[float, float] | None:
+        def compare(self, *_: object) -> tuple[float, float, float] | None:
             return next(found)
 
     nothing = np.zeros(0, dtype=np.float32)

@@ -21,7 +21,10 @@ from bench.http_servers import BATCHING
 from bench.measure import first_core, resident_mb
 from bench.reference import network
 
-RUNTIME = ("onnxruntime", "numpy", "flask", "werkzeug", "gunicorn", "tqdm", "orjson")
+RUNTIME = (
+    *("onnxruntime", "numpy", "flask", "werkzeug", "gunicorn", "tqdm", "orjson"),
+    *("uvicorn", "uvicorn-worker", "httptools", "a2wsgi"),
+)
 # Without those parts of uvicorn[standard] that only a developer needs.
 SERVERS = {
     "FastAPI + uvicorn": ("fastapi", "uvicorn", "httptools", "uvloop", "onnxruntime", "numpy"),

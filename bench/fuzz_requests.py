@@ -17,6 +17,7 @@ from typing import Any
 from bench.fuzz_tally import ANSWER_WITHIN_S, JSON, RAW, Sender, Tally
 from bench.server_common import FS
 from runtime.client import Client
+from runtime.server.wire import MAX_JSON
 from runtime.simulate import simulate
 
 POSTS = ("/predict", "/stream", "/v2/models/ekg/infer")
@@ -164,6 +165,38 @@ def requests(sender: Sender, chance: random.Random) -> Callable[[], None]:
     return lambda: chance.choice((values, values, octets, raw, around))()
 
 
+def bodies(sender: Sender, chance: random.Random) -> Callable[[], None]:
+    """Bodies up to the limits and beyond, of shapes that are dear to parse or to compute."""
+
+    def filled(before: bytes, unit: bytes, after: bytes, size: int) -> bytes:
+        return before + unit * ((size - len(before) - len(after)) // len(unit)) + after
+
+    def send() -> None:
+        path = chance.choice(POSTS)
+        size = round(MAX_JSON * chance.choice((0.1, 0.5, 0.99, 0.999, 1.5)))
+        start = b'{"fs":360,"signal":['
+        shape = chance.choice(
+            (
+                (start, b"0.1,", b"0.1]}"),
+                (start, b"0.1,", b"x]}"),
+                (start, b"[],", b"[]]}"),
+                (start, b"{},", b"{}]}"),
+                (b"", b"[", b""),
+                (b"{", b'"a":1,', b'"b":2}'),
+                (start, b"9", b"]}"),
+                (b'{"signal":"', b"\\ud800", b'"}'),
+                (b'{"fs":360', b',"signal":[0.1,0.2]', b"}"),
+            )
+        )
+        if chance.random() < 0.2:
+            raw = bytes(4 * chance.choice((1000, 20_000, 500_000)))
+            sender.send("large bodies", "/predict?fs=360", raw, RAW)
+        else:
+            sender.send("large bodies", path, filled(*shape, size))
+
+    return send
+
+
 def tokens(url: str, sender: Sender, chance: random.Random) -> Callable[[], None]:
     """Stream tokens with something wrong in them, half of them with a right checksum."""
     good = []
@@ -218,7 +251,7 @@ def tokens(url: str, sender: Sender, chance: random.Random) -> Callable[[], None
 
 def broken_http(port: int, tally: Tally, chance: random.Random) -> Callable[[], None]:
     """Octets that are hardly HTTP."""
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     seeds = [
         head + b"Content-Length: 2\r\n\r\n{}",
         head + b"Content-Length: -1\r\n\r\n",
@@ -239,9 +272,9 @@ def broken_http(port: int, tally: Tally, chance: random.Random) -> Callable[[], 
         b"GET / HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n",
         b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: y\r\n\r\n",
         b"GET http://[::1 HTTP/1.1\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"CONNECT x:1 HTTP/1.1\r\n\r\n",
     ]
 

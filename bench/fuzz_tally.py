@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import http.client
+import json
+import threading
 import time
 from collections import Counter
+
+from bench.load import Connection, Failed, Request
 
 ANSWER_WITHIN_S = 15.0
 JSON, RAW = "application/json", "application/octet-stream"
 
 
 class Tally:
-    """Answers by stage and status, and those that must not be."""
+    """Answers by stage and status, and those that must not be. Safe to use from threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.answers: dict[str, Counter[str]] = {}
         self.faults: list[str] = []
         self.slowest_s = 0.0
 
     def note(self, stage: str, status: int | None, kind: str, seconds: float, what: str) -> None:
-        self.answers.setdefault(stage, Counter())[str(status or "closed")] += 1
-        self.slowest_s = max(self.slowest_s, seconds)
-        if status is not None and status >= 500:
+        with self._lock:
+            self.answers.setdefault(stage, Counter())[str(status or "closed")] += 1
+            self.slowest_s = max(self.slowest_s, seconds)
+        if status is not None and status >= 500 and status != 503:  # that is honest
             self.faults.append(f"{stage}: {status} on {what[:300]}")
         if status is not None and status >= 400 and kind != "application/problem+json":
             self.faults.append(f"{stage}: {status} answered as {kind!r} on {what[:300]}")
@@ -54,8 +60,13 @@ class Sender:
                     method, path, body, {"Content-Type": kind} | (headers or {})
                 )
                 response = self._connection.getresponse()
-                response.read()
+                text = response.read()
                 status, answered = response.status, response.headers.get_content_type()
+                if method != "HEAD" and answered.endswith("json"):
+                    json.loads(text, parse_constant=_no_number)
+                break
+            except ValueError as error:
+                self._tally.faults.append(f"{stage}: no JSON ({error}) to {method} {path}")
                 break
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
@@ -70,3 +81,58 @@ class Sender:
         )
         if status is None:
             self._tally.faults.append(f"{stage}: no answer to {method} {path} {body[:200]!r}")
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(name)
+
+
+class Innocent:
+    """A client that asks for a second of signal, again and again, while others misbehave.
+
+    Attributes
+    ----------
+    waits_s : of its requests
+    health_s : of the health checks between them, each on a connection of its own
+    refused, lost : answers that were none, and connections that ended
+    """
+
+    def __init__(self, port: int, request: Request):
+        self._port, self._request = port, request
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.waits_s: list[float] = []
+        self.health_s: list[float] = []
+        self.refused = self.lost = 0
+
+    def __enter__(self) -> Innocent:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._done.is_set():
+            try:
+                with Connection(self._port, self._request) as connection:
+                    while not self._done.wait(0.02):
+                        started = time.perf_counter()
+                        connection.ask()
+                        self.waits_s.append(time.perf_counter() - started)
+                        if len(self.waits_s) % 10 == 0:
+                            self._probe()
+            except Failed as error:
+                self.refused += "503" in str(error)
+                self.lost += "503" not in str(error)
+            except OSError:
+                self.lost += 1
+
+    def _probe(self) -> None:
+        started = time.perf_counter()
+        probe = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_WITHIN_S)
+        probe.request("GET", "/health/live")
+        probe.getresponse().read()
+        probe.close()
+        self.health_s.append(time.perf_counter() - started)

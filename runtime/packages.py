@@ -48,12 +48,18 @@ FLASK = Package("flask", "flask", "serve, demo, stream --page", "server")
 GUNICORN = Package(
     "gunicorn", "gunicorn", "serve, a process for each core; not on Windows", "server"
 )
+LOOP = (
+    Package("uvicorn-worker", "uvicorn_worker", "serve, gunicorn's workers", "server"),
+    Package("httptools", "httptools", "serve, reads HTTP", "server"),
+    Package("a2wsgi", "a2wsgi", "serve, carries requests to flask", "server"),
+)
 WAITRESS = Package(
     "waitress", "waitress", "serve from one process, where gunicorn does not run", None
 )
 OPTIONAL = (
     FLASK,
     GUNICORN,
+    *LOOP,
     WAITRESS,
     Package("orjson", "orjson", "reads a request's JSON faster", "server"),
     Package("wfdb", "wfdb", "reads WFDB records, writes annotations", "files"),

@@ -17,19 +17,22 @@ RECORD = "WFDB record, EDF or BDF file, or table of numbers (.csv, .txt)"
 
 def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     """Add --artifacts and --provider; ``again`` to a command, so that they may follow it too."""
+    folder = Path(os.environ.get("EKG_ARTIFACTS") or DEFAULT_ARTIFACTS)
+    provider = os.environ.get("EKG_PROVIDER") or "auto"
     group = parser.add_argument_group("model, before or after the command")
     group.add_argument(
         "--artifacts",
         type=Path,
         metavar="DIR",
-        default=argparse.SUPPRESS if again else DEFAULT_ARTIFACTS,
-        help="the folder that export wrote (default: the model that came along)",
+        default=argparse.SUPPRESS if again else folder,
+        help="the folder that export wrote (default: EKG_ARTIFACTS, else the model that came "
+        "along)",
     )
     group.add_argument(
         "--provider",
         choices=providers.NAMES,
-        default=argparse.SUPPRESS if again else "auto",
-        help="what runs the model (default: auto)",
+        default=argparse.SUPPRESS if again else provider,
+        help=f"what runs the model; EKG_PROVIDER sets the default (default: {provider})",
     )
 
 

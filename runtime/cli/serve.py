@@ -18,7 +18,8 @@ from typing import NoReturn
 from ..detector import Detector
 from ..errors import EkgError, InputError, MissingPackageError
 from ..model.session import usable_cores
-from ..packages import FLASK, GUNICORN, WAITRESS, install_command, is_installed, require
+from ..packages import FLASK, GUNICORN, LOOP, WAITRESS, install_command, is_installed, require
+from ..server.frame import Gate
 from ..server.wire import bearer_token
 from .address import check_address, free_port
 from .common import count, load_detector
@@ -43,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes (default: EKG_WORKERS, else one for each core)",
     )
     parser.add_argument(
+        "--allow-host",
+        action="append",
+        metavar="NAME",
+        help="answer requests to this host, and else to loopback's names only; again for others "
+        "(default: EKG_ALLOW_HOST, with commas; else any host, on loopback without EKG_TOKEN "
+        "loopback's names)",
+    )
+    parser.add_argument(
         "--log",
         choices=LOG_LEVELS,
         default=os.environ.get("EKG_LOG", "info"),
@@ -53,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until stopped; what would fail later is checked first."""
     program = server_program()
+    require(LOOP if program == "gunicorn" else [], "to serve")
     workers = _check_environment(args.log)
     port = args.port or free_port(args.host)
     check_address(args.host, port)
@@ -62,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
             f"{workers} workers are wanted; waitress serves from one process, so "
             "expected 1. gunicorn serves from many, but not on Windows."
         )
+    allowed = ",".join(args.allow_host or [os.environ.get("EKG_ALLOW_HOST", "")])
+    Gate.of(None, args.host, allowed)
+    os.environ["EKG_ALLOW_HOST"] = allowed
     detector = load_detector(args)
     workers = workers or (1 if program == "waitress" else usable_cores())
     host = f"[{args.host}]" if ":" in args.host else args.host

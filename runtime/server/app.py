@@ -1,13 +1,13 @@
-"""The HTTP server: thin views over the detector. ``python -m runtime serve`` runs it.
+"""The Flask application: every route as a thin view over the detector.
 
-Errors are ``application/problem+json`` (RFC 9457). The server keeps nothing of a patient: a
-stream's state travels with its client. ``openapi.json`` describes every route but the page.
+It answers alone under any WSGI server (``flask run``, waitress); under gunicorn `.asgi` answers
+/predict, /stream and the health checks in the event loop and leaves the rest to it. Errors are
+``application/problem+json`` (RFC 9457). The server keeps nothing of a patient: a stream's state
+travels with its client. ``openapi.json`` describes every route but the page.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hmac
 import logging
 import os
 import sys
@@ -17,27 +17,27 @@ from pathlib import Path
 
 import numpy as np
 from flask import Blueprint, Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from ..detector import DEFAULT_ARTIFACTS, Detector
-from ..errors import EkgError, StaleTokenError
+from ..errors import EkgError
 from . import routes
-from .admission import Admission, OverloadError
-from .direct import Direct, log_request, request_id
+from .admission import Admission
+from .frame import (
+    HEADERS,
+    Gate,
+    log_request,
+    most_bytes,
+    problem_of,
+    request_id,
+    too_large,
+)
 from .metrics import Metrics
 from .openapi import document
-from .service import HEADERS, Service
-from .site import Site, UnknownModelError, problem
-from .wire import MAX_BODY, MediaTypeError, bearer_token
+from .service import Service
+from .site import Site, problem
+from .wire import MAX_BODY, bearer_token
 
-STATUS = {
-    StaleTokenError: 409,
-    OverloadError: 503,
-    MediaTypeError: 415,
-    UnknownModelError: 404,
-}  # any other EkgError of a request is a 400
-MAX_DISCARDED = 256 << 20  # bytes of a body that is refused unread
-OPEN = ("/health/", "/v2/health/", "/static/")  # without a token: nothing about anyone is there
 log = logging.getLogger("ekg")
 
 
@@ -45,6 +45,7 @@ def create_app(
     detector: Detector | None = None,
     *,
     bearer: str | None = None,
+    address: str | None = None,
     more: Iterable[Callable[[Site], Blueprint]] = (),
 ) -> Flask:
     """The WSGI application, warmed up.
@@ -53,6 +54,7 @@ def create_app(
     ----------
     detector : by default loaded from ``EKG_ARTIFACTS`` on ``EKG_PROVIDER``
     bearer : token that every request but the health checks must carry; by default ``EKG_TOKEN``
+    address : that it will be served on; by default ``EKG_BIND``, else loopback
     more : routes beside those of the folder ``routes``
 
     Raises
@@ -64,59 +66,66 @@ def create_app(
     app = Flask(__name__, root_path=str(Path(__file__).parent))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False  # a redirect would be no problem+json
-    app.config["DRAINING"] = False  # gunicorn_conf.Worker sets it on SIGTERM
+    app.config["DRAINING"] = False  # `.asgi` sets it on SIGTERM
     try:
-        secret = bearer_token(bearer or os.environ.get("EKG_TOKEN"))
-        model = detector or Detector.load(
-            os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
-            provider=os.environ.get("EKG_PROVIDER", "auto"),
+        gate = Gate.of(
+            bearer_token(bearer or os.environ.get("EKG_TOKEN")),
+            address or os.environ.get("EKG_BIND", "127.0.0.1"),
+            os.environ.get("EKG_ALLOW_HOST", ""),
         )
+        model = detector or load_model()
     except EkgError as error:
         print(f"cannot serve: {error}", file=sys.stderr, flush=True)
         sys.exit(4)  # gunicorn takes 4 as 'the app does not load' and stops instead of retrying
     metrics = Metrics()
-    metrics.provider(model.provider)
     _warm_up(model)
     service, admission = Service(model, metrics), Admission(metrics.in_work)
-    site = Site(model, service, admission, metrics, document(routes.paths()))
-    _frame(app, admission, metrics, secret)
+    site = Site(model, service, admission, metrics, gate, document(routes.paths()))
+    _frame(app, site)
     for add in (*(module.routes for module in routes.modules()), *more):
         app.register_blueprint(add(site))
     metrics.count_routes(rule.rule for rule in app.url_map.iter_rules())
-    # gunicorn_conf.Worker answers what it can without the rest of this.
-    app.extensions["direct"] = Direct(service, metrics, lambda given: _authorized(given, secret))
+    metrics.provider(model.provider)
+    app.extensions["site"] = site
     return app
 
 
-def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | None) -> None:
+def load_model() -> Detector:
+    """Return the model that ``EKG_ARTIFACTS`` and ``EKG_PROVIDER`` name."""
+    return Detector.load(
+        os.environ.get("EKG_ARTIFACTS", DEFAULT_ARTIFACTS),
+        provider=os.environ.get("EKG_PROVIDER", "auto"),
+    )
+
+
+def fault_of_model() -> str:
+    """Return why the model cannot be served; nothing if it can."""
+    try:
+        load_model()
+    except EkgError as error:
+        return str(error)
+    return ""
+
+
+def _frame(app: Flask, site: Site) -> None:
     """Add the frame of every request: identity, limits, authority, errors, counts, log."""
 
     @app.before_request
     def arrive() -> Response | None:
         g.started = time.perf_counter()
         g.request_id = request_id(request.headers.get("X-Request-ID", ""))
-        if "HTTP_HOST" not in request.environ and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1":
-            return problem(400, "the request has no header Host; expected one (RFC 9112).")
-        if not (
-            request.path.startswith(OPEN)
-            or request.path == "/"
-            or _authorized(request.headers.get("Authorization", ""), secret)
-        ):
-            return problem(
-                401,
-                "the request has no valid bearer token; expected the header "
-                "'Authorization: Bearer TOKEN'.",
-                {"WWW-Authenticate": "Bearer"},
-            )
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if "HTTP_HOST" not in request.environ:  # werkzeug would make one up
+            headers.pop("host", None)
+        version = request.environ["SERVER_PROTOCOL"].removeprefix("HTTP/")
+        site.gate.check(request.method, request.path, version, headers)
         if request.method == "POST" and request.url_rule is not None:
             # Before a place is taken: a slow sender keeps nobody from computing.
-            refused = _take_body(admission)
-            coding = request.content_encoding or "identity"
-            if refused is None and coding.lower() != "identity":
-                return problem(
-                    415, "the body is compressed (Content-Encoding); expected it as it is."
-                )
-            return refused
+            site.admission.check()
+            limit = most_bytes(request.mimetype, headers)
+            if (request.content_length or 0) > limit:
+                raise too_large(limit)
+            return _take_body(limit)
         return None
 
     @app.after_request
@@ -125,7 +134,7 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         response.headers["X-Request-ID"] = g.request_id
         rule = request.url_rule.rule if request.url_rule else "other"
         log_request(
-            metrics,
+            site.metrics,
             rule,
             request.method if rule != "other" else "other",
             response.status_code,
@@ -137,7 +146,8 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
 
     @app.errorhandler(EkgError)
     def refused(error: EkgError) -> Response:
-        return problem(STATUS.get(type(error), 400), str(error))
+        status, headers = problem_of(error)
+        return problem(status, str(error), headers)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
@@ -147,8 +157,7 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
             404: "there is nothing here; expected POST /predict or /stream, or one of the routes "
             "in /openapi.json.",
             405: f"this method is not for this route; expected {', '.join(methods)}.",
-            413: f"the body is larger than {MAX_BODY >> 20} MiB; send the signal in pieces to "
-            "/stream.",
+            413: str(too_large(MAX_BODY)),
         }
         code = error.code or 500
         return problem(
@@ -163,37 +172,19 @@ def _frame(app: Flask, admission: Admission, metrics: Metrics, secret: str | Non
         return problem(500, "the server failed on this request; its log says where.")
 
 
-def _take_body(admission: Admission) -> Response | None:
-    """Read the body, or discard it if it is refused unread."""
+def _take_body(limit: int) -> Response | None:
+    """Read the body to its end."""
     try:
-        admission.check()
         body, announced = request.get_data(), request.content_length
-    except (OverloadError, RequestEntityTooLarge):
-        _discard_body()
-        raise
     except HTTPException:
         raise
     except Exception:  # the server below has its own types for broken chunked coding
         body, announced = b"", 1
     if announced is not None and len(body) != announced:  # half a signal is another signal
         return problem(400, "the request's body ended early; expected all of it.")
+    if len(body) > limit:
+        raise too_large(limit)
     return None
-
-
-def _discard_body() -> None:
-    """Read what is refused to its end, within reason: most clients listen only after sending."""
-    stream, left = request.environ["wsgi.input"], MAX_DISCARDED
-    with contextlib.suppress(Exception):  # the answer is the same, heard or not
-        while left > 0 and (read := len(stream.read(1 << 16))):
-            left -= read
-
-
-def _authorized(given: str, secret: str | None) -> bool:
-    """True if an Authorization header gives the secret, or none is wanted."""
-    if secret is None:
-        return True
-    scheme, _, token = given.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), secret.encode())
 
 
 def _warm_up(model: Detector) -> None:

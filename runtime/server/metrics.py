@@ -2,8 +2,9 @@
 
 Every worker counts in a row of its own in memory that gunicorn's master shares out
 (`.gunicorn_conf`); the worker that answers ``/metrics`` sums the rows. A worker that dies leaves
-its row to its successor, so no count is lost or doubled and nothing grows; no disk is involved
-that could be full. Outside gunicorn a process counts for itself.
+its row to its successor, and the memory outlives a reload, so no count is lost or doubled and
+nothing grows; no disk is involved that could be full. The last row is no worker's: it holds what
+the health checks say beside ready. Outside gunicorn a process counts for itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from ..model.providers import ONNX_NAMES
 
 ROW_BYTES = 8192
 OTHER = "other"  # a route or a status that is none of the known
-CODES = ("200", "400", "401", "404", "405", "409", "413", "415", "500", "503", OTHER)
+CODES = (
+    *("200", "400", "401", "404", "405", "409", "413", "414", "415", "417", "421", "431"),
+    *("500", "503", OTHER),
+)
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LABELS = ("none", *CLASSES)
 
@@ -33,6 +37,7 @@ _FIXED: tuple[Series, ...] = (
     *(("ekg_windows_total", label) for label in LABELS),
     *(("ekg_beats_total", label) for label in CLASSES),
     ("ekg_log_lines_lost_total",),
+    ("ekg_worker_starts_total",),
 )
 _FIRST_BUCKET = str(BUCKETS_S[0])  # the others follow it
 _LENGTH = ROW_BYTES // 8
@@ -45,7 +50,7 @@ def _of_routes(routes: Sequence[str]) -> Iterator[Series]:
         yield ("sum", route)
 
 
-_memory: bytearray | memoryview = bytearray(ROW_BYTES)
+_memory: bytearray | memoryview = bytearray(2 * ROW_BYTES)
 _row = 0
 
 
@@ -60,7 +65,8 @@ class Metrics:
     """A worker's counters, and the sum over all workers. Safe to use from threads."""
 
     def __init__(self) -> None:
-        self._all = memoryview(_memory).cast("d")
+        self._all = memoryview(_memory)[:-ROW_BYTES].cast("d")
+        self._notice = memoryview(_memory)[-ROW_BYTES:]
         self._own = self._all[_row * _LENGTH : (_row + 1) * _LENGTH]
         self._lock = threading.Lock()
         self.count_routes(())
@@ -110,8 +116,21 @@ class Metrics:
             self._own[self._place[("ekg_requests_in_work",)]] += change
 
     def provider(self, name: str) -> None:
-        """Record the execution provider that this worker's model really runs on."""
+        """Record that this worker's model is ready, and the provider that it really runs on."""
         self._own[self._place["ekg_workers", name]] = 1
+        self._own[self._place[("ekg_worker_starts_total",)]] += 1
+
+    def has_served(self) -> bool:
+        """Return whether any worker of this server was ever ready."""
+        return self._sum(("ekg_worker_starts_total",)) > 0
+
+    def notice(self) -> str:
+        """Return what the health checks say beside ready; mostly nothing."""
+        return bytes(self._notice).rstrip(b"\0").decode(errors="replace")
+
+    def set_notice(self, sentence: str) -> None:
+        """Let the health checks of all workers say this; the master clears it at a reload."""
+        self._notice[:] = sentence.encode()[:ROW_BYTES].ljust(ROW_BYTES, b"\0")
 
     def render(self) -> str:
         """All of it in Prometheus' text format, version 0.0.4."""
@@ -168,6 +187,7 @@ _FAMILIES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("provider",),
     ),
     ("ekg_log_lines_lost_total", "counter", "Log lines that could not be written.", ()),
+    ("ekg_worker_starts_total", "counter", "Workers that came to serve.", ()),
 )
 
 

@@ -1,11 +1,10 @@
 """The answers of ``/predict`` and ``/stream``, whoever carried the request.
 
-`.app` carries requests through Flask, `.direct` past it; both come here.
+`.app` carries requests through Flask, `.asgi` past it; both come here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,17 +26,6 @@ from .wire import (
     result_fields,
     rhythm_fields,
 )
-
-# Of every answer.
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-    "form-action 'none'",
-}
-REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # a client's own that is kept
 
 Fields = dict[str, Any]
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import ctypes
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from threading import Lock
 from typing import Any
 
 from flask import Response, g, request
+from werkzeug.datastructures import MultiDict
 
 from ..detector import Detector
-from ..errors import EkgError, InputError
-from .admission import RETRY_AFTER_S, Admission
+from ..errors import InputError
+from .admission import Admission
+from .frame import PROBLEM, Gate, problem_body
 from .metrics import Metrics
 from .service import Service
+
+LARGE = 256 << 10  # bytes of a body whose work takes megabytes
+DRAINING = "the server is shutting down; it finishes what it has accepted."
 
 
 @dataclass
@@ -26,50 +34,67 @@ class Site:
     service : answers to /predict and /stream
     admission : bound on the requests in work
     metrics : of all workers
+    gate : who may ask
     specification : the OpenAPI document, JSON
     more : fields of /model that others add
+    alone : held by the one long request that computes
     """
 
     model: Detector
     service: Service
     admission: Admission
     metrics: Metrics
+    gate: Gate
     specification: bytes = b""
     more: dict[str, Any] = field(default_factory=dict)
+    alone: Lock = field(default_factory=Lock)
+
+    def readiness(self) -> dict[str, Any]:
+        """Return what a server that is ready says.
+
+        A worker takes no connection before its model gave the golden answer and is warm.
+        """
+        fields = {"status": "ready", "ready": True, "provider": self.model.provider}
+        notice = self.metrics.notice()
+        return fields | {"notice": notice} if notice else fields
+
+    @contextmanager
+    def long_work(self, octets: int) -> Iterator[None]:
+        """Compute inside this on a body of that size; large ones one after another."""
+        if octets <= LARGE:
+            yield
+            return
+        with self.alone:
+            try:
+                yield
+            finally:
+                if sys.platform == "linux":  # glibc would keep the memory
+                    ctypes.CDLL(None).malloc_trim(0)
 
 
-class UnknownModelError(EkgError):
-    """No model of that name is served."""
-
-
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return an RFC 9457 answer."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "request_id": g.get("request_id", ""),
-    }
-    if request.path.startswith("/v2"):
-        body["error"] = detail  # where the Open Inference Protocol's clients look
-    if status == 503:
-        headers = {"Retry-After": str(RETRY_AFTER_S)} | (headers or {})
-    return Response(json.dumps(body), status, headers, content_type="application/problem+json")
+    body, fields = problem_body(status, detail, g.get("request_id", ""), request.path, headers)
+    return Response(body, status, fields, content_type=PROBLEM)
 
 
 def query_fields() -> dict[str, str]:
-    """Return the query's fields; `.direct` leaves every query that repeats one to this.
+    """Return the query's fields, as `unrepeated` has them."""
+    return unrepeated(request.args)
+
+
+def unrepeated(query: MultiDict[str, str]) -> dict[str, str]:
+    """Return the fields of a query.
 
     Raises
     ------
     InputError
         A field is there twice, with different values.
     """
-    for name, values in request.args.lists():
+    for name, values in query.lists():
         if len(set(values)) > 1:  # who meant the other would get a wrong answer
             raise InputError(
                 f"{name[:40]!r} is in the query {len(values)} times with different "
                 "values; expected one."
             )
-    return request.args.to_dict()
+    return query.to_dict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from ..site import Site, problem
+from ..site import DRAINING, Site, problem
 
 
 def routes(site: Site) -> Blueprint:
@@ -24,7 +24,6 @@ def routes(site: Site) -> Blueprint:
 
 def readiness(site: Site) -> Response:
     """Answer ready, or 503 once the server shuts down."""
-    # A worker takes no connection before its model gave the golden answer and is warm.
     if current_app.config["DRAINING"]:
-        return problem(503, "the server is shutting down; it finishes what it has accepted.")
-    return jsonify({"status": "ready", "ready": True, "provider": site.model.provider})
+        return problem(503, DRAINING)
+    return jsonify(site.readiness())

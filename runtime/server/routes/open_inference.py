@@ -16,13 +16,16 @@ from flask import Blueprint, Response, jsonify, request
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...model.artifacts import Run
 from ...model.contract import FORMAT
-from ..site import Site, UnknownModelError
-from ..wire import JSON, MAX_BATCH, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
+from ..frame import UnknownModelError, too_large
+from ..site import Site
+from ..wire import JSON, MAX_BATCH, MAX_JSON, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
+from ..wire import TENSORS as HEADER
 from .health import readiness
 
 NAME = "ekg"
-HEADER = "Inference-Header-Content-Length"
+RUN_ROWS, RUN_SAMPLES = 64, 1 << 15  # in one run of the network
 
 
 def routes(site: Site) -> Blueprint:
@@ -68,11 +71,12 @@ def routes(site: Site) -> Blueprint:
     @v2.post("/models/<name>/infer")
     def infer(name: str) -> Response:
         _known(name)
-        with site.admission.work():
-            fields, binary = _split(request.get_data())
+        body = request.get_data()
+        with site.admission.work(), site.long_work(len(body)):
+            fields, binary = _split(body)
             tensors, outputs = _inputs(fields, binary), _requested(fields)
             ecg, carry = _checked(tensors, contract.hop, contract.carry_size)
-            probabilities, carry_out = model.session.run(ecg, carry)
+            probabilities, carry_out = run_in_pieces(model.session.run, ecg, carry, contract.hop)
             answers = {"probabilities": probabilities, "carry_out": carry_out}
             head = {"model_name": NAME, "model_version": model.digest.hex()[:8]}
             if "id" in fields:
@@ -80,6 +84,27 @@ def routes(site: Site) -> Blueprint:
             return _answer(head, {name: answers[name] for name in outputs}, outputs)
 
     return v2
+
+
+def run_in_pieces(
+    run: Run, ecg: NDArray[np.float32], carry: NDArray[np.float32], hop: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what ``run`` gives, of a few rows and some seconds at a time.
+
+    What the layers hold between them is some hundred times the signal.
+    """
+    batch, samples = ecg.shape
+    rows = min(batch, RUN_ROWS)
+    piece = RUN_SAMPLES // rows // hop * hop
+    frames, carries = [], []
+    for row in range(0, batch, rows):
+        state, found = carry[row : row + rows], []
+        for at in range(0, samples, piece):
+            probabilities, state = run(ecg[row : row + rows, at : at + piece], state)
+            found.append(probabilities)
+        frames.append(np.concatenate(found, axis=1))
+        carries.append(state)
+    return np.concatenate(frames), np.concatenate(carries)
 
 
 def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -94,6 +119,8 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
         raise InputError(
             f"{HEADER} is wrong; expected how many of the body's {len(body)} bytes are JSON."
         )
+    if int(size) > MAX_JSON:
+        raise too_large(MAX_JSON)
     fields = json_object(body[: int(size)])
     if fields is None or not isinstance(fields.get("inputs"), list):
         raise InputError(

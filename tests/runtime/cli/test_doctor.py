@@ -94,11 +94,14 @@ def test_optional_packages_are_listed_with_purpose_and_command(
     main(["doctor"])
     rows = dict(
         line.strip().split(maxsplit=1)
-        for line in capsys.readouterr().out.partition("optional packages:\n")[2].splitlines()[:9]
+        for line in capsys.readouterr().out.partition("optional packages:\n")[2].splitlines()[:12]
     )
     assert list(rows) == [
         "flask",
         "gunicorn",
+        "uvicorn_worker",
+        "httptools",
+        "a2wsgi",
         "waitress",
         "orjson",
         "wfdb",

@@ -190,7 +190,7 @@ class TestMetrics:
     def test_rows_of_all_workers_are_summed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(metrics, "_memory", metrics._memory)
         monkeypatch.setattr(metrics, "_row", metrics._row)
-        shared = memoryview(bytearray(3 * metrics.ROW_BYTES))
+        shared = memoryview(bytearray(4 * metrics.ROW_BYTES))  # the last is no worker's
         for row in range(3):
             metrics.attach(shared, row)
             worker = metrics.Metrics()

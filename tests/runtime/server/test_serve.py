@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import time
@@ -16,7 +15,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from serving import FS, ROOT, SIGNAL, Server, alter, exchange, linux, run
+from serving import FS, SIGNAL, Server, exchange, linux, run
 
 from runtime import Detector
 from runtime.client import Client, RequestError
@@ -88,7 +87,7 @@ def test_broken_http_is_answered_once_and_as_a_problem(
     assert problem["status"] == status
     assert re.fullmatch(r".*\bexpected\b[^\n]*\.", problem["detail"])
     assert re.fullmatch(r"[0-9a-f]{32}", problem["request_id"])
-    assert f"X-Request-ID: {problem['request_id']}\r\n".encode() in head + b"\r\n"
+    assert f"x-request-id: {problem['request_id']}\r\n".encode() in head.lower() + b"\r\n"
 
 
 def request(body: bytes, *, target: str = "/predict?fs=360", more: str = "") -> bytes:
@@ -132,7 +131,7 @@ def test_requests_sent_without_waiting_are_answered_in_turn(server: Server) -> N
 def test_a_connection_serves_requests_of_all_kinds_in_turn(server: Server) -> None:
     alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     long = request(SIGNAL.astype("<f4").tobytes() * 4)  # for the thread
-    larger = request(SIGNAL.astype("<f4").tobytes() * 8)  # for gunicorn's own way
+    larger = request(SIGNAL.astype("<f4").tobytes() * 8)
     strange = request(SIGNAL[:FS].astype("<f4").tobytes(), more="X_Y: z\r\nCookie: a=b\r\n")
     with socket.create_connection(("127.0.0.1", server.port), 10) as link:
         for octets, status in 2 * (
@@ -302,14 +301,4 @@ def test_gunicorns_own_settings_are_kept(tmp_path: Path, setting: str) -> None:
         answer = b"".join(iter(lambda: link.recv(1 << 16), b"")).decode()
     status = "431" if "limit" in setting else "200"
     assert answer.startswith(f"HTTP/1.1 {status} ")
-    assert "Connection: close" in answer
-
-
-@linux
-def test_a_model_that_is_altered_later_ends_the_server(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "artifacts", tmp_path / "artifacts")
-    with run(tmp_path, tmp_path / "artifacts") as server:
-        alter(tmp_path / "artifacts" / "ekg_fused.onnx")
-        os.kill(server.workers()[0], signal.SIGKILL)
-        assert server.process.wait(30) == 4
-        assert "is not the file that was exported" in server.log.read_text()
+    assert "connection: close" in answer.lower()

@@ -133,6 +133,10 @@ def _become_gunicorn(settings: dict[str, str]) -> NoReturn:
     # glibc gives threads arenas of their own, which fill one after another for hours and look
     # like a leak; a worker computes on few threads at a time.
     environment.setdefault("MALLOC_ARENA_MAX", "2")
+    # It would also raise this limit to the largest block that was ever freed, up to 32 MB, and
+    # keep such blocks; above it a block goes back to the system at once.
+    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))
+    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 20))
     package = Path(__file__).resolve().parent.parent
     os.execve(
         sys.executable,

@@ -227,22 +227,22 @@ class Application:
             self._long.enter()
             return await loop.run_in_executor(self._lane, self._compute_long, asked)
         self._short.enter()
-        asked.answer = loop.create_future()
         together = self._together[asked.path]
-        if not together:
-            loop.call_soon(self._compute_together, asked.path)
         together.append(asked)
-        return await asked.answer
+        if len(together) > 1:
+            asked.answer = loop.create_future()
+            return await asked.answer
+        await asyncio.sleep(0)  # those that came in with it join
+        self._together[asked.path] = []
+        answers = self._results(together, self._short)
+        for other, answer in zip(together[1:], answers[1:], strict=True):
+            if other.answer is not None and not other.answer.done():
+                other.answer.set_result(answer)
+        return answers[0]
 
     def _compute_long(self, asked: Asked) -> Answer:
         with self._site.long_work(asked.size):
             return self._results([asked], self._long)[0]
-
-    def _compute_together(self, path: str) -> None:
-        requests, self._together[path] = self._together[path], []
-        for asked, answer in zip(requests, self._results(requests, self._short), strict=True):
-            if asked.answer is not None and not asked.answer.done():
-                asked.answer.set_result(answer)
 
     def _results(self, requests: Sequence[Asked], queue: Admission) -> list[Answer]:
         """Answer requests of one route as one batch, and give back their places in the queue."""

@@ -259,10 +259,10 @@ class Connection(HttpToolsProtocol):
 
 
 class Outgoing:
-    """A transport that sends a whole answer at once, or what is written in a turn of the loop.
+    """A transport that sends an answer's head with its body, as one packet.
 
-    So head and body are one packet. Closing waits for the client to close its side,
-    for a moment: what it still sends would otherwise reset the connection, and lose the answer.
+    Closing waits for the client to close its side, for a moment: what it still sends would
+    otherwise reset the connection, and lose the answer.
     """
 
     def __init__(self, transport: Any, connection: Connection):
@@ -274,10 +274,10 @@ class Outgoing:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send it soon."""
-        if not self._pieces:
-            self._connection.loop.call_soon(self.flush)
+        """Send it, a head once more comes or the answer is complete."""
         self._pieces.append(data)
+        if len(self._pieces) > 1 or not self._connection.cycle.response_started:
+            self.flush()
 
     def is_closing(self) -> bool:
         """Return whether nothing more is to be sent."""

@@ -32,7 +32,7 @@ def server(tmp_path: Path, artifacts: Path) -> Iterator[Server]:
         yield started
 
 
-def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
@@ -116,5 +116,5 @@ def test_a_worker_that_dies_while_a_model_is_copied_takes_no_other_down(
 def test_workers_are_gone_soon_after_sigint(server: Server) -> None:
     started = time.monotonic()
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(10) == 0
-    assert time.monotonic() - started < 5
+    assert server.process.wait(30) == 0
+    assert time.monotonic() - started < 15  # not after gunicorn's time for an end, 30 s

@@ -45,6 +45,7 @@ class Server:
     answers : True if it runs the model
     polls : True if it takes a good part of its core without requests; between its turns it is
         halted, because all servers share that core
+    folder : checkout that it runs from
     """
 
     name: str
@@ -53,6 +54,7 @@ class Server:
     settings: dict[str, str] = field(default_factory=dict)
     answers: bool = True
     polls: bool = False
+    folder: Path = ROOT
 
 
 def servers(alternatives: Path | None) -> list[Server]:
@@ -167,13 +169,15 @@ def start(
             "EKG_ARTIFACTS": str(artifacts),
             "EKG_PROVIDER": provider,
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(server.folder), os.environ.get("PYTHONPATH")))
+            ),
         }
     )
     began = time.perf_counter()
     process = subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=server.folder,
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -28,6 +28,7 @@ except ImportError:  # without a wheel of it json does the same, more slowly
 
 MAX_BODY = 16 << 20  # bytes
 MAX_JSON = 4 << 20
+MAX_REREAD = 1 << 20  # of what only the slower reader takes, some tens of milliseconds
 # What no request needs more of. Counted before parsing: a million objects or keys take seconds and
 # hundreds of megabytes to make, numbers alone some tens of milliseconds.
 MAX_COUNTS = {b"{": 64, b"[": 2048, b'"': 4096, b"\\": 4096}
@@ -250,10 +251,20 @@ def json_object(body: bytes) -> dict[str, Any] | None:
             f"expected lists of numbers, of at most {MAX_BATCH} patients."
         )
     try:
-        fields = json.loads(body) if orjson is None else orjson.loads(body)
+        fields = _loaded(body)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         return None
     return fields if isinstance(fields, dict) else None
+
+
+def _loaded(body: bytes) -> Any:
+    if orjson is not None:
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            if len(body) > MAX_REREAD:
+                raise
+    return json.loads(body)  # takes more: NaN, and numbers beyond float64
 
 
 def _object(

@@ -17,7 +17,7 @@ from typing import Any
 from bench.fuzz_tally import ANSWER_WITHIN_S, JSON, RAW, Sender, Tally
 from bench.server_common import FS
 from runtime.client import Client
-from runtime.server.wire import MAX_JSON
+from runtime.server.bodies import MAX_JSON
 from runtime.simulate import simulate
 
 POSTS = ("/predict", "/stream", "/v2/models/ekg/infer")

@@ -26,7 +26,7 @@ from bench.fuzz_tally import RAW, Innocent
 from bench.load import Request
 from bench.measure import count, positive, unwind_on_sigterm
 from bench.server_common import FS, Server, share, write
-from runtime.server.wire import MAX_JSON
+from runtime.server.bodies import MAX_JSON
 from runtime.simulate import simulate
 
 JSON = "application/json"

@@ -23,6 +23,7 @@ from ..detector import DEFAULT_ARTIFACTS, Detector
 from ..errors import EkgError
 from . import routes
 from .admission import Admission
+from .bodies import MAX_BODY
 from .frame import (
     HEADERS,
     Gate,
@@ -36,7 +37,7 @@ from .metrics import Metrics
 from .openapi import document
 from .service import Service
 from .site import Site, problem
-from .wire import MAX_BODY, bearer_token
+from .wire import bearer_token
 
 log = logging.getLogger("ekg")
 

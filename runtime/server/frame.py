@@ -20,8 +20,9 @@ from typing import Any
 
 from ..errors import EkgError, InputError, StaleTokenError
 from .admission import RETRY_AFTER_S, OverloadError
+from .bodies import MAX_BODY, MAX_JSON
 from .metrics import Metrics
-from .wire import JSON, MAX_BODY, MAX_JSON, TENSORS, MediaTypeError
+from .wire import JSON, TENSORS, MediaTypeError
 
 # Of every answer.
 HEADERS = {

@@ -20,19 +20,14 @@ from ..errors import EkgError, InputError, TokenError
 from ..findings import Beat, Event, Quality, Result
 from ..rhythm import RhythmTracker
 from ..signal.units import as_numbers
+from .bodies import MAX_BATCH, json_object
 
 try:
     import orjson
 except ImportError:  # without a wheel of it json does the same, more slowly
     orjson = None  # type: ignore[assignment]
 
-MAX_BODY = 16 << 20  # bytes
-MAX_JSON = 4 << 20
-# What no request needs more of. Counted before parsing: a million objects or keys take seconds and
-# hundreds of megabytes to make, numbers alone some tens of milliseconds.
-MAX_COUNTS = {b"{": 64, b"[": 2048, b'"': 4096, b"\\": 4096}
 MAX_SAMPLES = 2_000_000  # 92 minutes at 360 Hz, 2 s of work; 4 s at 100 Hz, 7 at 100.001
-MAX_BATCH = 512  # patients in one request
 JSON, RAW = "application/json", "application/octet-stream"
 TENSORS = "Inference-Header-Content-Length"  # bytes of JSON, in front of binary tensors
 PREDICT_FIELDS = ("signal", "fs", "units")
@@ -220,26 +215,6 @@ def dump(fields: dict[str, Any]) -> bytes:
     if orjson is not None:
         return bytes(orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY))
     return json.dumps(fields, separators=(",", ":")).encode()
-
-
-def json_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object that this is, or None.
-
-    Raises
-    ------
-    InputError
-        It has more objects, lists or strings than any request needs; it is not parsed.
-    """
-    if any(body.count(mark) > most for mark, most in MAX_COUNTS.items()):
-        raise InputError(
-            "the body has more objects, lists or strings than any request needs; "
-            f"expected lists of numbers, of at most {MAX_BATCH} patients."
-        )
-    try:
-        fields = json.loads(body) if orjson is None else orjson.loads(body)
-    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
-        return None
-    return fields if isinstance(fields, dict) else None
 
 
 def _object(

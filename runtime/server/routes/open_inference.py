@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...model.artifacts import Run
 from ...model.contract import FORMAT
+from ..bodies import MAX_BATCH, MAX_JSON, json_object
 from ..frame import UnknownModelError, too_large
 from ..site import Site
-from ..wire import JSON, MAX_BATCH, MAX_JSON, MAX_SAMPLES, RAW, MediaTypeError, dump, json_object
+from ..wire import JSON, MAX_SAMPLES, RAW, MediaTypeError, dump
 from ..wire import TENSORS as HEADER
 from .health import readiness
 

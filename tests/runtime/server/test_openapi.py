@@ -11,8 +11,9 @@ from flask import Flask
 from http_client import MAX_TOKEN
 
 import runtime
+from runtime.server.bodies import MAX_BATCH
 from runtime.server.openapi import CALM, event_kinds
-from runtime.server.wire import MAX_BATCH, MAX_SAMPLES
+from runtime.server.wire import MAX_SAMPLES
 
 SERVER = Path(runtime.__file__).parent / "server"
 

@@ -12,7 +12,8 @@ from http_client import FS, SECOND, refusal
 
 from runtime import Detector
 from runtime.server.app import create_app
-from runtime.server.wire import MAX_BATCH, MAX_SAMPLES, RAW
+from runtime.server.bodies import MAX_BATCH
+from runtime.server.wire import MAX_SAMPLES, RAW
 
 HOSTILE = [
     ("no object", b"[]", 400),

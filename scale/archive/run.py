@@ -19,6 +19,14 @@ TRIES = 3  # of a record whose worker ends while it has it
 AWAY_S = 300.0  # a scheduler may be away so long
 PAUSE_S = 1.0
 CONNECT_S = 10.0
+# Of the cluster on this machine: what Dask looks at so often that an idle worker and its scheduler
+# took 4.5 % of a core; like this they take 0.8 %.
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "1s",
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "2s",
+}
 # What a scheduler that ends leaves of a task; its record is given to the next one.
 LOST = (CancelledError, asyncio.CancelledError, OSError, TimeoutError)
 

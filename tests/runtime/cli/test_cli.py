@@ -58,7 +58,7 @@ def test_help_of_a_command_has_an_example_that_parses(
         ("demo", ["60", "real", "1"]),
         ("predict", ["0", "to the end", "the ECG, MLII before others"]),
         ("annotate", ["ekg", "."]),
-        ("report", ["6", "."]),
+        ("report", ["18", "en", "."]),
         ("stream", ["the file's own, else mV", "600"]),
         ("client", ["http://127.0.0.1:8000", "100"]),
         ("doctor", ["auto"]),

@@ -52,7 +52,7 @@ docs: $(DOCS_VENV)/.ready  ## site/: the API reference, from the docstrings
 	@$(DOCS_VENV)/bin/mkdocs build --quiet --strict && echo site/index.html
 
 train: $(TRAIN_READY)  ## train on DS1, two paced patients and svdb (DEVICE=auto|cpu|cuda|mps)
-	@$(VENV)/bin/python -m training.train --device $(DEVICE)
+	@$(VENV)/bin/python -m training.train --shipped --device $(DEVICE)
 
 export: $(TRAIN_READY)  ## export runs/latest to artifacts/, proven and measured
 	@$(VENV)/bin/python -m export

@@ -29,6 +29,9 @@ BOUNDS = {
     "validate_every": (1, 10**7),
 }
 
+# What the shipped network's recipe has beside the defaults, where cinc2017 and ptbxl are at hand.
+SHIPPED: dict[str, Any] = {"strangers": (0.18, 0.09, 0.1), "devices": 0.3}
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -29,10 +29,11 @@ from training.dataset import TRAINING, training_data
 from training.devices import DeviceError, fast_bfloat16, pick_device
 from training.errors import DataError
 from training.model import FRAME_CLASSES, Design, EkgNet, parameter_count
-from training.recipe import Recipe, changed
+from training.recipe import SHIPPED, Recipe, changed
 from training.recordings import Record, folds
 from training.results import as_json, require_writable
 from training.validate import validate
+from training.weak import entries
 from training.weak_beats import strangers
 
 
@@ -66,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Python's notation: look_ahead=10 retimed=0.0",
     )
     parser.add_argument(
+        "--shipped",
+        action="store_true",
+        help="crops from strangers and other devices too, as the shipped network had, if their "
+        "recordings are at hand",
+    )
+    parser.add_argument(
         "--simulated", action="store_true", help="train on simulated ECG, without any recordings"
     )
     args = parser.parse_args(arguments)
@@ -89,6 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         databases = list(dict.fromkeys(args.databases))  # named twice, they do not count twice
         records, noise, data = training_data(databases, simulated=args.simulated)
         pools: Sequence[Sequence[Record]] = ()
+        if args.shipped:
+            try:
+                for database in ("cinc2017", "ptbxl"):
+                    entries(database)  # DataError if it is not at hand
+                recipe = replace(recipe, **SHIPPED)
+            except DataError as error:
+                print(f"{error} Crops from strangers are left out.")
         if any(recipe.strangers):
             others = strangers(noise.shape[1])
             pools, noise = others.pools, np.concatenate([noise, others.noise])

@@ -13,8 +13,9 @@ from training import checkpoint, choose, train, weak
 from training.augment import IGNORE, NORMAL_AT_MOST, NOT_S
 from training.errors import DataError
 from training.model import Design
-from training.recipe import Recipe
+from training.recipe import SHIPPED, Recipe
 from training.simulated import simulated_noise, simulated_records
+from training.weak_beats import Strangers
 
 SMALL = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
 QUICK = Recipe(steps=6, batch=4, window_batch=2, crop_s=6.0, folds=3, fold=0, validate_every=3)
@@ -262,3 +263,20 @@ def test_of_a_frame_that_is_half_known_the_possible_classes_count() -> None:
         torch.testing.assert_close(loss, known - doubtful.log() / 5)
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
         assert bool(gradient.isfinite().all())
+
+
+def test_the_shipped_recipe_does_without_strangers_that_are_not_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_up = simulated_records(6, seconds=40), simulated_noise(seconds=20), "SIMULATED"
+    monkeypatch.setattr(train, "training_data", lambda *_, **__: made_up)
+    monkeypatch.setattr("training.weak.data_folder", lambda: None)
+    told: list[Recipe] = []
+    monkeypatch.setattr(train, "train", lambda recipe, *_, **__: told.append(recipe))
+    train.main(["--shipped", "--out", str(tmp_path / "run")])
+    assert told == [Recipe()]
+    assert "Crops from strangers are left out" in capsys.readouterr().out
+    monkeypatch.setattr(train, "entries", lambda _: [])
+    monkeypatch.setattr(train, "strangers", lambda row: Strangers([], [], [], made_up[1], "nobody"))
+    train.main(["--shipped", "--out", str(tmp_path / "run")])
+    assert told[1] == replace(Recipe(), **SHIPPED)

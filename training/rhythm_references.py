@@ -15,6 +15,7 @@ from runtime import records
 from runtime.findings import UNREADABLE
 from runtime.model.contract import FS
 from runtime.signal.features import WINDOW_S
+from runtime.signal.missing import NO_SIGNAL, bridge
 from runtime.signal.quality import QualityPolicy, flaws_of
 from runtime.signal.resample import resampler
 from training.recordings import Record, flutter
@@ -23,12 +24,11 @@ from training.recordings import Record, flutter
 def cudb_signal(folder: Path, name: str) -> NDArray[np.float32]:
     """A record of cudb as a stream hears it, mV at 360 Hz.
 
-    Samples at the converter's lower end are stored as missing; the runtime's reader holds the
-    last value, because zeros would make jumps that are not in the signal.
+    Samples at the converter's lower end are stored as missing; they are bridged.
     """
     record = records.read(folder / "cudb" / name)
-    ecg = np.asarray(record.signal - record.signal[0], dtype=np.float32)
-    output, _ = resampler(record.fs, FS).push(np.zeros((1, 0), dtype=np.float32), ecg[None], 0)
+    ecg, _, _ = bridge(record.signal[None], [NO_SIGNAL], record.fs)
+    output, _ = resampler(record.fs, FS).push(np.zeros((1, 0), dtype=np.float32), ecg, 0)
     return output[0]
 
 

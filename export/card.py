@@ -44,6 +44,8 @@ def card(
         "patient's usual QRS complex joins in deciding what is V (`runtime/rhythm/template.py`), "
         "and the usual interval between N and S (`runtime/rhythm/baseline.py`); the numbers of "
         "both lie in `rhythm.json`, beside the network.",
+        "- A second network, `ekg_rhythm.onnx`, reads beats one after another, remembers the "
+        "patient, and tells atrial fibrillation, in which no beat is S.",
         f"- Input: one lead, mV, {described['fs']} Hz (the runtime resamples 100 to 1000 Hz). "
         f"Filter: {described['fir_design']}.",
         f"- Operating point: a beat from a mean probability of {described['threshold']} on; "
@@ -111,8 +113,8 @@ def card(
             []
             if simulated
             else [
-                "- Trained on adults' Holter recordings of the 1970s to 1990s; other devices, "
-                "electrode places and age groups are untested."
+                "- Trained on adults' Holter recordings of the 1970s to 1990s, hand-held strips "
+                "and clinical leads; children and other electrode places are untested."
             ]
         ),
         "- A record's first seconds have little context; one-second windows have none.",

@@ -39,6 +39,7 @@ from training.rhythm_matching import (
     ventricular_runs,
 )
 from training.rhythm_references import (
+    as_heard,
     fibrillation,
     label_windows,
     mix,
@@ -82,17 +83,10 @@ class Heard:
 
 
 def hear(detector: Detector, name: str, signal: NDArray[np.floating], fs: float) -> Heard:
-    """Run the detector; the signal is resampled as a stream would."""
-    from runtime.signal.resample import resampler
-
+    """Run the detector; the signal is bridged and resampled as a stream would."""
     stream = detector.stream(fs)
     beats = from_beats(stream.push(signal) + stream.finish(), FS)
-    ecg, _ = resampler(fs, FS).push(
-        np.zeros((1, 0), dtype=np.float32),
-        np.asarray(signal - signal[0], dtype=np.float32)[None],
-        0,
-    )
-    return Heard(name, ecg[0], beats)
+    return Heard(name, as_heard(signal, fs), beats)
 
 
 def events_of(beats: Beats, signal: NDArray[np.float32], model: RhythmModel) -> list[Event]:

@@ -7,7 +7,7 @@ Circulation 93 (1996) 1043-1065.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -112,19 +112,30 @@ def hrv(beats: Sequence[Beat], sound: NDArray[np.bool_], *, frequency: bool = Fa
     normal = np.array([beat.label == "N" for beat in beats], dtype=bool)
     counts = sound & normal[:-1] & normal[1:] if len(beats) > 1 else np.zeros(0, dtype=bool)
     intervals = np.diff(times) * 1000.0
+    found = variability(intervals, counts)
+    if frequency:
+        low, high, ratio = _powers(times[1:][counts], intervals[counts])
+        found = replace(found, lf_ms2=low, hf_ms2=high, lf_hf=ratio)
+    return found
+
+
+def variability(intervals: NDArray[np.float64], counts: NDArray[np.bool_]) -> Hrv:
+    """Measure the variability of those intervals that count, but for LF and HF.
+
+    Parameters
+    ----------
+    intervals : [intervals], ms
+    counts : bool [intervals], True between two N beats, if nothing is missing between
+    """
     nn = intervals[counts]
     differences = np.diff(intervals)[counts[:-1] & counts[1:]]
     some = len(differences) > 0
-    powers: tuple[float | None, ...] = (None, None, None)
-    if frequency:
-        powers = _powers(times[1:][counts], nn)
     return Hrv(
         len(nn),
         float(nn.mean()) if len(nn) else None,
         float(nn.std(ddof=1)) if len(nn) > 1 else None,
         float(np.sqrt(np.mean(differences**2))) if some else None,
         float(np.mean(np.abs(differences) > DIFFERENCE_MS + EPSILON_MS) * 100) if some else None,
-        *powers,
     )
 
 

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..findings import CLASSES, DOUBTFUL, Beat, Event, Quality, Record
-from ..records.intervals import missing_spans
+from ..records.intervals import Hrv, missing_spans, variability
 from ..rhythm import RATE_INTERVALS
 from .counted import counted_events
 from .words import ASYSTOLE, VF
@@ -27,25 +27,7 @@ LEFT_OUT = (VF, ASYSTOLE, MISSING, UNREADABLE)  # of time that is two of them, t
 QUALITY_PIECE_S = 600  # judged at once: at a rate that is not whole, longer pieces would drift
 N = CLASSES.index("N")
 EPSILON_S = 1e-6
-LONG_DIFFERENCE_S = 0.05  # pNN50's
-
-
-@dataclass(frozen=True)
-class Hrv:
-    """Variability of the heart rate, from intervals between two N beats (Task Force, 1996).
-
-    Attributes
-    ----------
-    intervals : number of them
-    sdnn_ms : standard deviation of the intervals
-    rmssd_ms : root mean square of the differences between two that follow each other
-    pnn50 : share of these differences above 50 ms
-    """
-
-    intervals: int
-    sdnn_ms: float
-    rmssd_ms: float
-    pnn50: float
+FEWEST_INTERVALS = 3  # whose variability is measured
 
 
 @dataclass(frozen=True)
@@ -212,20 +194,9 @@ def hrv_of(intervals: Floats, labels: NDArray[np.int64]) -> Hrv | None:
     intervals : float64 [beats - 1], s; NaN if one is broken
     labels : int64 [beats], index into `CLASSES`
     """
-    normal = (labels[:-1] == N) & (labels[1:] == N) if len(labels) else np.zeros(0, dtype=bool)
-    nn = np.where(normal, intervals, np.nan)
-    differences = np.diff(nn)
-    differences = differences[np.isfinite(differences)]
-    nn = nn[np.isfinite(nn)]
-    if len(nn) < 3 or not len(differences):
-        return None
-    return Hrv(
-        len(nn),
-        1000 * float(nn.std(ddof=1)),
-        1000 * float(np.sqrt(np.mean(differences**2))),
-        # Sums of samples' times differ in their last bits.
-        float(np.mean(np.abs(differences) > LONG_DIFFERENCE_S + EPSILON_S)),
-    )
+    counts = np.isfinite(intervals) & (labels[:-1] == N) & (labels[1:] == N)
+    found = variability(1000.0 * intervals, counts)
+    return found if found.intervals >= FEWEST_INTERVALS and found.rmssd_ms is not None else None
 
 
 def study_of(

@@ -136,7 +136,7 @@ def test_variability_is_of_intervals_between_two_normal_beats() -> None:
     assert found.sdnn_ms == pytest.approx(nn.std(ddof=1))
     differences = np.array([100, 40, -80])
     assert found.rmssd_ms == pytest.approx(np.sqrt(np.mean(differences**2)))
-    assert found.pnn50 == pytest.approx(2 / 3)
+    assert found.pnn50 == pytest.approx(100 * 2 / 3)
     assert hrv_of(intervals[:2], labels[:3]) is None
     assert hrv_of(np.zeros(0), np.zeros(0, dtype=np.int64)) is None
 

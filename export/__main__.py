@@ -22,7 +22,6 @@ from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
 from runtime.model.contract import BeatPolicy
-from runtime.model.rhythm_network import RHYTHM_GRAPH
 from runtime.model.session import Session
 from runtime.simulate import simulate
 from training.checkpoint import load as load_checkpoint
@@ -98,8 +97,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
         ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
         np.savez(staged / "golden.npz", ecg=ecg, probabilities=probabilities)
         roles["golden.npz"] = {"role": "an input and its answer", "tolerance": GOLDEN_TOLERANCE}
-        for name in (RHYTHM_GRAPH, rhythm.GOLDEN_BEATS):
-            shutil.copy(Artifacts(DEFAULT_ARTIFACTS).path(name), staged / name)
+        rhythm.carry_over(staged)
         rhythm.write(staged, Artifacts(DEFAULT_ARTIFACTS).json(rhythm.NAME))
         roles |= rhythm.ROLES
         manifest.seal(staged, roles)

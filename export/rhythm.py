@@ -26,6 +26,7 @@ from export.graphs import ExportError
 from runtime.beats import from_beats
 from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
+from runtime.model.artifacts import Artifacts
 from runtime.model.contract import FS, Contract
 from runtime.model.rhythm_network import INPUTS, RHYTHM_GRAPH, RhythmGraph
 from runtime.model.session import Session
@@ -97,6 +98,12 @@ def write_network(staged: Path, run: Path) -> None:
     onnx.save(model, staged / RHYTHM_GRAPH)
     log_odds, _ = rhythm_graph.answer(net, beats)
     np.savez(staged / GOLDEN_BEATS, beats=beats[0], log_odds=log_odds[0])
+
+
+def carry_over(staged: Path) -> None:
+    """Copy the present second network, and its golden beats."""
+    for name in (RHYTHM_GRAPH, GOLDEN_BEATS):
+        shutil.copy(Artifacts(DEFAULT_ARTIFACTS).path(name), staged / name)
 
 
 def golden_beats() -> NDArray[np.float32]:

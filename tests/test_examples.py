@@ -36,7 +36,7 @@ EXPECTED = {
             r"^3 patients, 20 s each, in \d+\.\d\d s$",
         ],
     ),
-    "to_pandas.py": ([], [r"^N +39 +0\.99", r"^couplet +12\.32 +12\.69 +\d\.\d+$"]),
+    "to_pandas.py": ([], [r"^N +39 +0\.98", r"^couplet +12\.32 +12\.69 +\d\.\d+$"]),
 }
 
 

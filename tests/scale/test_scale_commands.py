@@ -185,7 +185,7 @@ def test_tls_and_accounts_let_each_do_its_own(tmp_path: Path, detector: object) 
         processes.append(intruder)  # type: ignore[arg-type]
         _, errors = intruder.communicate(timeout=60)
         assert intruder.returncode == 2
-        assert errors.startswith("error: ")
+        assert errors.splitlines()[-1].startswith("error: "), errors
     finally:
         for process in processes:
             process.kill()

@@ -48,6 +48,7 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     onnx.save(graphs.graphs(net, described)[0].model, tmp_path / "ekg_fused.onnx")
     ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
     np.savez(tmp_path / "golden.npz", ecg=ecg, probabilities=probabilities)
+    rhythm.carry_over(tmp_path)
     rhythm.write(tmp_path, Artifacts(DEFAULT_ARTIFACTS).json(rhythm.NAME))
     manifest.seal(
         tmp_path,

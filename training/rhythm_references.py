@@ -30,7 +30,7 @@ def cudb_signal(folder: Path, name: str) -> NDArray[np.float32]:
     return as_heard(record.signal, record.fs)
 
 
-def as_heard(signal: NDArray[np.float64], fs: float) -> NDArray[np.float32]:
+def as_heard(signal: NDArray[np.floating], fs: float) -> NDArray[np.float32]:
     """A signal in mV as a stream hears it: without gaps, less its first sample, at 360 Hz."""
     ecg, _, _ = bridge(np.asarray(signal, dtype=np.float64)[None], [NO_SIGNAL], fs)
     output, _ = resampler(fs, FS).push(np.zeros((1, 0), dtype=np.float32), ecg, 0)

@@ -84,7 +84,7 @@ def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
         for i, column in enumerate(table.columns)
         if column.kind == "n" and i not in [at for at, _ in times]
     ]
-    options.start = table.facts.start
+    options.start = table.facts.start or options.start  # that of a frame is known already
     fs, values = _placed(path, table, times, others, options)
     if not others:
         raise RecordError(f"{path} has times but no lead.")

@@ -16,13 +16,15 @@ import pytest
 
 from runtime import Detector
 from runtime.model.artifacts import Artifacts
+from runtime.model.rhythm_network import RHYTHM_GRAPH
 from runtime.model.session import Session
 from runtime.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
 FILES = Artifacts(ARTIFACTS).files
-MODELS = sorted(name for name in FILES if name.endswith(".onnx"))
+# The second network is checked where the runtime is loaded, by its golden beats.
+MODELS = sorted(name for name in FILES if name.endswith(".onnx") and name != RHYTHM_GRAPH)
 
 ANSWER = """
 import sys

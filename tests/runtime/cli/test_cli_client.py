@@ -15,7 +15,7 @@ from runtime.server.app import create_app
 from runtime.simulate import simulate
 
 FS = 360
-SIGNAL = simulate(10, seed=6).signal
+SIGNAL = simulate(10, seed=8).signal
 
 
 @pytest.fixture

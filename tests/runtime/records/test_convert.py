@@ -96,7 +96,7 @@ def test_counts_of_a_converter_survive_the_way_through_all_formats(
         (whole.d_signal - whole.baseline) / whole.adc_gain,
     )
     beats = [
-        [(beat.time, beat.label) for beat in detector.annotate(read(file))[0]]
+        [(beat.time, beat.label) for beat in detector.annotate(read(file)).beats]
         for file in (tmp_path / "m100", path)
     ]
     assert beats[0] == beats[1]

@@ -42,7 +42,8 @@ def server() -> Iterator[Server]:
     server.kill()
 
 
-@pytest.fixture(scope="session")
+# Of a module: as long as it lasts an event loop runs in this thread, and `asyncio.run` refuses.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="no playwright (pip install playwright)"

@@ -28,7 +28,7 @@ from .model.contract import Contract
 from .model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
-from .signal.missing import missing_samples, unlike_ecg
+from .signal.missing import gap_spans, missing_samples, unlike_ecg
 from .signal.quality import QualityPolicy, assess, assess_rows
 from .signal.units import check_signal
 from .stream import Stream
@@ -240,7 +240,6 @@ class Detector:
         """
         # A program that only streams needs no files.
         from .records import Annotation, read
-        from .records.intervals import missing_spans
 
         record = read(record, lead=lead, fs=fs, units=units)
         stream, beats = self.stream(record.fs, events=True), []
@@ -259,7 +258,7 @@ class Detector:
             ]
         rhythm = self._engine.rhythm
         judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
-        gaps = missing_spans(missing_samples(record.signal, record.fs), record.fs)
+        gaps = gap_spans(missing_samples(record.signal, record.fs), record.fs)
         return Annotation(record, beats, events, judge, gaps, self.made_by)
 
     @property

@@ -58,17 +58,6 @@ def sound_intervals(
     return sound
 
 
-def missing_spans(missing: NDArray[np.bool_], fs: float) -> tuple[tuple[float, float], ...]:
-    """Return start and end, s, of each stretch of missing samples.
-
-    Parameters
-    ----------
-    missing : [samples], True for those that are missing
-    """
-    edges = np.flatnonzero(np.diff(missing.astype(np.int8), prepend=0, append=0)) / fs
-    return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
 @dataclass(frozen=True)
 class Hrv:
     """How the heart rate varies; None where there are too few intervals.

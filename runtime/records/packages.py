@@ -45,7 +45,9 @@ def explained(path: Path, trouble: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise RecordError(f"{error.filename or path} does not exist.") from error
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        # The first sentence: what follows is advice to programmers.
+        reason = (str(error).splitlines() or [""])[0].split(". ")[0].rstrip(".")
+        reason = reason or type(error).__name__
         if len(reason) > MAX_REASON:
             reason = f"{reason[:MAX_REASON]}..."
         raise RecordError(f"{path} {trouble} ({reason}).") from error

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..findings import CLASSES, DOUBTFUL, Beat, Event, Quality, Record
-from ..records.intervals import Hrv, missing_spans, variability
+from ..records.intervals import Hrv, variability
 from ..rhythm import RATE_INTERVALS
 from .counted import counted_events
 from .words import ASYSTOLE, VF
@@ -41,8 +41,8 @@ class Study:
     scores : of all beats, float64 [beats]
     events : those that have ended, in order of start
     flaws : int64 [seconds], of each second the bits of `Flaw`; `flaws_of_seconds` makes them
-    missing : bool [samples], those that are missing or that no heart can have made; None: only
-        those that are NaN
+    missing : bool [samples], those that are missing or that no heart can have made; None: none
+    gaps : start and end, s, of those stretches of them that may hide a beat
     limits : of the rhythm policy, name -> value
     made_by : the model, in words
     measured : figures of the detector against cardiologists' labels, name -> share
@@ -55,6 +55,7 @@ class Study:
     events: Sequence[Event]
     flaws: NDArray[np.int64]
     missing: NDArray[np.bool_] | None = None
+    gaps: Sequence[tuple[float, float]] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
     made_by: str = ""
     measured: Mapping[str, float] = field(default_factory=dict)
@@ -98,12 +99,6 @@ class Study:
         return np.where(missing, np.nan, signal) if missing is not None else signal
 
     @cached_property
-    def gaps(self) -> Floats:
-        """Missing signal that may hide a beat, float64 [spans, 2], s."""
-        spans = missing_spans(np.isnan(self.signal), self.record.fs)
-        return np.array(spans, dtype=np.float64).reshape(-1, 2)
-
-    @cached_property
     def left_out(self) -> dict[str, Floats]:
         """Reason -> the time that is left out for it, float64 [spans, 2], s."""
         doubtful = self.flaws & int(DOUBTFUL) != 0
@@ -112,7 +107,7 @@ class Study:
         unreadable = np.minimum(edges - [EPSILON_S / 10, 0], self.seconds)
         return {
             **self.standstill,
-            MISSING: self.gaps,
+            MISSING: np.array(self.gaps, dtype=np.float64).reshape(-1, 2),
             UNREADABLE: union(map(tuple, unreadable)),
         }
 
@@ -210,7 +205,7 @@ def study_of(
 
     Parameters
     ----------
-    described : `missing`, `limits`, `made_by` and `measured` of the study
+    described : `missing`, `gaps`, `limits`, `made_by` and `measured` of the study
     """
     return Study(
         record,

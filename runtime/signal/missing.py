@@ -184,6 +184,19 @@ def missing_samples(ecg: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
     return np.zeros(len(ecg), dtype=bool) if found is None else found
 
 
+def gap_spans(missing: NDArray[np.bool_], fs: float) -> tuple[tuple[float, float], ...]:
+    """Return start and end, s, of each gap: of missing samples that may hide a beat.
+
+    Parameters
+    ----------
+    missing : bool [samples], as of `missing_samples`
+    fs : Hz
+    """
+    gaps = Gaps(fs)
+    gaps.add(missing, 0)
+    return tuple((gap.start / fs, gap.end / fs) for gap in gaps.at_rate(1, 1))
+
+
 def unlike_ecg(ecg: NDArray[np.float64], fs: float) -> int | None:
     """The first sample that no heart can have made, if most samples are like it; else None.
 

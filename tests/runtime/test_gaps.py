@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runtime import Detector
 from runtime.findings import Beat, Event, Flaw
 from runtime.rhythm import closed
+from runtime.signal.missing import gap_spans
 from runtime.simulate import simulate
 
 FS = 360
@@ -180,3 +181,11 @@ def test_a_window_of_which_all_is_missing_has_no_beat(detector: Detector) -> Non
         result = detector.predict(signal, FS)
         assert not isinstance(result, list)
         assert (result.label, result.quality.missing, result.quality.ok) == ("none", 1.0, False)
+
+
+def test_spans_are_those_of_missing_samples_that_may_hide_a_beat() -> None:
+    missing = np.zeros(1000, dtype=bool)
+    assert gap_spans(missing, 100) == ()
+    missing[[100, 101]] = True  # 20 ms
+    missing[500:510] = missing[950:] = True
+    assert gap_spans(missing, 100) == ((5.0, 5.1), (9.5, 10.0))

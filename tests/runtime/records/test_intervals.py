@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime import InputError
 from runtime.findings import Beat, Event
-from runtime.records.intervals import Hrv, hrv, missing_spans, sound_intervals
+from runtime.records.intervals import Hrv, hrv, sound_intervals
 
 
 def beats_at(times: NDArray[np.float64], labels: str | None = None) -> list[Beat]:
@@ -122,10 +122,3 @@ def test_intervals_across_gaps_noise_and_fibrillation_do_not_count() -> None:
 def test_no_interval_of_one_beat() -> None:
     assert sound_intervals(np.array([1.0]), np.zeros(2, dtype=bool), []).shape == (0,)
     assert sound_intervals(np.zeros(0), np.zeros(0, dtype=bool), []).shape == (0,)
-
-
-def test_spans_of_missing_samples() -> None:
-    missing = np.zeros(1000, dtype=bool)
-    assert missing_spans(missing, 100) == ()
-    missing[[0, 1, 500, 501, 999]] = True
-    assert missing_spans(missing, 100) == ((0.0, 0.02), (5.0, 5.02), (9.99, 10.0))

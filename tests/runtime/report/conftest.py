@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from runtime.findings import Beat, Event, Record
 from runtime.report import Study, study_of
 from runtime.rhythm import RhythmPolicy
+from runtime.signal.missing import gap_spans
 from runtime.simulate import simulate
 
 ALONE = {label: tuple(float(label == other) for other in "NSVFQ") for label in "NSVFQ"}
@@ -110,9 +111,10 @@ def make_study() -> Callable[..., Study]:
         record = Record(
             name, lead, fs, np.asarray(signal, dtype=np.float64), 0.0, start=start, header=header
         )
-        return study_of(
-            record, beats, events, flaws, **{"limits": limits, "made_by": "a test"} | described
-        )
+        missing = np.isnan(record.signal)
+        made = {"limits": limits, "made_by": "a test", "missing": missing}
+        made["gaps"] = gap_spans(missing, fs)
+        return study_of(record, beats, events, flaws, **made | described)
 
     return make
 

@@ -38,6 +38,16 @@ def test_clipping_is_seen(judge: Assess) -> None:
     assert not quality.ok
 
 
+@pytest.mark.parametrize(("held_s", "railed"), [(0.08, False), (0.2, True)])
+def test_amplifiers_end_is_held_longer_than_a_quiet_extreme(
+    held_s: float, railed: bool, judge: Assess
+) -> None:
+    ecg = simulate(10).signal.astype(np.float64)
+    start, size = 5 * 360 + 40, round(held_s * 360)
+    ecg[start : start + size] = ecg.min() - 0.3 + 0.004 * np.sin(np.arange(size) / size * np.pi)
+    assert bool(judge(ecg, 360).seconds[5] & Flaw.RAILED) is railed
+
+
 def test_wrong_units_make_an_impossible_range(judge: Assess) -> None:
     assert not judge(simulate(10).signal * 1000, 360).ok
 

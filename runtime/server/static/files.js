@@ -1,3 +1,4 @@
+// @ts-nocheck
 // Recordings dropped on the page: CSV, or a WFDB record's .hea and .dat (formats 16 and 212,
 // https://physionet.org/physiotools/wag/signal-5.htm). Read here; the file itself is not uploaded.
 // The rules are those of runtime/records/tables.py and times.py, so that the page and `annotate` see

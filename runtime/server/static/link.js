@@ -5,6 +5,8 @@
 
 const CHUNK_S = 0.25; // a request carries at least so much, so that not every sample is a request
 const LONGEST_S = 60; // and at most so much: catching up after an outage stays answerable
+const PIECES = 300; // of a recording that is there as a whole: each has a quality of its own
+const PIECE_S = [4, 120]; // at least and at most
 const TIMEOUT_MS = 20_000;
 const FIRST_PAUSE_MS = 150;
 const LONGEST_PAUSE_MS = 3000;
@@ -86,8 +88,17 @@ export class Link {
     /** @type {Uint8Array|null} the token */
     this.carry = null;
     this.ended = false; // no more signal comes
+    this.longestS = LONGEST_S;
+    this.halted = false; // the user wants a pause
     this.paused = false; // none comes for now: what there is need not wait for more
     this.stopped = new AbortController();
+  }
+
+  /** All of the signal is there: answer it in pieces that show progress. */
+  takeWhole() {
+    const [least, most] = PIECE_S;
+    this.ended = true;
+    this.longestS = Math.min(most, Math.max(least, this.signal.seconds / PIECES));
   }
 
   /** Go on until the recording's end, or `stop`. */
@@ -96,8 +107,8 @@ export class Link {
     let pause = 0;
     while (!signal.aborted) {
       const ready = this.signal.end - this.sent;
-      const last = this.ended && ready <= LONGEST_S * this.signal.fs;
-      if (!last && ready < (this.paused ? 1 : CHUNK_S * this.signal.fs)) {
+      const last = this.ended && ready <= Math.floor(this.longestS * this.signal.fs);
+      if (this.halted || (!last && ready < (this.paused ? 1 : CHUNK_S * this.signal.fs))) {
         await sleep(40);
         continue;
       }
@@ -138,7 +149,7 @@ export class Link {
     if (this.sent < this.signal.start) { // away for longer than the page can hold
       this.#startAnew("the server was away for longer than the page holds signal");
     }
-    const to = Math.min(this.signal.end, this.sent + Math.floor(LONGEST_S * fs));
+    const to = Math.min(this.signal.end, this.sent + Math.floor(this.longestS * fs));
     const samples = this.signal.slice(this.sent, to);
     const token = this.carry ?? new Uint8Array();
     const body = new Uint8Array(token.length + samples.byteLength);

@@ -1,16 +1,24 @@
 // The page: sources feed a run, its answers are shown, the user steers it.
 
 import { clock, isCritical } from "./beats.js";
-import { $, element, isPressed, press, put, save, select } from "./dom.js";
+import { watchDisplay } from "./display.js";
+import { $, element, isPressed, press, put, select } from "./dom.js";
+import { Corrections } from "./editing.js";
 import { EventList } from "./eventlist.js";
+import { readReference } from "./files.js";
 import { Refused, request } from "./link.js";
 import { askToken, onToken } from "./login.js";
+import { offerLeads } from "./otherleads.js";
 import { Opening } from "./opening.js";
+import { Overview } from "./overview.js";
 import { RHYTHMS } from "./patient.js";
+import { Reference } from "./reference.js";
 import { Review } from "./review.js";
 import { Run } from "./run.js";
-import { FeedSource, FileSource, SimulatedSource } from "./sources.js";
+import { watchSaving } from "./saving.js";
+import { FeedSource, FileSource, SimulatedSource, WholeSource } from "./sources.js";
 import { Sweep } from "./sweep.js";
+import { Trends } from "./trends.js";
 import { blankVitals, showCounts, showVitals } from "./vitals.js";
 import { alarm, problem, say, state } from "./words.js";
 
@@ -21,7 +29,26 @@ const WATCH_MS = 500; // between two looks for new samples
 
 const sweep = new Sweep($("sweep"));
 const events = new EventList((finding) => review.choose(finding));
-const review = new Review((finding) => events.mark(finding));
+/** @type {Review} */
+const review = new Review({
+  marked: (finding) => events.mark(finding),
+  moved: (start, width) => overview.mark(start, width),
+  selected: (beat) => corrections.show(beat),
+  edit: (beat, key) => corrections.key(beat, key),
+});
+const reference = new Reference(review, events);
+const overview = new Overview((time, centre) => (centre ? review.centreOn(time) : review.moveTo(time)));
+const trends = new Trends();
+/** @type {Corrections} */
+const corrections = new Corrections(review, () => {
+  if (!now) return;
+  showCounts(now.counts);
+  events.refresh();
+  review.describe();
+  overview.refresh();
+  trends.refresh();
+  reference.compare();
+});
 /** @type {About|null} `GET /model` */
 let about = null;
 /** @type {Run|null} what is running */
@@ -45,17 +72,21 @@ function run(source) {
       if (!mine.isSilent) showVitals(mine, answer);
       if (answer.beats.length) showCounts(mine.counts);
       review.answered();
+      overview.later();
+      trends.later();
+      if (mine.finished) finish(mine);
     }),
     found: (finding) => still(() => {
-      events.add(finding);
+      events.changed();
       review.found(finding);
+      if (mine.isWhole) return; // nobody can follow so many
       const sentence = `${finding.name} at ${clock(finding.start)}`;
       if (finding.kind && isCritical(finding.kind)) alarm(sentence);
       else say(sentence);
     }),
     changed: (finding) => still(() => events.describe(finding)),
     removed: (gone, instead) => still(() => {
-      events.remove(gone, instead);
+      events.removed(gone, instead);
       review.removed(gone, instead);
     }),
     forgot: (count) => still(() => sweep.dropped(count)),
@@ -79,11 +110,16 @@ function run(source) {
   problem("");
   state("", "Starting");
   put("name", source.name);
-  events.clear();
+  document.body.dataset.mode = mine.isWhole ? "whole" : "live";
+  corrections.start(mine);
+  events.start(mine);
   setPaused(false);
-  sweep.show(mine.signal, mine.beats);
+  sweep.show(mine.isWhole ? null : mine.signal, mine.beats);
   showCounts(mine.counts);
   review.start(mine);
+  overview.start(mine);
+  trends.start(mine);
+  reference.start(mine);
   blankVitals();
   mine.start();
 }
@@ -105,6 +141,15 @@ setInterval(() => {
   if (now?.isSilent) blankVitals();
   showState();
 }, WATCH_MS);
+
+/** @param {Run} mine that came to its end */
+function finish(mine) {
+  reference.compare();
+  events.changed();
+  overview.refresh();
+  trends.refresh();
+  if (mine.isWhole) say(`All of the recording is analysed: ${mine.beats.length} beats, ${mine.findings.length} events.`);
+}
 
 // ---- controls --------------------------------------------------------------------
 
@@ -131,18 +176,6 @@ $("rhythm").addEventListener("change", () => {
 
 const chosenRhythm = () => select("rhythm").value || null;
 
-for (const id of ["speed", "gain"]) $(id).addEventListener("change", showScale);
-
-function showScale() {
-  for (const paper of [sweep, review.strip]) {
-    paper.speed = Number(select("speed").value);
-    paper.gain = Number(select("gain").value);
-    paper.redraw();
-  }
-  put("scale", `${sweep.speed} mm/s, ${sweep.gain} mm/mV`);
-  review.show();
-}
-
 /** @param {string} kind of source */
 function selectSource(kind) {
   select("source").value = kind;
@@ -166,15 +199,20 @@ function startPatient() {
   run(source);
 }
 
-function playFile() {
+let playing = 0; // the last time that a lead was asked for
+
+async function playFile() {
   const { recording } = opening;
   if (!recording) return;
   const lead = Number(select("lead").value);
+  const asked = ++playing;
   try {
-    const source = new FileSource(recording, lead, select("pace").value === "fast",
-      () => (now ? now.signal.end - now.link.sent : 0));
-    source.name = `${recording.name}, ${recording.leads[lead]}`;
-    run(source);
+    const samples = await recording.read(lead);
+    if (asked !== playing || opening.recording !== recording) return;
+    const Kind = select("pace").value === "fast" ? WholeSource : FileSource;
+    run(new Kind(`${recording.name}, ${recording.leads[lead]}`, samples, recording.fs, recording.startsAt));
+    offerLeads(recording, lead, review);
+    if (recording.reference) reference.set(recording.reference);
   } catch (error) {
     opening.refuse(error);
   }
@@ -186,6 +224,13 @@ const opening = new Opening({
     selectSource("file");
     playFile();
   },
+  annotations: async (file) => {
+    try {
+      if (now) reference.set(await readReference(file, now.signal.fs));
+    } catch (error) {
+      opening.refuse(error);
+    }
+  },
   cancelled: () => { // so what runs goes on
     if (!opening.recording) selectSource(now?.source instanceof FeedSource ? "feed" : "simulated");
   },
@@ -194,23 +239,7 @@ const opening = new Opening({
 
 for (const id of ["source", "lead", "pace"]) $(id).addEventListener("change", startSource);
 
-$("save-beats").addEventListener("click", () => now && saveTable("beats.csv", ["time,label,score",
-  ...now.beats.map(({ time, label, score }) => `${time.toFixed(4)},${label},${score.toFixed(4)}`)]));
-$("save-signal").addEventListener("click", () => {
-  if (!now) return;
-  const { signal } = now;
-  const first = signal.start;
-  saveTable("signal.csv", ["time,ECG", ...Array.from(signal.slice(first, signal.end), (value, i) =>
-    `${((first + i) / signal.fs).toFixed(6)},${value.toFixed(5)}`)]);
-});
-
-/**
- * @param {string} name
- * @param {string[]} lines
- */
-function saveTable(name, lines) {
-  save(name, [lines.join("\n"), "\n"]);
-}
+watchSaving(() => now);
 
 // ---- start ---------------------------------------------------------------------------
 
@@ -226,7 +255,10 @@ async function connect() {
   about = known;
   put("model", `Model ${about.sha256.slice(0, 8)}, trained on ${about.trained_on}.`);
   const feed = $("source").querySelector("option[value=feed]");
-  if (feed instanceof HTMLOptionElement) feed.disabled = !about.feed;
+  if (feed instanceof HTMLOptionElement) {
+    feed.disabled = !about.feed;
+    feed.textContent = about.feed ? "Live feed" : "Live feed (none here: start ekg stream --page)";
+  }
   if (about.feed) selectSource("feed");
   startSource();
   ready();
@@ -248,21 +280,6 @@ async function askModel() {
   }
 }
 
-function refit() {
-  for (const paper of [sweep, review.strip]) {
-    paper.fit();
-    paper.redraw();
-  }
-}
-
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refit);
-(function watchRatio() { // another screen may have another resolution
-  matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", () => {
-    refit();
-    watchRatio();
-  }, { once: true });
-}());
-
 let before = performance.now();
 requestAnimationFrame(function frame(at) {
   sweep.advance(Math.max(0, at - before) / 1000);
@@ -270,6 +287,10 @@ requestAnimationFrame(function frame(at) {
   requestAnimationFrame(frame);
 });
 
+watchDisplay(sweep, review.strip, () => {
+  review.describe();
+  overview.refresh();
+  trends.refresh();
+});
 onToken(connect);
-showScale();
 connect();

@@ -1,10 +1,11 @@
 // Files: chosen by the button or dropped on the page.
 
 import { $, element, input, put, select } from "./dom.js";
-import { firstLead, readRecording } from "./files.js";
+import { isAnnotations } from "./annotations.js";
+import { openRecording } from "./reading.js";
 import { problem } from "./words.js";
 
-/** @typedef {import("./files.js").Recording} Recording */
+/** @typedef {import("./reading.js").Opened} Opened */
 
 export class Opening {
   /**
@@ -12,12 +13,13 @@ export class Opening {
    * @param {() => Promise<void>} on.connected the page knows its server: before that a file would
    *   lose its place to the source that starts then
    * @param {() => void} on.read a recording is there
+   * @param {(file: File) => void} on.annotations a reference for the recording that is there
    * @param {() => void} on.cancelled nothing was chosen
    * @param {() => string} on.running the name of what runs
    */
   constructor(on) {
     this.on = on;
-    /** @type {Recording|null} the file that was opened */
+    /** @type {Opened|null} the file that was opened */
     this.recording = null;
     /** @type {File[]} */
     this.files = [];
@@ -40,22 +42,26 @@ export class Opening {
   /** @param {File[]} files */
   async open(files) {
     if (!files.length) return;
+    if (this.recording && files.every(({ name }) => isAnnotations(name))) {
+      this.on.annotations(files[0]);
+      return;
+    }
     this.files = files;
     await this.on.connected();
     put("name", `Reading ${files[0].name}`);
     try {
-      const recording = await readRecording(files, Number(input("rate").value));
+      const recording = await openRecording(files, Number(input("rate").value));
       if (this.files !== files) return; // others were chosen in the meantime
       this.recording = recording;
     } catch (error) {
       if (this.files === files) this.refuse(error);
       return;
     }
-    const { timed, leads } = this.recording;
+    const { timed, leads, first } = this.recording;
     $("rate").parentElement?.classList.toggle("timed", timed);
     $("lead").replaceChildren(...leads.map((lead, i) =>
       element("option", { value: String(i), textContent: lead })));
-    select("lead").value = String(firstLead(this.recording));
+    select("lead").value = String(first);
     this.on.read();
   }
 

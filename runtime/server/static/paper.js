@@ -118,13 +118,13 @@ export class Paper {
    * point up, and on the grid: bold lines run through the level of every row.
    * @param {number} index
    * @param {number} count
+   * @param {number} [whole] px of all rows and the lane of marks above them
    * @returns {Row}
    */
-  row(index, count) {
+  row(index, count, whole = this.height) {
     const lane = LANE_MM * this.mm;
     const bold = 5 * this.mm;
-    const height = count > 1 ? Math.floor((this.height - lane) / count / bold) * bold
-      : this.height - lane;
+    const height = count > 1 ? Math.floor((whole - lane) / count / bold) * bold : whole - lane;
     const top = lane + index * height;
     return { top, height, middle: lane + height * 0.56 + index * height, level: 0 };
   }

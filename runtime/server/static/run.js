@@ -1,6 +1,6 @@
 // One source from its beginning to its end: its signal, its link to the server, and what was found.
 
-import { covers, firstFrom, kindName, CLASSES } from "./beats.js";
+import { CLASSES, covers, faults, firstFrom, kindName } from "./beats.js";
 import { Link } from "./link.js";
 import { Signal } from "./signal.js";
 
@@ -38,6 +38,7 @@ import { Signal } from "./signal.js";
 
 const EPISODE_S = 3; // abnormal beats of one class no further apart are one line
 const LISTED = 300; // lines of a live source; a page that stands for days stays light
+const LATE_S = 900; // an event is recognised at most so long after it began
 const STALE_S = 5; // after so long without an answer or a sample vital signs are out of date
 
 export class Run {
@@ -49,7 +50,13 @@ export class Run {
     this.source = source;
     this.on = on;
     this.name = source.name;
-    this.signal = new Signal(source.fs, Math.ceil(source.capacityS * source.fs));
+    this.signal = source.whole ? Signal.of(source.whole, source.fs)
+      : new Signal(source.fs, Math.ceil(source.capacityS * source.fs));
+    /** @type {{name: string, signal: Signal}[]} leads that the strip shows, the one that is read first */
+    this.leads = [{ name: source.name.split(", ").at(-1) ?? "", signal: this.signal }];
+    /** @type {{from: number, to: number, found: string[]}[]} stretches with a fault, s */
+    this.faults = [];
+    this.answeredTo = 0; // s
     /** @type {Beat[]} */
     this.beats = [];
     /** @type {Finding[]} */
@@ -85,7 +92,13 @@ export class Run {
       refused: (error) => this.#refused(error),
       another: () => this.on.another(),
     });
+    if (source.whole) this.link.takeWhole();
     this.link.run();
+  }
+
+  /** True if the recording is shown as a whole, not as it comes. */
+  get isWhole() {
+    return this.source.whole !== undefined;
   }
 
   stop() {
@@ -96,6 +109,7 @@ export class Run {
   /** @param {boolean} yes */
   pause(yes) {
     this.link.paused = yes && !this.source.flows;
+    this.link.halted = yes && this.isWhole;
     if (yes) this.source.pause();
     else if (!this.link.ended && this.stopped === null) this.source.resume();
   }
@@ -157,6 +171,12 @@ export class Run {
       if (beat.label !== "N") this.#listBeat(beat);
     }
     for (const event of answer.events ?? []) this.#listEvent(event);
+    const found = answer.quality ? faults(answer.quality) : [];
+    const before = this.faults.at(-1);
+    if (found.length && before?.to === this.answeredTo && before.found.join() === found.join()) {
+      before.to = answer.to;
+    } else if (found.length) this.faults.push({ from: this.answeredTo, to: answer.to, found });
+    this.answeredTo = answer.to;
     this.#prune();
     this.finished = answer.carry === null;
     this.away = null;
@@ -165,30 +185,41 @@ export class Run {
 
   /** @param {Beat} beat that is not normal */
   #listBeat(beat) {
-    const open = this.findings.findLast((one) => one.label === beat.label);
-    if (open && beat.time - open.end <= EPISODE_S) {
-      open.end = beat.time;
-      open.count = (open.count ?? 0) + 1;
-      open.score = Math.max(open.score ?? 0, beat.score);
-      this.on.changed(open);
-      return;
-    }
-    this.#add({ label: beat.label, start: beat.time, end: beat.time, count: 1, score: beat.score,
-      name: `${CLASSES[beat.label]?.name ?? beat.label} beat` });
+    const { line, isNew } = group(this.findings, beat);
+    if (isNew) this.on.found(line);
+    else this.on.changed(line);
   }
 
   /** @param {RhythmEvent} event one that goes on comes again, with another end */
   #listEvent(event) {
     const fields = { ...event, lasts: event.end === null, end: event.end ?? this.link.decided };
-    let line = this.findings.find(({ kind, start }) =>
+    let line = this.findings.findLast(({ kind, start }) =>
       kind === event.kind && Math.abs(start - event.start) < 0.01);
     if (line) this.on.changed(Object.assign(line, fields));
     else line = this.#add({ ...fields, name: kindName(event.kind) });
-    const instead = line;
-    const covered = this.findings.filter((one) => one.label && covers(instead, one));
-    if (!covered.length) return;
-    this.findings = this.findings.filter((one) => !covered.includes(one));
-    this.on.removed(covered, instead);
+    /** @type {Finding[]} */
+    const covered = [];
+    // Lines are in order, but for events that were recognised late.
+    for (let i = this.findings.length - 1; i >= 0; i--) {
+      const one = this.findings[i];
+      if (one.start < line.start - LATE_S) break;
+      if (one.label && covers(line, one)) covered.push(...this.findings.splice(i, 1));
+    }
+    if (covered.length) this.on.removed(covered, line);
+  }
+
+  /** Make the lines of beats anew, after the user has changed beats. */
+  relist() {
+    this.counts = {};
+    const events = this.findings.filter(({ kind }) => kind);
+    /** @type {Finding[]} */
+    const lines = [];
+    for (const beat of this.beats) {
+      this.counts[beat.label] = (this.counts[beat.label] ?? 0) + 1;
+      if (beat.label !== "N") group(lines, beat);
+    }
+    this.findings = [...events, ...lines.filter((line) => !events.some((one) => covers(one, line)))]
+      .sort((a, b) => a.start - b.start);
   }
 
   /** @param {Finding} finding */
@@ -207,6 +238,7 @@ export class Run {
       beats.splice(0, old);
       this.on.forgot(old);
     }
+    if (this.isWhole) return;
     const gone = [];
     for (;;) { // but not what lasts
       const at = findings.findIndex(({ lasts, end }) =>
@@ -216,4 +248,23 @@ export class Run {
     }
     if (gone.length) this.on.removed(gone, null);
   }
+}
+
+/**
+ * Add a beat to the line of its class, or begin a new line.
+ * @param {Finding[]} lines
+ * @param {Beat} beat
+ */
+function group(lines, beat) {
+  const open = lines.findLast((one) => one.label === beat.label);
+  if (open && beat.time - open.end <= EPISODE_S) {
+    open.end = beat.time;
+    open.count = (open.count ?? 0) + 1;
+    open.score = Math.max(open.score ?? 0, beat.score);
+    return { line: open, isNew: false };
+  }
+  const line = { label: beat.label, start: beat.time, end: beat.time, count: 1, score: beat.score,
+    name: `${CLASSES[beat.label]?.name ?? beat.label} beat` };
+  lines.push(line);
+  return { line, isNew: true };
 }

@@ -10,7 +10,20 @@ export class Signal {
   constructor(fs, capacity = Math.ceil(fs * HOLD_S)) {
     this.fs = fs;
     this.end = 0; // samples taken so far
+    /** @type {Float32Array} */
     this.ring = new Float32Array(Math.max(1, capacity));
+  }
+
+  /**
+   * A signal that is there from the beginning, not copied.
+   * @param {Float32Array} samples mV
+   * @param {number} fs Hz
+   */
+  static of(samples, fs) {
+    const signal = new Signal(fs, 1);
+    signal.ring = samples;
+    signal.end = samples.length;
+    return signal;
   }
 
   /** The oldest sample still held. */

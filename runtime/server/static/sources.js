@@ -11,6 +11,8 @@ import { HOLD_S } from "./signal.js";
  * @property {string} name
  * @property {number} fs Hz
  * @property {number} capacityS s of signal to hold
+ * @property {Float32Array} [whole] all of the signal, known from the beginning
+ * @property {number} [startsAt] the first sample, ms since 1970 as the recorder's clock would read in UTC
  * @property {boolean} [flows] true if pausing stops no signal
  * @property {boolean} [away] true while a feed does not answer
  * @property {(sink: Sink) => void} start
@@ -30,7 +32,6 @@ import { HOLD_S } from "./signal.js";
 
 const TICK_MS = 40;
 const LONGEST_TICK_S = 300; // that a sleeping page may catch up at once
-const FAST_PIECE_S = 60;
 
 /** Signal that is made or read here, at the pace of the clock. */
 class Paced {
@@ -94,28 +95,55 @@ export class SimulatedSource extends Paced {
   }
 }
 
+/** A lead of a file, all at once: the page shows it while the server goes through it. */
+export class WholeSource {
+  capacityS = 0;
+
+  /**
+   * @param {string} name
+   * @param {Float32Array} samples mV
+   * @param {number} fs Hz
+   * @param {number} [startsAt]
+   */
+  constructor(name, samples, fs, startsAt) {
+    this.name = name;
+    this.fs = fs;
+    this.whole = samples;
+    this.startsAt = startsAt;
+  }
+
+  /** @param {Sink} sink */
+  start(sink) {
+    sink.end();
+  }
+
+  pause() {}
+
+  resume() {}
+
+  stop() {}
+}
+
+/** A lead of a file, at the pace of the clock. */
 export class FileSource extends Paced {
   /**
-   * @param {import("./files.js").Recording} recording
-   * @param {number} lead
-   * @param {boolean} fast as fast as the server answers, instead of the clock's pace
-   * @param {() => number} backlog samples given but not yet taken by the server
+   * @param {string} name
+   * @param {Float32Array} samples mV
+   * @param {number} fs Hz
+   * @param {number} [startsAt]
    */
-  constructor(recording, lead, fast, backlog) {
+  constructor(name, samples, fs, startsAt) {
     super();
-    this.name = recording.name;
-    this.fs = recording.fs;
-    this.fast = fast;
-    this.backlog = backlog;
-    this.samples = recording.read(lead);
+    this.name = name;
+    this.fs = fs;
+    this.startsAt = startsAt;
+    this.samples = samples;
     this.capacityS = Math.max(1, this.samples.length / this.fs); // it is in memory anyway
     this.at = 0;
   }
 
   /** @param {number} count */
   give(count) {
-    const piece = Math.ceil(FAST_PIECE_S * this.fs);
-    if (this.fast) count = this.backlog() < piece ? piece : 0;
     this.sink?.append(this.samples.subarray(this.at, (this.at += count)));
     if (this.at < this.samples.length) return;
     this.stop();

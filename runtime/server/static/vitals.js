@@ -1,6 +1,6 @@
 // Vital signs: the heart rate, rhythm and signal quality of now, and the beats counted so far.
 
-import { CLASSES, firstFrom, isCalm, kindName } from "./beats.js";
+import { CLASSES, clock, faults, firstFrom, isCalm, kindName } from "./beats.js";
 import { $, element, put, shape } from "./dom.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -8,11 +8,6 @@ import { $, element, put, shape } from "./dom.js";
 
 const QUALITY_S = 1; // a fault is shown if every answer of this time has it: one chunk is too short
 const RECENT_S = 10; // of beats are summed up beside the rhythm
-/** @type {Record<string, string>} */
-const FAULTS = { flat: "Flat line or electrode off", clipped: "Clipped", powerline: "Mains hum",
-  baseline: "Baseline wander", noise: "Muscle or motion noise",
-  missing: "Samples missing", fast: "Too fast for all beats to be found" };
-const LARGEST_RANGE_MV = 20;
 
 /** @type {{at: number, found: string[]}[]} of the last answers */
 let recent = [];
@@ -22,8 +17,9 @@ let recent = [];
  * @param {Run} run
  * @param {Answer} answer
  */
-export function showVitals({ beats, signal, link, finished }, answer) {
+export function showVitals({ beats, signal, link, finished, isWhole }, answer) {
   const { rhythm, quality } = answer;
+  put("rate-of", isWhole ? `Heart rate at ${clock(answer.to)}` : "Heart rate");
   put("heart-rate", answer.heart_rate === null ? "--" : String(Math.round(answer.heart_rate)));
   // The server names the rhythm; beats are only summed up here.
   const last = beats.slice(firstFrom(beats, link.decided - RECENT_S));
@@ -53,19 +49,6 @@ export function blankVitals() {
   for (const id of ["heart-rate", "rhythm-now", "quality"]) put(id, "--");
   put("rhythm-beats", "");
   for (const id of ["rhythm-box", "quality-box"]) $(id).className = "";
-}
-
-/**
- * The signal's faults, in words. Faults that are not known here show by their name.
- * @param {Record<string, number|boolean>} quality
- */
-export function faults(quality) {
-  const found = Object.entries(quality)
-    .filter(([name, value]) => !["ok", "range_mv"].includes(name)
-      && (value === true || (typeof value === "number" && value > 0)))
-    .map(([name]) => FAULTS[name] ?? kindName(name));
-  if (Number(quality.range_mv) > LARGEST_RANGE_MV) found.push("Out of range");
-  return quality.ok ? [] : found.length ? found : ["Poor"];
 }
 
 /** @param {Record<string, number>} counts by class */

@@ -23,7 +23,9 @@ def test_the_script_has_no_fault_of_types() -> None:
 
 def test_a_fault_of_types_is_found(tmp_path: Path) -> None:
     compiler = npm_package("typescript") / "bin" / "tsc"
-    (tmp_path / "wrong.js").write_text("/** @param {number} x */\nexport const f = (x) => x.size;\n")
+    (tmp_path / "wrong.js").write_text(
+        "/** @param {number} x */\nexport const f = (x) => x.size;\n"
+    )
     options = ["--checkJs", "--noEmit", "--strict", "--target", "ES2022"]
     checked = subprocess.run(
         ["node", compiler, *options, tmp_path / "wrong.js"], capture_output=True, text=True

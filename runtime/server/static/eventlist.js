@@ -47,7 +47,10 @@ export class EventList {
     this.refresh();
   }
 
-  /** The lines that the filter lets through; newest first, of a whole recording earliest first. */
+  /**
+   * The lines that the filter lets through: of a live source what lasts, then the newest first; of a
+   * whole recording the earliest first.
+   */
   get lines() {
     if (!this.run) return [];
     const all = [...this.run.findings, ...this.more];
@@ -55,7 +58,8 @@ export class EventList {
     const words = input("search").value.trim().toLowerCase();
     const found = all.filter((one) => (!wanted || wanted === (one.label ?? one.kind))
       && (!words || this.#text(one).includes(words)));
-    return this.run.isWhole ? found.sort((a, b) => a.start - b.start) : found.reverse();
+    return this.run.isWhole ? found.sort((a, b) => a.start - b.start)
+      : found.reverse().sort((a, b) => Number(b.lasts ?? false) - Number(a.lasts ?? false));
   }
 
   /** @param {Finding} one */

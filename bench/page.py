@@ -244,6 +244,7 @@ def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
     page.add_init_script(WATCH)
     with empty_page(browser) as empty:
         page.goto(url)
+        page.locator("#pace").evaluate("pace => pace.value = 'real'")
         page.locator("#files").set_input_files(file)
         tools = page.context.new_cdp_session(page)
         load, memory = [os.getloadavg()[0]], []

@@ -3,6 +3,7 @@
 
 import { KINDS } from "./kinds.js"; // written by the server from its registry of events
 
+/** @type {Record<string, {name: string, many: string, shape: string}>} AAMI classes */
 export const CLASSES = {
   N: { name: "Normal", many: "normal", shape: "dot" },
   S: { name: "Supraventricular", many: "supraventricular", shape: "triangle" },
@@ -11,31 +12,58 @@ export const CLASSES = {
   Q: { name: "Paced or unknown", many: "paced or unknown", shape: "cross" },
 };
 
+/** @type {Record<string, string>} */
 const CALM = { regular: "Regular", unreadable: "Signal unreadable" };
 
-/** True for an event that consists of these beats: they need no line of their own. */
+/** @type {Record<string, string>} */
+const FAULTS = { flat: "Flat line or electrode off", clipped: "Clipped", powerline: "Mains hum",
+  baseline: "Baseline wander", noise: "Muscle or motion noise",
+  missing: "Samples missing", fast: "Too fast for all beats to be found" };
+const LARGEST_RANGE_MV = 20;
+
+/**
+ * True for an event that consists of these beats: they need no line of their own.
+ * @param {{kind?: string, start: number, end: number}} event
+ * @param {{label?: string, start: number, end: number}} beats
+ */
 export function covers(event, beats) {
-  return KINDS[event.kind]?.madeOf === beats.label && event.start <= beats.start + 0.01
+  return KINDS[event.kind ?? ""]?.madeOf === beats.label && event.start <= beats.start + 0.01
     && event.end >= beats.end - 0.01;
 }
 
-/** A rhythm's or event's name, from the server's word for it. */
+/**
+ * A rhythm's or event's name, from the server's word for it.
+ * @param {string} kind
+ */
 export function kindName(kind) {
   const plain = kind.replaceAll("_", " ");
   return CALM[kind] ?? KINDS[kind]?.title ?? plain[0].toUpperCase() + plain.slice(1);
 }
 
-/** True if a screen reader is interrupted for it. */
+/**
+ * True if a screen reader is interrupted for it.
+ * @param {string} kind
+ */
 export function isCritical(kind) {
   return KINDS[kind]?.critical ?? false;
 }
 
-/** True if a rhythm is none of the events. */
+/**
+ * True if a rhythm is none of the events.
+ * @param {string} kind
+ */
 export function isCalm(kind) {
   return kind in CALM;
 }
 
-/** Trace a class's shape around (x, y); the caller fills it. */
+/**
+ * Trace a class's shape around (x, y); the caller fills it.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} label
+ * @param {number} x
+ * @param {number} y
+ * @param {number} r
+ */
 export function traceShape(context, label, x, y, r) {
   context.beginPath();
   switch (CLASSES[label]?.shape) {
@@ -60,24 +88,36 @@ export function traceShape(context, label, x, y, r) {
   }
 }
 
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number[][]} points
+ */
 function polygon(context, points) {
   points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
   context.closePath();
 }
 
-/** s as a clock reads it: 1:02 or 1:02:03, with so many digits after the point. */
+/**
+ * s as a clock reads it: 1:02 or 1:02:03, with so many digits after the point.
+ * @param {number} seconds
+ * @param {number} [digits]
+ */
 export function clock(seconds, digits = 0) {
   const unit = 10 ** digits;
   const whole = Math.max(0, Math.round(seconds * unit));
   const s = Math.floor(whole / unit);
-  const two = (n) => String(n).padStart(2, "0");
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
   const hours = Math.floor(s / 3600);
   const minutes = Math.floor(s / 60) % 60;
   return (hours ? `${hours}:${two(minutes)}` : `${minutes}`) + `:${two(s % 60)}`
     + (digits ? `.${String(whole % unit).padStart(digits, "0")}` : "");
 }
 
-/** Index of the first beat at or after a time; beats are in order. */
+/**
+ * Index of the first beat at or after a time; beats are in order.
+ * @param {{time: number}[]} beats
+ * @param {number} time s
+ */
 export function firstFrom(beats, time) {
   let low = 0;
   let high = beats.length;
@@ -87,4 +127,17 @@ export function firstFrom(beats, time) {
     else high = middle;
   }
   return low;
+}
+
+/**
+ * The signal's faults, in words. Faults that are not known here show by their name.
+ * @param {Record<string, number|boolean>} quality
+ */
+export function faults(quality) {
+  const found = Object.entries(quality)
+    .filter(([name, value]) => !["ok", "range_mv"].includes(name)
+      && (value === true || (typeof value === "number" && value > 0)))
+    .map(([name]) => FAULTS[name] ?? kindName(name));
+  if (Number(quality.range_mv) > LARGEST_RANGE_MV) found.push("Out of range");
+  return quality.ok ? [] : found.length ? found : ["Poor"];
 }

@@ -32,7 +32,11 @@ const SHARP = 6; // ECG has 8 and more; noise about 3, pulse and breath 2 to 5
 const MIN_LEVELS = 8;
 const FIRST_MINUTE_S = 60;
 
-/** How many mV a unit is; null if it is no voltage. */
+/**
+ * How many mV a unit is; null if it is no voltage.
+ * @param {string} unit
+ * @returns {number|null}
+ */
 export function millivolts(unit) {
   const gain = GAIN.exec(unit.trim());
   if (gain) {
@@ -44,7 +48,10 @@ export function millivolts(unit) {
   return match[1] ? 1e-6 : match[2] ? 1e-3 : match[3] ? 1 : 1000;
 }
 
-/** True if a lead's name is one of an ECG, false if of anything else, null if open. */
+/**
+ * True if a lead's name is one of an ECG, false if of anything else, null if open.
+ * @param {string} name
+ */
 export function isEcg(name) {
   const parts = name.split(/[^\p{L}\p{N}]+/u);
   const words = parts.flatMap((part) =>
@@ -61,7 +68,8 @@ export function isEcg(name) {
 /**
  * The lead that is the ECG: by its name, then its unit, then its beats.
  * @param {{lead: string, stated: boolean}[]} leads `stated` if their unit is
- * @param {(lead: number) => Float64Array} values of a lead, NaN in gaps
+ * @param {(lead: number) => Float32Array|Float64Array} values of a lead, NaN in gaps
+ * @param {number} fs Hz
  * @returns {number} its index; -1 if there is no ECG
  */
 export function chooseLead(leads, values, fs) {
@@ -83,7 +91,11 @@ export function chooseLead(leads, values, fs) {
     : candidates[clear.findIndex((one) => one >= Math.max(SHARP, best / 2))];
 }
 
-/** What numbers without a unit likely are, if they cannot be an ECG in mV; else null. */
+/**
+ * What numbers without a unit likely are, if they cannot be an ECG in mV; else null.
+ * @param {Float32Array|Float64Array} values
+ * @param {number} fs
+ */
 export function doubt(values, fs) {
   const present = values.filter(Number.isFinite);
   const size = usualRange(present, fs);
@@ -97,14 +109,22 @@ export function doubt(values, fs) {
   return size > 0 && size < SMALLEST_ECG_MV && sharpness(present, fs) >= SHARP ? "V" : null;
 }
 
-/** Largest less smallest value in two seconds, the median of those that are not flat. */
+/**
+ * Largest less smallest value in two seconds, the median of those that are not flat.
+ * @param {Float32Array|Float64Array} present
+ * @param {number} fs
+ */
 export function usualRange(present, fs) {
   const ranges = windows(present, fs)
     .map((window) => quantile(window, 0.99) - quantile(window, 0.01)).filter((range) => range > 0);
   return ranges.length ? quantile(Float64Array.from(ranges), 0.5) : 0;
 }
 
-/** Steepest slope of two seconds over a usual one: a measure of QRS complexes. */
+/**
+ * Steepest slope of two seconds over a usual one: a measure of QRS complexes.
+ * @param {Float32Array|Float64Array} values
+ * @param {number} fs
+ */
 function sharpness(values, fs) {
   const present = values.filter(Number.isFinite);
   const levels = new Set(present.subarray(0, Math.round(60 * fs)));
@@ -112,17 +132,20 @@ function sharpness(values, fs) {
   const lag = Math.max(1, Math.round(SLOPE_S * fs));
   const slopes = windows(present, fs).map((window) => {
     const taken = window.filter((_, i) => i % lag === 0);
-    return taken.subarray(1).map((value, i) => Math.abs(value - taken[i]));
+    return Float64Array.from(taken.subarray(1), (value, i) => Math.abs(value - taken[i]));
   });
   if (!slopes.length || !slopes[0].length) return 0;
   const least = slopes.reduce((low, window) =>
     window.reduce((one, step) => (step > 0 && step < one ? step : one), low), Infinity);
-  const usual = (window) => Math.max(quantile(window, 0.75), least === Infinity ? 1 : least);
+  const usual = (/** @type {Float64Array} */ window) => Math.max(quantile(window, 0.75), least === Infinity ? 1 : least);
   const clear = slopes.map((window) => window.reduce((a, b) => Math.max(a, b)) / usual(window));
   return quantile(Float64Array.from(clear), 0.5);
 }
 
-/** True if most steps are the same and not 0: a clock, or a count that starts anew. */
+/**
+ * True if most steps are the same and not 0: a clock, or a count that starts anew.
+ * @param {Float32Array|Float64Array} present
+ */
 function isCount(present) {
   const some = present.subarray(0, 1 << 16);
   const steps = some.subarray(1).map((value, i) => value - some[i]);
@@ -132,6 +155,7 @@ function isCount(present) {
   return usual !== 0 && same > steps.length / 2;
 }
 
+/** @param {string} name */
 function rank(name) {
   const words = name.toLowerCase().split(/[^\p{L}\p{N}]+/u)
     .filter((word) => !FILLERS.has(word) && !ECG_WORD.test(word));
@@ -139,14 +163,22 @@ function rank(name) {
   return place < 0 ? NEAREST.length : place;
 }
 
-/** Pieces of two seconds; what is shorter than one is one. */
+/**
+ * Pieces of two seconds; what is shorter than one is one.
+ * @param {Float32Array|Float64Array} present
+ * @param {number} fs
+ */
 function windows(present, fs) {
   const size = Math.min(present.length, Math.max(2, Math.round(WINDOW_S * fs)));
   const count = size ? Math.min(Math.floor(present.length / size), MAX_WINDOWS) : 0;
   return Array.from({ length: count }, (_, i) => present.subarray(i * size, (i + 1) * size));
 }
 
-/** As numpy's, between two values in proportion. */
+/**
+ * As numpy's, between two values in proportion.
+ * @param {Float32Array|Float64Array} values
+ * @param {number} share
+ */
 function quantile(values, share) {
   const sorted = Float64Array.from(values).sort();
   const at = (sorted.length - 1) * share;

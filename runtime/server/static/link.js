@@ -5,6 +5,8 @@
 
 const CHUNK_S = 0.25; // a request carries at least so much, so that not every sample is a request
 const LONGEST_S = 60; // and at most so much: catching up after an outage stays answerable
+const PIECES = 300; // of a recording that is there as a whole: each has a quality of its own
+const PIECE_S = [4, 120]; // at least and at most
 const TIMEOUT_MS = 20_000;
 const FIRST_PAUSE_MS = 150;
 const LONGEST_PAUSE_MS = 3000;
@@ -14,8 +16,32 @@ const AWAY = new Set([408, 429, 502, 503, 504]); // worth another try: busy, or 
 const SAME_S = 0.1; // a beat found again may lie a sample or two off; no two real ones are so near
 const STALE = 409; // the token belongs to another model
 
+/**
+ * @typedef {{time: number, label: string, score: number}} Beat s from the recording's start; AAMI
+ *   class; its probability
+ * @typedef {{kind: string, start: number, end: number|null, confidence: number, rule: string}}
+ *   RhythmEvent `end` is null while it lasts
+ * @typedef {object} Answer of `POST /stream`, with times from the recording's start
+ * @property {Beat[]} beats
+ * @property {RhythmEvent[]} [events]
+ * @property {string|null} carry the token
+ * @property {number} decided s
+ * @property {number|null} heart_rate per minute
+ * @property {string|null} rhythm
+ * @property {Record<string, number|boolean>|null} quality
+ * @property {string} provider
+ * @property {number} latency_ms
+ * @property {number} roundTripMs
+ * @property {number} behind s of signal that are not decided
+ * @property {number} to s of signal that it answers for
+ */
+
 /** The server refused; trying again would not help. */
 export class Refused extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   */
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -24,6 +50,8 @@ export class Refused extends Error {
 
 /**
  * GET or POST, with the server's bearer token if the user gave one.
+ * @param {string} path
+ * @param {RequestInit} [options]
  * @throws {Refused} for an answer that is final; any other error is worth another try
  */
 export async function request(path, { signal, ...options } = {}) {
@@ -43,20 +71,34 @@ export async function request(path, { signal, ...options } = {}) {
 export class Link {
   /**
    * @param {import("./signal.js").Signal} signal read from its first sample on
-   * @param {{answer: Function, away: Function, refused: Function, restarted: Function}} on the
-   *   page's reactions
+   * @param {object} on the page's reactions
+   * @param {(answer: Answer) => void} on.answer
+   * @param {(error: Error, wait: number) => void} on.away no answer; ms until the next try
+   * @param {(reason: string) => void} on.restarted
+   * @param {(error: Error & {status?: number}) => void} on.refused nothing goes on
    */
   constructor(signal, on) {
-    Object.assign(this, { signal, on });
+    this.signal = signal;
+    this.on = on;
     this.sent = 0; // samples the server has taken
     this.origin = 0; // sample at which the server's stream began; its times count from there
     this.decided = 0; // s; every beat before this moment is known, and one or two after it
     this.last = -Infinity; // s, of the last beat that is known
     this.anew = false; // true once the server's stream was begun again
-    this.carry = null; // the token: bytes
+    /** @type {Uint8Array|null} the token */
+    this.carry = null;
     this.ended = false; // no more signal comes
+    this.longestS = LONGEST_S;
+    this.halted = false; // the user wants a pause
     this.paused = false; // none comes for now: what there is need not wait for more
     this.stopped = new AbortController();
+  }
+
+  /** All of the signal is there: answer it in pieces that show progress. */
+  takeWhole() {
+    const [least, most] = PIECE_S;
+    this.ended = true;
+    this.longestS = Math.min(most, Math.max(least, this.signal.seconds / PIECES));
   }
 
   /** Go on until the recording's end, or `stop`. */
@@ -65,8 +107,8 @@ export class Link {
     let pause = 0;
     while (!signal.aborted) {
       const ready = this.signal.end - this.sent;
-      const last = this.ended && ready <= LONGEST_S * this.signal.fs;
-      if (!last && ready < (this.paused ? 1 : CHUNK_S * this.signal.fs)) {
+      const last = this.ended && ready <= Math.floor(this.longestS * this.signal.fs);
+      if (this.halted || (!last && ready < (this.paused ? 1 : CHUNK_S * this.signal.fs))) {
         await sleep(40);
         continue;
       }
@@ -74,9 +116,10 @@ export class Link {
         await this.#push(last);
         pause = 0;
         if (last) return;
-      } catch (error) {
+      } catch (thrown) {
         if (signal.aborted) return;
-        if (error.status === STALE) {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+        if (error instanceof Refused && error.status === STALE) {
           this.#startAnew(error.message);
         } else if (error instanceof Refused) {
           this.on.refused(error);
@@ -100,23 +143,26 @@ export class Link {
     this.stopped.abort();
   }
 
+  /** @param {boolean} end of the recording */
   async #push(end) {
     const { fs } = this.signal;
     if (this.sent < this.signal.start) { // away for longer than the page can hold
       this.#startAnew("the server was away for longer than the page holds signal");
     }
-    const to = Math.min(this.signal.end, this.sent + Math.floor(LONGEST_S * fs));
+    const to = Math.min(this.signal.end, this.sent + Math.floor(this.longestS * fs));
     const samples = this.signal.slice(this.sent, to);
     const token = this.carry ?? new Uint8Array();
     const body = new Uint8Array(token.length + samples.byteLength);
     body.set(token);
     body.set(new Uint8Array(littleEndian(samples)), token.length);
-    const query = new URLSearchParams({ fs, carry_bytes: token.length, end });
+    const query = new URLSearchParams({ fs: String(fs), carry_bytes: String(token.length),
+      end: String(end) });
     const began = performance.now();
     const response = await request(`stream?${query}`, {
       method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
       signal: this.stopped.signal,
     });
+    /** @type {Answer} */
     const answer = await response.json();
     // From here on nothing can fail: the answer counts in whole, or the request is sent again.
     const from = this.origin / fs;
@@ -124,24 +170,30 @@ export class Link {
     this.carry = answer.carry === null ? null : fromBase64(answer.carry);
     this.sent = to;
     this.decided = Math.max(known, from + answer.decided);
-    const moved = (item, keys) => ({ ...item,
-      ...Object.fromEntries(keys.filter((key) => item[key] != null)
-        .map((key) => [key, item[key] + from])) });
+    /** @type {(beat: Beat) => Beat} */
+    const movedBeat = (beat) => ({ ...beat, time: beat.time + from });
+    /** @type {(event: RhythmEvent) => RhythmEvent} */
+    const movedEvent = (event) => ({ ...event, start: event.start + from,
+      end: event.end === null ? null : event.end + from });
     // A stream that started anew finds again what was known before it.
     const first = this.anew ? Math.max(known, this.last + SAME_S) : -Infinity;
-    const beats = answer.beats.map((beat) => moved(beat, ["time"]))
+    const beats = answer.beats.map(movedBeat)
       .filter((beat) => beat.time >= first);
     this.last = beats.at(-1)?.time ?? this.last;
     this.on.answer({
       ...answer,
       beats,
-      events: answer.events?.map((event) => moved(event, ["start", "end"])),
+      events: answer.events?.map(movedEvent),
       roundTripMs: performance.now() - began,
       behind: this.sent / fs - this.decided,
+      to: this.sent / fs,
     });
   }
 
-  /** Another model took over: begin a stream a little before what is not yet decided. */
+  /**
+   * Another model took over: begin a stream a little before what is not yet decided.
+   * @param {string} reason
+   */
   #startAnew(reason) {
     const from = Math.floor((this.decided - REWIND_S) * this.signal.fs);
     this.sent = this.origin = Math.max(this.signal.start, from);
@@ -151,19 +203,26 @@ export class Link {
   }
 }
 
+/** @param {number} ms */
 function sleep(ms) {
   return new Promise((resolve) => { setTimeout(resolve, ms); });
 }
 
+/** @param {string} text */
 function fromBase64(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text); // browsers from 2025 on
+  if ("fromBase64" in Uint8Array) { // browsers from 2025 on
+    return /** @type {any} */ (Uint8Array).fromBase64(text);
+  }
   const letters = atob(text);
   const bytes = new Uint8Array(letters.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
   return bytes;
 }
 
-/** float32 as the server reads it; a view makes sure of it on big-endian machines too. */
+/**
+ * float32 as the server reads it; a view makes sure of it on big-endian machines too.
+ * @param {Float32Array} samples
+ */
 function littleEndian(samples) {
   const view = new DataView(new ArrayBuffer(samples.byteLength));
   samples.forEach((value, i) => view.setFloat32(4 * i, value, true));

@@ -1,6 +1,7 @@
 // A simulated patient, so that the page shows something without a device. Waves are Gaussians,
 // after McSharry et al., IEEE Trans Biomed Eng 50(3), 2003, with the shapes of runtime/simulate.py.
 
+/** @type {Record<string, number[][]>} */
 // Class -> [centre after the R peak in s, height in mV, width in s] of each wave
 const WAVES = {
   N: [[-0.16, 0.12, 0.022], [-0.028, -0.10, 0.009], [0, 1.10, 0.011], [0.030, -0.22, 0.010],
@@ -12,12 +13,18 @@ const WAVES = {
 const AF = WAVES.N.slice(1); // no P wave
 
 // A rhythm is a cycle of [class, interval before it in s]; AF draws its intervals anew each time.
-const cycle = (...parts) => parts.flat();
+/** @typedef {[string, number]} Planned */
+const cycle = (/** @type {Planned[][]} */ ...parts) => parts.flat();
+/** @type {(count: number, rr?: number) => Planned[]} */
 const sinus = (count, rr = 0.83) => Array.from({ length: count }, () => ["N", rr]);
+/** @type {(label: string) => Planned[]} */
 const early = (label) => [[label, 0.52], ["N", 1.14]];
+/** @type {Planned[]} */
 const supraventricular = [["S", 0.55], ["N", 0.87]];
-const run = (count, rr) => [["V", 0.5], ...Array.from({ length: count - 1 }, () => ["V", rr])];
+/** @type {(count: number, rr: number) => Planned[]} */
+const run = (count, rr) => Array.from({ length: count }, (_, i) => ["V", i ? rr : 0.5]);
 
+/** @type {Record<string, {name: string, beats: Planned[]|null, noise?: number, off?: boolean}>} */
 export const RHYTHMS = {
   sinus: { name: "Sinus rhythm", beats: sinus(1) },
   sveb: { name: "Supraventricular ectopics",
@@ -34,6 +41,7 @@ export const RHYTHMS = {
   off: { name: "Electrode off", beats: sinus(1), off: true },
 };
 // The rhythms of a patient for whom none is chosen: [rhythm, s]
+/** @type {Planned[]} */
 const PROGRAMME = [["sinus", 5], ["pvc", 15], ["sinus", 5], ["bigeminy", 14], ["sveb", 18],
   ["couplet", 14], ["sinus", 5], ["run", 16], ["af", 45], ["sinus", 6], ["pause", 15],
   ["brady", 12], ["tachy", 12], ["noise", 10], ["off", 8]];
@@ -43,22 +51,28 @@ export class Patient {
   constructor(fs = 360, seed = 1) {
     this.fs = fs;
     this.random = mulberry32(seed);
-    this.chosen = null; // a rhythm's key; null follows the programme
+    /** @type {string|null} a rhythm's key; null follows the programme */
+    this.chosen = null;
     this.rhythm = "sinus";
     this.sample = 0;
-    this.beats = []; // near the moment: {at, waves, size}
+    /** @type {{at: number, waves: number[][], size: number, stretch: number}[]} */
+    this.beats = []; // near the moment
     this.next = 0.4; // when the next beat is due, s
     this.place = 0; // in the rhythm's cycle
     this.wander = 0;
   }
 
-  /** The next samples, mV. */
+  /**
+   * The next samples, mV.
+   * @param {number} count
+   */
   take(count) {
     const out = new Float32Array(count);
     for (let i = 0; i < count; i++) out[i] = this.#value(this.sample++ / this.fs);
     return out;
   }
 
+  /** @param {number} t s */
   #value(t) {
     this.#follow(t);
     while (this.next < t + 0.6) this.#layOut();
@@ -87,7 +101,10 @@ export class Patient {
     return value;
   }
 
-  /** Change the rhythm if the programme or the user does. */
+  /**
+   * Change the rhythm if the programme or the user does.
+   * @param {number} t s
+   */
   #follow(t) {
     const wanted = this.chosen ?? planned(t);
     if (wanted === this.rhythm) return;
@@ -112,6 +129,7 @@ export class Patient {
   }
 }
 
+/** @param {number} t s */
 function planned(t) {
   let left = t % PROGRAMME.reduce((sum, [, seconds]) => sum + seconds, 0);
   for (const [rhythm, seconds] of PROGRAMME) {
@@ -121,7 +139,10 @@ function planned(t) {
   return "sinus";
 }
 
-/** A small generator with a seed, which Math.random lacks. */
+/**
+ * A small generator with a seed, which Math.random lacks.
+ * @param {number} seed
+ */
 function mulberry32(seed) {
   let state = seed >>> 0;
   return () => {

@@ -10,7 +10,20 @@ export class Signal {
   constructor(fs, capacity = Math.ceil(fs * HOLD_S)) {
     this.fs = fs;
     this.end = 0; // samples taken so far
+    /** @type {Float32Array} */
     this.ring = new Float32Array(Math.max(1, capacity));
+  }
+
+  /**
+   * A signal that is there from the beginning, not copied.
+   * @param {Float32Array} samples mV
+   * @param {number} fs Hz
+   */
+  static of(samples, fs) {
+    const signal = new Signal(fs, 1);
+    signal.ring = samples;
+    signal.end = samples.length;
+    return signal;
   }
 
   /** The oldest sample still held. */
@@ -22,6 +35,7 @@ export class Signal {
     return this.end / this.fs;
   }
 
+  /** @param {Float32Array} samples mV */
   append(samples) {
     const size = this.ring.length;
     const kept = samples.subarray(Math.max(0, samples.length - size));
@@ -32,12 +46,19 @@ export class Signal {
     this.end += samples.length;
   }
 
-  /** One sample, mV; NaN if it is not held. */
+  /**
+   * One sample, mV; NaN if it is not held.
+   * @param {number} index
+   */
   at(index) {
     return index >= this.start && index < this.end ? this.ring[index % this.ring.length] : NaN;
   }
 
-  /** A copy of [from, to), cut to what is held. */
+  /**
+   * A copy of [from, to), cut to what is held.
+   * @param {number} from
+   * @param {number} to
+   */
   slice(from, to) {
     const low = Math.max(from, this.start);
     const high = Math.max(low, Math.min(to, this.end));
@@ -51,7 +72,10 @@ export class Signal {
   }
 }
 
-/** The level a trace is centred on, mV: the median, which no QRS moves. */
+/**
+ * The level a trace is centred on, mV: the median, which no QRS moves.
+ * @param {Float32Array} samples
+ */
 export function level(samples) {
   const step = Math.max(1, Math.floor(samples.length / 400));
   const few = [];

@@ -6,24 +6,53 @@ import { Patient } from "./patient.js";
 import { Refused, request } from "./link.js";
 import { HOLD_S } from "./signal.js";
 
+/**
+ * @typedef {object} Source
+ * @property {string} name
+ * @property {number} fs Hz
+ * @property {number} capacityS s of signal to hold
+ * @property {Float32Array} [whole] all of the signal, known from the beginning
+ * @property {number} [startsAt] the first sample, ms since 1970 as the recorder's clock would read in UTC
+ * @property {boolean} [flows] true if pausing stops no signal
+ * @property {boolean} [away] true while a feed does not answer
+ * @property {(sink: Sink) => void} start
+ * @property {() => void} pause
+ * @property {() => void} resume
+ * @property {() => void} stop
+ */
+/**
+ * @typedef {object} Sink takes what a source gives
+ * @property {(samples: Float32Array) => void} append mV
+ * @property {() => void} end no more comes
+ * @property {(error: Error) => void} refused there is no such source
+ * @property {() => void} another it was started again, so sample numbers mean other samples, at
+ *   another rate perhaps; both are the end of this source
+ */
+/** @typedef {{name: string, fs: number, start: string}} Feed as `GET /model` describes it */
+
 const TICK_MS = 40;
 const LONGEST_TICK_S = 300; // that a sleeping page may catch up at once
-const FAST_PIECE_S = 60;
 
 /** Signal that is made or read here, at the pace of the clock. */
 class Paced {
   capacityS = HOLD_S;
+  fs = 360;
+  /** @type {Sink|null} */
+  sink = null;
+  timer = 0; // 0 while it stands
+  last = 0; // ms, when signal was given
+  owed = 0; // s of signal, less than a sample
 
-  start({ append, end }) {
-    this.append = append;
-    this.end = end;
+  /** @param {Sink} sink */
+  start(sink) {
+    this.sink = sink;
     this.resume();
   }
 
   resume() {
     if (this.timer) return;
     this.last = performance.now();
-    this.owed = 0; // s of signal, less than a sample
+    this.owed = 0;
     // The clock says how much is due, not the number of ticks: a hidden page's timers are slowed.
     this.timer = setInterval(() => {
       const now = performance.now();
@@ -35,9 +64,15 @@ class Paced {
     }, TICK_MS);
   }
 
+  /**
+   * Give the next samples.
+   * @param {number} _count
+   */
+  give(_count) {}
+
   pause() {
     clearInterval(this.timer);
-    this.timer = null;
+    this.timer = 0;
   }
 
   stop() {
@@ -47,39 +82,72 @@ class Paced {
 
 export class SimulatedSource extends Paced {
   name = "Simulated patient";
-  fs = 360;
 
+  /** @param {number} seed the same seed gives the same patient */
   constructor(seed) {
     super();
     this.patient = new Patient(this.fs, seed);
   }
 
+  /** @param {number} count */
   give(count) {
-    this.append(this.patient.take(count));
+    this.sink?.append(this.patient.take(count));
   }
 }
 
+/** A lead of a file, all at once: the page shows it while the server goes through it. */
+export class WholeSource {
+  capacityS = 0;
+
+  /**
+   * @param {string} name
+   * @param {Float32Array} samples mV
+   * @param {number} fs Hz
+   * @param {number} [startsAt]
+   */
+  constructor(name, samples, fs, startsAt) {
+    this.name = name;
+    this.fs = fs;
+    this.whole = samples;
+    this.startsAt = startsAt;
+  }
+
+  /** @param {Sink} sink */
+  start(sink) {
+    sink.end();
+  }
+
+  pause() {}
+
+  resume() {}
+
+  stop() {}
+}
+
+/** A lead of a file, at the pace of the clock. */
 export class FileSource extends Paced {
   /**
-   * @param {import("./files.js").Recording} recording
-   * @param {boolean} fast as fast as the server answers, instead of the clock's pace
-   * @param {() => number} backlog samples given but not yet taken by the server
+   * @param {string} name
+   * @param {Float32Array} samples mV
+   * @param {number} fs Hz
+   * @param {number} [startsAt]
    */
-  constructor(recording, lead, fast, backlog) {
+  constructor(name, samples, fs, startsAt) {
     super();
-    Object.assign(this, { name: recording.name, fs: recording.fs, fast, backlog });
-    this.samples = recording.read(lead);
+    this.name = name;
+    this.fs = fs;
+    this.startsAt = startsAt;
+    this.samples = samples;
     this.capacityS = Math.max(1, this.samples.length / this.fs); // it is in memory anyway
     this.at = 0;
   }
 
+  /** @param {number} count */
   give(count) {
-    const piece = Math.ceil(FAST_PIECE_S * this.fs);
-    if (this.fast) count = this.backlog() < piece ? piece : 0;
-    this.append(this.samples.subarray(this.at, (this.at += count)));
+    this.sink?.append(this.samples.subarray(this.at, (this.at += count)));
     if (this.at < this.samples.length) return;
     this.stop();
-    this.end();
+    this.sink?.end();
   }
 }
 
@@ -92,16 +160,20 @@ export class FeedSource {
   flows = true; // a device does not wait; paused, only the picture stands still
   away = false; // the feed does not answer
 
-  /** @param {{name: string, fs: number, start: string}} about the feed, from `GET /model` */
+  /** @param {Feed} feed */
   constructor({ name, fs, start: id }) {
-    Object.assign(this, { name, fs, id });
+    this.name = name;
+    this.fs = fs;
+    this.id = id;
+    /** @type {AbortController|null} */
+    this.stopped = null;
   }
 
-  /** `refused(error)`: there is no such feed; `another()`: it was started again, so numbers mean
-   * other samples, at another rate perhaps. Both are the end of this source. */
+  /** @param {Sink} sink */
   async start({ append, end, refused, another }) {
     this.stopped = new AbortController();
     const { signal } = this.stopped;
+    /** @type {number|null} */
     let at = null; // begin with what the feed still holds
     while (!signal.aborted) {
       try {

@@ -132,6 +132,9 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
     assert page.evaluate("document.activeElement.id") == "strip"
     page.keyboard.press("ArrowRight")
     assert page.locator("#newest").get_attribute("aria-pressed") == "false"
+    for place in ("filter", "search"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == place
     page.keyboard.press("Tab")
     page.keyboard.press("End")
     page.keyboard.press("ArrowUp")
@@ -229,12 +232,17 @@ def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
         route.fulfill(response=answer, json=answer.json() | {"events": told})
 
     state(page, "Live")  # the patient's stream is begun
+    page.evaluate("document.getElementById('pace').value = 'real'")
     page.route("**/stream?*", with_events)
     drop(page, csv(simulate(30, fs=250, seed=5, ectopic=0.0).signal, 250))
     line = page.get_by_role("button", name="Atrial fibrillation")
     line.wait_for()
     assert "lasting" in line.inner_text()
-    assert page.locator("#list button").count() == 300
+    assert page.locator("#event-count").inner_text() == "300"
+    assert page.locator("#list button").count() == 100
+    for shown in (200, 300):
+        page.locator("#more").click()
+        assert page.locator("#list button").count() == shown
     page.wait_for_timeout(2500)  # so that some of it is decided
     page.route("**/stream?*", refuse(409, "the token was saved by another model."), times=1)
     until(page, "!document.getElementById('list').innerText.includes('lasting')")

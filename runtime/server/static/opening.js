@@ -1,0 +1,86 @@
+// Files: chosen by the button or dropped on the page.
+
+import { $, element, input, put, select } from "./dom.js";
+import { isAnnotations } from "./annotations.js";
+import { openRecording } from "./reading.js";
+import { problem } from "./words.js";
+
+/** @typedef {import("./reading.js").Opened} Opened */
+
+export class Opening {
+  /**
+   * @param {object} on
+   * @param {() => Promise<void>} on.connected the page knows its server: before that a file would
+   *   lose its place to the source that starts then
+   * @param {() => void} on.read a recording is there
+   * @param {(file: File) => void} on.annotations a reference for the recording that is there
+   * @param {() => void} on.cancelled nothing was chosen
+   * @param {() => string} on.running the name of what runs
+   */
+  constructor(on) {
+    this.on = on;
+    /** @type {Opened|null} the file that was opened */
+    this.recording = null;
+    /** @type {File[]} */
+    this.files = [];
+    $("open").addEventListener("click", () => this.ask());
+    $("rate").addEventListener("change", () => this.open(this.files));
+    const chosen = input("files");
+    chosen.addEventListener("cancel", () => this.on.cancelled());
+    chosen.addEventListener("change", () => {
+      const files = [...chosen.files ?? []];
+      chosen.value = ""; // so that the same file can be opened again
+      this.open(files);
+    });
+    this.#takeDrops();
+  }
+
+  ask() {
+    $("files").click();
+  }
+
+  /** @param {File[]} files */
+  async open(files) {
+    if (!files.length) return;
+    if (this.recording && files.every(({ name }) => isAnnotations(name))) {
+      this.on.annotations(files[0]);
+      return;
+    }
+    this.files = files;
+    await this.on.connected();
+    put("name", `Reading ${files[0].name}`);
+    try {
+      const recording = await openRecording(files, Number(input("rate").value));
+      if (this.files !== files) return; // others were chosen in the meantime
+      this.recording = recording;
+    } catch (error) {
+      if (this.files === files) this.refuse(error);
+      return;
+    }
+    const { timed, leads, first } = this.recording;
+    $("rate").parentElement?.classList.toggle("timed", timed);
+    $("lead").replaceChildren(...leads.map((lead, i) =>
+      element("option", { value: String(i), textContent: lead })));
+    select("lead").value = String(first);
+    this.on.read();
+  }
+
+  /** @param {unknown} error why a file is not shown */
+  refuse(error) {
+    put("name", this.on.running());
+    problem(error instanceof Error ? error.message : String(error));
+  }
+
+  #takeDrops() {
+    let within = 0; // dragenter and dragleave come for every element on the way
+    addEventListener("dragenter", () => { within += 1; $("drop").hidden = false; });
+    addEventListener("dragleave", () => { within -= 1; $("drop").hidden = within > 0; });
+    addEventListener("dragover", (drag) => drag.preventDefault());
+    addEventListener("drop", (drop) => {
+      drop.preventDefault();
+      within = 0;
+      $("drop").hidden = true;
+      this.open([...drop.dataTransfer?.files ?? []]);
+    });
+  }
+}

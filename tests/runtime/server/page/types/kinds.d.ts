@@ -1,0 +1,2 @@
+// The module that the server writes (runtime/server/routes/kinds.py).
+export const KINDS: Record<string, { title: string; critical: boolean; madeOf: string | null }>;

@@ -130,7 +130,7 @@ class Ward:
         self._beds: dict[str, Bed] = {}
         self._findings: deque[dict[str, Any]] = deque(maxlen=HELD_FINDINGS)
         self._seq = 0
-        self._news = threading.Condition()
+        self._news = threading.Condition(threading.RLock())
 
     def take_signal(
         self, name: str, fs: float, first: int, samples: NDArray[np.float32], recording: int = 0
@@ -208,6 +208,7 @@ class Ward:
         since : number of the last finding that is known; None for the present state alone
         wanted : name -> recording that is known, and number of its first sample that is not
         """
+        counts = self._counts and dict(self._counts())  # before: it may ask for our states
         with self._news:
             self._news.wait_for(lambda: self._is_new(since, wanted), WAIT_S)
             oldest = self._findings[0]["seq"] if self._findings else 1
@@ -216,7 +217,7 @@ class Ward:
                 "start": self._start,
                 "title": self.title,
                 "seq": self._seq,
-                "patients": {name: bed.state() for name, bed in sorted(self._beds.items())},
+                "patients": self.states(),
                 "findings": [
                     one for one in self._findings if since is not None and one["seq"] > since
                 ],
@@ -226,8 +227,13 @@ class Ward:
                     for name, place in wanted.items()
                     if name in self._beds
                 },
-                "counts": self._counts and dict(self._counts()),
+                "counts": counts,
             }
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Return each patient's state as the page gets it."""
+        with self._news:
+            return {name: bed.state() for name, bed in sorted(self._beds.items())}
 
     def _bed(self, name: str, fs: float, recording: int) -> Bed:
         bed = self._beds.get(name)

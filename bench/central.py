@@ -26,6 +26,7 @@ from bench.page import (
     FORGET,
     FRAMES,
     ROOT,
+    SAME_S,
     SETTLED_S,
     SIZE,
     STOP_WITHIN_S,
@@ -59,9 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measured = _watch(browser, url, args.seconds, parts, Path(folder))
     detector = Detector.load(provider="cpu")
     shown, found = measured.pop("beats"), {}
+    measured["beats_before_opening"] = 0
     for part in parts:
         annotation = detector.annotate(part)
-        found[part.name] = [(beat.time, beat.label) for beat in annotation.beats]
+        every = [(beat.time, beat.label) for beat in annotation.beats]
+        # The page has what is found once it is open.
+        opened = min((time for time, _ in shown[part.name]), default=0.0) - SAME_S
+        found[part.name] = [(time, label) for time, label in every if time > opened]
+        measured["beats_before_opening"] += len(every) - len(found[part.name])
     measured |= {
         "beats_annotate": sum(map(len, found.values())),
         "beats_shown": sum(map(len, shown.values())),

@@ -72,7 +72,7 @@ def strip_of(summary: Summary, excerpt: Excerpt) -> Strip:
     study, begin = summary.study, excerpt.strip_start
     record = study.record
     first, last = (round(t * record.fs) for t in (begin, begin + STRIP_S))
-    ecg = study.signal[first:last]
+    ecg = study.signal(first, last)
     low, high = _paper(ecg)
     step = int(np.ceil(MM_S / record.fs / FINE_MM))  # units from sample to sample
     unit = MM_S / record.fs / step
@@ -286,12 +286,12 @@ class Line:
 
 def sheets(study: Study) -> Iterator[list[Line]]:
     """Draw the whole signal, a minute a line, least and greatest value of each column."""
-    signal, second = study.signal, max(1, round(study.record.fs))
+    second = max(1, round(study.record.fs))
     # A second in each minute says how large the signal is.
     swings = [
         float(np.ptp(part))
-        for at in range(0, len(signal), 60 * second)
-        if len(part := signal[at : at + second][np.isfinite(signal[at : at + second])])
+        for at in range(0, len(study.record.signal), 60 * second)
+        if len(part := _present(study.signal(at, at + second)))
     ]
     usual = float(np.median(swings)) if swings else 0.0
     mm_mv = next((one for one in DISCLOSURE_MM_MV if one * usual <= USUAL_SWING_MM), 1.25)
@@ -305,11 +305,15 @@ def sheets(study: Study) -> Iterator[list[Line]]:
         yield sheet
 
 
+def _present(ecg: Floats) -> Floats:
+    return ecg[np.isfinite(ecg)]
+
+
 def _line(study: Study, start: float, mm_mv: float) -> Line:
     record, columns = study.record, round(STRIP_S * MM_S / LINE_COLUMN_MM)
     first = round(start * record.fs)
-    ecg = study.signal[first : round((start + LINE_S) * record.fs)]
-    known = ecg[np.isfinite(ecg)]
+    ecg = study.signal(first, round((start + LINE_S) * record.fs))
+    known = _present(ecg)
     middle = float(np.median(known)) if len(known) else 0.0
     # In tenths of a mm; what swings over the neighbours' lines is cut off.
     ys = np.clip((middle - np.nan_to_num(ecg, nan=middle)) * 10 * mm_mv, -MOST_SWING, MOST_SWING)

@@ -92,11 +92,10 @@ class Study:
         """Return the end of an event, which is the record's at the latest, s."""
         return self.seconds if event.end is None else min(event.end, self.seconds)
 
-    @cached_property
-    def signal(self) -> Floats:
-        """The record's signal, NaN where it is missing or no heart can have made it."""
-        signal, missing = self.record.signal, self.missing
-        return np.where(missing, np.nan, signal) if missing is not None else signal
+    def signal(self, first: int, last: int) -> Floats:
+        """Return samples of the record, NaN if missing or such as no heart can have made."""
+        signal, missing = self.record.signal[first:last], self.missing
+        return signal if missing is None else np.where(missing[first:last], np.nan, signal)
 
     @cached_property
     def left_out(self) -> dict[str, Floats]:

@@ -129,7 +129,7 @@ def show(
     # As a stream would, but before the page says that all is well.
     feed, errors = Feed(resampler(fs, detector.contract.fs).fs, name), list[Exception]()
     server = make_server(
-        "127.0.0.1", port, page(detector, feed), threaded=True, request_handler=_Quiet
+        "127.0.0.1", port, page(detector, feed), threaded=True, request_handler=Quiet
     )
 
     def read() -> None:
@@ -170,10 +170,10 @@ def sane(chunks: Iterable[ArrayLike], scale: float) -> Iterator[NDArray[np.float
         yield np.where(beyond, np.nan, mv).astype(np.float32)
 
 
-class _Quiet(WSGIRequestHandler):
+class Quiet(WSGIRequestHandler):
     """Without a line for each request: the page asks several times a second."""
 
     protocol_version = "HTTP/1.1"  # a connection that stays
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        pass
+        """Say nothing."""

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .features import RATE, WINDOW_S, at_rate, repetition, windows
-from .missing import NO_SIGNAL, bridge
+from .missing import bridged_pieces
 
 FAST_S = 2.0  # of signal, from which on a heart too fast is recognised
-AT_ONCE = 600  # windows that are compared together
 # Of hearts too fast for the network: lags of one beat, 900 to 212 a minute, and how alike the
 # signal is after it. In mitdb and svdb 67 of 226,800 windows are such, 64 in 207's flutter and 804.
 SHORTEST_BEAT, LONGEST_BEAT = 4, 18  # samples
@@ -50,13 +49,13 @@ def fast_share(ecg: NDArray[np.float64], fs: float) -> float:
     ecg : [samples], mV, from the recording's start on; NaN if one is missing
     fs : Hz
     """
-    ecg_60hz = at_rate(bridge(ecg[None], [NO_SIGNAL], fs).ecg[0], fs)
-    if len(ecg_60hz) < FAST_S * RATE:
-        return 0.0
-    pieces = windows(ecg_60hz) if len(ecg_60hz) >= WINDOW_S * RATE else ecg_60hz[None]
-    fast = [
-        one
-        for at in range(0, len(pieces), AT_ONCE)
-        for one in beats_fast(repetition(pieces[at : at + AT_ONCE]))
-    ]
-    return sum(fast) / len(fast)
+    found: list[bool] = []
+    before = np.zeros(0)
+    for _, piece in bridged_pieces(ecg, fs):
+        ecg_60hz = np.concatenate([before, at_rate(piece.ecg[0], fs)])
+        if len(ecg_60hz) < WINDOW_S * RATE and (found or len(ecg_60hz) < FAST_S * RATE):
+            break  # too little for another window
+        pieces = windows(ecg_60hz) if len(ecg_60hz) >= WINDOW_S * RATE else ecg_60hz[None]
+        found += beats_fast(repetition(pieces))
+        before = ecg_60hz[RATE * len(pieces) :]  # the start of windows that end in the next piece
+    return sum(found) / len(found) if found else 0.0

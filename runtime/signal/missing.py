@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ EASE_S = 0.3  # time constant of the way back; see `training/experiments.md`
 EASED_MV = 1e-4  # what is left of it counts no more
 SNIPPET_S = 0.05  # of signal between missing samples: nothing can be read in less
 AT_ONCE = 1 << 16  # samples, of which lists are made
+PIECE_S = 600.0  # of a recording, bridged at once
 NONE_YET, STILL, MOVING = 2.0, 1.0, 0.0  # has the signal begun, and has it moved since?
 _LARGEST_STATE = 1e9  # of an offset; real ones are below 1e3
 _NOWHERE = -4 * LARGEST_MV  # stands for a sample that is no number: near to nothing
@@ -180,8 +181,24 @@ def missing_samples(ecg: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
     ecg : [samples], mV, a recording from its start on; NaN if a sample is missing
     fs : Hz
     """
-    found = bridge(ecg[None], [NO_SIGNAL], fs).missing.get(0)
-    return np.zeros(len(ecg), dtype=bool) if found is None else found
+    found = np.zeros(len(ecg), dtype=bool)
+    for at, piece in bridged_pieces(ecg, fs):
+        if (mask := piece.missing.get(0)) is not None:
+            found[at : at + len(mask)] = mask
+    return found
+
+
+def bridged_pieces(ecg: NDArray[np.float64], fs: float) -> Iterator[tuple[int, Bridged]]:
+    """Bridge a recording in pieces of `PIECE_S`, so that a day needs no second copy of it.
+
+    Parameters as of `missing_samples`. Gives the number of each piece's first sample, and the piece
+    of one patient.
+    """
+    edge, size = NO_SIGNAL, max(1, round(PIECE_S * fs))
+    for at in range(0, len(ecg), size):
+        piece = bridge(ecg[at : at + size][None], [edge], fs)
+        (edge,) = piece.edges
+        yield at, piece
 
 
 def gap_spans(missing: NDArray[np.bool_], fs: float) -> tuple[tuple[float, float], ...]:

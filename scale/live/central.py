@@ -1,7 +1,7 @@
-"""The central view: all live patients on one page, and whether anything was lost or doubled.
+"""The central view: all live patients on the central page; what was lost or came twice is counted.
 
-It reads the log of findings as any reader does and keeps a patient's newest findings only. The page
-shows what the log says, no signal: for one patient's signal there is the monitor page.
+It reads both logs as any reader does: chunks for the traces, findings for all that is written and
+alarmed of. Only the last seconds of signal are held.
 """
 
 from __future__ import annotations
@@ -13,63 +13,22 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify
 from nats.aio.client import Client
-from nats.js.errors import NoKeysError
-from werkzeug.serving import WSGIRequestHandler, make_server
+from nats.js.errors import NoKeysError, NotFoundError
+from werkzeug.serving import make_server
 
-from .broker import LEASES, PASSING, Access, connect, ended
-from .reader import Recogniser, findings
+from ..chunk import Chunk, unpack
+from ..ekg import InputError
+from ..ekg_server import Quiet, Ward, ward_application
+from .broker import IN, LEASES, PASSING, Access, connect, ended
+from .log import Entry, LogReader
+from .reader import POLL_S, Recogniser, findings
 
-PAGE = Path(__file__).with_name("central.html")
-RATE_BEATS = 8  # a heart rate is of the last intervals
-SILENT_S = 15.0  # of a patient without a finding: shown as silent
 WORKERS_EVERY_S = 1.0
-
-
-@dataclass
-class Seen:
-    """What the page shows of a patient."""
-
-    labels: Counter[str] = field(default_factory=Counter)
-    samples: deque[int] = field(default_factory=lambda: deque(maxlen=RATE_BEATS + 1))
-    lasting: dict[str, int] = field(default_factory=dict)
-    note: str = ""
-    fs: float = 0.0
-    heard: float = 0.0  # time.monotonic
-    delay_s: float = 0.0
-
-    def take(self, message: Mapping[str, Any]) -> None:
-        """Take the next finding."""
-        self.heard, self.fs = time.monotonic(), message["fs"]
-        self.delay_s = max(0.0, time.time() - message["received"] / 1e9)
-        if message["kind"] == "beat":
-            self.labels[message["label"]] += 1
-            self.samples.append(message["sample"])
-        elif message["kind"] == "note":
-            self.note = message["text"]
-        elif message["end"] is None:
-            self.lasting[message["event"]] = message["start"]
-        else:
-            self.lasting.pop(message["event"], None)
-
-    def state(self) -> dict[str, Any]:
-        """The patient as the page gets it."""
-        intervals = [b - a for a, b in zip(self.samples, list(self.samples)[1:], strict=False)]
-        usual = statistics.median(intervals) if intervals else 0
-        return {
-            "rate": round(60 * self.fs / usual) if usual > 0 else None,
-            "beats": sum(self.labels.values()),
-            "labels": dict(self.labels),
-            "events": sorted(self.lasting),
-            "note": self.note,
-            "silent": time.monotonic() - self.heard > SILENT_S,
-        }
 
 
 class Central:
@@ -82,8 +41,9 @@ class Central:
     """
 
     def __init__(self, expected: Collection[tuple[str, str]] = ()):
+        self.ward = Ward("All patients", self._figures)
         self._lock = threading.Lock()
-        self._patients: dict[str, Seen] = {}
+        self._labels: dict[str, Counter[str]] = {}
         self._recogniser = Recogniser()
         self._workers: dict[str, int] = {}
         self._expected, self._came = frozenset(expected), Counter[tuple[str, str]]()
@@ -91,15 +51,33 @@ class Central:
         self.remarks: deque[str] = deque(maxlen=6)
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Take a message of the log."""
+        """Take a message of the log of findings."""
         with self._lock:
             if not self._recogniser.is_new(message):
                 return
-            seen = self._patients.setdefault(message["patient"], Seen())
-            seen.take(message)
-            self._delays.append(seen.delay_s)
-            if self._expected and message["kind"] != "note":
-                self._came[message["patient"], finding_name(message)] += 1
+            patient, kind, fs = message["patient"], message["kind"], message["fs"]
+            labels = self._labels.setdefault(patient, Counter())
+            self._delays.append(max(0.0, time.time() - message["received"] / 1e9))
+            if kind == "note":
+                self.remarks.append(f"{patient}: {message['text']}")
+                return
+            if self._expected:
+                self._came[patient, finding_name(message)] += 1
+            if kind == "beat":
+                labels[message["label"]] += 1
+        recording = message["recording"]
+        if kind == "beat":
+            self.ward.take_beat(patient, fs, message["sample"] / fs, message["label"], recording)
+        else:
+            start, end = message["start"] / fs, message["end"]
+            end = None if end is None else end / fs
+            self.ward.take_event(patient, fs, message["event"], start, end, recording)
+
+    def take_signal(self, patient: str, chunk: Chunk) -> None:
+        """Take a chunk of the log of signal."""
+        self.ward.take_signal(patient, chunk.fs, chunk.first, chunk.samples, chunk.recording)
+        if chunk.last:
+            self.ward.follow(patient, decided=chunk.end / chunk.fs, ended=True)
 
     def workers(self, held: Mapping[str, int]) -> None:
         """Set the workers that are there, with the number of partitions that each holds."""
@@ -107,10 +85,14 @@ class Central:
             self._workers = dict(held)
 
     def state(self) -> dict[str, Any]:
-        """All of it, as the page gets it."""
+        """All that is counted."""
+        beds = self.ward.states()
         with self._lock:
             state: dict[str, Any] = {
-                "patients": {name: one.state() for name, one in sorted(self._patients.items())},
+                "patients": {
+                    name: {"labels": dict(labels), **beds.get(name, {})}
+                    for name, labels in sorted(self._labels.items())
+                },
                 "workers": self._workers,
                 "findings": self._recogniser.kept,
                 "lost": self._recogniser.lost,
@@ -125,6 +107,26 @@ class Central:
                 state["foreign"] = len(came - self._expected)
             return state
 
+    def _figures(self) -> dict[str, Any]:
+        """What the page shows beside the patients: name, value, True if that is bad."""
+        state = self.state()
+        figures = [("Findings", state["findings"], False)]
+        figures += [
+            (name.capitalize(), state[name], state[name] > 0) for name in ("lost", "doubled")
+        ]
+        if "foreign" in state:
+            figures += [
+                ("To come", state["to_come"], False),
+                ("Foreign", state["foreign"], state["foreign"] > 0),
+            ]
+        figures.append(("From chunk to finding, s", state["delay_s"], False))
+        figures += [
+            (f"Partitions of {name}", held, False) for name, held in state["workers"].items()
+        ]
+        if not state["workers"]:
+            figures.append(("Workers", 0, True))
+        return {"figures": figures, "remarks": state["remarks"]}
+
 
 def finding_name(message: Mapping[str, Any]) -> str:
     """Return ``label@sample`` of a beat, ``kind@sample`` of an event, with ``-end`` at its end."""
@@ -132,20 +134,9 @@ def finding_name(message: Mapping[str, Any]) -> str:
     return f"{message['label']}@{name}" if message["kind"] == "beat" else name
 
 
-class _Quiet(WSGIRequestHandler):
-    """Without a line for each request."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        pass
-
-
 def application(central: Central) -> Flask:
-    """The page, and the state that it asks for every second."""
-    app = Flask(__name__)
-
-    @app.get("/")
-    def page() -> Response:
-        return Response(PAGE.read_text(encoding="utf-8"), content_type="text/html; charset=utf-8")
+    """The central page, and at /state all that is counted."""
+    app = ward_application(central.ward)
 
     @app.get("/state")
     def state() -> Response:
@@ -158,7 +149,7 @@ def application(central: Central) -> Flask:
 def served(central: Central, port: int) -> Iterator[str]:
     """Serve the page on this machine; gives its address."""
     server = make_server(
-        "127.0.0.1", port, application(central), threaded=True, request_handler=_Quiet
+        "127.0.0.1", port, application(central), threaded=True, request_handler=Quiet
     )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -175,12 +166,16 @@ async def follow(
 ) -> None:
     """Feed the page, for ever."""
     client = await connect(access, name="ekg tail")
-    watching = asyncio.create_task(_watch_workers(central, client))
+    watching = [
+        asyncio.create_task(_watch_workers(central, client)),
+        asyncio.create_task(_watch_signal(central, client)),
+    ]
     try:
         async for message in findings(client, since=since, from_start=from_start):
             central.take(message)
     finally:
-        await ended(watching)
+        for task in watching:
+            await ended(task)
         await client.close()
 
 
@@ -190,6 +185,24 @@ async def show(access: Access, port: int, *, since: datetime | None = None) -> N
     with served(central, port) as url:
         print(f"all patients on {url} (Ctrl-C stops)", flush=True)
         await follow(central, access, since=since)
+
+
+async def _watch_signal(central: Central, client: Client) -> None:
+    """Take the chunks that come from now on."""
+    js = client.jetstream(timeout=5)
+    log: LogReader | None = None
+    while True:
+        entries: list[Entry] = []
+        with contextlib.suppress(*PASSING, NotFoundError):  # the broker is away, or has no log yet
+            if log is None:
+                newest = (await js.stream_info(IN)).state.last_seq
+                log = LogReader(client, js, IN, "ecg.part.*.*", newest)
+            entries = await log.take()
+        for entry in entries:
+            with contextlib.suppress(InputError):  # a worker notes what is damaged
+                central.take_signal(entry.subject.rpartition(".")[2], unpack(entry.data))
+        if not entries:
+            await asyncio.sleep(POLL_S)
 
 
 async def _watch_workers(central: Central, client: Client) -> None:

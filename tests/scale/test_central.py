@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import time
 import urllib.request
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nats", reason="no nats (pip install nats-py)")
 pytest.importorskip("flask", reason="no flask (pip install flask)")
 
+from scale.chunk import Chunk, pack, unpack
 from scale.cli.tail import line
 from scale.live.central import Central, application, served
 
@@ -40,13 +43,13 @@ def test_the_page_counts_and_shows_each_patient() -> None:
     central.workers({"w1": 16, "w2": 16})
     state = application(central).test_client().get("/state").get_json()
     assert (state["findings"], state["lost"], state["doubled"]) == (6, 1, 1)
-    assert state["patients"]["p"]["rate"] == 60
+    assert state["patients"]["p"]["rate"] == 48  # over the last intervals: a beat was lost
     assert state["patients"]["p"]["labels"] == {"N": 4, "V": 1}
-    assert state["patients"]["p"]["events"] == ["pause"]
+    assert list(state["patients"]["p"]["events"]) == ["pause"]
     assert state["workers"] == {"w1": 16, "w2": 16}
     assert "foreign" not in state
     central.take(event([6, 2, 0], 1600, 1900))
-    assert central.state()["patients"]["p"]["events"] == []
+    assert central.state()["patients"]["p"]["events"] == {}
 
 
 def test_a_trial_sees_what_is_foreign_and_what_is_still_to_come() -> None:
@@ -61,8 +64,27 @@ def test_the_page_is_served() -> None:
     with served(Central(), 0) as url:
         page = urllib.request.urlopen(url).read().decode()
         state = urllib.request.urlopen(f"{url}/state").read()
-    assert "<title>ekg: all patients</title>" in page
+    assert "<title>EKG central station</title>" in page
     assert b'"findings":0' in state.replace(b" ", b"")
+
+
+def test_the_page_gets_signal_beats_and_counts() -> None:
+    central = Central()
+    for first in (0, 250, 250):  # a chunk that came again
+        chunk = Chunk(250, 1, first, np.full(250, first, np.float32))
+        central.take_signal("p", unpack(pack(chunk)))
+    central.take(message(1, 100))
+    known = central.ward.news(None, {})["seq"]
+    central.take(message(2, 300, "V"))
+    central.take({**message(3, 0), "kind": "note", "text": "a gap."})
+    news = central.ward.news(known, {"p": (1, 100)})
+    assert [(one["time"], one["label"]) for one in news["findings"]] == [(1.2, "V")]
+    assert news["signal"]["p"]["first"] == 100
+    assert len(base64.b64decode(news["signal"]["p"]["mv"])) == 400 * 4
+    assert news["counts"]["remarks"] == ["p: a gap."]
+    assert ["Findings", 3, False] in [list(one) for one in news["counts"]["figures"]]
+    central.take_signal("p", Chunk(250, 1, 500, np.zeros(0, np.float32), last=True))
+    assert central.ward.news(None, {})["patients"]["p"]["ended"]
 
 
 @pytest.mark.parametrize(

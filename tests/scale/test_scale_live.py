@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nats", reason="no nats (pip install nats-py)")
 
+from nats.js.errors import NotFoundError
+
 from runtime import Detector
 from runtime.simulate import simulate
 from scale.chunk import Chunk, pack
-from scale.live.broker import Access, Layout, connect, open_logs
+from scale.live.broker import OUT, Access, Layout, connect, open_logs
+from scale.live.central import Central, follow
 from scale.live.checkpoints import Checkpoints
 from scale.live.local import LocalBroker
 from scale.live.publisher import Publisher, Source
@@ -335,3 +340,50 @@ def test_no_broker_is_one_sentence() -> None:
             module.BrokerError, match=r"no broker takes us at nats://127\.0\.0\.1:9"
         ):
             asyncio.run(story())
+
+
+def test_the_central_view_has_signal_and_findings(broker: LocalBroker, detector: Detector) -> None:
+    async def play() -> None:
+        ward, central = Ward(broker, detector), Central()
+        await ward.start()
+        await until(lambda: _has_logs(ward.access))
+        following = asyncio.create_task(follow(central, ward.access))
+        await asyncio.sleep(0.5)
+        await ward.publish(sources=PATIENTS[:2])
+        due = len(expected(detector, PATIENTS[:2]))
+        await until(lambda: _has(central, due))
+        following.cancel()
+        await ward.stop()
+        news = central.ward.news(None, {source.patient: (0, 0) for source in PATIENTS[:2]})
+        assert (central.state()["lost"], central.state()["doubled"]) == (0, 0)
+        for source in PATIENTS[:2]:
+            part = news["signal"][source.patient]
+            samples = np.frombuffer(base64.b64decode(part["mv"]), "<f4")
+            end = part["first"] + len(samples)
+            assert end == len(source.signal)
+            np.testing.assert_allclose(samples, source.signal[part["first"] :], atol=1e-6)
+
+    asyncio.run(play())
+
+
+async def _has(central: Central, due: int) -> bool:
+    return bool(central.state()["findings"] >= due)
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(600):
+        if await true():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("it never came true")
+
+
+async def _has_logs(access: Access) -> bool:
+    client = await connect(access, name="test")
+    try:
+        await client.jetstream(timeout=5).stream_info(OUT)
+    except NotFoundError:
+        return False
+    finally:
+        await client.close()
+    return True

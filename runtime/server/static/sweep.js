@@ -26,6 +26,7 @@ export class Sweep extends Paper {
   level = 0; // mV
   frozen = false;
   ended = false;
+  lag = LAG_S; // more where signal comes in longer pieces
   fits = false; // the gain is chosen by itself
   /** @type {() => void} the gain was changed */
   onGain = () => {};
@@ -58,7 +59,7 @@ export class Sweep extends Paper {
    */
   advance(dt) {
     if (!this.signal || !this.width || this.frozen) return;
-    const target = Math.max(0, this.signal.seconds - (this.ended ? 0 : LAG_S));
+    const target = Math.max(0, this.signal.seconds - (this.ended ? 0 : this.lag));
     const error = target - this.head;
     if (Math.abs(error) > LOST_S) {
       this.head = target;

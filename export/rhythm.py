@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 
 from export import manifest, rhythm_graph
@@ -28,12 +29,14 @@ from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
 from runtime.model.contract import FS, Contract
-from runtime.model.rhythm_network import INPUTS, RHYTHM_GRAPH, RhythmGraph
+from runtime.model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from runtime.model.session import Session
 from runtime.rhythm import RhythmModel, closed
 from runtime.simulate import draw_ecg
 from training import train_rhythm
+from training.beat_sequences import COLUMNS
 from training.errors import DataError
+from training.rhythm_net import features
 
 NAME, GOLDEN, NETWORK = "rhythm.json", "golden_rhythm.npz", "ekg_fused.onnx"
 GOLDEN_BEATS = "golden_beats.npz"
@@ -97,7 +100,7 @@ def write_network(staged: Path, run: Path) -> None:
     print(f"{RHYTHM_GRAPH}: differs from torch by {worst:.1g}")
     onnx.save(model, staged / RHYTHM_GRAPH)
     log_odds, _ = rhythm_graph.answer(net, beats)
-    np.savez(staged / GOLDEN_BEATS, beats=beats[0], log_odds=log_odds[0])
+    np.savez(staged / GOLDEN_BEATS, beats=beats, log_odds=log_odds)
 
 
 def carry_over(staged: Path) -> None:
@@ -107,15 +110,15 @@ def carry_over(staged: Path) -> None:
 
 
 def golden_beats() -> NDArray[np.float32]:
-    """Beats in order, without order, and after a gap, float32 [1, beats, inputs]."""
+    """Beats in order, without order, and after a gap, float32 [beats, 1, inputs]."""
     rng = np.random.default_rng(7)
     intervals = [*[0.8] * 40, *rng.uniform(0.4, 1.1, 80), 0.0, *[0.8] * 40]
-    rows = np.zeros((1, len(intervals), len(INPUTS)), dtype=np.float32)
+    rows = np.zeros((1, len(intervals), len(COLUMNS)), dtype=np.float32)
     rows[0, :, 0], rows[0, :, 1] = intervals, rng.random(len(intervals)) < 0.95
     counted = np.minimum(np.arange(len(intervals)), 24)
     rows[0, :, 2], rows[0, :, 3], rows[0, :, 4] = -1.0, -0.8, counted
     rows[0, 40:120, 2:4] -= 2.5
-    return rows
+    return features(torch.from_numpy(rows)).numpy()
 
 
 def write(staged: Path, stored: Mapping[str, Any]) -> None:

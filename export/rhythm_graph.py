@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from export.graphs import IR_VERSION, OPSET, TOLERANCE, ExportError
-from runtime.model.rhythm_network import FORMAT, INPUTS, OUTPUTS
-from training import rhythm_net
+from runtime.model.rhythm_network import FORMAT, RhythmGraph
 from training.rhythm_net import LAG, RhythmNet
 
 
@@ -28,47 +27,11 @@ def graph(net: RhythmNet, described: Mapping[str, str]) -> onnx.ModelProto:
     ----------
     described : more for the metadata
     """
-    hidden = net.unit.hidden_size
     build = _Builder()
-    interval, atrial, p_waves, count = build.split("beats", (1, 1, 2, 1), axis=2)
-    known = build(
-        "Cast",
-        build(
-            "And",
-            build("Greater", interval, build.number(rhythm_net.SHORTEST_S)),
-            build("Less", interval, build.number(rhythm_net.LONGEST_S)),
-        ),
-        to=TensorProto.FLOAT,
-    )
-    bounded = build(
-        "Clip",
-        interval,
-        build.number(rhythm_net.SHORTEST_COUNTED_S),
-        build.number(rhythm_net.LONGEST_COUNTED_S),
-    )
-    usual = build.number(rhythm_net.USUAL_S)
-    length = build("Mul", build("Log", build("Div", bounded, usual)), known)
-    counted = build(
-        "Clip",
-        build("Div", count, build.number(rhythm_net.COUNTED)),
-        build.number(0.0),
-        build.number(1.0),
-    )
-    any_counted = build("Cast", build("Greater", count, build.number(0.0)), to=TensorProto.FLOAT)
-    left = build("Sub", p_waves, build.number(rhythm_net.P_WAVE_LEFT))
-    p_waves = build("Mul", left, any_counted)
-    state, last = build.split("memory", (hidden, 2), axis=1)
-    now = build("Concat", length, known, axis=2)
-    sequence = build("Concat", build("Unsqueeze", last, build.axes(1)), now, axis=1)
-    earlier = build("Slice", sequence, build.axes(0), build.axes(-1), build.axes(1))
-    earlier_length, earlier_known = build.split(earlier, (1, 1), axis=2)
-    change = build("Mul", build("Mul", build("Sub", length, earlier_length), known), earlier_known)
-    rows = build("Concat", length, known, atrial, p_waves, counted, change, axis=2)
-    embedded = build("Tanh", build.linear(rows, net.embed))
-    states, end = build.recurrent(embedded, build("Unsqueeze", state, build.axes(0)), net.unit)
+    embedded = build("Tanh", build.linear("beats", net.embed))
+    states, end = build.recurrent(embedded, "memory", net.unit)
     build.name(build.linear(states, net.verdict), "log_odds")
-    newest = build("Slice", now, build.axes(-1), build.axes(np.iinfo(np.int64).max), build.axes(1))
-    build.name(build("Concat", end, build("Squeeze", newest, build.axes(1)), axis=1), "memory_out")
+    build.name(end, "memory_out")
 
     def tensor(name: str, *shape: str | int) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -78,12 +41,12 @@ def graph(net: RhythmNet, described: Mapping[str, str]) -> onnx.ModelProto:
             build.nodes,
             "rhythm",
             [
-                tensor("beats", "batch", "beats", len(INPUTS)),
-                tensor("memory", "batch", net.memory_size),
+                tensor("beats", "beats", "batch", len(RhythmGraph.INPUTS)),
+                tensor("memory", 1, "batch", net.memory_size),
             ],
             [
-                tensor("log_odds", "batch", "beats", len(OUTPUTS)),
-                tensor("memory_out", "batch", net.memory_size),
+                tensor("log_odds", "beats", "batch", len(RhythmGraph.OUTPUTS)),
+                tensor("memory_out", 1, "batch", net.memory_size),
             ],
             build.constants,
         ),
@@ -97,8 +60,8 @@ def graph(net: RhythmNet, described: Mapping[str, str]) -> onnx.ModelProto:
         | {
             "format": json.dumps(FORMAT),
             "role": "reads beats one after another: atrial fibrillation",
-            "inputs": json.dumps(INPUTS),
-            "outputs": json.dumps(OUTPUTS),
+            "inputs": json.dumps(RhythmGraph.INPUTS),
+            "outputs": json.dumps(RhythmGraph.OUTPUTS),
             "lag": json.dumps(LAG),
         },
     )
@@ -111,7 +74,7 @@ def prove(model: onnx.ModelProto, net: RhythmNet, beats: NDArray[np.float32]) ->
 
     Parameters
     ----------
-    beats : float32 [batch, beats, inputs]
+    beats : float32 [beats, batch, inputs]
 
     Raises
     ------
@@ -123,12 +86,12 @@ def prove(model: onnx.ModelProto, net: RhythmNet, beats: NDArray[np.float32]) ->
     )
     expected, last = answer(net, beats)
     worst = 0.0
-    for pieces in (1, beats.shape[1]):
-        memory, given = np.zeros((len(beats), net.memory_size), dtype=np.float32), []
-        for piece in np.array_split(beats, pieces, axis=1):
+    for pieces in (1, len(beats)):
+        memory, given = net.start(beats.shape[1]).numpy(), []
+        for piece in np.array_split(beats, pieces):
             log_odds, memory = session.run(None, {"beats": piece, "memory": memory})
             given.append(log_odds)
-        differences = np.concatenate(given, axis=1) - expected, memory - last
+        differences = np.concatenate(given) - expected, memory - last
         worst = max(worst, *(float(np.abs(part).max()) for part in differences))
     if not worst <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise ExportError(
@@ -141,9 +104,9 @@ def prove(model: onnx.ModelProto, net: RhythmNet, beats: NDArray[np.float32]) ->
 def answer(
     net: RhythmNet, beats: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """torch's log-odds of beats [batch, beats, inputs], and the memory after them."""
+    """torch's log-odds of beats [beats, batch, inputs], and the memory after them."""
     with torch.inference_mode():
-        log_odds, memory = net(torch.from_numpy(beats), net.start(len(beats)))
+        log_odds, memory = net(torch.from_numpy(beats), net.start(beats.shape[1]))
     return log_odds.numpy(), memory.numpy()
 
 
@@ -157,17 +120,13 @@ class _Builder:
     def __call__(self, operator: str, *inputs: str, **attributes: int | Sequence[int]) -> str:
         return self._node(operator, inputs, 1, **attributes)[0]
 
-    def split(self, value: str, sizes: Sequence[int], *, axis: int) -> list[str]:
-        parts = self._constant(np.array(sizes, dtype=np.int64))
-        return self._node("Split", (value, parts), len(sizes), axis=axis)
-
     def linear(self, value: str, layer: torch.nn.Linear) -> str:
         weight, bias = (part.detach().numpy() for part in (layer.weight, layer.bias))
         product = self("MatMul", value, self._constant(np.ascontiguousarray(weight.T)))
         return self("Add", product, self._constant(bias))
 
     def recurrent(self, value: str, start: str, unit: torch.nn.GRU) -> tuple[str, str]:
-        """States [batch, beats, hidden] and the last [batch, hidden], from [batch, beats, ...]."""
+        """States [beats, batch, hidden] and the last [1, batch, hidden]."""
 
         def gates(*names: str) -> NDArray[np.float32]:
             """ONNX has the update gate first, torch the reset gate."""
@@ -180,7 +139,7 @@ class _Builder:
         states, last = self._node(
             "GRU",
             (
-                self("Transpose", value, perm=[1, 0, 2]),
+                value,
                 self._constant(gates("weight_ih_l0")),
                 self._constant(gates("weight_hh_l0")),
                 self._constant(gates("bias_ih_l0", "bias_hh_l0")),
@@ -191,14 +150,7 @@ class _Builder:
             hidden_size=unit.hidden_size,
             linear_before_reset=1,
         )
-        beside = self("Squeeze", states, self.axes(1))
-        return self("Transpose", beside, perm=[1, 0, 2]), self("Squeeze", last, self.axes(0))
-
-    def number(self, value: float) -> str:
-        return self._constant(np.array(value, dtype=np.float32))
-
-    def axes(self, *values: int) -> str:
-        return self._constant(np.array(values, dtype=np.int64))
+        return self("Squeeze", states, self._constant(np.array([1]))), last
 
     def name(self, value: str, name: str) -> None:
         """Give a value that is an output its name."""

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.detector import Detector, load_rhythm
-from runtime.model.rhythm_network import INPUTS, OUTPUTS
+from runtime.model.rhythm_network import RhythmGraph
 from runtime.rhythm.tracker import RhythmTracker
 from training import dataset, recordings
 from training.download import PROJECT, data_folder, require_data
 from training.errors import DataError
+from training.rhythm_net import beats_of
 from training.rhythm_references import rhythm_marks
 from training.torch_detector import detector_of
 from training.weak import FIFTH, NOISE, entries, read, require_folder
@@ -37,6 +39,10 @@ UNKNOWN = -1  # of a beat's rhythm
 # Of svdb, which has no rhythm marks: intervals without order and no P wave before half an hour of
 # beats.
 UNMARKED = ("804",)
+# Of a beat: s since the beat before (0: not known), 1 if it is certainly N or S, the logarithm of
+# the share of the power before the beats that is left in its mean over 24 and over 12 of them, and
+# the number of beats in these means (0: not known).
+COLUMNS = ("interval_s", "atrial", "p_wave_24", "p_wave_12", "p_wave_beats")
 FOLDS = PROJECT / "bench" / "results" / "folds"
 
 
@@ -48,7 +54,7 @@ class Beats(NamedTuple):
     source : database
     person : the patient's number; of `cinc2017`, which publishes none, the record's name
     fold : of the Holter patients, which network has not seen them; -1 of all others
-    rows : float32 [beats, inputs], as of `INPUTS`
+    rows : float32 [beats, 5], `COLUMNS`
     seconds : float32 [beats], when they were, as far as it is known
     fibrillating : int8 [beats], 1 in atrial fibrillation, 0 not, `UNKNOWN`
     """
@@ -115,7 +121,7 @@ def marked(database: str, limit: int | None = None) -> Iterator[Beats]:
         times, atrial, fibrillating = of(path)
         if len(times) < 2:
             continue
-        rows = np.zeros((len(times), len(INPUTS)), dtype=np.float32)
+        rows = np.zeros((len(times), len(COLUMNS)), dtype=np.float32)
         rows[1:, 0], rows[:, 1] = np.diff(times), atrial
         yield Beats(
             database, path.stem.split("_")[-1], -1, rows, times.astype(np.float32), fibrillating
@@ -217,8 +223,9 @@ def heard(
     listener.tracker = stream.tracker
     stream.push(signal)
     stream.finish()
-    rows = np.array(listener.rows, dtype=np.float32).reshape(-1, len(INPUTS))
-    return rows, np.array(listener.seconds, dtype=np.float32)
+    inputs = torch.zeros(0, 1, len(RhythmGraph.INPUTS))
+    inputs = torch.cat([inputs, *map(torch.from_numpy, listener.inputs)])
+    return beats_of(inputs)[0].numpy(), np.array(listener.seconds, dtype=np.float32)
 
 
 class _Listener:
@@ -228,16 +235,16 @@ class _Listener:
 
     def __init__(self) -> None:
         self.tracker: RhythmTracker | None = None
-        self.rows: list[NDArray[np.float32]] = []
+        self.inputs: list[NDArray[np.float32]] = []
         self.seconds: list[int] = []
 
     def run(
         self, beats: NDArray[np.float32], memory: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         assert self.tracker is not None
-        self.rows.append(beats[0, 0])
-        self.seconds.append(self.tracker.seconds.next - 1)
-        return np.full((1, 1, len(OUTPUTS)), -10.0, dtype=np.float32), memory
+        self.inputs.append(beats)
+        self.seconds += [self.tracker.seconds.next - 1] * len(beats)
+        return np.full((len(beats), 1, len(RhythmGraph.OUTPUTS)), -10.0, np.float32), memory
 
 
 def _fold_runs() -> Sequence[Path]:

@@ -24,7 +24,7 @@ from training import checkpoint
 from training.beat_sequences import UNKNOWN, Beats, everything
 from training.errors import DataError
 from training.results import as_json, require_writable
-from training.rhythm_net import LAG, RhythmNet, loss
+from training.rhythm_net import LAG, RhythmNet, features, loss
 
 # Share of each source in the crops of whole days and Holter recordings.
 SOURCES = {"ltafdb": 0.46, "vitaldb": 0.26, "holter": 0.08, "edb": 0.11, "nsrdb": 0.09}
@@ -47,6 +47,9 @@ class RhythmRecipe:
     joined : share of these that go over into another one: of strips alone it would be learnt that
         a rhythm never changes where P waves are known
     without_p_wave : share of what was heard that is given without it
+    ventricular : share of all crops in which beats become ventricular: fibrillation with many of
+        them is rare in every source but ltafdb, whose P waves are not known
+    lent : share of the crops of marks alone that are given the P waves of strips of their rhythm
     fold : of the Holter patients, held out, if any
     """
 
@@ -59,6 +62,8 @@ class RhythmRecipe:
     strip_beats: int = 80
     joined: float = 0.5
     without_p_wave: float = 0.3
+    ventricular: float = 0.3
+    lent: float = 0.5
     fold: int | None = None
     seed: int = 0
 
@@ -110,9 +115,9 @@ def train(recipe: RhythmRecipe, known: Sequence[Beats], out: Path) -> RhythmNet:
             (recipe.strips, recipe.strip_beats, pools.strips),
         ):
             if groups:
-                rows, rhythm = draw(rng, groups, count, length, recipe)
-                log_odds, _ = net(rows, net.start(len(rows)))
-                total = total + loss(log_odds, rhythm)
+                rows, rhythm = draw(rng, groups, count, length, recipe, pools.p_waves)
+                log_odds, _ = net(features(rows), net.start(len(rows)))
+                total = total + loss(log_odds, rhythm.T)
         optimiser.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -169,11 +174,14 @@ class Pools:
 
     Attributes
     ----------
+    p_waves : float32 [strips, 3], the last P waves of strips without fibrillation and of those in
+        it, to be lent
     name : names all of it in a line
     """
 
     days: list[tuple[float, list[Beats]]]
     strips: list[tuple[float, list[Beats]]]
+    p_waves: tuple[NDArray[np.float32], ...]
     name: str
 
 
@@ -198,7 +206,13 @@ def _pools(known: Sequence[Beats], recipe: RhythmRecipe) -> Pools:
         source: sum(one.source == source for one in used)
         for source in dict.fromkeys(one.source for one in used)
     }
-    return Pools(days, strips, ", ".join(f"{name} ({count})" for name, count in counts.items()))
+    p_waves = tuple(
+        np.array([one.rows[-1, P_WAVE] for one in some if one.rows[-1, -1] >= P_WAVE_BEATS[1]])
+        for _, some in strips
+    )
+    return Pools(
+        days, strips, p_waves, ", ".join(f"{name} ({count})" for name, count in counts.items())
+    )
 
 
 def draw(
@@ -207,8 +221,13 @@ def draw(
     count: int,
     length: int,
     recipe: RhythmRecipe,
+    p_waves: Sequence[NDArray[np.float32]] = (),
 ) -> tuple[Tensor, Tensor]:
     """Crops of recordings, each varied as other patients, finders of beats and clocks would.
+
+    Parameters
+    ----------
+    p_waves : as of `Pools`; none are lent unless there are some of both rhythms
 
     Returns
     -------
@@ -227,7 +246,12 @@ def draw(
         if one.source == "cinc2017" and rng.random() < recipe.joined:
             after = groups[int(rng.integers(len(groups)))][1]
             crop, known = joined(rng, crop, known, after[int(rng.integers(len(after)))])
-        crop, labels = varied(rng, crop, known, recipe)
+        unheard = not crop[:, P_WAVE.stop - 1].any()
+        if unheard and len(p_waves) == 2 and rng.random() < recipe.lent:
+            crop = with_p_waves(rng, crop, known, p_waves)
+        if rng.random() < recipe.ventricular:
+            crop = with_ventricular(rng, crop)
+        crop, labels = varied(rng, crop, known, recipe, heard=not unheard)
         crop, labels = crop[:length], labels[:length]
         rows[i, : len(crop)], rhythm[i, : len(crop)] = crop, labels
     return torch.from_numpy(rows), torch.from_numpy(rhythm)
@@ -277,16 +301,68 @@ def joined(
     )
 
 
+def with_p_waves(
+    rng: np.random.Generator,
+    rows: NDArray[np.float32],
+    rhythm: NDArray[np.int8],
+    p_waves: Sequence[NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """A crop of which marks alone are known, with P waves of two strips, one for each rhythm.
+
+    Each mean goes over to those of a new rhythm as quickly as it forgets the old one's beats.
+    """
+    rows = rows.copy()
+    levels = np.array([some[rng.integers(len(some))] for some in p_waves])
+    fibrillating = rhythm == 1
+    count = int(rng.integers(P_WAVE_BEATS[0] + 1))
+    means = levels[int(fibrillating[:1].any()), : len(P_WAVE_SHARES)].astype(np.float64)
+    learnt = 1 / np.array(P_WAVE_BEATS)
+    shaken = rng.normal(0.0, 0.1, (len(rows), len(P_WAVE_SHARES)))
+    for row, beat, noise in zip(rows, fibrillating, shaken, strict=True):
+        if row[1]:
+            count = min(count + 1, P_WAVE_BEATS[0])
+            means += (levels[int(beat), : len(P_WAVE_SHARES)] - means) * learnt
+        row[P_WAVE] = *(means + noise), count
+    return rows
+
+
+def with_ventricular(rng: np.random.Generator, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A crop in which some beats are early ventricular ones, the next ones coming when they did.
+
+    One of them in some is not recognised as such.
+    """
+    rows = rows.copy()
+    share = rng.uniform(0.02, 0.4)
+    chosen = rng.random(len(rows)) < share
+    if rng.random() < 0.3:  # bigeminy, trigeminy and the like
+        every = int(rng.integers(2, 5))
+        chosen = (np.arange(len(rows)) % every == 0) & (rng.random() < 0.9)
+    recognised = rng.random(len(rows)) >= 0.3 * rng.random() ** 2
+    for i in np.flatnonzero(chosen[1:-1]) + 1:
+        earlier = rows[i, 0] * rng.uniform(0.1, 0.5)
+        if rows[i, 0] > 0 and rows[i + 1, 0] > 0:
+            rows[i, 0] -= earlier
+            rows[i + 1, 0] += earlier
+        if recognised[i]:
+            rows[i, 1] = 0.0
+            rows[i, P_WAVE] = rows[i - 1, P_WAVE]
+    return rows
+
+
 def varied(
     rng: np.random.Generator,
     rows: NDArray[np.float32],
     rhythm: NDArray[np.int8],
     recipe: RhythmRecipe,
+    *,
+    heard: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A crop as it might also have been: another rate, R peaks placed less exactly, beats missed,
-    V beats that are not recognised and N beats that are taken for V, no P waves known."""
+    V beats that are not recognised and N beats that are taken for V, no P waves known.
+
+    ``heard`` : the beats and classes are those that a network found, not a reference's
+    """
     rows = rows.copy()
-    heard = bool(rows[:, P_WAVE.stop - 1].any())
     times = np.cumsum(np.where(rows[:, 0] > 0, rows[:, 0], SPLIT_S).astype(np.float64))
     times *= np.exp(rng.uniform(-0.2, 0.2))
     times += rng.normal(0.0, rng.uniform(0.0, 0.006 if heard else 0.010), len(times))

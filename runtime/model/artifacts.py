@@ -178,8 +178,8 @@ class GoldenBeats:
 
     Attributes
     ----------
-    beats : float32 [beats, inputs]
-    log_odds : float32 [beats, outputs]
+    beats : float32 [beats, batch, inputs]
+    log_odds : float32 [beats, batch, outputs]
     tolerance : largest difference that counts as the same answer
     """
 
@@ -189,8 +189,9 @@ class GoldenBeats:
 
     def check(self, run: Run, memory_size: int) -> None:
         """Refuse a graph that answers differently here; ModelError says by how much."""
-        found, _ = run(self.beats[None], np.zeros((1, memory_size), dtype=np.float32))
-        worst = float(np.abs(found[0] - self.log_odds).max())
+        memory = np.zeros((1, self.beats.shape[1], memory_size), dtype=np.float32)
+        found, _ = run(self.beats, memory)
+        worst = float(np.abs(found - self.log_odds).max())
         if not worst <= self.tolerance:
             raise ModelError(
                 "the network over beats answers the golden beats differently than it did when it "

@@ -5,6 +5,10 @@ beats, or at a rate that is fast for some patients and usual for others, ten sec
 N from S. Here the interval of each patient's last N beats is kept, however long ago they were, and
 how much shorter an interval is joins the network's opinion. ``python -m training.choose`` chose the
 numbers, on patients that the network had not seen.
+
+A rate that has changed for good is no run: if every beat of a minute would be S, their interval
+becomes the usual one. If the intervals are as steady as a clock's this takes longer, because so are
+those of a tachycardia that circles in the atria or the node, and a sinus rhythm's are not.
 """
 
 from __future__ import annotations
@@ -16,9 +20,10 @@ from dataclasses import dataclass
 from ..beats import ATRIAL, PROBABILITY_FLOOR
 from ..model.contract import FS
 from .policy import Section
-from .state import Flag, Maybe, Moment, Number, saved, single
+from .state import Flag, Maybe, Moment, Number, Whole, saved, single
 
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
+RUN_BEATS = 30  # of a run of S beats, that its means remember
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,11 @@ class BaselineLimits(Section):
     baseline_bias : added to the network's own
     baseline_gain : added for an interval shorter than the usual one, times the log of their ratio
     max_prematurity : largest value of that log; shorter intervals count no more
-    baseline_beats : number of N beats remembered; of fewer, as in a strip of half a minute, what is
-        added counts in proportion
+    baseline_beats : number of N beats remembered; as long as fewer beats, N or S, were compared, as
+        in a strip of half a minute, what is added counts in proportion
+    lasting_s : a run of S beats that lasts so long is the patient's rate by now
+    steady_change : mean change of the log of the interval from beat to beat below which it is not
+    steady_s : yet; it is once it lasts so long
     """
 
     section = "rr_baseline"
@@ -41,12 +49,18 @@ class BaselineLimits(Section):
         "baseline_gain": (0, 1000),
         "max_prematurity": (0, 10),
         "baseline_beats": (1, 1_000_000),
+        "lasting_s": (0, 1_000_000),
+        "steady_change": (0, 10),
+        "steady_s": (0, 1_000_000),
     }
 
     baseline_bias: float
     baseline_gain: float
     max_prematurity: float
     baseline_beats: float
+    lasting_s: float
+    steady_change: float
+    steady_s: float
 
 
 @dataclass
@@ -57,14 +71,27 @@ class BaselineState:
     ----------
     log_interval : log of the usual interval in s; None before the first
     beats : N beats that it was taken from, as far as they are remembered
+    compared : beats that were compared with it, or would have been, as far as they count
     previous : sample of the last beat; None before the first
     previous_atrial : True if that beat was N or S
+    run_start : sample of the first of the S beats in a row that the last one belongs to; None if
+        it was none
+    run_beats, run_log_interval : those of them that follow an N or S beat, and the mean log of
+        their intervals, of the last `RUN_BEATS`
+    run_change : mean change of that log from one of them to the next
+    last_log_interval : of the last beat that followed an N or S beat
     """
 
     log_interval: float | None = saved(Maybe(Number(-2.0, 2.0)))  # 0.1 to 7 s
     beats: float = saved(Number(1.0), 1.0)
+    compared: float = saved(Number(0.0), 0.0)
     previous: int | None = saved(Maybe(Moment()))
     previous_atrial: bool = saved(Flag(), False)
+    run_start: int | None = saved(Maybe(Moment()))
+    run_beats: int = saved(Whole(0, 1 << 24), 0)
+    run_log_interval: float = saved(Number(-2.0, 2.0), 0.0)
+    run_change: float = saved(Number(0.0, 4.0), 0.0)
+    last_log_interval: float = saved(Number(-2.0, 2.0), 0.0)
 
 
 class RrBaseline:
@@ -94,6 +121,8 @@ class RrBaseline:
         limits, state = self.limits, self.state
         previous, after_atrial = state.previous, state.previous_atrial
         state.previous, state.previous_atrial = sample, label in ATRIAL
+        if previous is None or not sinus_certain:
+            state.run_start = None
         if previous is None:
             return probabilities
         log_interval = math.log(min(max((sample - previous) / FS, SHORTEST_S), LONGEST_S))
@@ -101,17 +130,51 @@ class RrBaseline:
             state.log_interval = single(log_interval)
         if not state.previous_atrial or not sinus_certain:
             return probabilities
-        late = log_interval - state.log_interval
         n, s, *others = probabilities
-        log_odds = math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR))
-        evidence = limits.baseline_bias
+        network = math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR))
+        premature = self._premature(network, log_interval, after_atrial)
         if after_atrial:
-            evidence += limits.baseline_gain * min(max(-late, 0.0), limits.max_prematurity)
-        log_odds += evidence * min(1.0, state.beats / limits.baseline_beats)
-        premature, atrial = 1 / (1 + math.exp(-log_odds)), n + s
-        if after_atrial:
+            if self._lasts(sample, log_interval, premature):
+                state.log_interval, state.run_start = state.run_log_interval, None
+                premature = self._premature(network, log_interval, after_atrial)
             # In float32, as a state is saved.
+            late = log_interval - state.log_interval
             remembered = min(state.beats, limits.baseline_beats)
             state.log_interval = single(state.log_interval + (1 - premature) / remembered * late)
             state.beats = single(min(state.beats + 1 - premature, limits.baseline_beats))
+            state.compared = single(min(state.compared + 1, limits.baseline_beats))
+        atrial = n + s
         return [atrial * (1 - premature), atrial * premature, *others]
+
+    def _premature(self, network: float, log_interval: float, after_atrial: bool) -> float:
+        """Probability of S, given N or S, from the network's log-odds and an interval."""
+        limits, state = self.limits, self.state
+        evidence = limits.baseline_bias
+        if after_atrial and state.log_interval is not None:
+            early = max(state.log_interval - log_interval, 0.0)
+            evidence += limits.baseline_gain * min(early, limits.max_prematurity)
+        known = min(1.0, max(state.beats, state.compared) / limits.baseline_beats)
+        return 1 / (1 + math.exp(-(network + evidence * known)))
+
+    def _lasts(self, sample: int, log_interval: float, premature: float) -> bool:
+        """True if the S beats in a row up to this one are a rate that lasts."""
+        state, limits = self.state, self.limits
+        last, state.last_log_interval = state.last_log_interval, single(log_interval)
+        if premature < 0.5:
+            state.run_start = None
+            return False
+        if state.run_start is None:
+            state.run_start, state.run_beats = sample, 0
+            state.run_log_interval, state.run_change = state.last_log_interval, 0.0
+            return False
+        state.run_beats = min(state.run_beats + 1, RUN_BEATS)
+        learnt = 1 / state.run_beats
+        state.run_log_interval = single(
+            state.run_log_interval + (log_interval - state.run_log_interval) * learnt
+        )
+        state.run_change = single(
+            state.run_change + (abs(log_interval - last) - state.run_change) * learnt
+        )
+        steady = state.run_change < limits.steady_change
+        lasting = limits.steady_s if steady else limits.lasting_s
+        return sample - state.run_start >= lasting * FS

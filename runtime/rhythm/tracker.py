@@ -37,6 +37,7 @@ from .template import FIRST, LAST, QrsTemplate, TemplateLimits, TemplateState
 
 LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
+HOOKS = ("on_second", "on_beats", "on_beat", "on_gap", "on_standstill", "is_standstill")
 _DOUBTFUL, _MISSING = int(DOUBTFUL), int(Flaw.MISSING)
 _UNSEEN = (WINDOW_S - 1) * FS
 
@@ -93,14 +94,14 @@ class RhythmTracker:
         )
         self._families = [family(policy, self._ledger, model.beats) for family in FAMILIES]
         # Most families need few of the hooks; the others are not called, a thousand times an hour.
-        self._on_second, self._on_beat, self._on_gap, self._on_standstill, self._is_standstill = (
-            [
+        self._hooks = {
+            hook: [
                 getattr(one, hook)
                 for one in self._families
                 if getattr(type(one), hook) is not getattr(Family, hook)
             ]
-            for hook in ("on_second", "on_beat", "on_gap", "on_standstill", "is_standstill")
-        )
+            for hook in HOOKS
+        }
         self._atrial = next(one for one in self._families if isinstance(one, Atrial))
         self._max_intervals = max(
             RATE_INTERVALS, *(family.intervals_needed(policy) for family in FAMILIES)
@@ -251,7 +252,7 @@ class RhythmTracker:
             fibrillating, sinus_certain = False, True
         elif self.seconds.next >= sample // FS:  # the second before the beat's is closed already
             fibrillating = atrial.state.was_fibrillating
-            sinus_certain = atrial.state.was_ruled_out
+            sinus_certain = atrial.was_ruled_out
         else:
             fibrillating, sinus_certain = atrial.fibrillating, atrial.ruled_out
         probabilities: Sequence[float] = row
@@ -274,7 +275,7 @@ class RhythmTracker:
         """Go through one second: its signal, then its beats and gaps."""
         state = self._state
         state.flaws = second.flaws
-        for on_second in self._on_second:
+        for on_second in self._hooks["on_second"]:
             on_second(second)
         beats: list[TrackedBeat] = []
         if state.waiting and state.waiting[0].sample < second.end:
@@ -294,20 +295,16 @@ class RhythmTracker:
             self._interrupt(second.start, second.end)
             return
         for gap in gaps:
-            while beats and beats[0].sample < gap.start:
-                self._silent_until(beats[0].sample, second)
-                self._take(beats.pop(0))
-            self._silent_until(gap.start, second)
+            before = [beat for beat in beats if beat.sample < gap.start]
+            beats = beats[len(before) :]
+            self._take_all(before, gap.start, second)
             self._interrupt(gap.start, gap.end)
-        for beat in beats:
-            self._silent_until(beat.sample, second)
-            self._take(beat)
-        self._silent_until(second.end, second)
+        self._take_all(beats, second.end, second)
 
     def _interrupt(self, start: int, end: int) -> None:
         """Know nothing about beats from this sample to that."""
         history = self._history
-        for on_gap in self._on_gap:
+        for on_gap in self._hooks["on_gap"]:
             on_gap(start, end, history)
         history.previous, history.clear, history.intervals = None, end, []
 
@@ -321,11 +318,21 @@ class RhythmTracker:
 
     def _silent_until(self, now: int, second: Second) -> None:
         """End what a standstill ends: no beat came up to this sample."""
-        for is_standstill in self._is_standstill:
+        for is_standstill in self._hooks["is_standstill"]:
             if is_standstill(now, second, self._history):
-                for on_standstill in self._on_standstill:
+                for on_standstill in self._hooks["on_standstill"]:
                     on_standstill(self._history)
                 self._history.previous, self._history.intervals = None, []
+
+    def _take_all(self, beats: Sequence[TrackedBeat], until: int, second: Second) -> None:
+        """Hand over beats that no gap parts; up to the sample ``until`` there is no other."""
+        if beats:
+            for on_beats in self._hooks["on_beats"]:
+                on_beats(beats, self.seconds)
+        for beat in beats:
+            self._silent_until(beat.sample, second)
+            self._take(beat)
+        self._silent_until(until, second)
 
     def _take(self, beat: TrackedBeat) -> None:
         """Hand a beat to every family, then make it the last one."""
@@ -334,7 +341,7 @@ class RhythmTracker:
             interval = max(1, beat.sample - history.previous.sample)
             history.intervals.append(interval)
             del history.intervals[: -self._max_intervals]
-        for on_beat in self._on_beat:
+        for on_beat in self._hooks["on_beat"]:
             on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, beat.sample, beat.sample
 

@@ -26,9 +26,9 @@ def test_the_graph_is_the_network(tmp_path: Path) -> None:
     assert rhythm_graph.prove(model, net, beats) < 1e-5
     onnx.save(model, tmp_path / "graph.onnx")
     graph = RhythmGraph(tmp_path / "graph.onnx")
-    assert (graph.lag, graph.memory_size, graph.trained_on) == (LAG, 14, "nobody")
+    assert (graph.lag, graph.memory_size, graph.trained_on) == (LAG, 12, "nobody")
     expected, _ = rhythm_graph.answer(net, beats)
-    found, _ = graph.run(beats, np.zeros((1, 14), dtype=np.float32))
+    found, _ = graph.run(beats, np.zeros((1, 1, 12), dtype=np.float32))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -10,11 +10,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.model.contract import FS
+from runtime.rhythm.events.atrial import P_WAVE, AtrialState
+from runtime.rhythm.events.family import TrackedBeat
 from training.beat_sequences import UNKNOWN, Beats
 from training.errors import DataError
 from training.measure_beats import answers, by_time, report
-from training.rhythm_net import LAG, RhythmNet, loss
-from training.train_rhythm import RhythmRecipe, load, train, varied
+from training.rhythm_net import LAG, RhythmNet, beats_of, features, loss
+from training.train_rhythm import (
+    RhythmRecipe,
+    load,
+    train,
+    varied,
+    with_p_waves,
+    with_ventricular,
+)
 
 
 def patient(seed: int, *, fibrillating: bool, count: int = 400, fold: int = -1) -> Beats:
@@ -61,7 +71,9 @@ def test_varied_crops_stay_beats(seed: int, heard: bool) -> None:
     rows[50, 0] = 0.0
     if heard:
         rows[:, 2:] = -1.0, -1.0, 24.0
-    crop, rhythm = varied(np.random.default_rng(seed), rows, one.fibrillating, RhythmRecipe())
+    crop, rhythm = varied(
+        np.random.default_rng(seed), rows, one.fibrillating, RhythmRecipe(), heard=heard
+    )
     assert len(crop) == len(rhythm) <= len(rows)
     assert (crop[1:, 0] >= 0).all()
     assert crop[0, 0] == 0
@@ -73,27 +85,73 @@ def test_varied_crops_stay_beats(seed: int, heard: bool) -> None:
     assert 0.75 < ratio < 1.35
 
 
+@given(seed=st.integers(0, 500))
+def test_ventricular_beats_are_early_and_move_no_other(seed: int) -> None:
+    rows = patient(1, fibrillating=False).rows
+    rows[:, 2:] = -1.0, -1.0, 24.0
+    found = with_ventricular(np.random.default_rng(seed), rows)
+    times, before = (np.cumsum(some[:, 0], dtype=np.float64) for some in (found, rows))
+    moved = np.abs(times - before) > 1e-3
+    assert (times[moved] < before[moved]).all()
+    assert moved[found[:, 1] == 0].all()
+    alone = moved.copy()
+    alone[1:] &= ~moved[:-1]  # others come after one that came early
+    assert (found[alone, 0] < 0.95 * rows[alone, 0]).all()
+    assert (found[1:, 0] > 0).all()
+
+
+def test_lent_p_waves_go_over_with_the_rhythm() -> None:
+    one = patient(1, fibrillating=True)
+    sinus, fibrillation = (np.array([[level, level, 24.0]]) for level in (-0.3, -3.0))
+    rows = with_p_waves(np.random.default_rng(0), one.rows, one.fibrillating, (sinus, fibrillation))
+    assert rows[150:200, 2:4].mean(axis=0) == pytest.approx(-0.3, abs=0.1)
+    assert rows[350:, 2:4].mean(axis=0) == pytest.approx(-3.0, abs=0.1)
+    change = (rows[201:, 2:4] < -1.65).argmax(axis=0)
+    assert change.tolist() == pytest.approx([16, 8], abs=4)  # the shorter mean forgets sooner
+    assert rows[:, 4].max() == 24
+    assert not one.rows[:, 2:].any()
+
+
 def test_the_loss_asks_only_where_the_rhythm_is_known() -> None:
-    log_odds = torch.zeros(1, 30, 2)
-    unknown = torch.full((1, 30), float(UNKNOWN))
+    log_odds = torch.zeros(30, 1, 2)
+    unknown = torch.full((30, 1), float(UNKNOWN))
     assert loss(log_odds, unknown) == 0
     first = unknown.clone()
     first[0, 0] = 1.0
     right = log_odds.clone()
-    right[0, 0, 0] = right[0, LAG, 1] = 20.0
+    right[0, 0, 0] = right[LAG, 0, 1] = 20.0
     assert loss(right, first) < 1e-6 < loss(log_odds, first)
 
 
-def test_memory_carries_the_last_interval() -> None:
+def test_however_beats_are_cut_the_answer_is_the_same() -> None:
     torch.manual_seed(0)
     net = RhythmNet().eval()
-    rows = torch.from_numpy(patient(1, fibrillating=True).rows[None])
+    inputs = features(torch.from_numpy(patient(1, fibrillating=True).rows[None]))
     with torch.inference_mode():
-        whole, last = net(rows, net.start(1))
-        first, memory = net(rows[:, :150], net.start(1))
-        second, end = net(rows[:, 150:], memory)
-    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+        whole, last = net(inputs, net.start(1))
+        first, memory = net(inputs[:150], net.start(1))
+        second, end = net(inputs[150:], memory)
+    torch.testing.assert_close(torch.cat([first, second]), whole)
     torch.testing.assert_close(end, last)
+
+
+@given(seed=st.integers(0, 500))
+def test_training_reads_a_beat_as_the_runtime_does(seed: int) -> None:
+    rng, state, rows, inputs = np.random.default_rng(seed), AtrialState(), [], []
+    sample = 1000
+    for interval in rng.choice([40, 60, 200, 300, 400, 1800, 2400], 60).tolist():
+        sample += interval
+        beat = TrackedBeat(sample, 0, 0.9, bool(rng.random() < 0.8))
+        if rng.random() < 0.1:
+            state.previous = None
+        known = state.previous is not None
+        before = rng.standard_normal(len(P_WAVE)).astype(np.float32)
+        inputs.append([state.take(beat, before if rng.random() < 0.9 else None)])
+        rows.append([interval / FS * known, beat.atrial, *state.p_wave(), state.p_wave_beats])
+    raw = torch.tensor([rows], dtype=torch.float32)
+    found = torch.tensor(inputs, dtype=torch.float32)
+    torch.testing.assert_close(features(raw), found, atol=1e-5, rtol=0)
+    torch.testing.assert_close(features(beats_of(found)), found, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("content", [None, b"no checkpoint"])

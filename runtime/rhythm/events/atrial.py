@@ -18,7 +18,7 @@ from ...model.contract import FS
 from ...model.rhythm_network import MAX_LAG, MAX_MEMORY, RhythmNetwork
 from ...signal.features import RATE
 from ..policy import RhythmPolicy, Section
-from ..state import Flag, Matrix, Moment, Number, Rows, Vector, Whole, saved
+from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, saved, single
 from .family import Family, History, Kind, Signal, TrackedBeat
 from .ledger import Ledger
 from .ventricular import RESTING, VentricularLimits, expit
@@ -26,6 +26,10 @@ from .ventricular import RESTING, VentricularLimits, expit
 AF = "atrial_fibrillation"
 P_WAVE = range(-18, -3)  # samples at 60 Hz before an R peak: 300 to 50 ms
 P_WAVE_BEATS = (24, 12)  # that the mean P waves remember
+# Intervals beyond are not known: the beat before was missed, or a gap lies between.
+SHORTEST_S, LONGEST_S = 0.15, 6.0
+SHORTEST_COUNTED_S, LONGEST_COUNTED_S = 0.2, 4.0
+USUAL_S, P_WAVE_LEFT = 0.8, -2.0  # what the inputs are compared with
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,21 @@ class AtrialState:
     Attributes
     ----------
     memory : float32 [memory_size], of the network; empty before the first beat
+    previous : sample of the last beat; None if a gap followed
+    log_interval : of the last beat, as the network reads it; None if it is not known
     moments : samples of the last beats, those that are still to be judged last
     p_waves : float32 [2, 16], for each of `P_WAVE_BEATS` the mean over beats, mV, and last the
         mean power of single ones, mV²
     p_wave_beats : beats in these means, `P_WAVE_BEATS` at most
     log_odds : of fibrillation at the last beat
-    was_fibrillating, was_ruled_out : as they were before the last second was closed
+    was_fibrillating, was_log_odds : as they were before the last second was closed
     """
 
     memory: NDArray[np.float32] = saved(
         Vector(MAX_MEMORY), make=lambda: np.zeros(0, dtype=np.float32)
     )
+    previous: int | None = saved(Maybe(Moment()))
+    log_interval: float | None = saved(Maybe(Number(-2.0, 2.0)))
     moments: list[int] = saved(Rows(Moment(), MAX_LAG + 1), make=list)
     p_waves: NDArray[np.float32] = saved(
         Matrix((len(P_WAVE_BEATS), len(P_WAVE) + 1)),
@@ -84,22 +92,43 @@ class AtrialState:
     p_wave_beats: int = saved(Whole(0, max(P_WAVE_BEATS)), 0)
     log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
     was_fibrillating: bool = saved(Flag(), False)
-    was_ruled_out: bool = saved(Flag(), False)
+    was_log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
 
     def take_p_wave(self, before: NDArray[np.float32]) -> None:
         """Take the samples before a beat into the means."""
-        wave = _DETREND.dot(before)
-        latest = np.append(wave, wave.dot(wave) / len(wave))
+        latest = np.empty(len(P_WAVE) + 1, dtype=np.float32)
+        wave = np.dot(_DETREND, before, out=latest[:-1])
+        latest[-1] = wave.dot(wave) / len(P_WAVE)
         self.p_wave_beats = min(self.p_wave_beats + 1, max(P_WAVE_BEATS))
-        self.p_waves += (latest - self.p_waves) / np.minimum(self.p_wave_beats, _REMEMBERED)
+        self.p_waves += (latest - self.p_waves) * _LEARNT[self.p_wave_beats]
 
     def p_wave(self) -> list[float]:
         """For each mean, the logarithm of the share of the power that is left in it."""
-        shares = []
-        for *wave, power in self.p_waves.tolist():
-            kept = sum([value * value for value in wave]) / len(wave) / (power + 1e-5)
-            shares.append(math.log(kept + 0.01))
-        return shares
+        kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN).tolist()
+        return [
+            math.log(left / (power + 1e-5) + 0.01)
+            for left, power in zip(kept, self.p_waves[:, -1].tolist(), strict=True)
+        ]
+
+    def take(self, beat: TrackedBeat, before: NDArray[np.float32] | None) -> list[float]:
+        """Take the next beat, and the samples before it: what the network reads of it."""
+        if beat.atrial and before is not None:
+            self.take_p_wave(before)
+        length, change, counted = None, 0.0, self.p_wave_beats
+        if self.previous is not None:
+            interval = (beat.sample - self.previous) / FS
+            if SHORTEST_S < interval < LONGEST_S:
+                counts = min(max(interval, SHORTEST_COUNTED_S), LONGEST_COUNTED_S)
+                length = single(math.log(counts / USUAL_S))
+        if length is not None and self.log_interval is not None:
+            change = length - self.log_interval
+        if not self.moments:
+            self.moments.append(beat.sample if self.previous is None else self.previous)
+        self.moments.append(beat.sample)
+        self.previous, self.log_interval = beat.sample, length
+        left = [share - P_WAVE_LEFT for share in self.p_wave()] if counted else [0.0, 0.0]
+        known = length is not None
+        return [length or 0.0, known, beat.atrial, *left, counted / max(P_WAVE_BEATS), change]
 
 
 class Atrial(Family):
@@ -139,37 +168,40 @@ class Atrial(Family):
         """True if there is none, without doubt."""
         return not self.fibrillating and self.state.log_odds < self.limits.af_doubt
 
-    def remember(self) -> None:
-        """Keep both as they are now, before the next second is closed."""
-        state, fibrillating = self.state, self.fibrillating
-        state.was_fibrillating = fibrillating
-        state.was_ruled_out = not fibrillating and state.log_odds < self.limits.af_doubt
+    @property
+    def was_ruled_out(self) -> bool:
+        """`ruled_out` as it was before the last second was closed."""
+        state = self.state
+        return not state.was_fibrillating and state.was_log_odds < self.limits.af_doubt
 
-    def on_beat(
-        self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
-    ) -> None:
+    def remember(self) -> None:
+        """Keep it as it is now, before the next second is closed."""
+        state = self.state
+        state.was_fibrillating, state.was_log_odds = self.fibrillating, state.log_odds
+
+    def on_beats(self, beats: Sequence[TrackedBeat], signal: Signal) -> None:
         state, network = self.state, self.network
-        if beat.atrial and (before := signal.before(beat.sample)) is not None:
-            state.take_p_wave(before)
         if not len(state.memory):
             state.memory = np.zeros(network.memory_size, dtype=np.float32)
-        row = [(interval or 0) / FS, beat.atrial, *state.p_wave(), state.p_wave_beats]
-        log_odds, memory = network.run(np.array([[row]], dtype=np.float32), state.memory[None])
-        state.memory = memory[0]
-        state.log_odds, before_now = log_odds[0, 0].tolist()
-        if not state.moments:  # of the first interval
-            state.moments.append(max(0, beat.sample - (interval or 0)))
-        state.moments.append(beat.sample)
-        if len(state.moments) > network.lag + 1:
-            self._judge(state.moments[0], state.moments[1], before_now)
-            del state.moments[0]
+        rows = [[state.take(beat, signal.before(beat.sample))] for beat in beats]
+        log_odds, memory = network.run(
+            np.array(rows, dtype=np.float32), state.memory.reshape(1, 1, -1)
+        )
+        state.memory = memory[0, 0]
+        later = len(beats)
+        for state.log_odds, before_now in log_odds[:, 0].tolist():
+            later -= 1
+            if len(state.moments) - later > network.lag + 1:
+                self._judge(state.moments[0], state.moments[1], before_now)
+                del state.moments[0]
 
     def on_gap(self, start: int, end: int, history: History) -> None:
+        self.state.previous = None
         if end - history.seen > self._hold_s * FS:
             if AF in self.ledger.open:
                 self._end(history.seen)
             self.state = AtrialState(
-                was_fibrillating=self.state.was_fibrillating, was_ruled_out=self.state.was_ruled_out
+                was_fibrillating=self.state.was_fibrillating, was_log_odds=self.state.was_log_odds
             )
 
     def check(self) -> None:
@@ -213,11 +245,17 @@ def samples_before(ecg_60hz: NDArray[np.float32], sample: int) -> NDArray[np.flo
     return ecg_60hz[first:last] if first >= 0 and last <= len(ecg_60hz) else None
 
 
-def _detrend() -> NDArray[np.float64]:
+def _detrend() -> NDArray[np.float32]:
     """A matrix that takes mean and slope off a P wave's samples."""
     basis = np.stack([np.ones(len(P_WAVE)), np.arange(len(P_WAVE)) - (len(P_WAVE) - 1) / 2])
-    return np.eye(len(P_WAVE)) - basis.T @ np.linalg.inv(basis @ basis.T) @ basis
+    detrend = np.eye(len(P_WAVE)) - basis.T @ np.linalg.inv(basis @ basis.T) @ basis
+    return detrend.astype(np.float32)
 
 
 _DETREND = _detrend()
-_REMEMBERED = np.array(P_WAVE_BEATS, dtype=np.float64)[:, None]
+# By how much each mean follows a beat, when it is the first, the second, and so on.
+_LEARNT = [
+    np.array([[1 / min(max(count, 1), size)] for size in P_WAVE_BEATS], dtype=np.float32)
+    for count in range(max(P_WAVE_BEATS) + 1)
+]
+_WAVE_MEAN = np.array([1 / len(P_WAVE)] * len(P_WAVE) + [0.0], dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -169,6 +170,12 @@ class Family:
 
     def on_standstill(self, history: History) -> None:
         """End the events that are made of beats."""
+
+    def on_beats(self, beats: Sequence[TrackedBeat], signal: Signal) -> None:
+        """Take beats that come together, before each comes by itself.
+
+        They are those of one second, or of the part of it between gaps.
+        """
 
     def on_beat(
         self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal

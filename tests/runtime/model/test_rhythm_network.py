@@ -13,18 +13,24 @@ from hypothesis import strategies as st
 
 from runtime.errors import ModelError
 from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
-from runtime.model.rhythm_network import INPUTS, RHYTHM_GRAPH, RhythmGraph
+from runtime.model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 
 GRAPH = RhythmGraph(DEFAULT_ARTIFACTS / RHYTHM_GRAPH)
 
 
-def beats(rng: np.random.Generator, batch: int, count: int) -> np.ndarray:
-    rows = np.zeros((batch, count, len(INPUTS)), dtype=np.float32)
-    rows[..., 0] = rng.uniform(0.0, 8.0, (batch, count)) * (rng.random((batch, count)) < 0.9)
-    rows[..., 1] = rng.random((batch, count)) < 0.9
-    rows[..., 2:4] = rng.uniform(-4.6, 0.0, (batch, count, 2))
-    rows[..., 4] = rng.integers(0, 25, (batch, count))
+def beats(rng: np.random.Generator, count: int, batch: int) -> np.ndarray:
+    rows = np.zeros((count, batch, len(GRAPH.INPUTS)), dtype=np.float32)
+    rows[..., 1] = rng.random((count, batch)) < 0.9
+    rows[..., 0] = rng.uniform(-1.4, 1.6, (count, batch)) * rows[..., 1]
+    rows[..., 2] = rng.random((count, batch)) < 0.9
+    rows[..., 3:5] = rng.uniform(-2.6, 2.0, (count, batch, 2))
+    rows[..., 5] = rng.random((count, batch))
+    rows[..., 6] = rng.uniform(-3.0, 3.0, (count, batch))
     return rows
+
+
+def start(batch: int) -> np.ndarray:
+    return np.zeros((1, batch, GRAPH.memory_size), dtype=np.float32)
 
 
 @given(
@@ -35,22 +41,20 @@ def beats(rng: np.random.Generator, batch: int, count: int) -> np.ndarray:
 def test_however_beats_are_cut_and_batched_the_answer_is_the_same(
     seed: int, batch: int, cuts: list[int]
 ) -> None:
-    rows = beats(np.random.default_rng(seed), batch, 60)
-    pieces = np.split(rows, sorted(set(cuts)), axis=1)
-    memory, found = np.zeros((batch, GRAPH.memory_size), dtype=np.float32), []
-    for piece in pieces:
+    rows = beats(np.random.default_rng(seed), 60, batch)
+    memory, found = start(batch), []
+    for piece in np.split(rows, sorted(set(cuts))):
         log_odds, memory = GRAPH.run(piece, memory)
         found.append(log_odds)
     for i in range(batch):
-        alone, last = GRAPH.run(rows[i : i + 1], np.zeros((1, GRAPH.memory_size), dtype=np.float32))
-        np.testing.assert_allclose(np.concatenate(found, axis=1)[i], alone[0], atol=1e-4)
-        np.testing.assert_allclose(memory[i], last[0], atol=1e-4)
+        alone, last = GRAPH.run(rows[:, i : i + 1], start(1))
+        np.testing.assert_allclose(np.concatenate(found)[:, i], alone[:, 0], atol=1e-4)
+        np.testing.assert_allclose(memory[0, i], last[0, 0], atol=1e-4)
 
 
-def test_any_interval_and_any_memory_give_numbers() -> None:
-    rows = np.zeros((1, 5, len(INPUTS)), dtype=np.float32)
-    rows[0, :, 0] = 0.0, 1e-9, 0.003, 600.0, 1e9
-    log_odds, memory = GRAPH.run(rows, np.full((1, GRAPH.memory_size), 1e9, dtype=np.float32))
+def test_any_memory_gives_numbers() -> None:
+    rows = beats(np.random.default_rng(0), 5, 1)
+    log_odds, memory = GRAPH.run(rows, np.full_like(start(1), 1e9))
     assert np.isfinite(log_odds).all()
     assert np.isfinite(memory).all()
 
@@ -77,6 +81,7 @@ def test_the_golden_beats_are_checked_when_the_rhythm_is_loaded() -> None:
         (lambda props: props.update(lag="9999"), "reads other beats than this runtime"),
         (lambda props: props.update(format="9"), "reads other beats than this runtime"),
         (lambda props: props.update(inputs='["pulse"]'), "reads other beats than this runtime"),
+        (lambda props: props.update(outputs='["now"]'), "reads other beats than this runtime"),
     ],
 )
 def test_a_graph_of_another_contract_is_refused(

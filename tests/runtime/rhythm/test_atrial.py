@@ -23,19 +23,20 @@ from runtime.findings import Beat
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy
 from runtime.rhythm.events.atrial import AF, P_WAVE, AtrialLimits, AtrialState
+from runtime.rhythm.events.family import TrackedBeat
 from runtime.simulate import draw_ecg
 
 
 def log_odds_of(intervals: Sequence[float], *, p_wave: float) -> float:
     """Of the last of so many intervals (s), each beat preceded by a P wave (mV) and some noise."""
     rng, state, network = np.random.default_rng(3), AtrialState(), shipped().beats
-    wave, memory = p_wave * np.hanning(len(P_WAVE)), np.zeros((1, network.memory_size), np.float32)
-    for interval in intervals:
+    wave, rows = p_wave * np.hanning(len(P_WAVE)), []
+    for sample in np.rint(np.cumsum(intervals) * FS).astype(int).tolist():
         before = wave + 0.01 * rng.standard_normal(len(wave))
-        state.take_p_wave(before.astype(np.float32))
-        row = np.array([[[interval, 1.0, *state.p_wave(), state.p_wave_beats]]], dtype=np.float32)
-        log_odds, memory = network.run(row, memory)
-    return float(log_odds[0, 0, 0])
+        rows.append([state.take(TrackedBeat(sample, 0, 0.9, True), before.astype(np.float32))])
+    memory = np.zeros((1, 1, network.memory_size), np.float32)
+    log_odds, _ = network.run(np.array(rows, dtype=np.float32), memory)
+    return float(log_odds[-1, 0, 0])
 
 
 def test_only_intervals_without_order_or_p_wave_are_atrial_fibrillation() -> None:

@@ -68,6 +68,39 @@ def test_a_run_that_is_fast_for_this_patient_is_premature_to_its_end(usual: floa
     assert found[260:] == "N" * 20
 
 
+@pytest.mark.parametrize("after", [0.6, 0.45, 0.36])
+def test_a_faster_rate_that_lasts_becomes_the_usual_one(after: float) -> None:
+    breathing = 1 + 0.04 * np.sin(np.arange(600) * 1.3)
+    found = labels([0.85] * 100 + (after * breathing).tolist() + [0.85] * 100 + [0.5] * 5)
+    first, last = found.index("S"), found[:700].rindex("S")
+    assert 100 <= first < 105
+    lasted = last - first
+    assert lasted * after == pytest.approx(LIMITS.lasting_s, abs=3)
+    assert set(found[first : first + lasted + 1]) == {"S"}
+    assert set(found[last + 1 : 800]) == {"N"}
+
+
+def test_a_steady_run_lasts_longer_before_it_is_the_usual_rate() -> None:
+    found = labels([0.85] * 100 + [0.45] * 2000)
+    assert found.count("S") * 0.45 == pytest.approx(LIMITS.steady_s, abs=3)
+    assert "S" not in found[-600:]
+
+
+def test_one_beat_in_time_begins_a_run_anew() -> None:
+    part = [*(0.45 * (1 + 0.04 * np.sin(np.arange(100) * 1.3))).tolist(), 0.85, 0.85]
+    found = labels([0.85] * 100 + part * 4)
+    assert found[101:200] == "S" * 99
+    assert found.count("S") > 390
+
+
+def test_a_patient_with_hardly_an_n_beat_is_known_by_all_beats() -> None:
+    baseline = knows(0.8, beats=10)
+    for i in range(90):
+        assert label_of(read(baseline, 7.7 + 0.5 * i, CERTAIN["S"])) == "S"
+    assert baseline.state.beats < 15
+    assert label_of(read(baseline, 52.75, (0.95, 0.05, 0.0, 0.0, 0.0))) == "S"
+
+
 def test_a_rate_that_changes_slowly_is_no_prematurity() -> None:
     rising = np.exp(np.linspace(np.log(0.9), np.log(0.5), 1500))  # 20 minutes
     assert set(labels(rising.tolist())) == {"N"}

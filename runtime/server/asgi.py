@@ -45,12 +45,11 @@ from .frame import (
 from .metrics import Metrics
 from .service import Fields
 from .site import DRAINING, Site, unrepeated
-from .wire import JSON, RAW, dump, read_chunks, read_window
+from .wire import JSON, MAX_TOKEN, RAW, dump, read_chunks, read_window
 
 # Bytes of signal that the loop may work on itself, some milliseconds at the worst; a token of
 # /stream comes on top.
 SHORT = {JSON: 16 << 10, RAW: 8 << 10}
-TOKEN = 32 << 10
 # Lists in such a request: in a batch every patient is one, and costs a good part of a request.
 LISTS = 8
 # Of bodies in a worker's memory, bytes; those that would be more are refused, small ones apart.
@@ -103,7 +102,7 @@ class Asked:
     @property
     def short(self) -> bool:
         """True if the loop may work on it itself."""
-        token = TOKEN if self.path == "/stream" else 0
+        token = MAX_TOKEN if self.path == "/stream" else 0
         return self.size <= SHORT.get(self.media_type, 0) + token and (
             self.media_type != JSON or self.body.count(b"[") <= LISTS
         )

@@ -59,6 +59,19 @@ STATUS = {
     MediaTypeError: 415,
     UnknownModelError: 404,
 }  # any other EkgError of a request is a 400
+REFUSALS = {  # of documented routes
+    400: "The request cannot be used; `detail` says what was wrong and what is expected.",
+    401: "The bearer token is missing or wrong.",
+    404: "There is no such model.",
+    409: "The token is another model's, version's or rate's; start a new stream.",
+    413: "The body is too large.",
+    414: "The request line is too long.",
+    415: "The body's type is not read here.",
+    417: "The header Expect asks for what is not known here.",
+    421: "The request is for a host that this server does not answer for.",
+    431: "The headers are too many or too long.",
+    503: "The server is full or shutting down; try again after Retry-After seconds.",
+}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ except ImportError:  # without a wheel of it json does the same, more slowly
     orjson = None  # type: ignore[assignment]
 
 MAX_SAMPLES = 2_000_000  # 92 minutes at 360 Hz, 2 s of work; 4 s at 100 Hz, 7 at 100.001
+MAX_TOKEN = 32 << 10  # bytes, in base64
 JSON, RAW = "application/json", "application/octet-stream"
 TENSORS = "Inference-Header-Content-Length"  # bytes of JSON, in front of binary tensors
 PREDICT_FIELDS = ("signal", "fs", "units")

@@ -148,8 +148,8 @@ def _frame(app: Flask, site: Site) -> None:
 
     @app.errorhandler(EkgError)
     def refused(error: EkgError) -> Response:
-        status, headers = problem_of(error)
-        return problem(status, str(error), headers)
+        status, headers, fields = problem_of(error)
+        return problem(status, str(error), headers, fields)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

@@ -293,12 +293,13 @@ class Application:
 
     def _refusal(self, asked: Asked, error: Exception) -> Answer:
         """Answer what went wrong; what was not foreseen stands in the log only."""
-        status, more = problem_of(error) if isinstance(error, EkgError) else (500, {})
+        known = isinstance(error, EkgError)
+        status, more, fields = problem_of(error) if known else (500, {}, {})  # type: ignore[arg-type]
         detail = str(error)
         if status == 500:
             log.error("unexpected error", exc_info=error, extra={"fields": {"id": asked.id}})
             detail = "the server failed on this request; its log says where."
-        body, more = problem_body(status, detail, asked.id, asked.path, more)
+        body, more = problem_body(status, detail, asked.id, asked.path, more, fields)
         return Answer(status, PROBLEM, body, more)
 
     async def _send(self, asked: Asked, answer: Answer, send: Send) -> None:

@@ -142,7 +142,8 @@ def shared() -> dict[str, Schema]:
             {
                 "request_id": TEXT,
                 "error": TEXT | {"description": "Under /v2, the same as detail."},
-                "recent_s": POSITIVE,
+                "recent_s": SECONDS
+                | {"description": "s of the last signal, `recent`, with which the stream goes on."},
             },
         ),
     }

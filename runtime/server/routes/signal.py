@@ -29,6 +29,11 @@ FIELDS: dict[str, Schema] = {
     "units": ref("Units"),
     "carry": ref("Token"),
     "carry_bytes": COUNT | {"description": "Bytes of the token at the body's start."},
+    "recent": {
+        "anyOf": [ref("Signal"), {"type": "null"}],
+        "description": "The last samples before the signal; read if the token is another model's.",
+    },
+    "recent_bytes": COUNT | {"description": "Bytes of recent signal, after the token."},
     "end": BOOLEAN | {"description": "No more comes: decide the last beats too."},
 }
 
@@ -65,6 +70,7 @@ SCHEMAS: dict[str, Schema] = {
                 "fs": each({"anyOf": [FIELDS["fs"], {"type": "null"}]}),
                 "carry": each(FIELDS["carry"]),
                 "end": each(FIELDS["end"]),
+                "recent": each(FIELDS["recent"]),
             }
         ),
         "required": ["signal"],
@@ -131,9 +137,11 @@ def routes(site: Site) -> Blueprint:
 
         Give back `carry` of the last answer with the next chunk; null or nothing where a recording
         starts. Chunks may have any length, none at all included. A batch is a list of chunks with
-        a list of tokens. A token of another model, version or rate is a 409. As raw little-endian
-        float32: `?fs=&units=&carry_bytes=&end=`, where the first carry_bytes bytes of the body are
-        the base64-decoded token.
+        a list of tokens. A token of another model, version or rate is a 409; if that has
+        `recent_s`, the same request with the last `recent_s` of signal before the chunk as
+        `recent` goes on, and no beat is lost or given twice. As raw little-endian float32:
+        `?fs=&units=&carry_bytes=&recent_bytes=&end=`, where the first carry_bytes bytes of the body
+        are the base64-decoded token, and the next recent_bytes the recent signal.
         """
         with site.admission.work():
             chunks = read_chunks(request.get_data(), request.mimetype, query_fields())

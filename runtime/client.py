@@ -8,13 +8,14 @@ import random
 import runpy
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import chain, count
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import EkgError, InputError
 from .server.wire import RAW, bearer_token, decode_token
@@ -23,11 +24,26 @@ from .signal.units import as_numbers, to_millivolts
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 MODEL_FS = 360  # Hz; the server's model may have another, which changes no refusal of a rate
+STALE = 409
+RECENT_S = 30.0  # of signal that is kept for a new model
 BUSY = (502, 503, 504)  # worth another try; a proxy says the first and the last
 
 
 class RequestError(EkgError):
     """The server refused a request, or could not be reached; the message says why."""
+
+
+class StaleError(RequestError):
+    """The server has another model than the one that wrote the token.
+
+    Attributes
+    ----------
+    recent_s : s of the last signal with which the stream goes on all the same; 0 if it cannot
+    """
+
+    def __init__(self, message: str, recent_s: float):
+        super().__init__(message)
+        self.recent_s = recent_s
 
 
 class AwayError(RequestError):
@@ -85,14 +101,25 @@ class Client:
     ) -> Iterator[dict[str, Any]]:
         """``POST /stream`` chunk by chunk; gives the server's answer to each, then to the end.
 
-        The stream's token is kept here, so a server that restarts in between loses nothing.
+        The stream's token and its last half minute are kept here. So a server that restarts in
+        between loses nothing, and one that comes back with another model goes on: each beat comes
+        once, by the old model or the new, and an event that lasts keeps its start or ends.
         """
-        carry = None
-        for chunk in chunks:
-            answer = self.push(chunk, fs, carry, units=units)
+        carry, recent, lasting = None, Recent(fs), Lasting()
+        for chunk in chain(chunks, [None]):
+            samples, end = ((), True) if chunk is None else (chunk, False)
+            try:
+                answer = self.push(samples, fs, carry, units=units, end=end)
+            except StaleError as stale:
+                if not stale.recent_s:
+                    raise
+                last = recent.last(stale.recent_s)
+                answer = self.push(samples, fs, carry, units=units, end=end, recent=last)
+                lasting.change(answer)
+            recent.append(samples)
+            lasting.follow(answer)
             carry = answer["carry"]
             yield answer
-        yield self.push((), fs, carry, units=units, end=True)
 
     def push(
         self,
@@ -102,18 +129,26 @@ class Client:
         *,
         units: str = "mV",
         end: bool = False,
+        recent: ArrayLike = (),
     ) -> dict[str, Any]:
-        """``POST /stream`` of one chunk with the last answer's ``carry``; gives the answer."""
+        """``POST /stream`` of one chunk with the last answer's ``carry``; gives the answer.
+
+        Raises
+        ------
+        StaleError
+            The server has another model. If the error has ``recent_s``, so much of the signal
+            before the chunk as ``recent``, with the same ``carry``, makes it go on.
+        """
         token = decode_token(carry) if carry else b""
-        query = urlencode(
-            {
-                "fs": _rate(fs),
-                "units": units,
-                "carry_bytes": len(token),
-                "end": "true" if end else "false",
-            }
-        )
-        return self._send("POST", f"/stream?{query}", token + _raw(chunk, units), RAW)
+        before = _raw(recent, units)
+        fields = {
+            "fs": _rate(fs),
+            "units": units,
+            "carry_bytes": len(token),
+            "end": "true" if end else "false",
+        }
+        query = urlencode(fields | ({"recent_bytes": len(before)} if before else {}))
+        return self._send("POST", f"/stream?{query}", token + before + _raw(chunk, units), RAW)
 
     def get(self, path: str) -> dict[str, Any]:
         """``GET`` of a route that answers JSON."""
@@ -170,7 +205,74 @@ class Client:
         message = f"the server answered {response.status}: {detail or response.reason}"
         if response.status in BUSY:
             raise _BusyError(message, response.getheader("Retry-After"))
+        if response.status == STALE:
+            fields = answer if isinstance(answer, dict) else {}
+            raise StaleError(message, float(fields.get("recent_s") or 0.0))
         raise RequestError(message)
+
+
+class Recent:
+    """The last half minute of a signal, as it was given.
+
+    Parameters
+    ----------
+    fs : Hz
+    """
+
+    def __init__(self, fs: float):
+        self._fs = fs
+        self._chunks: deque[NDArray[np.float32]] = deque()
+        self._samples = 0
+
+    def append(self, samples: ArrayLike) -> None:
+        """Take the next samples; the oldest go."""
+        chunk = _floats(samples)
+        self._chunks.append(chunk)
+        self._samples += len(chunk)
+        while self._samples - len(self._chunks[0]) >= RECENT_S * self._fs:
+            self._samples -= len(self._chunks.popleft())
+
+    def last(self, seconds: float) -> NDArray[np.float32]:
+        """Return as much of it, or what there is."""
+        wanted = round(min(seconds, RECENT_S) * self._fs)
+        return np.concatenate([np.zeros(0, np.float32), *self._chunks])[-wanted:]
+
+
+class Lasting:
+    """The rhythm events that last, through changes of the model.
+
+    A new model sees only the last half minute, so it reports an event that lasts from a later
+    start, or does not find it. Here it keeps the start that names it, or ends.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, dict[str, Any]] = {}  # by kind
+        self._starts: dict[tuple[str, float], float] = {}  # the new model's -> those given
+
+    def change(self, answer: dict[str, Any]) -> None:
+        """Join the first answer of a new model to what the old one gave."""
+        fresh = {event["kind"]: event for event in answer.get("events", [])}
+        self._starts = {
+            (kind, fresh[kind]["start"]): event["start"]
+            for kind, event in self._open.items()
+            if kind in fresh
+        }
+        over = [
+            event | {"end": max(event["start"], answer["decided"])}
+            for kind, event in self._open.items()
+            if kind not in fresh
+        ]
+        answer["events"] = over + answer.get("events", [])
+
+    def follow(self, answer: dict[str, Any]) -> None:
+        """Take an answer, and give its events the starts that they had."""
+        for event in answer.get("events", []):
+            name = event["kind"], event["start"]
+            event["start"] = self._starts.get(name, event["start"])
+            if event["end"] is None:
+                self._open[event["kind"]] = dict(event)
+            else:
+                self._open.pop(event["kind"], None)
 
 
 class _BusyError(Exception):
@@ -223,9 +325,13 @@ def _rate(fs: float) -> str:
 
 def _raw(samples: ArrayLike, units: str) -> bytes:
     to_millivolts(np.zeros(0), units)  # refuses what is no unit
-    numbers = as_numbers(samples, (1,))  # and what are no numbers, most of which a cast would take
+    return _floats(samples).tobytes()
+
+
+def _floats(samples: ArrayLike) -> NDArray[np.float32]:
+    numbers = as_numbers(samples, (1,))  # refuses what a cast would take
     with np.errstate(over="ignore"):  # beyond float32 is missing, as it is beyond 500 mV
-        return numbers.astype("<f4").tobytes()
+        return numbers.astype("<f4")
 
 
 if __name__ == "__main__":  # `python -m runtime.client` is `python -m runtime client`

@@ -200,15 +200,21 @@ class Detector:
         """
         return Stream(self._engine.start(fs, follow_rhythm=events))
 
-    def resume(self, token: bytes) -> Stream:
+    def resume(self, token: bytes, *, recent: ArrayLike | None = None, units: str = "mV") -> Stream:
         """The stream that `Stream.save` wrote, on this machine or another.
+
+        Parameters
+        ----------
+        recent : the last half minute that it had taken, [samples] in ``units``. Under another
+            model than the token's it goes on from these: its first `push` gives the beats that the
+            other had not given, and none twice; an event that lasts is reported again.
 
         Raises
         ------
-        TokenError
-            The token is damaged, or was saved by another network, rhythm or policy.
+        TokenError, InputError
+            The token is damaged, or another model's without ``recent``, or that cannot be used.
         """
-        return Stream.restore(token, self._engine)
+        return Stream.restore(token, self._engine, recent, units=units)
 
     def push(
         self, streams: Sequence[Stream], chunks: Sequence[ArrayLike], *, units: str = "mV"
@@ -377,15 +383,8 @@ def _result(beats: list[Beat], quality: Quality, events: list[Event]) -> Result:
     anomalies = [beat for beat in beats if beat.anomaly]
     certain = max((event.confidence for event in events), default=0.0)
     if not beats:
-        return Result(
-            "none",
-            bool(events),
-            certain,
-            {"none": 1.0} | dict.fromkeys(CLASSES, 0.0),
-            [],
-            quality,
-            events,
-        )
+        nothing = {"none": 1.0} | dict.fromkeys(CLASSES, 0.0)
+        return Result("none", bool(events), certain, nothing, [], quality, events)
     worst = max(anomalies or beats, key=lambda beat: 1 - beat.probabilities[0])
     return Result(
         worst.label,

@@ -14,7 +14,17 @@ class TokenError(InputError):
 
 
 class StaleTokenError(TokenError):
-    """A stream's saved state is whole, but another model's, version's or rate's."""
+    """A stream's saved state is whole, but another model's, version's or rate's.
+
+    Attributes
+    ----------
+    recent_s : s of the last signal with which the stream goes on all the same (`Detector.resume`);
+        0 if it cannot
+    """
+
+    def __init__(self, message: str, recent_s: float = 0.0):
+        super().__init__(message)
+        self.recent_s = recent_s
 
 
 class RecordError(InputError):

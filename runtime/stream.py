@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from . import engine, token
 from .deprecation import renamed_attribute
-from .engine import Engine, Patient
+from .engine import NO_SEAM, Engine, Patient, Seam, moved
 from .findings import Beat, Event, Quality
 from .rhythm import RhythmTracker
 
@@ -19,8 +19,13 @@ class Stream:
     Not safe to push from two threads at once; two streams are.
     """
 
-    def __init__(self, patient: Patient):
+    def __init__(self, patient: Patient, began: token.Began | None = None):
         self._patient = patient
+        before, self._seam, now = began or token.Began(0, Seam(), Seam())
+        self._before, self._last_beat = before, now.beat
+        # Found in the signal that warmed it up, and not handed out yet.
+        self._beats: list[Beat] = []
+        self._events: list[Event] = []
 
     @property
     def fs(self) -> float:
@@ -37,12 +42,15 @@ class Stream:
     @property
     def seconds(self) -> float:
         """Signal taken so far, s."""
-        return self._patient.seconds
+        return self._origin + self._patient.seconds
 
     @property
     def decided(self) -> float:
-        """Everything before this moment is decided, s; `push` adds no beat before it."""
-        return self._patient.decided
+        """Everything before this moment is decided, s; `push` adds no beat before it.
+
+        But for the first beat under a newer model, which may lie up to 0.1 s before.
+        """
+        return max(self._seam.decided, self._origin + self._patient.decided)
 
     @property
     def latency(self) -> float:
@@ -67,7 +75,7 @@ class Stream:
             The samples cannot be used; the stream stands as before, as if not pushed.
         """
         beats = engine.push_one(self._patient, samples, units=units)
-        return beats.to_beats(self._patient.engine.contract.fs)
+        return self._given(beats.to_beats(self._patient.engine.contract.fs))
 
     def assess(self, samples: ArrayLike, *, units: str = "mV") -> Quality:
         """The quality of the samples that come next, one at least; takes nothing.
@@ -91,7 +99,8 @@ class Stream:
         patient = self._patient
         if patient.end is not None:
             return []
-        return engine.push_one(patient, (), end=True).to_beats(patient.engine.contract.fs)
+        beats = engine.push_one(patient, (), end=True)
+        return self._given(beats.to_beats(patient.engine.contract.fs))
 
     def events(self) -> list[Event]:
         """Rhythm events that began or ended since the last call, each given once.
@@ -100,7 +109,8 @@ class Stream:
         before `save` are not in the token.
         """
         events, self._patient.events = self._patient.events, []
-        return events
+        warm, self._events = self._events, []
+        return warm + moved(events, self._origin)
 
     def save(self) -> bytes:
         """The stream's whole state, about 23 kB; `Detector.resume` goes on from it.
@@ -110,12 +120,20 @@ class Stream:
         InputError
             The stream is finished.
         """
-        return token.pack(self._patient)
+        now = Seam(0, self.decided, self._last_beat)
+        return token.pack(self._patient, token.Began(self._before, self._seam, now))
 
     @classmethod
-    def restore(cls, saved: bytes, model: Engine) -> Stream:
+    def restore(
+        cls, saved: bytes, model: Engine, recent: ArrayLike | None = None, *, units: str = "mV"
+    ) -> Stream:
         """The stream that `save` wrote; see `Detector.resume`."""
-        return cls(token.unpack(saved, model))
+        patient, began, anew = token.resume(saved, model, recent)
+        stream = cls(patient, began)
+        if anew and recent is not None:
+            stream._beats = stream.push(recent, units=units)
+            stream._events = began.seam.lasting(stream.events())
+        return stream
 
     @staticmethod
     def push_together(
@@ -127,8 +145,22 @@ class Stream:
         """
         patients = [stream._patient for stream in streams]
         return [
-            beats.to_beats(patient.engine.contract.fs)
-            for beats, patient in zip(
-                engine.push(patients, chunks, units=units), patients, strict=True
+            stream._given(beats.to_beats(stream._patient.engine.contract.fs))
+            for beats, stream in zip(
+                engine.push(patients, chunks, units=units), streams, strict=True
             )
         ]
+
+    @property
+    def _origin(self) -> float:
+        """Seconds of the recording before the first sample that this model saw."""
+        return self._before / self._patient.rate.fs
+
+    def _given(self, beats: list[Beat]) -> list[Beat]:
+        """The beats to hand out, in the recording's time."""
+        if self._seam.decided > NO_SEAM:
+            beats = self._beats + self._seam.fresh(beats, self._origin)
+            self._beats = []
+        if beats:
+            self._last_beat = beats[-1].time
+        return beats

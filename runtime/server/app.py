@@ -3,7 +3,7 @@
 It answers alone under any WSGI server (``flask run``, waitress); under gunicorn `.asgi` answers
 /predict, /stream and the health checks in the event loop and leaves the rest to it. Errors are
 ``application/problem+json`` (RFC 9457). The server keeps nothing of a patient: a stream's state
-travels with its client. ``openapi.json`` describes every route but the page.
+travels with its client. ``/openapi.json``, made of the routes, describes all but the page.
 """
 
 from __future__ import annotations
@@ -81,10 +81,11 @@ def create_app(
     metrics = Metrics()
     _warm_up(model)
     service, admission = Service(model, metrics), Admission(metrics.in_work)
-    site = Site(model, service, admission, metrics, gate, document(routes.paths()))
+    site = Site(model, service, admission, metrics, gate)
     _frame(app, site)
     for add in (*(module.routes for module in routes.modules()), *more):
         app.register_blueprint(add(site))
+    site.specification = document(app, routes.schemas())
     metrics.count_routes(rule.rule for rule in app.url_map.iter_rules())
     metrics.provider(model.provider)
     app.extensions["site"] = site
@@ -147,8 +148,8 @@ def _frame(app: Flask, site: Site) -> None:
 
     @app.errorhandler(EkgError)
     def refused(error: EkgError) -> Response:
-        status, headers = problem_of(error)
-        return problem(status, str(error), headers)
+        status, headers, fields = problem_of(error)
+        return problem(status, str(error), headers, fields)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

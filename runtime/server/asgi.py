@@ -45,12 +45,11 @@ from .frame import (
 from .metrics import Metrics
 from .service import Fields
 from .site import DRAINING, Site, unrepeated
-from .wire import JSON, RAW, dump, read_chunks, read_window
+from .wire import JSON, MAX_TOKEN, RAW, dump, read_chunks, read_window
 
 # Bytes of signal that the loop may work on itself, some milliseconds at the worst; a token of
 # /stream comes on top.
 SHORT = {JSON: 16 << 10, RAW: 8 << 10}
-TOKEN = 32 << 10
 # Lists in such a request: in a batch every patient is one, and costs a good part of a request.
 LISTS = 8
 # Of bodies in a worker's memory, bytes; those that would be more are refused, small ones apart.
@@ -103,7 +102,7 @@ class Asked:
     @property
     def short(self) -> bool:
         """True if the loop may work on it itself."""
-        token = TOKEN if self.path == "/stream" else 0
+        token = MAX_TOKEN if self.path == "/stream" else 0
         return self.size <= SHORT.get(self.media_type, 0) + token and (
             self.media_type != JSON or self.body.count(b"[") <= LISTS
         )
@@ -294,12 +293,13 @@ class Application:
 
     def _refusal(self, asked: Asked, error: Exception) -> Answer:
         """Answer what went wrong; what was not foreseen stands in the log only."""
-        status, more = problem_of(error) if isinstance(error, EkgError) else (500, {})
+        known = isinstance(error, EkgError)
+        status, more, fields = problem_of(error) if known else (500, {}, {})  # type: ignore[arg-type]
         detail = str(error)
         if status == 500:
             log.error("unexpected error", exc_info=error, extra={"fields": {"id": asked.id}})
             detail = "the server failed on this request; its log says where."
-        body, more = problem_body(status, detail, asked.id, asked.path, more)
+        body, more = problem_body(status, detail, asked.id, asked.path, more, fields)
         return Answer(status, PROBLEM, body, more)
 
     async def _send(self, asked: Asked, answer: Answer, send: Send) -> None:

@@ -59,6 +59,20 @@ STATUS = {
     MediaTypeError: 415,
     UnknownModelError: 404,
 }  # any other EkgError of a request is a 400
+REFUSALS = {  # of documented routes
+    400: "The request cannot be used; `detail` says what was wrong and what is expected.",
+    401: "The bearer token is missing or wrong.",
+    404: "There is no such model.",
+    409: "The token is another model's, version's or rate's. Send it again with `recent`, the last "
+    "`recent_s` of signal before the chunk, if the answer has that; else start a new stream.",
+    413: "The body is too large.",
+    414: "The request line is too long.",
+    415: "The body's type is not read here.",
+    417: "The header Expect asks for what is not known here.",
+    421: "The request is for a host that this server does not answer for.",
+    431: "The headers are too many or too long.",
+    503: "The server is full or shutting down; try again after Retry-After seconds.",
+}
 
 
 @dataclass(frozen=True)
@@ -161,15 +175,21 @@ def too_large(limit: int) -> RefusedError:
     )
 
 
-def problem_of(error: EkgError) -> tuple[int, dict[str, str]]:
-    """Return an error's status and headers."""
+def problem_of(error: EkgError) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Return an error's status, headers, and fields beside those of every problem."""
     if isinstance(error, RefusedError):
-        return error.status, error.headers
-    return STATUS.get(type(error), 400), {}
+        return error.status, error.headers, {}
+    recent_s = getattr(error, "recent_s", 0.0)
+    return STATUS.get(type(error), 400), {}, {"recent_s": recent_s} if recent_s else {}
 
 
 def problem_body(
-    status: int, detail: str, id_: str, path: str, headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    id_: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> tuple[bytes, dict[str, str]]:
     """Return an RFC 9457 document, and the headers that go with it."""
     body: dict[str, Any] = {
@@ -178,6 +198,7 @@ def problem_body(
         "status": status,
         "detail": detail,
         "request_id": id_,
+        **(fields or {}),
     }
     if path.startswith("/v2"):
         body["error"] = detail  # where the Open Inference Protocol's clients look

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from ..findings import CLASSES
 from ..model.providers import ONNX_NAMES
@@ -135,7 +136,7 @@ class Metrics:
     def render(self) -> str:
         """All of it in Prometheus' text format, version 0.0.4."""
         lines = []
-        for name, kind, text, label_names in _FAMILIES:
+        for name, kind, text, label_names in FAMILIES:
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
             lines += (
                 self._histogram(name) if kind == "histogram" else self._plain(name, label_names)
@@ -174,20 +175,31 @@ class Metrics:
         return sum(self._all[self._place[series] :: _LENGTH])
 
 
-_FAMILIES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("ekg_requests_total", "counter", "Requests answered.", ("route", "code")),
-    ("ekg_request_seconds", "histogram", "From a request's arrival to its answer.", ("route",)),
-    ("ekg_windows_total", "counter", "Signals labelled by /predict, by label.", ("label",)),
-    ("ekg_beats_total", "counter", "Beats decided, by AAMI class.", ("label",)),
-    ("ekg_requests_in_work", "gauge", "Requests taken and not yet answered.", ()),
-    (
+class Family(NamedTuple):
+    """A metric as Prometheus knows it."""
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+FAMILIES = (
+    Family("ekg_requests_total", "counter", "Requests answered.", ("route", "code")),
+    Family(
+        "ekg_request_seconds", "histogram", "From a request's arrival to its answer.", ("route",)
+    ),
+    Family("ekg_windows_total", "counter", "Signals labelled by /predict, by label.", ("label",)),
+    Family("ekg_beats_total", "counter", "Beats decided, by AAMI class.", ("label",)),
+    Family("ekg_requests_in_work", "gauge", "Requests taken and not yet answered."),
+    Family(
         "ekg_workers",
         "gauge",
         "Workers, by the execution provider they really run on.",
         ("provider",),
     ),
-    ("ekg_log_lines_lost_total", "counter", "Log lines that could not be written.", ()),
-    ("ekg_worker_starts_total", "counter", "Workers that came to serve.", ()),
+    Family("ekg_log_lines_lost_total", "counter", "Log lines that could not be written."),
+    Family("ekg_worker_starts_total", "counter", "Workers that came to serve."),
 )
 
 

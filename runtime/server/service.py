@@ -119,9 +119,11 @@ class Service:
 
     def _stream(self, chunk: Chunk) -> Stream:
         if chunk.token is None:
+            if chunk.recent is not None:
+                raise InputError("'recent' is there without 'carry'; expected both, or none.")
             # read_chunks refuses a chunk with neither rate nor token
             return self.model.stream(chunk.fs, events=True)  # type: ignore[arg-type]
-        live = self.model.resume(chunk.token)
+        live = self.model.resume(chunk.token, recent=chunk.recent, units=chunk.units)
         if chunk.fs is not None and abs(self.model.stream(chunk.fs).fs - live.fs) > 0.01:
             raise StaleTokenError(
                 f"fs is {chunk.fs:g} Hz but the stream was started at "

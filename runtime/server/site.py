@@ -72,10 +72,16 @@ class Site:
                     ctypes.CDLL(None).malloc_trim(0)
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem(
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> Response:
     """Return an RFC 9457 answer."""
-    body, fields = problem_body(status, detail, g.get("request_id", ""), request.path, headers)
-    return Response(body, status, fields, content_type=PROBLEM)
+    id_ = g.get("request_id", "")
+    body, more = problem_body(status, detail, id_, request.path, headers, fields)
+    return Response(body, status, more, content_type=PROBLEM)
 
 
 def query_fields() -> dict[str, str]:

@@ -10,6 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +29,12 @@ except ImportError:  # without a wheel of it json does the same, more slowly
     orjson = None  # type: ignore[assignment]
 
 MAX_SAMPLES = 2_000_000  # 92 minutes at 360 Hz, 2 s of work; 4 s at 100 Hz, 7 at 100.001
+MAX_TOKEN = 32 << 10  # bytes, in base64
 JSON, RAW = "application/json", "application/octet-stream"
 TENSORS = "Inference-Header-Content-Length"  # bytes of JSON, in front of binary tensors
 PREDICT_FIELDS = ("signal", "fs", "units")
-STREAM_FIELDS = ("signal", "fs", "units", "carry", "end")
-RAW_STREAM_FIELDS = ("fs", "units", "carry_bytes", "end")
+STREAM_FIELDS = ("signal", "fs", "units", "carry", "end", "recent")
+RAW_STREAM_FIELDS = ("fs", "units", "carry_bytes", "end", "recent_bytes")
 
 Signal = NDArray[np.float32] | NDArray[np.float64]
 
@@ -66,6 +68,7 @@ class Chunk:
     fs : Hz; may be None with a token, which holds it
     token : of the last answer; None at a recording's start
     end : no more comes, so decide the last beats too
+    recent : [samples], in ``units``: the last that came before, if the token is another model's
     """
 
     signal: Signal
@@ -73,6 +76,7 @@ class Chunk:
     units: str
     token: bytes | None
     end: bool
+    recent: Signal | None = None
 
 
 def read_window(body: bytes, media_type: str, query: Mapping[str, str]) -> Window:
@@ -101,7 +105,7 @@ def read_chunks(body: bytes, media_type: str, query: Mapping[str, str]) -> tuple
 
     In a batch ``signal`` is a list of chunks of any lengths and ``carry`` a list of tokens;
     ``fs`` and ``end`` are one for all, or lists too. In raw form the first ``carry_bytes`` bytes
-    of the body are the token, decoded.
+    of the body are the token, decoded, and ``recent_bytes`` after them the recent signal.
 
     Raises
     ------
@@ -115,14 +119,17 @@ def read_chunks(body: bytes, media_type: str, query: Mapping[str, str]) -> tuple
     carries = _per_row(fields, "carry", None, len(rows), many, shared=False)
     rates = _per_row(fields, "fs", None, len(rows), many)
     ends = _per_row(fields, "end", False, len(rows), many)
+    recents = _recent(fields, len(rows), many)
     chunks = []
-    for i, (signal, carry, fs, end) in enumerate(zip(rows, carries, rates, ends, strict=True)):
+    for i, (signal, carry, fs, end, recent) in enumerate(
+        zip(rows, carries, rates, ends, recents, strict=True)
+    ):
         try:
             if not isinstance(end, bool):
                 raise InputError(f"'end' is {_quoted(end)}; expected true or false.")
             token = None if carry is None else decode_token(carry)
             rate = None if fs is None and token is not None else _rate(fs)
-            chunks.append(Chunk(signal, rate, units, token, end))
+            chunks.append(Chunk(signal, rate, units, token, end, recent))
         except InputError as error:
             raise at_row(error, i, many) from None
     return chunks, many
@@ -130,7 +137,11 @@ def read_chunks(body: bytes, media_type: str, query: Mapping[str, str]) -> tuple
 
 def at_row(error: InputError, row: int, many: bool) -> InputError:
     """The same error, with the patient that it is about if there are many."""
-    return type(error)(f"patient {row} of the batch: {error}") if many else error
+    if not many:
+        return error
+    other = copy(error)
+    other.args = (f"patient {row} of the batch: {error}",)
+    return other
 
 
 def encode_token(token: bytes) -> str:
@@ -237,18 +248,31 @@ def _object(
 
 def _raw_chunk(body: bytes, query: Mapping[str, str]) -> Chunk:
     _only(query, RAW_STREAM_FIELDS)
-    size = query.get("carry_bytes", "0")
+    token, rest = _cut(body, query, "carry_bytes", "the decoded token, which come first")
+    recent, rest = _cut(rest, query, "recent_bytes", "the recent signal, which comes next")
+    if query.get("end", "false") not in ("true", "false"):
+        raise InputError(f"'end' is {_quoted(query['end'])}; expected true or false.")
+    rate = None if "fs" not in query and token else _rate(query.get("fs"), text=True)
+    return Chunk(
+        _floats(rest),
+        rate,
+        _units(query),
+        token or None,
+        query.get("end") == "true",
+        _floats(recent) if recent else None,
+    )
+
+
+def _cut(body: bytes, query: Mapping[str, str], name: str, what: str) -> tuple[bytes, bytes]:
+    """The first bytes of a body, as many as a field says, and the others."""
+    size = query.get(name, "0")
     # isdecimal alone would take other scripts' digits, and int() endless ones
     if not (size.isascii() and size.isdecimal() and len(size) < 9 and int(size) <= len(body)):
         raise InputError(
-            f"'carry_bytes' is {_quoted(size)}; expected how many bytes of the body's "
-            f"{len(body)} are the decoded token, which come first."
+            f"{name!r} is {_quoted(size)}; expected how many bytes of the body's {len(body)} are "
+            f"{what}."
         )
-    if query.get("end", "false") not in ("true", "false"):
-        raise InputError(f"'end' is {_quoted(query['end'])}; expected true or false.")
-    token = body[: int(size)] or None
-    rate = None if "fs" not in query and token else _rate(query.get("fs"), text=True)
-    return Chunk(_floats(body[int(size) :]), rate, _units(query), token, query.get("end") == "true")
+    return body[: int(size)], body[int(size) :]
 
 
 def _floats(body: bytes) -> NDArray[np.float32]:
@@ -269,6 +293,16 @@ def _rows(signal: list[Any]) -> tuple[list[NDArray[np.float64]], bool]:
         )
     _bounded(rows)
     return [_numbers(row) for row in rows], many
+
+
+def _recent(fields: Mapping[str, Any], rows: int, many: bool) -> list[Signal | None]:
+    """Each patient's recent signal; None for those who give none."""
+    values = _per_row(fields, "recent", None, rows, many, shared=False)
+    given = [value for value in values if value is not None]
+    if not all(isinstance(value, list) for value in given):
+        raise InputError("'recent' is no list; expected the last samples before the signal.")
+    _bounded(given)
+    return [None if value is None else _numbers(value) for value in values]
 
 
 def _numbers(row: list[Any]) -> NDArray[np.float64]:

@@ -53,7 +53,7 @@ def test_every_damaged_token_is_refused(
 ) -> None:
     rng = np.random.default_rng(0)
     for whole in (token, rhythm_token):
-        for place in [*range(120), *rng.integers(0, len(whole), 400).tolist(), len(whole) - 1]:
+        for place in [*range(160), *rng.integers(0, len(whole), 400).tolist(), len(whole) - 1]:
             flipped = bytearray(whole)
             flipped[place] ^= int(rng.integers(1, 256))
             for damaged in (bytes(flipped), whole[:place], whole[:place] + b"x" + whole[place:]):
@@ -102,7 +102,8 @@ def test_another_rhythm_policy_or_file_makes_a_token_stale(
         with pytest.raises(StaleTokenError) as caught:
             other.resume(rhythm_token)
         assert str(caught.value) == (
-            "the stream's token was saved under another rhythm model or policy; start a new stream."
+            "the stream's token was saved under another rhythm model or policy; give the last 30 s "
+            "of signal with it, or start a new stream."
         )
     names = {other.stream(events=True).save()[14:22] for other in [detector, *others]}
     assert len(names) == len(others) + 1
@@ -151,10 +152,12 @@ def forged(token: bytes, place: int, value: bytes) -> bytes:
         (30, struct.pack("<Q", 2**63)),
         (30, struct.pack("<Q", 2**40)),
         (30, struct.pack("<Q", 1)),
-        (38, struct.pack("<d", float("nan"))),
-        (46, struct.pack("<d", 1e4)),
-        *((38 + 8 * i, struct.pack("<d", 1e13)) for i in range(9)),
-        *((110 + 4 * i, struct.pack("<I", n)) for i in range(7) for n in (7, 2**32 - 1)),
+        (38, struct.pack("<Q", 2**63)),
+        *((46 + 8 * i, struct.pack("<d", value)) for i in range(4) for value in (1e4, -2, np.nan)),
+        (78, struct.pack("<d", float("nan"))),
+        (86, struct.pack("<d", 1e4)),
+        *((78 + 8 * i, struct.pack("<d", 1e13)) for i in range(9)),
+        *((150 + 4 * i, struct.pack("<I", n)) for i in range(7) for n in (7, 2**32 - 1)),
         (-8, struct.pack("<f", float("nan"))),
         (-8, struct.pack("<f", 1e20)),
     ],

@@ -1,18 +1,19 @@
 """The routes, one file a group: every module of this folder is served.
 
 A module has ``routes(site)``, which returns a Flask blueprint of views over the `Site`, and may
-have ``PATHS``, the OpenAPI path items of its routes that ``openapi.json`` does not hold.
+have ``SCHEMAS``, by name, that its descriptions for `..openapi` refer to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from flask import Blueprint
 
+from ..schemas import Schema
 from ..site import Site
 
 
@@ -30,8 +31,6 @@ def modules() -> list[RouteModule]:
     ]
 
 
-def paths() -> dict[str, Mapping[str, Any]]:
-    """Return the OpenAPI path items that modules bring."""
-    return {
-        path: item for module in modules() for path, item in getattr(module, "PATHS", {}).items()
-    }
+def schemas() -> Iterator[dict[str, Schema]]:
+    """Return the schemas that modules bring."""
+    return (getattr(module, "SCHEMAS", {}) for module in modules())

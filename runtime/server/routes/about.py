@@ -4,7 +4,26 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, jsonify
 
+from ..openapi import described
+from ..schemas import BOOLEAN, INTEGER, POSITIVE, TEXT, array, record, ref
 from ..site import Site
+
+SCHEMAS = {
+    "Model": record(
+        {
+            "fs": INTEGER,
+            "units": {"const": "mV"},
+            "classes": array(TEXT),
+            "delay": POSITIVE | {"description": "s"},
+            "trained_on": TEXT,
+            "simulated": BOOLEAN,
+            "provider": TEXT,
+            "nodes": {"type": "object", "additionalProperties": INTEGER},
+            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        }
+    )
+}
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def routes(site: Site) -> Blueprint:
@@ -16,8 +35,10 @@ def routes(site: Site) -> Blueprint:
         return current_app.send_static_file("index.html")
 
     @about.get("/model")
-    def describe() -> Response:
-        model, contract = site.model, site.model.contract
+    @described(answer=ref("Model"), words="The model.")
+    def model() -> Response:
+        """Describe the model, and what runs it."""
+        detector, contract = site.model, site.model.contract
         return jsonify(
             {
                 "fs": contract.fs,
@@ -26,21 +47,23 @@ def routes(site: Site) -> Blueprint:
                 "delay": contract.delay / contract.fs,
                 "trained_on": contract.trained_on,
                 "simulated": contract.simulated,
-                "provider": model.provider,
-                "nodes": model.session.placement,
-                "sha256": model.digest.hex(),
+                "provider": detector.provider,
+                "nodes": detector.session.placement,
+                "sha256": detector.digest.hex(),
                 **site.more,
             }
         )
 
     @about.get("/metrics")
-    def counted() -> Response:
-        return Response(
-            site.metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8"
-        )
+    @described(answer=TEXT, media_type=PROMETHEUS, words="Text format 0.0.4.")
+    def metrics() -> Response:
+        """Prometheus metrics over all workers."""
+        return Response(site.metrics.render(), content_type=PROMETHEUS)
 
     @about.get("/openapi.json")
+    @described(words="OpenAPI 3.1.")
     def openapi() -> Response:
+        """The server described in OpenAPI."""
         return Response(site.specification, content_type="application/json")
 
     return about

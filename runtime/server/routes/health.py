@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, jsonify
 
+from ..openapi import described
+from ..schemas import record, ref
 from ..site import DRAINING, Site, problem
 
 
@@ -12,11 +14,15 @@ def routes(site: Site) -> Blueprint:
     health = Blueprint("health", __name__)
 
     @health.get("/health/live")
+    @described(answer=record({"status": {"const": "live"}}), words="Alive.")
     def live() -> Response:
+        """The process answers."""
         return jsonify({"status": "live"})
 
     @health.get("/health/ready")
+    @described(answer=ref("Ready"), words="Ready.", refusals=(503,))
     def ready() -> Response:
+        """The model is loaded, checked and warm, and the server is not shutting down."""
         return readiness(site)
 
     return health

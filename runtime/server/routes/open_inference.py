@@ -20,41 +20,105 @@ from ...model.artifacts import Run
 from ...model.contract import FORMAT
 from ..bodies import MAX_BATCH, MAX_JSON, json_object
 from ..frame import UnknownModelError, too_large
+from ..openapi import described
+from ..schemas import COUNT, INTEGER, NUMBER, OBJECT, TEXT, Schema, array, record, ref
 from ..site import Site
 from ..wire import JSON, MAX_SAMPLES, RAW, MediaTypeError, dump
 from ..wire import TENSORS as HEADER
 from .health import readiness
 
 NAME = "ekg"
+INPUTS, OUTPUTS = ("ecg", "carry"), ("probabilities", "carry_out")
+NAMES: dict[str, Schema] = {"name": {"enum": [NAME]}}
+FP32: Schema = {"const": "FP32"}
+LENGTHS: Schema = array(
+    {"type": "integer", "minimum": 1, "maximum": MAX_SAMPLES}, minItems=2, maxItems=2
+)
+TENSOR = {"name": TEXT, "datatype": FP32, "shape": array(INTEGER)}
+SCHEMAS: dict[str, Schema] = {
+    "TensorMetadata": record(TENSOR),
+    "TensorModel": record(
+        {
+            "name": {"const": NAME},
+            "versions": array(TEXT),
+            "platform": TEXT,
+            "inputs": array(ref("TensorMetadata")),
+            "outputs": array(ref("TensorMetadata")),
+        }
+    ),
+    "InferRequest": record(
+        {
+            "inputs": array(
+                record(
+                    {"name": {"enum": [*INPUTS]}, "shape": LENGTHS, "datatype": FP32},
+                    {
+                        "parameters": record({}, {"binary_data_size": COUNT}),
+                        "data": array({"anyOf": [NUMBER, array(NUMBER)]}),
+                    },
+                ),
+                minItems=1,
+                maxItems=2,
+            )
+        },
+        {
+            "id": {"type": "string", "maxLength": 128},
+            "parameters": OBJECT,
+            "outputs": array(record({"name": {"enum": [*OUTPUTS]}}, {"parameters": OBJECT})),
+        },
+    ),
+    "InferAnswer": record(
+        {
+            "model_name": {"const": NAME},
+            "model_version": TEXT,
+            "outputs": array(
+                record(TENSOR | {"name": {"enum": [*OUTPUTS]}}, {"data": array(NUMBER)})
+            ),
+        },
+        {"id": TEXT},
+    ),
+}
+ONE_HOP = {"name": "ecg", "shape": [1, 18], "datatype": "FP32", "data": [0.0] * 18}
+EXAMPLE = {"inputs": [ONE_HOP]}
 RUN_ROWS, RUN_SAMPLES = 64, 1 << 15  # in one run of the network
 
 
 def routes(site: Site) -> Blueprint:
     """Return the protocol's routes."""
     v2 = Blueprint("v2", __name__, url_prefix="/v2")
-    model, contract = site.model, site.model.contract
+    detector, contract = site.model, site.model.contract
 
     @v2.get("/health/live")
+    @described(answer=record({"live": {"const": True}}), words="Alive.")
     def live() -> Response:
+        """Open Inference Protocol: live."""
         return jsonify({"live": True})
 
     @v2.get("/health/ready")
+    @described(answer=ref("Ready"), words="Ready.", refusals=(503,))
     def ready() -> Response:
+        """Open Inference Protocol: ready."""
         return readiness(site)
 
     @v2.get("")
+    @described(
+        answer=record({"name": TEXT, "version": TEXT, "extensions": array(TEXT)}),
+        words="The server.",
+    )
     def server() -> Response:
+        """Open Inference Protocol: server metadata."""
         return jsonify(
             {"name": "ekg", "version": str(FORMAT), "extensions": ["binary_tensor_data"]}
         )
 
     @v2.get("/models/<name>")
-    def metadata(name: str) -> Response:
+    @described(answer=ref("TensorModel"), words="The model's tensors.", arguments=NAMES)
+    def model(name: str) -> Response:
+        """Open Inference Protocol: model metadata."""
         _known(name)
         return jsonify(
             {
                 "name": NAME,
-                "versions": [model.digest.hex()[:8]],
+                "versions": [detector.digest.hex()[:8]],
                 "platform": "onnx_onnxv1",
                 "inputs": [_tensor("ecg", [-1, -1]), _tensor("carry", [-1, contract.carry_size])],
                 "outputs": [
@@ -65,21 +129,44 @@ def routes(site: Site) -> Blueprint:
         )
 
     @v2.get("/models/<name>/ready")
+    @described(answer=ref("Ready"), words="Ready.", refusals=(503,), arguments=NAMES)
     def model_ready(name: str) -> Response:
+        """Open Inference Protocol: model ready."""
         _known(name)
         return readiness(site)
 
     @v2.post("/models/<name>/infer")
+    @described(
+        words="The network's output; with `binary_data_output`, or `binary_data` of an output, "
+        "JSON and the tensors in binary behind it.",
+        arguments=NAMES,
+        body={JSON: {"schema": ref("InferRequest"), "example": EXAMPLE}},
+        more={
+            "content": {JSON: {"schema": ref("InferAnswer")}, RAW: {"schema": {}}},
+            "headers": {
+                HEADER: {
+                    "description": "Of a binary answer: how many bytes of it are JSON.",
+                    "schema": {"type": "string", "pattern": "^[0-9]+$"},
+                }
+            },
+        },
+    )
     def infer(name: str) -> Response:
+        """Open Inference Protocol: run the network itself.
+
+        `ecg` [batch, samples] in mV at the model's rate less the recording's first sample, samples
+        a multiple of the hop; `carry` [batch, carry_size], zeros if it is not given. Tensors may
+        follow the JSON in binary (Triton's extension, header Inference-Header-Content-Length).
+        """
         _known(name)
         body = request.get_data()
         with site.admission.work(), site.long_work(len(body)):
             fields, binary = _split(body)
             tensors, outputs = _inputs(fields, binary), _requested(fields)
             ecg, carry = _checked(tensors, contract.hop, contract.carry_size)
-            probabilities, carry_out = run_in_pieces(model.session.run, ecg, carry, contract.hop)
+            probabilities, carry_out = run_in_pieces(detector.session.run, ecg, carry, contract.hop)
             answers = {"probabilities": probabilities, "carry_out": carry_out}
-            head = {"model_name": NAME, "model_version": model.digest.hex()[:8]}
+            head = {"model_name": NAME, "model_version": detector.digest.hex()[:8]}
             if "id" in fields:
                 head["id"] = fields["id"]
             return _answer(head, {name: answers[name] for name in outputs}, outputs)
@@ -142,7 +229,7 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
 def _inputs(fields: dict[str, Any], binary: bytes) -> dict[str, NDArray[np.float32]]:
     tensors: dict[str, NDArray[np.float32]] = {}
     for entry in fields["inputs"]:
-        if not isinstance(entry, dict) or entry.get("name") not in ("ecg", "carry"):
+        if not isinstance(entry, dict) or entry.get("name") not in INPUTS:
             raise InputError("an input is not named 'ecg' or 'carry'; see /v2/models/ekg.")
         name, shape = entry["name"], entry.get("shape")
         if name in tensors:
@@ -220,11 +307,11 @@ def _requested(fields: dict[str, Any]) -> dict[str, bool]:
     """Names of the requested outputs, each with True if it is to be binary."""
     binary = _parameters(fields).get("binary_data_output") is True
     if "outputs" not in fields:
-        return dict.fromkeys(("probabilities", "carry_out"), binary)
+        return dict.fromkeys(OUTPUTS, binary)
     outputs = fields["outputs"]
     requested = {}
     for entry in outputs if isinstance(outputs, list) else [None]:
-        if not isinstance(entry, dict) or entry.get("name") not in ("probabilities", "carry_out"):
+        if not isinstance(entry, dict) or entry.get("name") not in OUTPUTS:
             raise InputError("an output is not named 'probabilities' or 'carry_out'.")
         requested[entry["name"]] = _parameters(entry).get("binary_data", binary) is True
     return requested

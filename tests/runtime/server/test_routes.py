@@ -18,14 +18,13 @@ from flask import Blueprint, Response, jsonify
 
 from runtime.errors import InputError
 
-PATHS = {"/dummy/{word}": {"get": {"responses": {"200": {"description": "The rate."}}}}}
-
 
 def routes(site):
     dummy = Blueprint("dummy", __name__)
 
     @dummy.get("/dummy/<word>")
     def say(word: str) -> Response:
+        \"\"\"The rate of the model.\"\"\"
         if word != "rate":
             raise InputError("the word is unknown; expected rate.")
         return jsonify({"fs": site.model.contract.fs})
@@ -55,7 +54,9 @@ def test_a_new_file_is_served_described_and_counted(detector: Detector) -> None:
     http = create_app(detector).test_client()
     assert http.get("/dummy/rate").get_json() == {"fs": detector.contract.fs}
     assert "expected rate" in refusal(http.get("/dummy/x"), 400)
-    assert "/dummy/{word}" in http.get("/openapi.json").get_json()["paths"]
+    described = http.get("/openapi.json").get_json()["paths"]["/dummy/{word}"]["get"]
+    assert described["summary"] == "The rate of the model"
+    assert described["parameters"][0]["name"] == "word"
     before = counted(http)
     http.get("/dummy/rate")
     assert counted(http) - before == 1

@@ -47,12 +47,8 @@ def commit_of(revision: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Environment of a process that must import from its own checkout.
-
-    It keeps its bytecode, as an installed package does: without it each start compiles the source.
-    """
-    foreign = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
-    return {name: value for name, value in os.environ.items() if name not in foreign}
+    """Environment of a process that must import from its own checkout."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def _git(*arguments: str) -> str:

@@ -16,6 +16,9 @@ CHECK_VENV := .venv-check
 RELEASE_VENV := .venv-release
 DOCS_VENV := .venv-docs
 PIP_INSTALL := -m pip install --disable-pip-version-check
+# A process for each core, each on one thread; the tests of a file share what they make, and so one
+# process. Files with slow tests come first (tests/conftest.py), so the order must stay.
+PYTEST := -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo scale-demo serve check test lint docs train export evaluate folds ablation notebooks bench \
@@ -37,10 +40,11 @@ check: $(CHECK_VENV)/.ready  ## style, types and the fast tests of the runtime, 
 	@$(CHECK_VENV)/bin/ruff check .
 	@$(CHECK_VENV)/bin/ruff format --check --quiet . || { echo "run \`ruff format .\`"; exit 1; }
 	@$(CHECK_VENV)/bin/mypy runtime kernels
-	@$(CHECK_VENV)/bin/python -m pytest -q -m "not slow" tests/runtime $(wildcard tests/test_*.py)
+	@OMP_NUM_THREADS=1 $(CHECK_VENV)/bin/python $(PYTEST) -m "not slow" tests/runtime $(wildcard tests/test_*.py)
 
 test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
-	@EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" $(VENV)/bin/python -m pytest -q
+	@EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" OMP_NUM_THREADS=1 \
+	    $(VENV)/bin/python $(PYTEST)
 
 lint: $(TRAIN_READY)  ## check style and types of everything
 	@$(VENV)/bin/ruff check .

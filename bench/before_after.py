@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,8 @@ import numpy as np
 from tqdm import tqdm
 
 from bench.checkouts import CheckoutError, checkout, commit_of, environment
-from bench.environments import ROOT, runtime_python
+from bench.environments import ROOT, keep_bytecode, runtime_python
+from bench.http_servers import servers, start
 from bench.measure import count, last_core, machine, positive, unwind_on_sigterm
 from runtime.simulate import simulate
 from training.errors import DataError
@@ -59,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=24.0,
         help="length of the long record (default: %(default)g)",
     )
+    parser.add_argument("--only", metavar="TEXT", default="", help="works whose name has this")
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
+    keep_bytecode()
     try:
         require_writable(args.out)
         commit = commit_of(args.base)
@@ -71,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rounds=args.rounds,
                 record_rounds=args.record_rounds,
                 hours=args.hours,
+                only=args.only,
             )
     except (CheckoutError, DataError, WorkError) as error:
         parser.exit(2, f"{error}\n")
@@ -95,10 +100,11 @@ Pairs = tuple[list[float], list[float]]  # ms before and after, turn by turn
 
 
 def measure(
-    base: Path, folder: Path, *, rounds: int, record_rounds: int, hours: float
+    base: Path, folder: Path, *, rounds: int, record_rounds: int, hours: float, only: str = ""
 ) -> dict[str, Pairs]:
-    """Time every work of both checkouts in turns."""
+    """Time the works of both checkouts whose names hold ``only``, in turns."""
     short = write_csv(folder / "short.csv", 10)
+    minute = write_record(folder / "minute", 1 / 60)
     long = write_record(folder / "long", hours)
     measured: dict[str, Pairs] = {}
     with worker(base) as before, worker(ROOT) as after:
@@ -111,7 +117,9 @@ def measure(
             )
     for name, work, turns in (
         ("import runtime", imported, rounds),
-        ("cold start of predict", partial(predicted, record=short), rounds),
+        ("predict of a CSV file, from its start", partial(predicted, record=short), rounds),
+        ("predict of a WFDB record, from its start", partial(labelled, record=minute), rounds),
+        ("server, cold start to the first answer", served, rounds),
         (f"{hours:g}-hour record, file to file", partial(annotated, record=long), record_rounds),
     ):
         measured[name] = take_turns(name, [partial(work, tree) for tree in (base, ROOT)], turns)
@@ -204,6 +212,19 @@ def imported(tree: Path) -> float:
 def predicted(tree: Path, record: Path) -> float:
     """Time of ``python -m runtime predict`` from its start to its end, ms."""
     return run(tree, runtime_python(), "-m", "runtime", "predict", str(record), "--fs", str(FS))[1]
+
+
+def labelled(tree: Path, record: Path) -> float:
+    """Time of ``python -m runtime predict`` of a WFDB record, ms; wfdb is training's."""
+    return run(tree, sys.executable, "-m", "runtime", "predict", str(record))[1]
+
+
+def served(tree: Path) -> float:
+    """Time from the start of a checkout's server, one worker, to its first answer, ms."""
+    server = replace(servers(None)[0], folder=tree)
+    window = simulate(1, seed=7).signal
+    with start(server, tree / "artifacts", "cpu", window) as started:
+        return 1000 * started.cold_start_s
 
 
 def annotated(tree: Path, record: Path) -> float:

@@ -43,6 +43,14 @@ def runtime_python() -> str:
     return str(path) if path.is_file() else sys.executable
 
 
+def keep_bytecode() -> None:
+    """Let the processes that are started keep bytecode, as an installed package does.
+
+    Where the environment forbids it each start would compile the source again.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def alternatives_python() -> Path:
     """The Python of the alternative servers, installed on first use.
 

@@ -26,13 +26,14 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
     """The whole report."""
     machine = results["machine"]
     sgemm = ", ".join(f"{name} {rate:.0f}" for name, rate in results["sgemm_gflops"].items())
+    took = f" in {results['took_s'] / 60:.1f} min" if "took_s" in results else ""
     parts = [
         f"# {machine['cpu']}, {machine['cores']} cores",
         "",
         f"{results['when']}, {machine['system']} {machine['architecture']}, Python "
         f"{machine['python']}, {', '.join(f'{k} {v}' for k, v in results['versions'].items())}. "
         f"Model {results['model']}. Load average before {results['load_before']:.2f}, after "
-        f"{results['load_after']:.2f}. Written by `{results['command']}`.",
+        f"{results['load_after']:.2f}. Written by `{results['command']}`{took}.",
         "",
         f"One-thread float32 matrix product, GFLOP/s: {sgemm}; the best of them counts. One "
         f"second of signal is {results['flops_per_second_of_signal'] / 1e6:.2f} MFLOP.",

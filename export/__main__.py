@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export import graphs, int8, manifest, rhythm
+from export import embedded, graphs, int8, manifest, rhythm
 from export.card import card
 from export.half import Half
 from runtime.detector import DEFAULT_ARTIFACTS, Detector
@@ -102,6 +102,8 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
         roles |= rhythm.ROLES
         manifest.seal(staged, roles)
         detector = Detector.load(staged, provider="cpu")  # as a device will
+        embedded.write(staged, detector)
+        roles |= embedded.ROLES
         metrics: dict[str, Any] | None = None
         if records:
             metrics = evaluate(detector, records, paced=records_to_measure(PACED_TEST))

@@ -6,16 +6,17 @@ torch's exporter cannot leave the number of beats free in a recurrent unit.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
-from export.graphs import IR_VERSION, OPSET, TOLERANCE, ExportError
+from export.builder import Builder, tensor
+from export.graphs import TOLERANCE, ExportError
 from runtime.model.rhythm_network import FORMAT, RhythmGraph
 from training.rhythm_net import LAG, RhythmNet
 
@@ -32,30 +33,16 @@ def graph(net: RhythmNet, described: Mapping[str, str]) -> onnx.ModelProto:
     states, end = build.recurrent(embedded, "memory", net.unit)
     build.name(build.linear(states, net.verdict), "log_odds")
     build.name(end, "memory_out")
-
-    def tensor(name: str, *shape: str | int) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    model = helper.make_model(
-        helper.make_graph(
-            build.nodes,
-            "rhythm",
-            [
-                tensor("beats", "beats", "batch", len(RhythmGraph.INPUTS)),
-                tensor("memory", 1, "batch", net.memory_size),
-            ],
-            [
-                tensor("log_odds", "beats", "batch", len(RhythmGraph.OUTPUTS)),
-                tensor("memory_out", 1, "batch", net.memory_size),
-            ],
-            build.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="ekg",
-        ir_version=IR_VERSION,
-    )
-    helper.set_model_props(
-        model,
+    return build.model(
+        "rhythm",
+        [
+            tensor("beats", "beats", "batch", len(RhythmGraph.INPUTS)),
+            tensor("memory", 1, "batch", net.memory_size),
+        ],
+        [
+            tensor("log_odds", "beats", "batch", len(RhythmGraph.OUTPUTS)),
+            tensor("memory_out", 1, "batch", net.memory_size),
+        ],
         dict(described)
         | {
             "format": json.dumps(FORMAT),
@@ -65,8 +52,6 @@ def graph(net: RhythmNet, described: Mapping[str, str]) -> onnx.ModelProto:
             "lag": json.dumps(LAG),
         },
     )
-    onnx.checker.check_model(model, full_check=True)
-    return model
 
 
 def prove(model: onnx.ModelProto, net: RhythmNet, beats: NDArray[np.float32]) -> float:
@@ -110,20 +95,13 @@ def answer(
     return log_odds.numpy(), memory.numpy()
 
 
-class _Builder:
-    """Nodes and constants of a graph, each value named by its number."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def __call__(self, operator: str, *inputs: str, **attributes: int | Sequence[int]) -> str:
-        return self._node(operator, inputs, 1, **attributes)[0]
+class _Builder(Builder):
+    """Layers of torch, as nodes."""
 
     def linear(self, value: str, layer: torch.nn.Linear) -> str:
         weight, bias = (part.detach().numpy() for part in (layer.weight, layer.bias))
-        product = self("MatMul", value, self._constant(np.ascontiguousarray(weight.T)))
-        return self("Add", product, self._constant(bias))
+        product = self("MatMul", value, self.constant(np.ascontiguousarray(weight.T)))
+        return self("Add", product, self.constant(bias))
 
     def recurrent(self, value: str, start: str, unit: torch.nn.GRU) -> tuple[str, str]:
         """States [beats, batch, hidden] and the last [1, batch, hidden]."""
@@ -136,13 +114,13 @@ class _Builder:
                 parts += [update, reset, new]
             return np.concatenate(parts)[None]
 
-        states, last = self._node(
+        states, last = self.node(
             "GRU",
             (
                 value,
-                self._constant(gates("weight_ih_l0")),
-                self._constant(gates("weight_hh_l0")),
-                self._constant(gates("bias_ih_l0", "bias_hh_l0")),
+                self.constant(gates("weight_ih_l0")),
+                self.constant(gates("weight_hh_l0")),
+                self.constant(gates("bias_ih_l0", "bias_hh_l0")),
                 "",
                 start,
             ),
@@ -150,26 +128,4 @@ class _Builder:
             hidden_size=unit.hidden_size,
             linear_before_reset=1,
         )
-        return self("Squeeze", states, self._constant(np.array([1]))), last
-
-    def name(self, value: str, name: str) -> None:
-        """Give a value that is an output its name."""
-        for node in self.nodes:
-            for names in (node.input, node.output):
-                names[:] = [name if one == value else one for one in names]
-
-    def _constant(self, value: NDArray[np.generic]) -> str:
-        name = f"constant{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
-
-    def _node(
-        self,
-        operator: str,
-        inputs: Sequence[str],
-        outputs: int,
-        **attributes: int | Sequence[int],
-    ) -> list[str]:
-        names = [f"value{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(operator, inputs, names, **attributes))  # type: ignore[arg-type]
-        return names
+        return self("Squeeze", states, self.axes(1)), last

@@ -19,6 +19,7 @@ from ..detector import Detector
 from ..errors import EkgError
 from ..model import providers
 from ..model.artifacts import Artifacts
+from ..model.embedded import BEATS, WHOLE, GoldenEkg
 from ..model.session import thread_plan, usable_cores
 from ..packages import NEEDED, OPTIONAL, install_command, versions
 
@@ -176,6 +177,7 @@ def check_providers(artifacts: Path) -> bool:
                 f"  {name:7s} runs {providers.graph(name)}: {nodes}; golden answer right; "
                 f"{_milliseconds(detector):.2f} ms for a second of signal"
             )
+    embedded = check_embedded(files)
     if "cuda" in running:
         check_cuda_nets(artifacts)
     if running:
@@ -184,7 +186,18 @@ def check_providers(artifacts: Path) -> bool:
             f"  'auto' takes {'cuda' if 'cuda' in running else 'cpu'}; "
             f"trained on: {contract.trained_on}"
         )
-    return "cpu" in running
+    return "cpu" in running and embedded
+
+
+def check_embedded(files: Artifacts) -> bool:
+    """Try the graphs that give beats and print the result; gives True if they are right."""
+    try:
+        GoldenEkg.read(files).check(files)
+    except EkgError as error:
+        print(f"  beats:  no: {error}")
+        return False
+    print(f"  {BEATS} and {WHOLE}, for other languages: golden beats right")
+    return True
 
 
 def check_cuda_nets(artifacts: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from runtime import Detector
 from runtime.model.artifacts import Artifacts
+from runtime.model.embedded import BEATS, OUTPUTS, WHOLE, BeatsGraph
 from runtime.model.rhythm_network import RHYTHM_GRAPH
 from runtime.model.session import Session
 from runtime.simulate import simulate
@@ -23,14 +24,17 @@ from runtime.simulate import simulate
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
 FILES = Artifacts(ARTIFACTS).files
-# The second network is checked where the runtime is loaded, by its golden beats.
-MODELS = sorted(name for name in FILES if name.endswith(".onnx") and name != RHYTHM_GRAPH)
+# Those that give frames. The second network is checked where the runtime is loaded.
+OTHERS = (RHYTHM_GRAPH, BEATS, WHOLE)
+MODELS = sorted(name for name in FILES if name.endswith(".onnx") and name not in OTHERS)
 
 ANSWER = """
 import sys
 from pathlib import Path
 import numpy as np, onnxruntime
 from runtime import Detector
+from runtime.model.artifacts import Artifacts
+from runtime.model.embedded import WHOLE, BeatsGraph, GoldenEkg
 from runtime.model.session import Session
 
 folder, given, answers = sys.argv[1:4]
@@ -47,7 +51,11 @@ for name in sys.argv[4:]:
 beats = Detector.load(folder, provider="cpu").predict(ecg[0]).beats
 found["beats"] = np.array([beat.time for beat in beats])
 found["labels"] = np.array([beat.label for beat in beats])
-np.savez(answers, **found)
+files = Artifacts(folder)
+GoldenEkg.read(files).check(files)  # of both graphs that give beats
+graph = BeatsGraph(files, WHOLE)
+slots, _ = graph.run({"ecg": ecg.astype(np.float64)}, np.zeros((len(ecg), graph.state_size), "f"))
+np.savez(answers, **found, **{f"slot_{name}": value for name, value in slots.items()})
 """
 
 
@@ -113,3 +121,12 @@ def test_the_runtime_finds_the_same_beats(
     beats = detector.predict(ecg[0]).beats  # type: ignore[union-attr]
     assert [beat.label for beat in beats] == old["labels"].tolist()
     np.testing.assert_allclose([beat.time for beat in beats], old["beats"], atol=1e-9)
+
+
+def test_one_graph_gives_the_same_beats(old: dict[str, np.ndarray], ecg: np.ndarray) -> None:
+    graph = BeatsGraph(Artifacts(ARTIFACTS), WHOLE)
+    state = np.zeros((len(ecg), graph.state_size), dtype=np.float32)
+    expected, _ = graph.run({"ecg": ecg.astype(np.float64)}, state)
+    assert expected["valid"].sum() > 30
+    for name in OUTPUTS:
+        np.testing.assert_allclose(old[f"slot_{name}"], expected[name], atol=1e-5, err_msg=name)

@@ -1,0 +1,34 @@
+// Beats with onnxruntime-node: one graph, ECG and state in, beats and state out.
+//
+//   npm install
+//   node beats.mjs ../../artifacts/ekg.onnx < samples.txt
+//
+// Samples are numbers in mV at 360 Hz, one a line. Prints R peak (sample), label and score of a beat.
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { finish, push, start } from "../../web/stream.js";
+
+const ort = createRequire(import.meta.url)("onnxruntime-node"); // NODE_PATH counts too
+
+const CHUNK = 360; // any number gives the same beats
+const session = await ort.InferenceSession.create(process.argv[2], { intraOpNumThreads: 1 });
+let after = start(session);
+let chunk = [];
+
+async function take() {
+  let beats;
+  ({ beats, after } = await push(ort, session, after, chunk));
+  chunk = [];
+  show(beats);
+}
+
+function show(beats) {
+  for (const { rPeak, label, score } of beats) console.log(rPeak, label, score.toFixed(5));
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  chunk.push(Number(line));
+  if (chunk.length === CHUNK) await take();
+}
+await take();
+show(await finish(ort, session, after));

@@ -1,0 +1,216 @@
+"""Put the graphs that give beats into ``artifacts/``, proven equal to the runtime.
+
+``python -m export`` writes them with a new network; ``python -m export.embedded`` writes them anew
+for the present one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from export import beats_graph, manifest
+from export.graphs import TOLERANCE, ExportError
+from runtime.detector import DEFAULT_ARTIFACTS, Detector
+from runtime.errors import EkgError
+from runtime.findings import CLASSES
+from runtime.model.artifacts import Artifacts
+from runtime.model.contract import FS, HOP
+from runtime.model.embedded import BEATS, GOLDEN, WHOLE, BeatsGraph
+from runtime.simulate import simulate
+
+NETWORK = "ekg_fused.onnx"
+# Of probabilities, on every processor; a frame's may differ by 1e-3.
+GOLDEN_TOLERANCE = 2e-3
+ROLES: dict[str, dict[str, object]] = {
+    BEATS: {"role": "frames and signal to beats, for other languages"},
+    WHOLE: {"role": "ECG to beats in one graph, for other languages"},
+    GOLDEN: {"role": "ECG and the beats that both find in it", "tolerance": GOLDEN_TOLERANCE},
+}
+Slots = dict[str, NDArray[Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; exit status 1 if a graph is not what it should be."""
+    parser = argparse.ArgumentParser(prog="python -m export.embedded", description=__doc__)
+    parser.add_argument("--artifacts", type=Path, default=DEFAULT_ARTIFACTS)
+    args = parser.parse_args(arguments)
+    try:
+        roles = manifest.roles(args.artifacts)
+        with tempfile.TemporaryDirectory() as folder:
+            staged = Path(folder) / "artifacts"
+            shutil.copytree(args.artifacts, staged)
+            write(staged, Detector.load(args.artifacts, provider="cpu"))
+            manifest.publish(staged, args.artifacts, roles | ROLES)
+    except (ExportError, EkgError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.artifacts}: {', '.join(ROLES)}, manifest.json")
+    return 0
+
+
+def write(staged: Path, detector: Detector) -> None:
+    """Write both graphs and their golden beats beside the network in a folder.
+
+    Parameters
+    ----------
+    detector : of that network; what the graphs have to equal
+
+    Raises
+    ------
+    ExportError
+        A graph finds other beats than the detector.
+    """
+    network = onnx.load(staged / NETWORK)
+    described = {entry.key: entry.value for entry in network.metadata_props}
+    contract = detector.contract
+    onnx.save(beats_graph.beats_graph(contract, described), staged / BEATS)
+    onnx.save(beats_graph.whole_graph(contract, network, described), staged / WHOLE)
+    roles: dict[str, dict[str, object]] = {name: {"role": ""} for name in (NETWORK, BEATS, WHOLE)}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in roles:
+            shutil.copy(staged / name, folder)
+        manifest.seal(Path(folder), roles)
+        graphs = Graphs(Artifacts(folder), detector)
+    signals = np.stack([simulate(40.0, seed=seed, ectopic=0.3).signal for seed in range(4)])
+    worst = prove(graphs, detector, signals + np.array([[0.0], [0.3], [-5.0], [200.0]]))
+    print(f"{BEATS} and {WHOLE}: the detector's beats; probabilities differ by {worst:.1g}")
+    ecg = simulate(8.0, seed=7, ectopic=0.3).signal.astype(np.float64).reshape(1, -1) + 0.1
+    slots, probabilities = graphs.whole(ecg, [FS] * 8), graphs.frames(ecg)
+    seconds = {
+        name: value[0].reshape(8, FS // HOP, *value.shape[2:]) for name, value in slots.items()
+    }
+    np.savez_compressed(
+        staged / GOLDEN,
+        allow_pickle=False,
+        ecg=ecg.reshape(8, FS),
+        probabilities=probabilities.reshape(8, FS // HOP, -1),
+        **seconds,
+    )
+
+
+class Graphs:
+    """Both graphs beside the network, fed in chunks.
+
+    Parameters
+    ----------
+    detector : whose network gives the frames of the one that takes them
+    """
+
+    def __init__(self, files: Artifacts, detector: Detector):
+        self._run, self._carry_size = detector.session.run, detector.contract.carry_size
+        self._graphs = {name: BeatsGraph(files, name) for name in (BEATS, WHOLE)}
+
+    def whole(self, ecg: NDArray[np.float64], sizes: Sequence[int]) -> Slots:
+        """Slots of ECG, mV, [batch, samples], given in chunks of these sizes."""
+        return self._in_chunks(WHOLE, [{"ecg": part} for part in _cut(ecg, sizes)])
+
+    def frames(self, ecg: NDArray[np.float64], sizes: Sequence[int] = ()) -> NDArray[np.float32]:
+        """The network's frames of ECG, [batch, frames, 6]."""
+        carry = np.zeros((len(ecg), self._carry_size), dtype=np.float32)
+        found = []
+        for part in _cut(_less_first(ecg), sizes or [ecg.shape[1]]):
+            frames, carry = self._run(part, carry)
+            found.append(frames)
+        return np.concatenate(found, axis=1)
+
+    def beats(self, ecg: NDArray[np.float64], sizes: Sequence[int]) -> Slots:
+        """As `whole`, by the network and the graph after it."""
+        frames = self.frames(ecg, sizes)
+        return self.of_frames(frames, _less_first(ecg), sizes)
+
+    def of_frames(
+        self, frames: NDArray[np.float32], ecg: NDArray[np.float32], sizes: Sequence[int]
+    ) -> Slots:
+        """As `beats`, of frames [batch, frames, 6] and their signal, less its first sample."""
+        parts = zip(_cut(frames, [size // HOP for size in sizes]), _cut(ecg, sizes), strict=True)
+        return self._in_chunks(
+            BEATS, [{"probabilities": rows, "ecg": signal} for rows, signal in parts]
+        )
+
+    def _in_chunks(self, name: str, chunks: Sequence[Slots]) -> Slots:
+        graph = self._graphs[name]
+        state = np.zeros((len(chunks[0]["ecg"]), graph.state_size), dtype=np.float32)
+        found = []
+        for arrays in chunks:
+            slots, state = graph.run(arrays, state)
+            found.append(slots)
+        return {
+            output: np.concatenate([slots[output] for slots in found], axis=1)
+            for output in found[0]
+        }
+
+
+def prove(
+    graphs: Graphs, detector: Detector, signals: NDArray[np.float64], *, seed: int = 0
+) -> float:
+    """Find beats by both graphs and by the detector, whole and cut at random places.
+
+    Parameters
+    ----------
+    signals : [signals, samples], mV at 360 Hz, samples a multiple of the hop
+
+    Returns
+    -------
+    the largest difference of a probability
+
+    Raises
+    ------
+    ExportError
+        A beat differs in its R peak or label, or a probability by more than `TOLERANCE`.
+    """
+    worst = 0.0
+    expected = [detector.stream(FS).push(signal) for signal in signals]
+    for sizes in _sizes(signals.shape[1], seed):
+        for name, run in ((WHOLE, graphs.whole), (BEATS, graphs.beats)):
+            slots = run(signals, sizes)
+            for row, beats in enumerate(expected):
+                valid = slots["valid"][row]
+                found = {output: value[row][valid] for output, value in slots.items()}
+                peaks = [round(beat.time * FS) for beat in beats]
+                labels = [CLASSES.index(beat.label) for beat in beats]
+                if found["r_peaks"].tolist() != peaks or found["labels"].tolist() != labels:
+                    raise ExportError(
+                        f"{name} finds other beats than the detector in signal {row}, cut in "
+                        f"{len(sizes)}. Nothing was written."
+                    )
+                probabilities = np.array([beat.probabilities for beat in beats])
+                worst = max(
+                    worst, float(np.abs(found["class_probabilities"] - probabilities).max())
+                )
+    if not worst <= TOLERANCE:
+        raise ExportError(
+            f"the graphs' probabilities differ from the detector's by {worst:.2g}; at most "
+            f"{TOLERANCE:g} is allowed. Nothing was written."
+        )
+    return worst
+
+
+def _less_first(ecg: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (ecg - ecg[:, :1]).astype(np.float32)
+
+
+def _cut(array: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
+    return np.split(array, np.cumsum(sizes)[:-1], axis=1)
+
+
+def _sizes(samples: int, seed: int) -> Iterator[list[int]]:
+    """Sizes of chunks: of one, of a few, of many at random, and of the smallest there are."""
+    hops = samples // HOP
+    for count in (1, 4, 40, hops):
+        rng = np.random.default_rng((seed, count))
+        places = np.sort(rng.choice(np.arange(1, hops), size=count - 1, replace=False))
+        yield (np.diff([0, *places, hops]) * HOP).tolist()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Recordings and their beats, Node's packages, and the built page in Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web_driver import ROOT, Known, require_node_package
+
+from runtime import Detector
+from runtime.records import read
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def known(detector: Detector) -> Known:
+    """Signal of a record, and R peaks and labels as annotated without following the rhythm."""
+
+    def beats(path: str) -> Any:
+        record = read(path)
+        stream = detector.stream(record.fs)
+        found = stream.push(record.signal) + stream.finish()
+        return record.signal, [(round(beat.time * 360), beat.label) for beat in found]
+
+    return beats
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ThreadingHTTPServer, str]]:
+    """The page, built and served; the server, to stop it, and the page's address."""
+    require_node_package("onnxruntime-web", "web")
+    folder = tmp_path_factory.mktemp("dist") / "web"
+    done = subprocess.run(
+        ["node", str(ROOT / "web" / "build.mjs"), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MB compressed" in done.stdout
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server, f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None: ...
+
+
+# Of a module: as long as it lasts an event loop runs in this thread, and `asyncio.run` refuses.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium (apt-get install chromium)")
+    with api.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = driver.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, site: tuple[ThreadingHTTPServer, str]) -> Iterator[Any]:
+    """The page, opened anew; when the test ends nothing was logged as an error."""
+    errors: list[str] = []
+    context = browser.new_context(accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.goto(site[1])
+    yield page
+    context.close()
+    assert errors == []

@@ -1,0 +1,138 @@
+// The page: recordings in, beats drawn. The detector is in ekg.js.
+import { open } from "./ekg.js";
+import { bridged, readFiles, readTable } from "./files.js";
+import { patient } from "./patient.js";
+import { resampled } from "./resample.js";
+import { draw, SHOWN_S } from "./trace.js";
+
+const FS = 360;
+const PIECE = 60 * FS;
+const TICK_MS = 100; // between two chunks of the simulated patient
+const at = (id) => document.getElementById(id);
+const canvas = at("trace");
+let current = 0; // what is shown now: another recording stops the one before
+
+function say(text, error = false) {
+  at("status").textContent = text;
+  at("status").classList.toggle("error", error);
+}
+
+const detector = open();
+detector.then(
+  () => say(`Ready after ${(performance.now() / 1000).toFixed(1)} s.`),
+  (error) => say(`The network does not run in this browser: ${error.message}`, true),
+);
+
+async function show(read) {
+  const mine = (current += 1);
+  at("save").hidden = true;
+  try {
+    say("Reading…");
+    const { name, lead, fs, ecg } = await read();
+    const started = performance.now();
+    const { held, gaps } = bridged(ecg, fs);
+    const signal = resampled(held, fs);
+    const missing = gaps.map((gap) => gap.map((sample) => (sample * FS) / fs));
+    const stream = (await detector).stream();
+    const beats = [];
+    const add = (found) => {
+      const inGap = ({ rPeak }) => missing.some(([first, end]) => first <= rPeak && rPeak < end);
+      beats.push(...found.filter((beat) => !inGap(beat)));
+    };
+    for (let i = 0; i < signal.length; i += PIECE) {
+      add(await stream.push(signal.subarray(i, i + PIECE)));
+      if (mine !== current) return;
+      say(`${name}: ${Math.round(i / FS)} of ${Math.round(signal.length / FS)} s…`);
+    }
+    add(await stream.finish());
+    if (mine !== current) return;
+    const seconds = signal.length / FS;
+    const took = (performance.now() - started) / 1000;
+    say(`${name}, ${lead}, ${fs} Hz: ${seconds.toFixed(0)} s of ECG in ${took.toFixed(2)} s.`);
+    count(beats);
+    const from = at("from");
+    from.hidden = seconds <= SHOWN_S;
+    from.max = Math.max(0, Math.ceil(seconds - SHOWN_S));
+    from.value = 0;
+    from.oninput = () => {
+      at("place").textContent = `from ${from.value} s`;
+      draw(canvas, signal, beats, Number(from.value) * FS);
+    };
+    from.oninput();
+    offer(name, beats);
+  } catch (error) {
+    if (mine === current) say(error.message, true);
+  }
+}
+
+/** The beats as a table, to save. */
+function offer(name, beats) {
+  const rows = beats.map(({ rPeak, label, score }) =>
+    [(rPeak / FS).toFixed(4), label, score.toFixed(4)].join(","),
+  );
+  URL.revokeObjectURL(at("save").href);
+  at("save").href = URL.createObjectURL(new Blob([`time (s),label,score\n${rows.join("\n")}\n`]));
+  at("save").download = `${name.replace(/\.\w+$/, "")}-beats.csv`;
+  at("save").hidden = false;
+}
+
+function count(beats) {
+  const of = {};
+  for (const { label } of beats) of[label] = (of[label] ?? 0) + 1;
+  const parts = Object.entries(of).map(([label, number]) => `${number} ${label}`);
+  at("counts").textContent = `${beats.length} beats${parts.length ? `: ${parts.join(", ")}` : ""}`;
+}
+
+async function live() {
+  const mine = (current += 1);
+  const next = patient();
+  const stream = (await detector).stream();
+  const beats = [];
+  let signal = new Float64Array(0);
+  let dropped = 0;
+  at("save").hidden = true;
+  at("from").hidden = true;
+  at("place").textContent = "";
+  say("A simulated patient, live. Beats are decided 1.4 s after their R peak.");
+  let last = performance.now();
+  let owed = 0;
+  const tick = async () => {
+    if (mine !== current) return;
+    try {
+      const now = performance.now();
+      owed = Math.min(owed + ((now - last) * FS) / 1000, FS); // a page in the background sleeps
+      last = now;
+      const samples = next(Math.floor(owed));
+      owed -= samples.length;
+      beats.push(...(await stream.push(samples)));
+      const line = new Float64Array(signal.length + samples.length);
+      line.set(signal);
+      line.set(samples, signal.length);
+      const extra = Math.max(0, line.length - SHOWN_S * FS);
+      signal = line.subarray(extra);
+      dropped += extra;
+      if (mine !== current) return;
+      count(beats);
+      draw(canvas, signal, beats, 0, dropped);
+      setTimeout(tick, TICK_MS);
+    } catch (error) {
+      say(error.message, true);
+    }
+  };
+  tick();
+}
+
+const rate = () => Number(at("fs").value) || undefined;
+const fromFiles = (files) => files.length && show(() => readFiles([...files], rate()));
+at("files").onchange = ({ target }) => fromFiles(target.files);
+at("simulated").onclick = live;
+at("sample").onclick = () =>
+  show(async () => readTable(await (await fetch("sample.csv")).text(), "Half a minute of real ECG"));
+for (const kind of ["dragover", "dragleave", "drop"])
+  addEventListener(kind, (event) => {
+    event.preventDefault();
+    at("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") fromFiles(event.dataTransfer.files);
+  });
+
+if ("serviceWorker" in navigator) navigator.serviceWorker.register("sw.js");

@@ -13,7 +13,6 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from export.builder import Builder, tensor
 from export.graphs import TOLERANCE, ExportError

@@ -56,7 +56,8 @@ def report(net: RhythmNet, unseen: Sequence[Beats]) -> str:
         if any(rich(one).any() for one in some):
             se, sp = by_time(net, some, rich)
             lines.append(
-                f"| {source}, among many ventricular beats | {100 * se:.2f} | {100 * (1 - sp):.2f} |"
+                f"| {source}, among many ventricular beats | {100 * se:.2f} "
+                f"| {100 * (1 - sp):.2f} |"
             )
     strips = [one for one in unseen if one.source == "cinc2017" and len(one.rows)]
     scores = np.array([float(answers(net, one)[:, 0].mean()) for one in strips])

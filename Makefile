@@ -16,10 +16,9 @@ CHECK_VENV := .venv-check
 RELEASE_VENV := .venv-release
 DOCS_VENV := .venv-docs
 PIP_INSTALL := -m pip install --disable-pip-version-check
-# Tests run in so many processes, each on one thread: two for each of two cores, because a good part
-# of the tests waits, for servers and their limits. The tests of a file share what they make, and so
-# one process. Files with slow tests come first (tests/conftest.py), so the order must stay.
-JOBS ?= 4
+# A process for each core, each on one thread: more made the tests no faster. The tests of a file share
+# what they make, and so one process. Files with slow tests come first (tests/conftest.py).
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
 PYTEST = -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

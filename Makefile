@@ -16,9 +16,10 @@ CHECK_VENV := .venv-check
 RELEASE_VENV := .venv-release
 DOCS_VENV := .venv-docs
 PIP_INSTALL := -m pip install --disable-pip-version-check
-# A process for each core, each on one thread; the tests of a file share what they make, and so one
-# process. Files with slow tests come first (tests/conftest.py), so the order must stay.
-PYTEST := -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# A process for each core, each on one thread: more made the tests no faster. The tests of a file share
+# what they make, and so one process. Files with slow tests come first (tests/conftest.py).
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
+PYTEST = -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo scale-demo serve check test lint docs train export evaluate folds ablation notebooks bench \

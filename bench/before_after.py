@@ -107,11 +107,14 @@ def measure(
     minute = write_record(folder / "minute", 1 / 60)
     long = write_record(folder / "long", hours)
     measured: dict[str, Pairs] = {}
+    pushes = {
+        "Stream.push of 1 s, network alone": "alone",
+        "Stream.push of 1 s, rhythm followed": "followed",
+    }
     with worker(base) as before, worker(ROOT) as after:
-        for name, kind in (
-            ("Stream.push of 1 s, network alone", "alone"),
-            ("Stream.push of 1 s, rhythm followed", "followed"),
-        ):
+        for name, kind in pushes.items():
+            if only not in name:
+                continue
             measured[name] = take_turns(
                 name, [partial(pushed, process, kind) for process in (before, after)], rounds
             )
@@ -122,6 +125,8 @@ def measure(
         ("server, cold start to the first answer", served, rounds),
         (f"{hours:g}-hour record, file to file", partial(annotated, record=long), record_rounds),
     ):
+        if only not in name:
+            continue
         measured[name] = take_turns(name, [partial(work, tree) for tree in (base, ROOT)], turns)
     return measured
 

@@ -22,7 +22,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
 PYTEST = -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scale-demo serve check test lint docs train export evaluate folds ablation notebooks bench \
+.PHONY: help demo scale-demo serve check test lint docs train export evaluate folds ablation notebooks web bench \
     bundle release clean
 
 help:  ## this list
@@ -84,6 +84,9 @@ ablation: $(TRAIN_READY)  ## short runs with other look-ahead and filter length,
 notebooks: $(TRAIN_READY)  ## run training/notebooks/ again, outputs included
 	@$(VENV)/bin/python training/notebooks/run.py
 
+web: web/node_modules/.ready  ## dist/web/: the page without a server, static files (needs Node.js)
+	@node web/build.mjs
+
 bench: $(TRAIN_READY) $(RUNTIME_READY)  ## compare providers and alternatives on this machine
 	@$(VENV)/bin/python -m bench.compare
 
@@ -106,7 +109,7 @@ release: $(RELEASE_VENV)/.ready  ## dist/: wheel, sdist, bundle, bill of materia
 	@cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
 clean:  ## remove environments and caches
-	@rm -rf $(VENV) $(RUNTIME_VENV) $(OLD_VENV) $(CHECK_VENV) $(RELEASE_VENV) $(DOCS_VENV) .venv-scale \
+	@rm -rf web/node_modules examples/node/node_modules $(VENV) $(RUNTIME_VENV) $(OLD_VENV) $(CHECK_VENV) $(RELEASE_VENV) $(DOCS_VENV) .venv-scale \
 	    .venv-bench build dist site *.egg-info .mypy_cache .ruff_cache .hypothesis
 
 $(TRAIN_READY): requirements-train.txt requirements-check.txt requirements-scale.txt requirements-runtime.txt
@@ -132,6 +135,11 @@ $(OLD_READY):
 	    $(OLD_PYTHON) -m venv $(OLD_VENV) && \
 	    $(OLD_VENV)/bin/python $(PIP_INSTALL) onnxruntime==1.16.3 'numpy<2'; \
 	else echo "no $(OLD_PYTHON): the tests with ONNX Runtime 1.16.3 will skip"; fi
+	@touch $@
+
+# onnxruntime-web for the page, and onnxruntime-node for examples/node.
+%/node_modules/.ready: %/package.json
+	@npm install --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # .venv-check, .venv-scale, .venv-release and .venv-docs, each from the requirements of its name.

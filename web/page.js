@@ -135,4 +135,6 @@ for (const kind of ["dragover", "dragleave", "drop"])
     if (kind === "drop") fromFiles(event.dataTransfer.files);
   });
 
-if ("serviceWorker" in navigator) navigator.serviceWorker.register("sw.js");
+// After the network is there: keeping the files takes its share of a first visit.
+const keep = () => navigator.serviceWorker?.register("sw.js");
+detector.then(keep, keep);

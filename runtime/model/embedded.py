@@ -2,7 +2,7 @@
 
 ``ekg_beats.onnx`` does what this runtime does in arrays between the first network and the rhythm,
 ``ekg.onnx`` has that network before it. The runtime does not use them: for a second of one patient
-its arrays take a quarter of the time (`bench/results/beats_graph.json`). They are proven equal to
+its arrays take a quarter of the time (`docs/embed.md`). They are proven equal to
 it when they are written, and `ekg doctor` checks that they still give their golden beats.
 """
 

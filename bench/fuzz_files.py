@@ -2,6 +2,7 @@
 
     python -m bench.fuzz_files                        # 10,000 of each kind
     python -m bench.fuzz_files --count 200 --kind DICOM
+    python -m bench.fuzz_files --first 10000          # 10,000 others of each kind
     python -m bench.fuzz_files --replay DICOM 1234    # what became of one of them
 
 A file is cut off, has bits flipped, fields swapped, bytes overwritten, left out or put in, all
@@ -292,6 +293,7 @@ def keep(out: Path, name: str, tally: Tally) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=10_000, help="files of each kind")
+    parser.add_argument("--first", type=int, default=0, metavar="NUMBER", help="of the files")
     parser.add_argument("--kind", action="append", choices=list(WRITERS), help="only these kinds")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--replay", nargs=2, metavar=("KIND", "NUMBER"), help="one file again")
@@ -304,7 +306,7 @@ def main() -> int:
             return 0
         faults, table = 0, ""
         for kind in tqdm(made_kinds(args.kind or list(WRITERS), Path(folder)), disable=None):
-            tally = run(kind, range(args.count))
+            tally = run(kind, range(args.first, args.first + args.count))
             shutil.rmtree(kind.path.parent)
             table = keep(args.out, kind.name, tally)
             faults += len(tally.faults)

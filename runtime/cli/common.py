@@ -91,8 +91,7 @@ def count(text: str) -> int:
 
 def print_beats(beats: Sequence[Beat]) -> None:
     """Print a line for each beat."""
-    for beat in beats:
-        _print_beat(beat.time, beat.label, beat.score)
+    print_answer({"beats": [beat.to_dict() for beat in beats]})  # rounded as a server's
 
 
 def print_answer(answer: dict[str, Any]) -> None:

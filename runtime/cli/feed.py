@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import InputError, RecordError
 from ..records.cells import is_missing, number, split
 from ..records.leads import Lead, choose
+from ..records.rows import EmptyLines
 from ..records.shape import doubt
 from ..records.units import check_units, millivolts, split_unit
 from ..signal.missing import LARGEST_MV
@@ -48,7 +49,8 @@ def read_feed(
     """Read numbers from a feed, one a line, a quarter of a second at a time, in mV.
 
     Lines of words at the start are a greeting or names of columns: then the ECG among them is read,
-    in the unit behind its name. Later, a line that is no finite number is a missing sample, NaN.
+    in the unit behind its name. Later, a line that is no finite number is a missing sample, NaN,
+    and so is an empty one between numbers, unless there is one after each.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def read_feed(
     first: list[float] | None = []  # until they are checked
     with opened or _opened(source) as feed:
         for line_number, line in enumerate(feed, 1):
-            if not line.strip():
+            if not lines.is_sample(line):
                 continue
             value = lines.read(line_number, line)
             if value is None:
@@ -124,6 +126,14 @@ class _Lines:
         self._columns = 1
         self._column = 0
         self._warned = False
+        self._spacing = EmptyLines()
+
+    def is_sample(self, line: str) -> bool:
+        """Return False for lines that are skipped: empty ones, unless they stand for a sample."""
+        line = line.strip()
+        if self._columns > 1 or (self.scale is None and not line):
+            return bool(line)
+        return self._spacing.is_sample(line)
 
     def read(self, line_number: int, line: str) -> float | None:
         """Return a line's sample, mV; None in front of the first."""

@@ -3,7 +3,7 @@
 Contec publishes no description. This follows what the free project ecg-contec found on such a
 device and published with examples: a header of 43 bytes with the time, eight leads of 16-bit
 samples in turns, 800 a second and 5 uV a count around 2048, and a footer of 37 bytes that begins
-with a row of zeros.
+with a row of zeros. It is read as that program reads it, and not confirmed by the vendor.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .cells import is_missing, is_time, number, split
 from .opensignals import Channel
 from .preambles import Facts, facts
-from .units import known, millivolts, split_unit
+from .units import bare_unit, known, millivolts, split_unit
 
 DELIMITERS = ("\t", ";", ",", "|", None)  # None is blanks
 MIN_ROWS_APART = 3  # so many rows in front of an odd line are no preamble
@@ -209,8 +209,9 @@ def _names(
         and not (len(before) == count and known(last[0]))
     ):
         return [], [], ""  # "Unit,µV" is a line of a preamble
-    if all(known(cell) or not cell for cell in last) and len(before) == count:
-        return before, last, lines[above[-2]]
+    units = [bare_unit(cell) for cell in last]
+    if all(known(cell) or not cell for cell in units) and len(before) == count:
+        return before, units, lines[above[-2]]
     return last, [], lines[above[-1]]
 
 

@@ -21,16 +21,19 @@ FIRST_MINUTE_S = 60.0
 # The table of names. A word anywhere in the name that says it is something else:
 OTHER_WORDS = re.compile(
     r"eeg|eog|emg|roc|loc|chin|"
-    r"resp\w*|res|thor\w*|abdo\w*|breath\w*|air|airflow|flow|nasal|snor\w*|sound|mic|co2|etco2|imp\w*|"
-    r"ple[dt]h\w*|ppg|spo2?|sao2|sp|osat|oxy\w*|ox|pulse|pr|prv|"
+    r"resp\w*|atm\w*|呼吸\w*|дыхание|res|thor\w*|abdo\w*|breath\w*|air|airflow|flow|nasal|snor\w*|sound|mic|co2|etco2|imp\w*|"
+    r"ple[dt]h\w*|ppg|spo2?|sao2|sp|osat|oxy\w*|ox|puls\w*|pr|prv|血氧\w*|脉搏\w*|пульс|"
     r"abp|art|bp|nibp|cvp|pap|icp|uap|uvp|p\d|pressure|"
-    r"hr|rr|hrv|heart|rate|bpm|quality|sqi|status|state|"
-    r"acc\w*|gyro?\w*|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|"
-    r"temp\w*|gsr|eda|light|lux|batt?\w*|rssi|pos\w*|body|"
+    r"hr|rr|hrv|heart|rate|bpm|herzfrequenz|心率\w*|心拍\w*|чсс|quality|sqi|status|state|"
+    r"a[ck]?c?el\w*|acc\w*|beschleunigung\w*|加速度?\w*|ускорение|gyro?\w*|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|"
+    r"temp|temp\d+|temperat\w*|tempér\w*|温度|体温|температура|gsr|eda|light|lux|batt?\w*|rssi|pos\w*|body|"
     r"marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
     r"nseq|seq\w*|counter|index|idx|packet|crc|hypnogram|stage"
 )
-ECG_WORDS = re.compile(r"e[ck]g[a-z]*\d*|ekg\w*|elektrokardiogram\w*|electrocardiogra\w*")
+ECG_WORDS = re.compile(
+    r"e[ck]g[a-z]*\d*|ekg\w*|ele[ck]tro[ck]ardiogra\w*|électrocardiogra\w*|"
+    r"экг\w*|心[电電]\w*|심전도\w*"
+)
 # A whole name, without words such as "lead" and without a sign between:
 ECG_LEADS = re.compile(
     r"m?l?i{1,3}|d(?:i{1,3}|[123])|m?l[123]|a?v[rlf]|v[1-9]r?|v1[0-2]|v|mv[1-6]|cl[1-6]|"

@@ -3,6 +3,7 @@
 Known are ``{"Meas": {"ECG": [packets]}}`` of the Android logger, ``{"Samples": [{"MeasECG":
 packet}]}`` of the tools for its flash memory, and ``{"data": [{"ecg": packet}]}`` of apps. A packet
 is ``{"Timestamp": ms, "Samples": [numbers]}``. So packets are sought under any name with ECG in it.
+The last two forms are read as other programs read them, and not confirmed by the vendor.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ Numbered = list[tuple[int, str]]  # line number from 1 on, and text
 def read_rows(path: Path, lines: Iterable[str], layout: Layout) -> NDArray[np.float64]:
     """Read a table's numbers, in pieces: numpy needs several times the memory of its result.
 
-    A row that is cut off and words at the end are left out.
+    A row that is cut off and words at the end are left out. In a table of one column an empty line
+    between numbers is a missing sample, unless there is one after each.
 
     Parameters
     ----------
@@ -36,10 +37,16 @@ def read_rows(path: Path, lines: Iterable[str], layout: Layout) -> NDArray[np.fl
         Names the first row that is not like the others.
     """
     rows = _Rows(path, layout)
+<<<<<<< HEAD
     lines, number = iter(lines), layout.first + 1
     while some := list(itertools.islice(lines, ROWS_AT_ONCE)):
         rows.add(some, number)
         number += len(some)
+=======
+    numbered = _filled(lines, layout)
+    while some := list(itertools.islice(numbered, ROWS_AT_ONCE)):
+        rows.add(some)
+>>>>>>> files2
     return rows.table()
 
 
@@ -85,6 +92,34 @@ def read_leads_as_rows(
     return names, np.array(rows).T
 
 
+def _filled(lines: Iterable[str], layout: Layout) -> Iterator[tuple[int, str]]:
+    """Number the lines that are rows: comments are none, and empty lines only stand for samples."""
+    spacing = EmptyLines()
+    for i, line in enumerate(lines, layout.first + 1):
+        bare = line.strip()
+        if bare.startswith("#") and not is_missing(bare):
+            continue
+        if spacing.is_sample(bare) if len(layout.columns) == 1 else bare:
+            yield i, line
+
+
+class EmptyLines:
+    """Tells empty lines that stand for a missing sample from those that only part the lines.
+
+    Once two numbers followed each other without one between, an empty line is a sample.
+    """
+
+    def __init__(self) -> None:
+        self._close = self._after_number = False
+
+    def is_sample(self, line: str) -> bool:
+        """Return True for a line, without blanks around it, that is a sample, missing or not."""
+        filled = bool(line)
+        self._close = self._close or (filled and self._after_number)
+        self._after_number = filled
+        return filled or self._close
+
+
 class _Rows:
     """Numbers as they are read, and the lines that may be a repeated header, a footer or damage."""
 
@@ -107,7 +142,7 @@ class _Rows:
             if not text.strip() or text.lstrip().startswith("#"):
                 continue
             values, words = self._values(text)
-            if values is None or words:
+            if values is None or words or not text.strip():
                 self.odd.append((line_number, text))
                 continue
             if self.odd:
@@ -124,12 +159,20 @@ class _Rows:
         if good:
             self.pieces.append(np.array(good))
 
+<<<<<<< HEAD
     def _quick(self, lines: list[str]) -> NDArray[np.float64] | None:
         """The numbers of lines that are all alike, None if they are not."""
         delimiter, decimal, first = self.layout.delimiter, self.layout.decimal, lines[0]
         if not first.strip():  # perhaps all are empty, and numpy would warn
             return None
         # What the first line does not have, few of the others have; then the other way is right.
+=======
+    def _quick(self, some: Numbered) -> NDArray[np.float64] | None:
+        delimiter, decimal = self.layout.delimiter, self.layout.decimal
+        texts = [text for _, text in some]
+        if not all(map(str.strip, texts)):  # numpy leaves empty lines out
+            return None
+>>>>>>> files2
         if decimal != ".":
             lines = [text.replace(decimal, ".") for text in lines]
         if '"' in first:
@@ -144,7 +187,7 @@ class _Rows:
 
     def _values(self, text: str) -> tuple[list[float] | None, bool]:
         """The row's values, None if it is no row of this table; and if words replace numbers."""
-        cells = split(text, self.layout.delimiter)
+        cells = split(text, self.layout.delimiter) or [""]
         count = len(self.columns)
         while len(cells) > count and not cells[-1]:
             cells.pop()

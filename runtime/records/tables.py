@@ -26,7 +26,8 @@ from .units import seconds, split_unit
 LINES_LOOKED_AT = 400
 TIME_WORDS = re.compile(
     r"t|ts|time\w*|\w*timestamp\w*|datetime|date|clock|seconds?|secs?|s|ms|msec|us|ns|elapsed|"
-    r"zeit\w*|uhrzeit|temps|tiempo|tempo|hora|unix\w*|epoch\w*"
+    r"zeit\w*|uhrzeit|temps|tiempo|tempo|hora|ora|heure|tijd|tid|czas|čas|время|时间\w*|時間|시간|"
+    r"unix\w*|epoch\w*"
 )
 NO_TIME_WORDS = re.compile(r"rr|ibi|interval|duration|pr|qrs|qt|offset|zone")
 MAX_CLOCK_S = 100 * 3600.0  # a time of day or since a start, no date

@@ -6,10 +6,16 @@ import re
 
 from ..errors import InputError
 
-MICRO = r"u|\u03bc|\ufffd|mc|micro"  # both letters fold to \u03bc; a lost one can be nothing else
-VOLTAGE = re.compile(rf"(?:(n|nano)|({MICRO})|(m|milli))?-?v(?:olts?)?")
+# Both letters of micro fold to \u03bc; a lost one can be nothing else.
+MICRO = r"u|\u03bc|\ufffd|mc|mk|mi[ck]ro|мк|микро|微|マイクロ"
+MILLI = r"m|mill?i|м|мил+и|毫|ミリ"
+VOLTAGE = re.compile(
+    rf"(?:(n|nano|н|纳)|({MICRO})|({MILLI}))?-?(?:v|volt(?:s|ios?|i)?|в|вольт|伏特?|ボルト)"
+)
 TIME = re.compile(rf"(?:(n|nano)|({MICRO})|(m|milli))?-?s(?:ecs?|econds?|ek|ekunden)?")
 GAIN = re.compile(r"(\d+(?:\.\d*)?)\s*/\s*(\S+)")  # as WFDB writes it: 200/mV
+AROUND = re.compile(r"(?i)^(?:units?|einheit|in)\b[\s:=]*|\s*\*$")
+GLUED = re.compile(r"(e[ck]g\w*?|.*[A-Z\d])([num\xb5\u03bc]V)|(e[ck]g\d*)([um\xb5\u03bc]v)")
 SCALES = (1e-6, 1e-3, 1.0)  # of nano, micro and milli, in thousandths
 CLOCK = re.compile(r"h+:m+:s+(\.[mf]+)?")  # what PhysioNet's rdsamp calls the unit of its times
 # Units of other quantities; such a word in brackets is no part of a lead's name.
@@ -24,7 +30,9 @@ def millivolts(unit: str) -> float | None:
     """Return how many mV a unit is, or None if it is no voltage.
 
     Case, blanks and the spelling of micro do not count; ``200/mV`` is a gain, 200 counts a mV.
+    Words around a unit do not count either: ``in uV``, ``unit: uV``, and Shimmer's ``mV*``.
     """
+    unit = AROUND.sub("", unit.strip())
     gain = GAIN.fullmatch(unit.strip())
     if gain:
         whole = millivolts(gain[2])
@@ -61,16 +69,28 @@ def check_units(unit: str | None) -> float | None:
 def split_unit(name: str) -> tuple[str, str]:
     """Split a column's name from the unit behind it: ``ECG (uV)``, ``ecg_uV``, ``ECG, mV``.
 
-    Brackets that hold no unit belong to the name, and so does a single word.
+    Brackets that hold no unit belong to the name. A name that is nothing but a unit is both.
     """
-    match = re.fullmatch(r"(.+?)[\s_]*[(\[{]\s*(.*?)\s*[)\]}]", name)
+    match = re.fullmatch(r"(.+?)[\s_]*[(\[{<]\s*(.*?)\s*[)\]}>]\s*\*?", name)
     if match and known(match[2]):
         return match[1], match[2]
-    match = re.fullmatch(r"(.+?)(?:[\s_/,;-]|\bin\b)+([^\s_/,;-]+)", name)
+    match = re.fullmatch(r"(.+?)(?:[\s_/,;:|.-]|\bin\b)+([^\s_/,;:|.-]+)", name)
     # A single letter may be the lead's own: monitors have a lead "ECG V".
     if match and len(match[2]) > 1 and (millivolts(match[2]) or seconds(match[2])):
         return match[1], match[2]
-    return name, ""
+    match = re.fullmatch(r"([^\s_]+)[\s_]+(.+)", name)
+    if match and len(match[1]) > 1 and millivolts(match[1]):
+        return match[2], match[1]
+    match = GLUED.fullmatch(name)
+    if match:
+        return match[1] or match[3], match[2] or match[4]
+    return name, name if len(name) > 1 and millivolts(name) else ""
+
+
+def bare_unit(cell: str) -> str:
+    """Return a cell of a row of units without the brackets around it."""
+    match = re.fullmatch(r"\s*[(\[{<]\s*(.*?)\s*[)\]}>]\s*", cell)
+    return AROUND.sub("", match[1] if match else cell)
 
 
 def _folded(unit: str) -> str:

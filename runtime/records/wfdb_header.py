@@ -15,6 +15,7 @@ RECORD_LINE = re.compile(
     r"(?P<name>[^\s/]+)(?:/(?P<segments>\S+))?(?:\s+(?P<signals>\S+))?(?:\s+(?P<rate>\S+))?"
     r"(?:\s+(?P<length>\S+))?.*"
 )
+MAX_RATE = 1e6  # Hz; no converter of an ECG is as fast
 WHOLE = re.compile(r"\d+")
 RATE = re.compile(r"-?\d*\.?\d+(?:[eE][+-]?\d+)?(?:/.*)?")
 FORMAT = re.compile(r"\d+(?:x\d+)?(?::\d+)?(?:\+\d+)?")
@@ -55,6 +56,11 @@ def check_header(file: Path, written: bytes) -> None:
     check(0, "number of signals", fields.get("signals"), WHOLE)
     if fields["rate"] is not None:
         check(0, "rate", fields["rate"], RATE)
+        if not 0 <= float(fields["rate"].partition("/")[0]) <= MAX_RATE:
+            raise RecordError(
+                f"{file} is not a WFDB header: line 1 ({lines[0][:40]!r}) gives {fields['rate']!r} "
+                f"for the rate; expected one above 0 Hz, and {MAX_RATE:g} at most."
+            )
     if fields["length"] is not None:
         check(0, "number of samples", fields["length"], WHOLE)
     segments = fields["segments"]

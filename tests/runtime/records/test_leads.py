@@ -35,6 +35,9 @@ FS = 250
         "MCL1",
         "Lead 2",
         "Ableitung II",
+        "Elektrokardiogramm",
+        "ЭКГ",
+        "心电",
     ],
 )
 def test_names_of_ecg_leads_are_known(name: str) -> None:
@@ -60,6 +63,12 @@ def test_names_of_ecg_leads_are_known(name: str) -> None:
         "Event marker",
         "battery",
         "ECG quality",
+        "Beschleunigung X",
+        "acelerómetro x",
+        "Atmung",
+        "Herzfrequenz",
+        "心率",
+        "дыхание",
     ],
 )
 def test_names_of_other_signals_are_known(name: str) -> None:

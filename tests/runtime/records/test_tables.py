@@ -132,3 +132,26 @@ def test_unusable_table_is_refused_with_the_reason(
     (tmp_path / "x.csv").write_text(content)
     with pytest.raises(RecordError, match=sentence):
         read(tmp_path / "x.csv", fs=fs)
+
+
+def test_empty_lines_between_numbers_are_missing_samples(tmp_path: Path) -> None:
+    lines = [f"{value:.3f}" for value in np.sin(np.arange(1000) / 7)]
+    gaps = lines.copy()
+    gaps[400:500] = [""] * 100
+    (tmp_path / "x.csv").write_text("ECG (mV)\n" + "\n".join(gaps) + "\n")
+    signal = read(tmp_path / "x.csv", fs=250).signal
+    assert len(signal) == 1000
+    assert np.flatnonzero(np.isnan(signal)).tolist() == list(range(400, 500))
+    (tmp_path / "x.csv").write_text("ECG (mV)\n" + "\n\n".join(lines) + "\n")
+    spaced = read(tmp_path / "x.csv", fs=250).signal  # one after each parts the lines
+    assert len(spaced) == 1000
+    assert not np.isnan(spaced).any()
+
+
+def test_row_of_units_in_brackets_is_applied(tmp_path: Path) -> None:
+    values = 1000 * np.sin(np.arange(1000) / 7)
+    rows = "".join(f"{i / 250:.3f},{value:.0f}\n" for i, value in enumerate(values))
+    (tmp_path / "x.csv").write_text("time,ECG\n(s),(uV)\n" + rows)
+    record = read(tmp_path / "x.csv")
+    assert (record.lead, record.fs) == ("ECG", 250)
+    np.testing.assert_allclose(record.signal, values / 1000, atol=1e-3)

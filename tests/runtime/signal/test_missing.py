@@ -64,6 +64,16 @@ def test_a_spike_is_cut_out_and_the_signal_around_it_stays(
     assert found[500 : 500 + size] == pytest.approx(float(np.median(clean[497:500] - clean[0])))
 
 
+def test_smooth_spike_that_no_heart_can_make_is_missing() -> None:
+    signal = ecg()
+    size = round(0.05 * FS)
+    signal[500 : 500 + size] += 20 * np.hanning(size)
+    missing = missing_samples(signal, FS)
+    assert missing[500 + size // 2]
+    assert not missing[:500].any()
+    assert not missing[500 + size + FS :].any()
+
+
 def test_large_ecg_and_wander_stay() -> None:
     for fs in (100, 360, 1000):
         signal = ecg(30, fs)

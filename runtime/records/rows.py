@@ -37,16 +37,9 @@ def read_rows(path: Path, lines: Iterable[str], layout: Layout) -> NDArray[np.fl
         Names the first row that is not like the others.
     """
     rows = _Rows(path, layout)
-<<<<<<< HEAD
-    lines, number = iter(lines), layout.first + 1
-    while some := list(itertools.islice(lines, ROWS_AT_ONCE)):
-        rows.add(some, number)
-        number += len(some)
-=======
     numbered = _filled(lines, layout)
     while some := list(itertools.islice(numbered, ROWS_AT_ONCE)):
         rows.add(some)
->>>>>>> files2
     return rows.table()
 
 
@@ -130,17 +123,14 @@ class _Rows:
         self.odd: Numbered = []
         self.plain = all(column.kind == "n" for column in self.columns)
 
-    def add(self, lines: list[str], number: int) -> None:
-        """Read the next lines, of which the first has this number in the file."""
-        quick = self._quick(lines) if self.plain else None
+    def add(self, some: Numbered) -> None:
+        quick = self._quick(some) if self.plain else None
         if quick is not None:
             self._settle()
             self.pieces.append(quick)
             return
         good: list[list[float]] = []
-        for line_number, text in enumerate(lines, number):
-            if not text.strip() or text.lstrip().startswith("#"):
-                continue
+        for line_number, text in some:
             values, words = self._values(text)
             if values is None or words or not text.strip():
                 self.odd.append((line_number, text))
@@ -159,28 +149,18 @@ class _Rows:
         if good:
             self.pieces.append(np.array(good))
 
-<<<<<<< HEAD
-    def _quick(self, lines: list[str]) -> NDArray[np.float64] | None:
-        """The numbers of lines that are all alike, None if they are not."""
-        delimiter, decimal, first = self.layout.delimiter, self.layout.decimal, lines[0]
-        if not first.strip():  # perhaps all are empty, and numpy would warn
-            return None
-        # What the first line does not have, few of the others have; then the other way is right.
-=======
     def _quick(self, some: Numbered) -> NDArray[np.float64] | None:
         delimiter, decimal = self.layout.delimiter, self.layout.decimal
         texts = [text for _, text in some]
         if not all(map(str.strip, texts)):  # numpy leaves empty lines out
             return None
->>>>>>> files2
         if decimal != ".":
-            lines = [text.replace(decimal, ".") for text in lines]
-        if '"' in first:
-            lines = [text.replace('"', "") for text in lines]
-        if delimiter and first.rstrip().rstrip(delimiter) != first.rstrip("\r\n"):
-            lines = [text.rstrip().rstrip(delimiter) for text in lines]
+            texts = [text.replace(decimal, ".") for text in texts]
+        if '"' in texts[0]:
+            texts = [text.replace('"', "") for text in texts]
+        texts = [text.rstrip().rstrip(delimiter) if delimiter else text for text in texts]
         try:
-            piece = np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None)
+            piece = np.loadtxt(texts, delimiter=delimiter, ndmin=2, comments=None)
         except ValueError:  # of an empty cell, say; the other way takes ten times as long
             return None
         return piece if piece.shape[1] == len(self.columns) else None

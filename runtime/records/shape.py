@@ -13,6 +13,7 @@ WINDOW_S = 2.0  # holds a beat of any heart above 30 a minute
 MAX_WINDOWS = 1800  # an hour is enough
 MAX_LOOKED_AT = 100_000  # samples, of which a median is nearly that of all
 LARGEST_ECG_MV, SMALLEST_ECG_MV = 20.0, 0.05
+LARGEST_OFFSET_MV = 300.0  # of electrodes, by IEC 60601-2-25; half a supply is more
 SLOPE_S = 0.02  # a QRS complex rises or falls in this time, noise of single samples does not
 SHARP = 6.0  # ECG has 8 and more; noise about 3, pulse and breath 2 to 5
 MIN_LEVELS = 8  # fewer values than this are marks, or the last bit of a converter

@@ -17,6 +17,7 @@ from ..errors import RecordError
 from .leads import Lead
 from .packages import explained
 from .reader import Options, Reader
+from .times import MAX_LENGTH_S, MAX_LENGTHENING
 from .units import millivolts, seconds
 from .xml import is_xml, read_xml
 
@@ -141,7 +142,8 @@ def _load(path: Path, sequences: list[_Sequence]) -> NDArray[np.float64]:
     starts = [start for start, _ in parts]
     if any(start < end for start, end in zip(starts[1:], ends, strict=False)) or starts[0] < 0:
         raise RecordError(f"{path}: the series of lead {sequences[0].name} overlap.")
-    if ends[-1] > MAX_SAMPLES:
+    samples = sum(len(values) for _, values in parts)
+    if ends[-1] > min(MAX_SAMPLES, max(MAX_LENGTHENING * samples, MAX_LENGTH_S * fs)):
         raise RecordError(
             f"{path} spreads its series over {ends[-1] / fs:.3g} s; expected one recording."
         )

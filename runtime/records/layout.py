@@ -158,6 +158,8 @@ def _describe(
         above_it = split(lines[above[-1]], ",") if above else []
         name = above_it[0] if len(above_it) == 1 and _kind(above_it[0], ".") == "w" else ""
         if _are_decimal_commas(lines[first:], bool(name) or said.one_lead):
+            while not any(split(lines[first], ",")):  # a lone comma parts the preamble from them
+                first += 1
             column = _column(name, "", "n", 0)
             return Layout(None, ",", first, (column,), said, name, bool(name))
     if said.channels and len(said.channels) <= len(kinds):
@@ -222,7 +224,7 @@ def _are_decimal_commas(rows: Sequence[str], one_column: bool) -> bool:
     ----------
     one_column : what stands above is of a single column; else only a ``-0`` can tell
     """
-    pairs = [pair for row in rows if len(pair := split(row, ",")) == 2]
+    pairs = [pair for row in rows if len(pair := split(row, ",")) == 2 and any(pair)]
     if not all(re.fullmatch(r"[+-]?\d+", a) and b.isdecimal() for a, b in pairs):
         return False
     return one_column or any(a == "-0" for a, _ in pairs)

@@ -27,7 +27,7 @@ OTHER_WORDS = re.compile(
     r"hr|rr|hrv|heart|rate|bpm|herzfrequenz|心率\w*|心拍\w*|чсс|quality|sqi|status|state|"
     r"a[ck]?c?el\w*|acc\w*|beschleunigung\w*|加速度?\w*|ускорение|gyro?\w*|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|"
     r"temp|temp\d+|temperat\w*|tempér\w*|温度|体温|температура|gsr|eda|light|lux|batt?\w*|rssi|pos\w*|body|"
-    r"marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
+    r"digital|marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
     r"nseq|seq\w*|counter|index|idx|packet|crc|hypnogram|stage"
 )
 ECG_WORDS = re.compile(
@@ -40,7 +40,10 @@ ECG_LEADS = re.compile(
     r"mcl[1-6]r?|c[ms][1-6]|cc5|cb5|cr[1-6]|nehb[daj]|v[xyz]|es|as|ai|"
     r"(?:la|ll|ra|rl)(?:la|ll|ra|rl)|v[1-6x]?rl|chest\w*"
 )
-FILLERS = frozenset("lead leads channel ch ableitung derivation derivacion signal raw cal".split())
+FILLERS = frozenset(
+    "lead leads channel ch ableitung derivation dérivation derivacion derivación derivazione "
+    "derivação afleiding avledning отведение 导联 signal raw cal".split()
+)
 SITE = r"(?:fp|af|fc|cp|po|ft|tp|[fcpot])(?:z|pz|\d{1,2})"
 EEG_SITES = re.compile(rf"{SITE}(?:[am][12]|{SITE})?|e[12]m[12]")
 

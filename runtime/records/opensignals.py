@@ -58,5 +58,7 @@ def _columns(device: dict[str, list[object]]) -> list[Channel]:
             half = 2.0 ** (int(str(resolution)) - 1)
             found.append(Channel("ECG", "mV", half, 1000 * supply / gain / (2 * half)))
         else:
-            found.append(Channel(sensor if sensor and sensor != "RAW" else name))
+            # DI is a digital input here, and lead I in Spanish.
+            other = "digital input" if name == "DI" else name
+            found.append(Channel(sensor if sensor and sensor != "RAW" else other))
     return found

@@ -14,11 +14,11 @@ from .times import moment_of
 from .units import millivolts
 
 RATE_KEY = re.compile(
-    r"(?i)sampl|abtast|échantillon|muestreo|campionamento|\bfs\b|\bsps\b|\brate\b"
+    r"(?i)sampl|abtast|échantillon|muestreo|campionamento|采样|дискретизации|\bfs\b|\bsps\b|\brate\b"
 )
 NO_RATE_KEY = re.compile(r"(?i)filter|notch|mains|pass|heart|pulse|resp|bit|baud|frame")
 RATE = re.compile(
-    r"(?i)(?<![\w.])(\d+(?:[.,]\d+)?)\s*(k?)(?:hz|hertz|sps|samples?\s*(?:/|per)\s*s)"
+    r"(?i)(?<![\w.])(\d+(?:[.,]\d+)?)\s*(k?)(?:hz|hertz|hercios|赫兹|гц|sps|samples?\s*(?:/|per)\s*s)"
 )
 START_KEY = re.compile(r"(?i)start|recorded|recording date|acquisition|aufnahme")
 NUMBER = re.compile(r"(?<![\w.,])(\d+(?:[.,]\d+)?)(?![\w.,:/-])")

@@ -19,7 +19,7 @@ from .packages import explained
 from .reader import Options
 from .registry import find, locate
 from .remote import urls_too
-from .shape import doubt, usual_range
+from .shape import LARGEST_ECG_MV, LARGEST_OFFSET_MV, doubt, level, usual_range
 from .targets import name_of
 from .units import check_units, millivolts
 
@@ -87,12 +87,12 @@ def read(
         raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
     with explained(path, "is damaged: its signal cannot be read"):
         signal = np.asarray(chosen.load(), dtype=np.float64)
-    if scale is None:
-        scale = millivolts(chosen.unit)
-    if scale is None:
+    stated = millivolts(chosen.unit) if scale is None else None
+    if scale is None and stated is None:
         _check_size(path, chosen, signal)
-    elif scale != 1.0:
-        signal = signal * scale
+    signal = _in_millivolts(signal, scale or stated or 1.0, rate, options)
+    if stated is not None:
+        _check_stated(path, chosen, signal)
     first = round(min(start_s * rate, len(signal)))
     last = len(signal) if seconds is None else first + round(min(seconds * rate, len(signal)))
     part = signal[first:last]
@@ -133,6 +133,29 @@ def _check_size(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
             f"{path}: lead {lead.name} has no unit, and its numbers span "
             f"{usual_range(signal, lead.fs):.3g} in two seconds, as no ECG in mV does; they are "
             f"likely {what}: give {option} (--units mV if they are mV after all)."
+        )
+
+
+def _in_millivolts(
+    signal: NDArray[np.float64], scale: float, fs: float, options: Options
+) -> NDArray[np.float64]:
+    """Return the signal in mV, less an offset that no electrodes have: half a supply's voltage."""
+    signal = signal if scale == 1.0 else signal * scale
+    offset = level(signal)
+    if abs(offset) <= LARGEST_OFFSET_MV or usual_range(signal, fs) > LARGEST_ECG_MV:
+        return signal
+    options.notes.append(f"an offset of {offset:.4g} mV was taken off")
+    return signal - offset
+
+
+def _check_stated(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
+    """Refuse numbers that cannot be an ECG in the unit that the file states."""
+    size = usual_range(signal, lead.fs)
+    if size > LARGEST_ECG_MV:
+        raise RecordError(
+            f"{path}: lead {lead.name} is said to be in {lead.unit}, and spans {size:.3g} mV in "
+            "two seconds, as no ECG does; --units says what its numbers are, as in 200/mV "
+            f"(--units {lead.unit} if that is right)."
         )
 
 

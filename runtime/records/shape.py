@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 WINDOW_S = 2.0  # holds a beat of any heart above 30 a minute
 MAX_WINDOWS = 1800  # an hour is enough
+MAX_LOOKED_AT = 100_000  # samples, of which a median is nearly that of all
 LARGEST_ECG_MV, SMALLEST_ECG_MV = 20.0, 0.05
+LARGEST_OFFSET_MV = 300.0  # of electrodes, by IEC 60601-2-25; half a supply is more
 SLOPE_S = 0.02  # a QRS complex rises or falls in this time, noise of single samples does not
 SHARP = 6.0  # ECG has 8 and more; noise about 3, pulse and breath 2 to 5
 MIN_LEVELS = 8  # fewer values than this are marks, or the last bit of a converter
@@ -37,6 +39,18 @@ def usual_range(signal: NDArray[np.float64], fs: float) -> float:
     low, high = np.quantile(windows, (0.01, 0.99), axis=1)
     ranges = (high - low)[high > low]
     return float(np.median(ranges)) if len(ranges) else 0.0
+
+
+def level(signal: NDArray[np.float64]) -> float:
+    """Median of a signal, [samples], NaN if one is missing; 0 if most are one and the same value.
+
+    Such a value stands for missing samples, and is no level.
+    """
+    present = signal[np.isfinite(signal)][:: max(1, len(signal) // MAX_LOOKED_AT)]
+    if not len(present):
+        return 0.0
+    median = float(np.median(present))
+    return median if (present == median).mean() < 0.5 else 0.0
 
 
 def sharpness(signal: NDArray[np.float64], fs: float) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
+from .cells import DAY_S
 from .layout import Column, Layout, recognise
 from .leads import Lead, is_ecg
 from .packages import explained
@@ -169,6 +170,8 @@ def _times(table: Table) -> Iterator[tuple[int, float | None]]:
             unstated.append((i, None))
     if not (stated or unstated or clocks) and not table.named and _rises_evenly(table):
         unstated.append((0, None))
+    # A date beside a clock only says which day it is.
+    clocks.sort(key=lambda time: bool((table.values[:, time[0]] % DAY_S == 0).all()))
     yield from (*stated, *unstated, *clocks)
 
 

@@ -72,6 +72,14 @@ def test_series_that_overlap_are_refused(path: Path) -> None:
         read(change(path, "</AnnotatedECG>", f"{series[0]}</AnnotatedECG>"))
 
 
+def test_series_spread_over_months_are_refused_before_memory_is_taken(path: Path) -> None:
+    series = re.search("<component><series>.*</series></component>", path.read_text())
+    assert series
+    later = re.sub(r'head value="\d{4}', 'head value="2032', series[0])
+    with pytest.raises(RecordError, match=r"spreads its series over .* s; expected one recording"):
+        read(change(path, "</AnnotatedECG>", f"{later}</AnnotatedECG>"))
+
+
 def test_other_xml_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.xml").write_text("<RestingECG><a/></RestingECG>")
     with pytest.raises(RecordError, match="is XML of 'RestingECG'; expected 'AnnotatedECG'"):

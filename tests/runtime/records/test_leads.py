@@ -183,6 +183,28 @@ def test_numbers_without_a_unit_that_cannot_be_millivolts_are_refused(
     )
 
 
+def test_offset_of_half_a_supply_is_taken_off(tmp_path: Path, signal: np.ndarray) -> None:
+    np.savetxt(tmp_path / "x.csv", signal / 1000 + 1.65, "%.7f")
+    record = read(tmp_path / "x.csv", fs=FS, units="V")
+    assert np.abs(record.signal).max() < 20
+    np.testing.assert_allclose(np.diff(record.signal), np.diff(signal), atol=1e-3)
+    assert record.notes[0].startswith("an offset of 16")
+    signal = np.where(np.arange(len(signal)) < 0.7 * len(signal), -999, signal)  # no offset
+    np.savetxt(tmp_path / "y.csv", signal, "%.4f", header="ECG (mV)", comments="")
+    assert not read(tmp_path / "y.csv", fs=FS).notes
+
+
+def test_numbers_that_cannot_be_in_the_unit_that_the_file_states_are_refused(
+    tmp_path: Path, signal: np.ndarray
+) -> None:
+    np.savetxt(tmp_path / "x.csv", 200 * signal, "%d", header="ECG (mV)", comments="")
+    with pytest.raises(RecordError, match=r"said to be in mV, and spans .* mV in two seconds"):
+        read(tmp_path / "x.csv", fs=FS)
+    found = read(tmp_path / "x.csv", fs=FS, units="200/mV").signal
+    np.testing.assert_allclose(found, signal, atol=0.01)
+    assert np.ptp(read(tmp_path / "x.csv", fs=FS, units="mV").signal) > 20
+
+
 def test_spikes_and_flat_lines_without_a_unit_are_no_other_unit(
     tmp_path: Path, signal: np.ndarray
 ) -> None:

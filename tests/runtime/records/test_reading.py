@@ -17,7 +17,8 @@ def table(tmp_path: Path) -> Path:
     """Leads I, counting from 0 in mV, and II, the same upside down, at 100 Hz."""
     path = tmp_path / "x.csv"
     path.write_text(
-        "time,I (mV),II (mV)\n" + "".join(f"{i / 100},{i % 50},{-i % 50}\n" for i in range(300))
+        "time,I (mV),II (mV)\n"
+        + "".join(f"{i / 100},{i % 50 / 8},{-i % 50 / 8}\n" for i in range(300))
     )
     return path
 

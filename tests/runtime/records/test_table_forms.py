@@ -283,3 +283,49 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.csv").write_bytes(content)
     with pytest.raises(RecordError, match="is not a table of numbers"):
         read(tmp_path / "x.csv", fs=FS)
+
+
+@pytest.mark.parametrize(
+    ("rate", "lead", "unit"),
+    [
+        ("Abtastrate,360 Hertz", "Ableitung,Ableitung I", "Einheit,µV"),
+        ("Fréquence d’échantillonnage,360 hertz", "Dérivation,Dérivation I", "Unité,µV"),
+        ("Frecuencia de muestreo,360 hercios", "Derivación,Derivación I", "Unidad,µV"),
+        ("采样率,360赫兹", "导联,I 导联", "单位,µV"),
+        ("Частота дискретизации,360 Гц", "Отведение,Отведение I", "Единица,мкВ"),
+    ],
+)
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_watch_exports_of_other_languages_are_read(
+    tmp_path: Path, rate: str, lead: str, unit: str, decimal: str
+) -> None:
+    values = [f"{900 * np.sin(i / 9):.3f}".replace(".", decimal) for i in range(2000)]
+    lines = ["Name,A", rate, ",", lead, unit, ",", *values]
+    (tmp_path / "x.csv").write_text("\n".join(lines), encoding="utf-8")
+    record = read(tmp_path / "x.csv")
+    assert (record.fs, len(record.signal)) == (360, 2000)
+    assert np.abs(record.signal).max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_a_date_beside_a_clock_past_midnight_only_says_the_day(tmp_path: Path) -> None:
+    seconds = 86_390 + np.arange(5000) / 250
+    rows = [
+        f"{'2024-12-31' if t < 86_400 else '2025-01-01'},{int(t // 3600) % 24:02}:"
+        f"{int(t // 60) % 60:02}:"
+        f"{t % 60:06.3f},{np.sin(i / 9):.3f}"
+        for i, t in enumerate(seconds.tolist())
+    ]
+    (tmp_path / "x.csv").write_text("\n".join(["Date,Time,ECG (mV)", *rows]))
+    record = read(tmp_path / "x.csv")
+    assert (record.fs, len(record.signal), record.gaps) == (250, 5000, 0)
+
+
+def test_digital_input_of_opensignals_is_no_lead_i(tmp_path: Path) -> None:
+    header = (
+        '{"00": {"sensor": ["ECG"], "column": ["nSeq", "DI", "CH1"], "device": "biosignalsplux", '
+        '"sampling rate": 500, "label": ["CH1"], "resolution": [4, 1, 16]}}'
+    )
+    rows = [f"{i % 16}\t0\t{32768 + round(9000 * np.sin(i / 9))}\t" for i in range(3000)]
+    lines = ["# OpenSignals Text File Format", f"# {header}", "# EndOfHeader", *rows]
+    (tmp_path / "x.txt").write_text("\n".join(lines))
+    assert read(tmp_path / "x.txt").lead == "ECG"

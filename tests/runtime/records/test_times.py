@@ -16,7 +16,7 @@ from runtime.records import read
 def timed(path: Path, times: np.ndarray, decimals: int = 6) -> Path:
     """Write a table whose lead counts its rows, from 0 to 96 again and again."""
     path.write_text(
-        "time,I (mV)\n" + "".join(f"{t:.{decimals}f},{i % 97}\n" for i, t in enumerate(times))
+        "time,I (mV)\n" + "".join(f"{t:.{decimals}f},{i % 97 / 8}\n" for i, t in enumerate(times))
     )
     return path
 
@@ -56,7 +56,7 @@ def test_rate_and_gaps_follow_from_the_times(
     found = len(record.signal) - rows
     assert abs(found - lost) <= round(fs * 10.0**-decimals)
     assert record.gaps == pytest.approx(found / (rows + found))
-    expected = np.array([*range(before), *[np.nan] * found, *range(before, rows)]) % 97
+    expected = np.array([*range(before), *[np.nan] * found, *range(before, rows)]) % 97 / 8
     np.testing.assert_array_equal(record.signal, expected)
     with pytest.raises(RecordError, match="contradicts"):
         read(path, fs=fs * 1.01)

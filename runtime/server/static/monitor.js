@@ -148,7 +148,14 @@ function finish(mine) {
   events.changed();
   overview.refresh();
   trends.refresh();
-  if (mine.isWhole) say(`All of the recording is analysed: ${mine.beats.length} beats, ${mine.findings.length} events.`);
+  if (mine.isWhole) {
+    say(`All of the recording is analysed: ${mine.beats.length} beats, ${mine.findings.length} events.`);
+    const critical = mine.findings.filter(({ kind }) => kind && isCritical(kind));
+    if (critical.length) {
+      const more = critical.length > 1 ? `, and ${critical.length - 1} more` : "";
+      alarm(`${critical[0].name} at ${clock(critical[0].start)}${more}`);
+    }
+  }
 }
 
 // ---- controls --------------------------------------------------------------------

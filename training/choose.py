@@ -14,31 +14,29 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.beats import ATRIAL, Beats, S, V, choose_label, from_beats
+from runtime.beats import ATRIAL, S, V, choose_label
 from runtime.detector import load_rhythm
 from runtime.findings import CLASSES
 from runtime.model.contract import FS, BeatPolicy
 from runtime.rhythm import closed
 from runtime.rhythm.baseline import BaselineLimits, RrBaseline
 from runtime.rhythm.template import QrsTemplate, TemplateLimits
-from training import checkpoint, dataset, recordings, validate
+from training import dataset, validate
 from training.detect import as_arrays
 from training.devices import one_thread
 from training.download import require_data
-from training.ec57 import MATCH_S
 from training.errors import DataError
-from training.model import EkgNet
-from training.recipe import Recipe
+from training.held_out import Patient, held_out, require_every_fold, unseen
 from training.recordings import Record
 from training.rhythm_matching import LONG_RUN, ventricular_runs
-from training.scores import Score, match, score_record, total_score
+from training.scores import Score, score_record, total_score
 from training.torch_detector import detector_of
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -53,29 +51,6 @@ ROUGHNESS = (0.0, 1.5, 3.0, 4.5)
 FEW = 10  # patients with fewer beats of a class have no F1 of their own
 WEIGHTS = BeatPolicy().class_weights
 Counts = NDArray[np.int64]  # [beats rightly called a class and called so, settings], of a patient
-
-
-@dataclass(frozen=True)
-class Patient:
-    """The beats that a network found in a patient it never saw, and the reference's.
-
-    Attributes
-    ----------
-    network : beats as the network alone reads them
-    compared : for each what `QrsTemplate.compare` gave
-    relabelled : beats before the usual interval joins in; in atrial fibrillation that of S is 0
-    sinus_certain : for each False if atrial fibrillation is not ruled out
-    truth : int64 [beats], index into `CLASSES` of the reference's beat; -1: there is none
-    there : int64 [5], beats of the reference
-    """
-
-    database: str
-    network: Beats
-    compared: list[tuple[float, float, float] | None]
-    relabelled: Beats
-    sinus_certain: list[bool]
-    truth: NDArray[np.int64]
-    there: NDArray[np.int64]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,48 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(intervals[choose("S, with the usual interval", everyone, fold_of, counts, ~blind, S)])
 
 
-def require_every_fold(runs: Sequence[Path]) -> None:
-    """Refuse runs that are not one for each fold: patients would be missing or count twice, and
-    a single fold leaves nothing to choose on.
-
-    Raises
-    ------
-    DataError
-        The runs are not exactly the folds of one split, each once.
-    """
-    held_out = [trained(run)[1:] for run in runs]
-    _, folds = held_out[0]
-    if sorted(held_out) != [(fold, folds) for fold in range(folds)]:
-        raise DataError(
-            f"These runs hold out fold {', '.join(f'{f} of {of}' for f, of in held_out)}; expected "
-            f"one run for each fold from 0 to {folds - 1}."
-        )
-
-
-def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
-    """A run's network, and the patients that it never saw.
-
-    Raises
-    ------
-    DataError
-        There is no such run, or it saw all of them.
-    """
-    net, fold, folds = trained(run)
-    return net, recordings.folds(records, folds)[fold]
-
-
-def trained(run: Path) -> tuple[EkgNet, int, int]:
-    """A run's network, the fold that it held out, and of how many; raises as `unseen`."""
-    net, saved = checkpoint.load(run / "model.pt")
-    recipe = Recipe(**saved["recipe"])  # type: ignore[arg-type]
-    if recipe.fold is None:
-        raise DataError(
-            f"{run} was trained on every patient; expected runs of "
-            "`python -m training.train --fold`."
-        )
-    return net, recipe.fold, recipe.folds
-
-
 def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
     """Beats found at each of `THRESHOLDS`, by database."""
     found = {
@@ -203,7 +136,7 @@ def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
     scores: dict[str, list[Score]] = {}
     hits: list[bool] = []
     for run in runs:
-        detector = detector_of(run)
+        detector = detector_of(run, BeatPolicy())
         for record in tqdm(unseen(run, records)[1], desc=f"{run}, as shipped", unit="record"):
             stream = detector.stream(FS, events=True)
             beats = stream.push(record.signal[0]) + stream.finish()
@@ -229,88 +162,12 @@ def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
     print(f"as shipped, runs of {LONG_RUN} or more V found: {sum(hits)} of {len(hits)}")
 
 
-def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
-    """The patients that this run's network never saw, as it reads them."""
-    _, unknown = unseen(run, records)
-    detector, patients = detector_of(run), []
-    for record in tqdm(unknown, desc=str(run), unit="record"):
-        stream = detector.stream(FS, events=True)
-        tracker = stream.tracker
-        assert tracker is not None
-        policy = detector.rhythm_policy
-        tracker.template = template = _Noting(policy.of(TemplateLimits), WEIGHTS)
-        tracker.rr_baseline = listener = _Listening(policy.of(BaselineLimits))
-        relabelled = from_beats(stream.push(record.signal[0]) + stream.finish(), FS)
-        network = template.given
-        truth = np.full(len(network.samples), -1)
-        there, found = match(record.beats, np.array(network.samples), MATCH_S * FS).T
-        truth[found] = record.labels[there]
-        patients.append(
-            Patient(
-                record.database,
-                network,
-                template.compared,
-                relabelled,
-                listener.sinus_certain,
-                truth,
-                np.bincount(record.labels, minlength=len(CLASSES)),
-            )
-        )
-    return patients
-
-
-class _Noting(QrsTemplate):
-    """Notes the beats it is given, and what comparing them gives."""
-
-    def __init__(self, limits: TemplateLimits, weights: Sequence[float]):
-        super().__init__(limits, weights)
-        self.given = Beats([], [], [])
-        self.compared: list[tuple[float, float, float] | None] = []
-
-    def relabel(self, beats: Beats, around: Callable[[int], NDArray[np.float32] | None]) -> Beats:
-        def noted(sample: int) -> NDArray[np.float32] | None:
-            self.compared.append(None)
-            return around(sample)
-
-        for mine, theirs in zip(self.given, beats, strict=True):
-            mine.extend(theirs)  # type: ignore[attr-defined]
-        return super().relabel(beats, noted)
-
-    def compare(
-        self, normal: float, around: NDArray[np.float32]
-    ) -> tuple[float, float, float] | None:
-        self.compared[-1] = super().compare(normal, around)
-        return self.compared[-1]
-
-
-class _Listening(RrBaseline):
-    """Leaves beats as they are, and notes when it would not be followed."""
-
-    def __init__(self, limits: BaselineLimits):
-        super().__init__(limits)
-        self.sinus_certain: list[bool] = []
-
-    def read(
-        self, sample: int, label: int, probabilities: Sequence[float], *, sinus_certain: bool = True
-    ) -> Sequence[float]:
-        self.sinus_certain.append(sinus_certain)
-        return probabilities
-
-
 def ventricular(patient: Patient, settings: Sequence[TemplateLimits]) -> Counts:
     """V beats of a patient with each setting of the usual QRS complex."""
     counts = []
-    beats = list(
-        zip(patient.network.probabilities, patient.network.labels, patient.compared, strict=True)
-    )
     for limits in settings:
         template = QrsTemplate(limits, WEIGHTS)
-        called = np.array(
-            [
-                (label if compared is None else template.decide(row, label, *compared)[1]) == V
-                for row, label, compared in beats
-            ]
-        )
+        called = np.array([template.decide(*beat)[1] == V for beat in patient.evidence])
         counts.append([(called & (patient.truth == V)).sum(), called.sum()])
     return np.array(counts, dtype=np.int64).T
 

@@ -4,8 +4,9 @@
 noises mixed into DS1. DS2 and the second halves are for `training.evaluate_rhythm`, which judges
 each patient of cudb by models fitted without a sixth of cudb, the patient's own (`left_out`). With
 ``--check`` it prints what six-fold cross-validation gives for single windows, and writes nothing.
-The policies stay as ``artifacts/rhythm.json`` has them; ``python -m export.rhythm`` puts the result
-there. Atrial fibrillation is the second network's (`training.train_rhythm`).
+The rest stays as ``artifacts/rhythm.json`` has it; ``python -m export.rhythm`` puts the result
+there, and after it `training.fit_noise` can fit lasting noise, which is judged beside these. Atrial
+fibrillation is the second network's (`training.train_rhythm`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,9 @@ from training.rhythm_windows import (
     fibrillation_task,
     noise_task,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 OUT = Path("runs/rhythm.json")
 # Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
@@ -68,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         used = weight > 0
         fits[name] = fit_network(data.features[used], target[used], weight[used])
     stored |= {
-        "fitted_on": {
+        "fitted_on": stored["fitted_on"]
+        | {
             "cudb": CUDB,
             "mitdb": DS1,
             "svdb": SVDB,
@@ -93,10 +99,11 @@ def fit_network(
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
     inputs = torch.tensor(comparable(features, mean, scale), dtype=torch.float32)
     answers = torch.tensor(target, dtype=torch.float32)
-    hidden, weights, bias = [], [], 0.0
+    networks = []
     for seed in range(NETWORKS):
         torch.manual_seed(seed)
         first, last = torch.nn.Linear(features.shape[1], HIDDEN), torch.nn.Linear(HIDDEN, 1)
+        networks.append((first, last))
         parameters = [*first.parameters(), *last.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, STEPS)
@@ -111,15 +118,25 @@ def fit_network(
             loss.backward()
             optimizer.step()
             schedule.step()
-        with torch.no_grad():
-            hidden.append(np.concatenate([first.weight.numpy().T, first.bias.numpy()[None]]))
-            weights.append(last.weight.numpy()[0] / NETWORKS)
-            bias += float(last.bias[0]) / NETWORKS
+    return joined(mean, scale, networks)
+
+
+def joined(
+    mean: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    networks: Sequence[tuple[torch.nn.Linear, torch.nn.Linear]],
+) -> WindowModel:
+    """Networks of one hidden layer as a wide one, which gives the mean of their log-odds."""
+    hidden = [
+        np.concatenate([first.weight.detach().numpy().T, first.bias.detach().numpy()[None]])
+        for first, _ in networks
+    ]
+    weights = [last.weight.detach().numpy()[0] / len(networks) for _, last in networks]
     return WindowModel(
         mean,
         scale,
         np.concatenate(weights).astype(np.float64),
-        bias,
+        sum(float(last.bias[0]) / len(networks) for _, last in networks),
         np.concatenate(hidden, axis=1).astype(np.float64),
     )
 

@@ -4,7 +4,8 @@
 DS2) with each limit at half its shipped value, at it, and at double, and prints the share of the
 seconds that carry the limit's flaw, and how many of the reference's beats lie in them. A limit is
 well placed if it flags little of these readable recordings, and if halving or doubling it changes
-little: then it separates two things that are far apart.
+little: then it separates two things that are far apart. Lasting noise, whose limit
+`training.fit_noise` sets, is left out.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def flagged_seconds(
 ) -> NDArray[np.bool_]:
     """True for the seconds of a record's first lead that carry a flaw, one limit being changed."""
     value = factor * getattr(model.quality, name)
-    changed = replace(model.quality, **{name: value})
+    changed = replace(model.quality, lasting_noise_log_odds=100.0, **{name: value})
     quality = assess(record.signal[0], FS, changed, model.noise)
     return np.array([bool(second & flaw) for second in quality.seconds])
 

@@ -63,6 +63,7 @@ NO_GATE = QualityPolicy(
     baseline_mv=1000.0,
     powerline_mv=1000.0,
     noise_log_odds=100.0,
+    lasting_noise_log_odds=100.0,
 )
 
 

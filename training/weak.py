@@ -63,8 +63,12 @@ class Entry:
     @property
     def held_back(self) -> bool:
         """True for a fixed fifth of the people, on whom nothing is trained or chosen."""
-        digest = hashlib.sha256(self.person.encode()).digest()
-        return int.from_bytes(digest[:8], "big") % FIFTH == 0
+        return fifth_of(self.person) == 0
+
+
+def fifth_of(person: str) -> int:
+    """Which fifth of the people a person belongs to, 0 to 4."""
+    return int.from_bytes(hashlib.sha256(person.encode()).digest()[:8], "big") % FIFTH
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import ModelError
 from ..model.rhythm_network import RhythmNetwork
 from ..signal.features import FEATURES, WindowModel
+from ..signal.noise import NoiseModel
 from ..signal.quality import QualityPolicy
 from .policy import RhythmPolicy
 from .template import FirstBeats
@@ -25,7 +26,8 @@ class RhythmModel:
     Attributes
     ----------
     policy, quality : limits of the rules, and of the signal's quality
-    fibrillation, noise : of the features of five seconds of signal
+    fibrillation : of the features of five seconds of signal
+    noise : of the same, and of those before
     first_beats : of a beat whose patient is not known yet: what decides on V
     beats : the second network, which reads beats
     networks : file name -> SHA-256 of the networks that all of it was chosen with
@@ -35,7 +37,7 @@ class RhythmModel:
     policy: RhythmPolicy
     quality: QualityPolicy
     fibrillation: WindowModel
-    noise: WindowModel
+    noise: NoiseModel
     first_beats: FirstBeats
     beats: RhythmNetwork
     networks: Mapping[str, str]
@@ -62,11 +64,12 @@ class RhythmModel:
                     "use the runtime that was shipped with it."
                 )
             models = stored["models"]
+            fibrillation = WindowModel.from_dict(models["fibrillation"])
             return cls(
                 RhythmPolicy.from_dict(stored["policy"]),
                 QualityPolicy(**stored["quality"]),
-                WindowModel.from_dict(models["fibrillation"]),
-                WindowModel.from_dict(models["noise"]),
+                fibrillation,
+                NoiseModel.from_dict(models, fibrillation),
                 FirstBeats.from_dict(models["first beats"]),
                 beats,
                 {str(name): str(sha256) for name, sha256 in stored["networks"].items()},

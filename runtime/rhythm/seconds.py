@@ -19,6 +19,7 @@ from ..model.contract import FS
 from ..signal import features as waveform
 from ..signal.fast import beats_fast
 from ..signal.features import RATE, WINDOW_S
+from ..signal.noise import MAX_LOG_ODDS, NoiseMemory, log_odds
 from ..signal.quality import flaws_of, without_hum
 from .events.atrial import samples_before
 from .events.family import Second
@@ -46,10 +47,12 @@ class Window(NamedTuple):
 
     fibrillation: float
     noise: float
+    lasting_noise: float
     fast: bool
 
 
-WINDOW = Row(Window, (Number(), Number(), Flag()))
+WINDOW = Row(Window, (Number(), Number(), Number(), Flag()))
+MEMORY = Row(NoiseMemory, (Number(-MAX_LOG_ODDS, MAX_LOG_ODDS), Number(0.0)))
 
 
 @dataclass
@@ -61,6 +64,7 @@ class SecondsState:
     taken : samples so far
     extremes : of the whole seconds so far; None before the first
     newest : the last window
+    noise_memory : of the windows so far; None before the first
     ecg_60hz : float32 [samples], mV at 60 Hz, from two seconds before the next to be closed on
     flaws : of these seconds, bits of `Flaw`
     windows : the windows that start with these seconds
@@ -68,7 +72,8 @@ class SecondsState:
 
     taken: int = saved(Moment(), 0)
     extremes: Extremes | None = saved(Maybe(Row(Extremes, (Number(), Number()))))
-    newest: Window = saved(WINDOW, Window(UNKNOWN, UNKNOWN, False))
+    newest: Window = saved(WINDOW, Window(UNKNOWN, UNKNOWN, UNKNOWN, False))
+    noise_memory: NoiseMemory | None = saved(Maybe(MEMORY))
     ecg_60hz: NDArray[np.float32] = saved(
         Vector(MAX_PENDING_SECONDS * RATE), make=lambda: np.zeros(0, dtype=np.float32)
     )
@@ -184,7 +189,11 @@ class Seconds:
             yield closed
 
     def _second(self, flaws: int, readable: bool, window: Window) -> Second:
-        if window.noise >= self.model.quality.noise_log_odds:
+        limits = self.model.quality
+        if (
+            window.noise >= limits.noise_log_odds
+            or window.lasting_noise >= limits.lasting_noise_log_odds
+        ):
             flaws |= _NOISE
         if window.fast and not flaws & _FLAT:
             flaws |= _FAST
@@ -244,18 +253,19 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
     if not len(windows):
         return
     features, again = waveform.measure(windows)
-    log_odds = map(
-        Window,
-        *(
-            one.log_odds(features).astype(np.float32).tolist()
-            for one in (model.fibrillation, model.noise)
-        ),
-        beats_fast(again),
+    noise = model.noise
+    fibrillation, noisy, lasting = (
+        log_odds(one, features) for one in (model.fibrillation, noise.window, noise.lasting)
     )
+    fast, at = beats_fast(again), 0
     for (patient, _), piece in zip(some, pieces, strict=True):
-        state = patient.state
-        state.windows += islice(log_odds, len(piece))
-        state.newest = state.windows[-1] if len(piece) else state.newest
+        if len(piece):
+            state, own = patient.state, slice(at, at + len(piece))
+            followed, state.noise_memory = noise.follow(
+                lasting[own], fibrillation[own], state.noise_memory
+            )
+            state.windows += map(Window, fibrillation[own], noisy[own], followed, fast[own])
+            state.newest, at = state.windows[-1], own.stop
 
 
 def _wider(extremes: Extremes | None, low: float, high: float) -> Extremes:

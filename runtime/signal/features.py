@@ -1,8 +1,8 @@
 """Features of five seconds of signal, from which fibrillation and noise are recognised.
 
-Two small models share one set of cheap features. No beat is needed: in fibrillation and noise
+Small models share one set of cheap features. No beat is needed: in fibrillation and noise
 there is none to be trusted. The coefficients are in ``artifacts/rhythm.json`` with the recordings
-they come from; ``python -m training.fit_rhythm`` fits them.
+they come from; ``python -m training.fit_rhythm`` and ``training.fit_noise`` fit them.
 """
 
 from __future__ import annotations
@@ -136,6 +136,11 @@ def windows(ecg_60hz: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.zeros((0, size))
     starts = np.arange(0, len(ecg_60hz) - size + 1, RATE)
     return ecg_60hz.take(starts[:, None] + _WINDOW)
+
+
+def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Index of the window around each second, of ``count`` that start one each second."""
+    return np.clip(seconds - WINDOW_S // 2, 0, count - 1)
 
 
 def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:

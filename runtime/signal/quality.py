@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..findings import Flaw, Quality
 from .fast import FAST_S, beats_fast
-from .features import WINDOW_S, WindowModel, at_rate, measure, repetition, windows
+from .features import WINDOW_S, at_rate, centred, measure, repetition, windows
 from .missing import GAP_S, NO_SIGNAL, Edge, bridge, plain_after
+from .noise import NoiseMemory, NoiseModel, log_odds
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows, that are judged together
@@ -35,7 +36,8 @@ class QualityPolicy:
     jump_mv_s : a slope that no heart makes, of a step that stays: it jumps there or back
     baseline_mv : largest swing within a second of the level that the ECG rides on
     powerline_mv : amplitude of a lasting 50 or 60 Hz oscillation
-    noise_log_odds : of the noise model (`.features`), for muscle and electrode motion
+    noise_log_odds : of the noise model (`.noise`), for muscle and electrode motion
+    lasting_noise_log_odds : of noise as in hand-held strips, in the light of the seconds before
     """
 
     flat_mv: float
@@ -46,6 +48,7 @@ class QualityPolicy:
     baseline_mv: float
     powerline_mv: float
     noise_log_odds: float
+    lasting_noise_log_odds: float
 
     def __post_init__(self) -> None:
         require_bounds(
@@ -60,6 +63,7 @@ class QualityPolicy:
                 "baseline_mv": (0, 1000),
                 "powerline_mv": (0, 1000),
                 "noise_log_odds": (-100, 100),
+                "lasting_noise_log_odds": (-100, 100),
             },
         )
 
@@ -79,7 +83,7 @@ def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, 
 
 
 def assess(
-    ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: WindowModel
+    ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: NoiseModel
 ) -> Quality:
     """Judge a signal second by second; what follows the last counts as one from a quarter on.
 
@@ -87,7 +91,7 @@ def assess(
     ----------
     ecg : [samples], mV, at least one sample; NaN if one is missing
     fs : Hz
-    noise : recognises muscle and motion noise in five seconds of signal
+    noise : recognises muscle and motion noise from five seconds of signal on
     """
     return assess_rows(ecg[None], fs, policy, noise)[0]
 
@@ -96,7 +100,7 @@ def assess_rows(
     ecg: NDArray[np.floating],
     fs: float,
     policy: QualityPolicy,
-    noise: WindowModel,
+    noise: NoiseModel,
     edges: Sequence[Edge] | None = None,
 ) -> list[Quality]:
     """`assess` for the signals of many patients at once.
@@ -183,13 +187,17 @@ _HELD = int(Flaw.FLAT | Flaw.CLIPPED | Flaw.RAILED)  # as signal looks that is o
 
 
 def _of_windows(
-    pieces: NDArray[np.float64], policy: QualityPolicy, noise: WindowModel
+    pieces: NDArray[np.float64], policy: QualityPolicy, noise: NoiseModel
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """True for windows that are noise, and for those of a heart too fast, [windows] each."""
     noisy, fast = [], []
+    memory: NoiseMemory | None = None
     for at in range(0, len(pieces), AT_ONCE):
         features, again = measure(pieces[at : at + AT_ONCE])
-        noisy.append(noise.log_odds(features) >= policy.noise_log_odds)
+        odds = (log_odds(model, features) for model in (noise.lasting, noise.fibrillation))
+        followed, memory = noise.follow(*odds, memory)
+        lasting = np.array(followed) >= policy.lasting_noise_log_odds
+        noisy.append(lasting | (noise.window.log_odds(features) >= policy.noise_log_odds))
         fast += beats_fast(again)
     return np.concatenate(noisy), np.array(fast)
 
@@ -209,11 +217,6 @@ _SHARED = tuple(
     map(int, (Flaw.FLAT, _CUT_OFF, Flaw.BASELINE, Flaw.NOISE, Flaw.POWERLINE, Flaw.FAST))
 )
 _CLEAN = (0.0,) * len(_SHARED)
-
-
-def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Index of the window around each second, of ``count`` that start one each second."""
-    return np.clip(seconds - WINDOW_S // 2, 0, count - 1)
 
 
 def flaws_of(

@@ -146,6 +146,12 @@ def written(folder: Path, rhythm: str) -> Path:
         ),
         (lambda r: r["models"].pop("first beats"), "(KeyError: 'first beats')"),
         (lambda r: r["models"]["first beats"]["mean"].pop(), "first beats does not fit its 5"),
+        (lambda r: r["models"].pop("lasting noise"), "(KeyError: 'lasting noise')"),
+        (lambda r: r["models"]["lasting noise"].pop("memory"), "(KeyError: 'memory')"),
+        (
+            lambda r: r["models"]["lasting noise"]["memory"].update(share=2.0),
+            "the memory of noise is out of bounds",
+        ),
         (lambda r: r.update(policy=[]), "rhythm.json is not what export wrote"),
         (lambda r: r.pop("networks"), "(KeyError: 'networks')"),
         (lambda r: r.update(networks=[1]), "rhythm.json is not what export wrote"),

@@ -19,7 +19,9 @@ def test_artefact_in_one_second_leaves_the_median_of_seconds(shipped: RhythmMode
     clean, worse = (
         waveform.features(waveform.windows(waveform.at_rate(s, FS)))[0] for s in (ecg, spoilt)
     )
-    moved = dict(zip(waveform.FEATURES, np.abs(worse - clean) / shipped.noise.scale, strict=True))
+    moved = dict(
+        zip(waveform.FEATURES, np.abs(worse - clean) / shipped.noise.window.scale, strict=True)
+    )
     for what in ("tall", "mobility", "zero crossings", "amplitude"):
         assert moved[f"{what}, median of five seconds"] < 1
     assert moved["mobility"] > 1
@@ -58,7 +60,7 @@ def test_a_flat_line_has_finite_features() -> None:
 
 def test_a_model_is_one_hidden_layer_over_comparable_features(shipped: RhythmModel) -> None:
     features = np.random.default_rng(0).normal(0, 50, (6, len(waveform.FEATURES)))
-    for model in (shipped.noise, shipped.fibrillation):
+    for model in (shipped.noise.window, shipped.noise.lasting, shipped.fibrillation):
         values = np.clip((features - model.mean) / model.scale, -4, 4)
         hidden = np.tanh(np.column_stack([values, np.ones(6)]) @ model.hidden)
         np.testing.assert_allclose(model.log_odds(features), hidden @ model.weights + model.bias)

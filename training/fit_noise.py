@@ -1,0 +1,293 @@
+"""Fit the model of lasting noise on strips that a cardiologist calls noise.
+
+``python -m training.fit_noise`` takes the strips of cinc2017, but for the fixed fifth. A strip has
+one label, and only a part of a noisy one is noise. So a strip counts by its noisiest windows: those
+of a noisy strip are to be noise, and that of any other is not. Which they are is looked up again
+every few steps. Beside strips stand recordings that are to be read, rhythms that resemble noise
+among them (DS1 of mitdb, two paced patients, svdb, cudb): each counts by the noisiest twentieth of
+its windows. The limit is the one that flags as many of the normal strips as `FLAGGED`, judged by
+models that saw nothing of their fifth; ``--check`` measures these models in all strips and
+recordings, and writes nothing. `python -m export.rhythm` puts the result into ``artifacts/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
+from runtime.errors import EkgError
+from runtime.findings import DOUBTFUL
+from runtime.model.artifacts import Artifacts
+from runtime.model.contract import FS
+from runtime.rhythm import RhythmModel
+from runtime.rhythm.model import FORMAT
+from runtime.signal import features as waveform
+from runtime.signal.features import WindowModel, centred, comparable
+from runtime.signal.noise import Memory, NoiseModel
+from runtime.signal.quality import AT_ONCE, assess
+from training.databases import CUDB, DS1, PACED, PACED_TEST, SVDB
+from training.devices import one_thread
+from training.download import require_data
+from training.errors import DataError
+from training.fit_rhythm import HIDDEN, NETWORKS, OUT, joined
+from training.recordings import load
+from training.results import require_writable
+from training.rhythm_references import cudb_signal
+from training.weak import NOISE, entries, fifth_of, read
+
+# How often the noisiest windows are looked up, and steps in between; noise on the inputs, in
+# deviations of each, so that none of them is trusted too much.
+ROUNDS, STEPS, JITTER, RATE, DECAY = 6, 60, 0.3, 0.02, 0.03
+NOISIEST = 3  # windows by which a noisy strip counts; another counts by one
+WEIGHTS = {NOISE: 8.0, "N": 1.0, "A": 0.3, "O": 0.3}  # of a strip; O and A may hold noise
+# Of all windows of a database, where those of all strips together have 1. In fibrillation and what
+# comes before it a signal is odd for minutes, so cudb needs most.
+BESIDE = {"mitdb": 0.005, "paced": 0.005, "svdb": 0.01, "cudb": 0.05}
+HARDEST = 20  # one in so many windows of a recording counts
+MEMORY = Memory(
+    share=2 / 3, windows=30.0, prior=-4.0, prior_windows=6.0, margin=2.0, max_fibrillation=2.0
+)
+FLAGGED = 0.03  # of the normal strips, by any flaw that makes beats doubtful
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A strip, or a recording to be read.
+
+    Attributes
+    ----------
+    name, source : of it, and its database, or ``paced``
+    label : N, A, O, ~ of a strip; none of a recording
+    fold : 0 to 4; a model that judges it saw no other of this number
+    features : of its windows
+    fibrillation : log-odds of ventricular fibrillation in them
+    doubtful : a flaw other than lasting noise makes its beats doubtful, bool [seconds]
+    """
+
+    name: str
+    source: str
+    label: str
+    fold: int
+    features: NDArray[np.floating]
+    fibrillation: NDArray[np.float64]
+    doubtful: NDArray[np.bool_]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.fit_noise", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
+    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
+    args = parser.parse_args(arguments)
+    one_thread()
+    try:
+        require_writable(args.out.parent)
+        stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
+        folder = require_data(["mitdb", "cudb", "svdb"])
+        pieces = list(measured(folder, load_rhythm()))
+    except (DataError, EkgError) as error:
+        parser.exit(2, f"{error}\n")
+    if args.check:
+        print(table(pieces, left_out(pieces)))
+        return
+    known = [piece for piece in pieces if piece.fold or not piece.label]
+    store(stored, fit(known), limit_of(known, left_out(known)))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(stored) + "\n")
+    print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
+
+
+def store(stored: dict[str, Any], model: WindowModel, limit: float) -> None:
+    """Put the model and its limit into the contents of a ``rhythm.json``."""
+    stored["format"] = FORMAT
+    stored["models"]["lasting noise"] = {**model.to_dict(), "memory": asdict(MEMORY)}
+    stored["quality"]["lasting_noise_log_odds"] = round(limit, 2)
+    stored["fitted_on"] |= {
+        "cinc2017": "strips, but for the fixed fifth: lasting noise",
+        "mitdb, paced": sorted(set(PACED) - set(PACED_TEST)),
+    }
+
+
+def measured(folder: Path, rhythm: RhythmModel) -> Iterator[Piece]:
+    """Every strip, and every recording beside them."""
+    from tqdm import tqdm
+
+    for entry in tqdm(entries("cinc2017"), desc="cinc2017", unit="strip"):
+        record = read(entry)
+        yield piece_of(entry.name, "cinc2017", entry.label, record.signal[0], record.fs, rhythm)
+    beside: dict[str, tuple[Sequence[str], Callable[[str], NDArray[np.floating]]]] = {
+        "mitdb": (DS1, lambda name: load("mitdb", name, folder).signal[0]),
+        "paced": (PACED, lambda name: load("mitdb", name, folder).signal[0]),
+        "svdb": (SVDB, lambda name: load("svdb", name, folder).signal[0]),
+        "cudb": (CUDB, lambda name: cudb_signal(folder, name)),
+    }
+    for source, (names, signal) in beside.items():
+        for name in tqdm(names, desc=source, unit="record"):
+            yield piece_of(name, source, "", signal(name), FS, rhythm)
+
+
+def piece_of(
+    name: str, source: str, label: str, ecg: NDArray[np.floating], fs: float, rhythm: RhythmModel
+) -> Piece:
+    """Measure a signal, [samples] in mV."""
+    ecg = ecg.astype(np.float64)
+    windows = waveform.windows(waveform.at_rate(ecg, fs))
+    without = replace(rhythm.quality, lasting_noise_log_odds=100.0)
+    flaws = assess(ecg, fs, without, rhythm.noise).seconds
+    features = np.concatenate(
+        [waveform.features(windows[at : at + AT_ONCE]) for at in range(0, len(windows), AT_ONCE)]
+    )
+    doubtful = np.array([bool(flaw & DOUBTFUL) for flaw in flaws])
+    return Piece(
+        name,
+        source,
+        label,
+        fifth_of(name),
+        features,
+        rhythm.fibrillation.log_odds(features),
+        doubtful,
+    )
+
+
+def fit(pieces: Sequence[Piece]) -> WindowModel:
+    """A model of these strips and recordings; those doubtful without it count for nothing."""
+    import torch
+
+    strips = [piece for piece in pieces if piece.label and not piece.doubtful.any()]
+    beside = [piece for piece in pieces if not piece.label and piece.name not in PACED_TEST]
+    used = [piece for piece in (*strips, *beside) if len(piece.features)]
+    every = np.concatenate([piece.features for piece in used])
+    of_strips = sum(len(piece.features) for piece in used if piece.label)
+    mean, scale = every[:of_strips].mean(axis=0), every[:of_strips].std(axis=0) + 1e-6
+    inputs = torch.tensor(comparable(every, mean, scale), dtype=torch.float32)
+    total = {
+        source: sum(piece.source == source for piece in used) / share
+        for source, share in BESIDE.items()
+    }
+    total[""] = sum(WEIGHTS[piece.label] for piece in used if piece.label)
+    starts = np.cumsum([0, *(len(piece.features) for piece in used)])
+    networks = []
+    for seed in range(NETWORKS):
+        torch.manual_seed(seed)
+        first, last = torch.nn.Linear(every.shape[1], HIDDEN), torch.nn.Linear(HIDDEN, 1)
+        networks.append((first, last))
+        optimizer = torch.optim.AdamW(
+            [*first.parameters(), *last.parameters()], lr=RATE, weight_decay=DECAY
+        )
+        log_odds = np.random.default_rng(seed).normal(size=len(every))  # the first ones by chance
+        for turn in range(ROUNDS):
+            rows, target, share = [], [], []
+            for piece, start, end in zip(used, starts[:-1], starts[1:], strict=True):
+                count = 1 if turn and piece.label != NOISE else NOISIEST
+                if not piece.label:
+                    count = max(1, len(piece.features) // HARDEST)
+                noisiest = start + np.argsort(-log_odds[start:end], kind="stable")[:count]
+                weight = (
+                    WEIGHTS[piece.label] / total[""] if piece.label else 1 / total[piece.source]
+                )
+                rows.append(noisiest)
+                target.append(np.full(len(noisiest), piece.label == NOISE))
+                share.append(np.full(len(noisiest), weight / len(noisiest)))
+            chosen = inputs[np.concatenate(rows)]
+            answers, portion = (
+                torch.tensor(np.concatenate(part), dtype=torch.float32) for part in (target, share)
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * (1 - turn / ROUNDS)
+            for _ in range(STEPS):
+                blurred = chosen + JITTER * torch.randn_like(chosen)
+                odds = last(torch.tanh(first(blurred)))[:, 0]
+                each = torch.nn.functional.binary_cross_entropy_with_logits(
+                    odds, answers, reduction="none"
+                )
+                optimizer.zero_grad()
+                (portion * each).sum().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            with torch.no_grad():
+                log_odds = last(torch.tanh(first(inputs)))[:, 0].numpy()
+    return joined(mean, scale, networks)
+
+
+def left_out(pieces: Sequence[Piece]) -> list[NDArray[np.float64]]:
+    """Log-odds of lasting noise in each piece's windows, by a model of the other folds."""
+    models = {
+        fold: fit([piece for piece in pieces if piece.fold != fold])
+        for fold in sorted({piece.fold for piece in pieces})
+    }
+    followed = []
+    for piece in pieces:
+        followed.append(follow(models[piece.fold], piece))
+    return followed
+
+
+def follow(model: WindowModel, piece: Piece) -> NDArray[np.float64]:
+    """Log-odds of lasting noise in a piece's windows, in the light of those before."""
+    noise = NoiseModel(model, model, MEMORY, model)
+    own = model.log_odds(np.asarray(piece.features, dtype=np.float64))
+    return np.array(noise.follow(own.tolist(), piece.fibrillation.tolist())[0])
+
+
+def worst(pieces: Sequence[Piece], log_odds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The largest log-odds of each piece; infinite if its beats are doubtful without them."""
+    return np.array(
+        [
+            np.inf if piece.doubtful.any() else odds.max(initial=-np.inf)
+            for piece, odds in zip(pieces, log_odds, strict=True)
+        ]
+    )
+
+
+def limit_of(
+    pieces: Sequence[Piece],
+    log_odds: Sequence[NDArray[np.float64]],
+    flagged: float = FLAGGED,
+) -> float:
+    """Log-odds from which on such a share of the normal strips is flagged."""
+    normal = np.array([piece.label == "N" for piece in pieces])
+    return float(np.quantile(worst(pieces, log_odds)[normal], 1 - flagged))
+
+
+def table(pieces: Sequence[Piece], log_odds: Sequence[NDArray[np.float64]]) -> str:
+    """Strips of each label and seconds of each database that are flagged, in %, as Markdown."""
+    largest = worst(pieces, log_odds)
+    labels = np.array([piece.label for piece in pieces])
+    lines = [
+        f"| limit | {' | '.join(WEIGHTS)} | {' | '.join(BESIDE)} | {' | '.join(BESIDE)} without |",
+        "|---" * (1 + len(WEIGHTS) + 2 * len(BESIDE)) + "|",
+    ]
+    for share in (0.015, 0.02, 0.025, FLAGGED):
+        limit = limit_of(pieces, log_odds, share)
+        figures = [np.mean(largest[labels == label] >= limit) for label in WEIGHTS]
+        with_it, without = [], []
+        for source in BESIDE:
+            of_source = [i for i, piece in enumerate(pieces) if piece.source == source]
+            before = np.concatenate([pieces[i].doubtful for i in of_source])
+            noisy = np.concatenate([_seconds(pieces[i], log_odds[i] >= limit) for i in of_source])
+            with_it.append(np.mean(before | noisy))
+            without.append(np.mean(before))
+        lines.append(
+            f"| {limit:.2f} | "
+            + " | ".join(f"{100 * figure:.2f}" for figure in (*figures, *with_it, *without))
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def _seconds(piece: Piece, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The verdict on each second, from those on the windows."""
+    count = len(piece.doubtful)
+    if not len(windows):
+        return np.zeros(count, dtype=bool)
+    return np.asarray(windows[centred(np.arange(count), len(windows))])
+
+
+if __name__ == "__main__":
+    main()

@@ -164,7 +164,7 @@ def fit(pieces: Sequence[Piece]) -> WindowModel:
     strips = [piece for piece in pieces if piece.label and not piece.doubtful.any()]
     beside = [piece for piece in pieces if not piece.label and piece.name not in PACED_TEST]
     used = [piece for piece in (*strips, *beside) if len(piece.features)]
-    every = np.concatenate([piece.features for piece in used])
+    every = np.concatenate([piece.features for piece in used]).astype(np.float64)
     of_strips = sum(len(piece.features) for piece in used if piece.label)
     mean, scale = every[:of_strips].mean(axis=0), every[:of_strips].std(axis=0) + 1e-6
     inputs = torch.tensor(comparable(every, mean, scale), dtype=torch.float32)

@@ -19,6 +19,7 @@ import numpy as np
 
 from bench.checkouts import CheckoutError, checkout, environment
 from bench.environments import ROOT
+from bench.measure import unwind_on_sigterm
 from training.errors import DataError
 from training.results import require_writable
 from training.weak import WeakRecord, entries, read
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--strips", type=int, default=STRIPS)
     parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     args = parser.parse_args(arguments)
+    unwind_on_sigterm()
     try:
         require_writable(args.out.parent)
         known = [e for e in entries("cinc2017") if e.label == "N" and not e.held_back]

@@ -4,10 +4,11 @@
 one label, and only a part of a noisy one is noise. So a strip counts by its noisiest windows: those
 of a noisy strip are to be noise, and that of any other is not. Which they are is looked up again
 every few steps. Beside strips stand recordings that are to be read, rhythms that resemble noise
-among them (DS1 of mitdb, two paced patients, svdb, cudb): each counts by the noisiest twentieth of
-its windows. The limit is the one that flags as many of the normal strips as `FLAGGED`, judged by
-models that saw nothing of their fifth; ``--check`` measures these models in all strips and
-recordings, and writes nothing. `python -m export.rhythm` puts the result into ``artifacts/``.
+among them (DS1 of mitdb, with and without noise of nstdb's first halves, two paced patients, svdb,
+cudb): each counts by the noisiest twentieth of the windows that nothing else makes doubtful. The
+limit is the one that flags as many of the normal strips as `FLAGGED`, judged by models that saw
+nothing of their fifth; ``--check`` measures these models in all strips and recordings, and writes
+nothing. `python -m export.rhythm` puts the result into ``artifacts/``.
 """
 
 from __future__ import annotations
@@ -30,17 +31,18 @@ from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.rhythm.model import FORMAT
 from runtime.signal import features as waveform
-from runtime.signal.features import WindowModel, centred, comparable
+from runtime.signal.features import WINDOW_S, WindowModel, centred, comparable
 from runtime.signal.noise import Memory, NoiseModel
 from runtime.signal.quality import AT_ONCE, assess
-from training.databases import CUDB, DS1, PACED, PACED_TEST, SVDB
+from training.databases import CUDB, DS1, NOISES, PACED, PACED_TEST, SVDB
 from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
 from training.fit_rhythm import HIDDEN, NETWORKS, OUT, joined
 from training.recordings import load
 from training.results import require_writable
-from training.rhythm_references import cudb_signal
+from training.rhythm_references import cudb_signal, first_half, mix
+from training.rhythm_windows import NOISE_DB
 from training.weak import NOISE, entries, fifth_of, read
 
 # How often the noisiest windows are looked up, and steps in between; noise on the inputs, in
@@ -50,7 +52,7 @@ NOISIEST = 3  # windows by which a noisy strip counts; another counts by one
 WEIGHTS = {NOISE: 8.0, "N": 1.0, "A": 0.3, "O": 0.3}  # of a strip; O and A may hold noise
 # Of all windows of a database, where those of all strips together have 1. In fibrillation and what
 # comes before it a signal is odd for minutes, so cudb needs most.
-BESIDE = {"mitdb": 0.005, "paced": 0.005, "svdb": 0.01, "cudb": 0.05}
+BESIDE = {"mitdb": 0.005, "mixed": 0.03, "paced": 0.005, "svdb": 0.01, "cudb": 0.05}
 HARDEST = 20  # one in so many windows of a recording counts
 MEMORY = Memory(
     share=2 / 3, windows=30.0, prior=-4.0, prior_windows=6.0, margin=2.0, max_fibrillation=2.0
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         require_writable(args.out.parent)
         stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
-        folder = require_data(["mitdb", "cudb", "svdb"])
+        folder = require_data(["mitdb", "cudb", "nstdb", "svdb"])
         pieces = list(measured(folder, load_rhythm()))
     except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")
@@ -123,8 +125,20 @@ def measured(folder: Path, rhythm: RhythmModel) -> Iterator[Piece]:
     for entry in tqdm(entries("cinc2017"), desc="cinc2017", unit="strip"):
         record = read(entry)
         yield piece_of(entry.name, "cinc2017", entry.label, record.signal[0], record.fs, rhythm)
+    noises = {name: first_half(load("nstdb", name, folder).signal[0]) for name in NOISES}
+    mixtures = {
+        f"{name} {noise}": (name, noise, NOISE_DB[(i + j) % len(NOISE_DB)])
+        for i, name in enumerate(DS1)
+        for j, noise in enumerate(noises)
+    }
+
+    def mixed(name: str) -> NDArray[np.floating]:
+        record, noise, decibels = mixtures[name]
+        return mix(load("mitdb", record, folder), noises[noise], decibels)[0]
+
     beside: dict[str, tuple[Sequence[str], Callable[[str], NDArray[np.floating]]]] = {
         "mitdb": (DS1, lambda name: load("mitdb", name, folder).signal[0]),
+        "mixed": (list(mixtures), mixed),
         "paced": (PACED, lambda name: load("mitdb", name, folder).signal[0]),
         "svdb": (SVDB, lambda name: load("svdb", name, folder).signal[0]),
         "cudb": (CUDB, lambda name: cudb_signal(folder, name)),
@@ -150,7 +164,7 @@ def piece_of(
         name,
         source,
         label,
-        fifth_of(name),
+        fifth_of(name.split()[0]),
         features,
         rhythm.fibrillation.log_odds(features),
         doubtful,
@@ -162,9 +176,13 @@ def fit(pieces: Sequence[Piece]) -> WindowModel:
     import torch
 
     strips = [piece for piece in pieces if piece.label and not piece.doubtful.any()]
-    beside = [piece for piece in pieces if not piece.label and piece.name not in PACED_TEST]
+    beside = [
+        replace(piece, features=piece.features[~piece.doubtful[centres(piece)]])
+        for piece in pieces
+        if not piece.label and piece.name not in PACED_TEST
+    ]
     used = [piece for piece in (*strips, *beside) if len(piece.features)]
-    every = np.concatenate([piece.features for piece in used])
+    every = np.concatenate([piece.features for piece in used]).astype(np.float64)
     of_strips = sum(len(piece.features) for piece in used if piece.label)
     mean, scale = every[:of_strips].mean(axis=0), every[:of_strips].std(axis=0) + 1e-6
     inputs = torch.tensor(comparable(every, mean, scale), dtype=torch.float32)
@@ -279,6 +297,11 @@ def table(pieces: Sequence[Piece], log_odds: Sequence[NDArray[np.float64]]) -> s
             + " |"
         )
     return "\n".join(lines)
+
+
+def centres(piece: Piece) -> NDArray[np.int64]:
+    """The second in the middle of each window."""
+    return np.arange(len(piece.features)) + WINDOW_S // 2
 
 
 def _seconds(piece: Piece, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:

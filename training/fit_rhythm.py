@@ -136,7 +136,7 @@ def joined(
         mean,
         scale,
         np.concatenate(weights).astype(np.float64),
-        sum(float(last.bias[0]) / len(networks) for _, last in networks),
+        sum(float(last.bias.detach()[0]) / len(networks) for _, last in networks),
         np.concatenate(hidden, axis=1).astype(np.float64),
     )
 

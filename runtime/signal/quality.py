@@ -194,8 +194,8 @@ def _of_windows(
     memory: NoiseMemory | None = None
     for at in range(0, len(pieces), AT_ONCE):
         features, again = measure(pieces[at : at + AT_ONCE])
-        odds = (log_odds(model, features) for model in (noise.lasting, noise.fibrillation))
-        followed, memory = noise.follow(*odds, memory)
+        own, vf = (log_odds(model, features) for model in (noise.lasting, noise.fibrillation))
+        followed, memory = noise.follow(own, vf, memory)
         lasting = np.array(followed) >= policy.lasting_noise_log_odds
         noisy.append(lasting | (noise.window.log_odds(features) >= policy.noise_log_odds))
         fast += beats_fast(again)

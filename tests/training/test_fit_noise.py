@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -28,6 +30,15 @@ def piece(seed: int, label: str, *, source: str = "cinc2017", name: str = "") ->
         np.full(30, -6.0),
         np.zeros(34, dtype=bool),
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """One network of few steps, enough for what lies as far apart as these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit_noise, "NETWORKS", 1)
+        patch.setattr(fit_noise, "STEPS", 25)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,20 +85,18 @@ def test_fibrillation_is_no_noise(noise: NoiseModel) -> None:
     assert max(followed) <= -6.0 - noise.memory.margin
 
 
-def shaken(seconds: int) -> np.ndarray:
-    """Motion of a hand-held device: slow waves and jerks, no heart to be seen, mV at 300 Hz."""
-    rng = np.random.default_rng(4)
-    white = rng.standard_normal(seconds * 300)
-    smooth = np.convolve(white, np.hanning(61) / np.sqrt((np.hanning(61) ** 2).sum()), "same")
-    return 0.3 * smooth + 0.05 * np.convolve(white[::-1], np.ones(9) / 3, "same")
+def test_clean_signal_after_a_noise_strip_is_clean(data: Path, shipped: RhythmModel) -> None:
+    if not (data / "cinc2017" / "A02181.mat").is_file():
+        pytest.skip("cinc2017 is not at hand")
+    import wfdb
 
-
-def test_clean_signal_after_noise_is_clean_within_three_seconds(shipped: RhythmModel) -> None:
-    clean = simulate(90, fs=300, ectopic=0.0).signal.astype(np.float64)
-    ecg = clean.copy()
-    ecg[300 * 20 : 300 * 60] = shaken(40)
+    strip = wfdb.rdrecord(str(data / "cinc2017" / "A02181")).p_signal[:, 0]  # noise throughout
+    clean = simulate(30, fs=300, ectopic=0.0).signal.astype(np.float64)
+    ecg = np.concatenate([clean, strip, clean])
     seconds = assess(ecg, 300, shipped.quality, shipped.noise).seconds
     noisy = np.array([bool(flaw & Flaw.NOISE) for flaw in seconds])
-    assert noisy[25:57].mean() > 0.8
-    assert not noisy[63:].any()
-    assert not noisy[:17].any()
+    assert noisy[45:57].mean() > 0.8
+    assert not noisy[:30].any()
+    assert not noisy[62:].any()
+    alone = assess(strip, 300, shipped.quality, shipped.noise).seconds
+    assert sum(bool(flaw & Flaw.NOISE) for flaw in alone) >= noisy.sum()  # nothing excuses it

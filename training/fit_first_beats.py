@@ -271,3 +271,7 @@ def fit(heard: Sequence[Heard]) -> FirstBeats:
         last.bias.item(),
         hidden.astype(np.float64),
     )
+
+
+if __name__ == "__main__":
+    main()

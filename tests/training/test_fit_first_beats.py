@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -101,3 +105,14 @@ def test_what_is_heard_is_what_the_stream_decides_on(detector: Detector) -> None
     assert v[command.called(one, correction)].all()
     # V has to be likelier than N and than S, not than both together.
     assert not v[(one.label <= 2) & (one.log_odds + correction < -np.log(2))].any()
+
+
+def test_the_command_refuses_runs_that_are_not_one_for_each_fold(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "training.fit_first_beats", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{tmp_path / 'model.pt'} does not exist")

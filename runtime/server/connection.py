@@ -100,6 +100,10 @@ class Connection(HttpToolsProtocol):
                 loop.default_exception_handler(context)
 
         loop.set_exception_handler(go_on)
+        # TLS is spoken before a connection is made and after it is closed; the loop would give a
+        # client a minute and half a minute for it.
+        times: Any = asyncio.constants  # type: ignore[attr-defined]
+        times.SSL_HANDSHAKE_TIMEOUT, times.SSL_SHUTDOWN_TIMEOUT = REQUEST_S, LINGER_S
         cls.sweep(loop)
 
     @classmethod

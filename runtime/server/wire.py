@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ..findings import Beat, Event, Quality, Result
 from ..rhythm import RhythmTracker
 from ..signal.units import as_numbers
 from .bodies import MAX_BATCH, json_object
+from .clients import TOKEN
 
 try:
     import orjson
@@ -181,7 +181,7 @@ def bearer_token(given: str | None) -> str | None:
     if not given:
         return None
     token = given.strip()
-    if not re.fullmatch(r"[!-~]+", token):
+    if not TOKEN.fullmatch(token):
         raise InputError(
             "the bearer token (EKG_TOKEN or --token) is blank or has a character that "
             "no header can carry; expected printable ASCII without spaces."

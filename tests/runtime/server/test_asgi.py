@@ -17,7 +17,8 @@ from runtime import Detector
 from runtime.server import asgi
 from runtime.server.admission import LONGEST, SHORTEST, Admission
 from runtime.server.app import create_app
-from runtime.server.asgi import LISTS, SHORT, Application, Asked
+from runtime.server.asgi import Application
+from runtime.server.batches import LISTS, SHORT, Asked
 from runtime.server.bodies import MAX_JSON
 from runtime.server.wire import JSON, RAW
 from runtime.simulate import simulate

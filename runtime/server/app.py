@@ -158,6 +158,7 @@ def _frame(app: Flask, site: Site) -> None:
             "in /openapi.json.",
             405: f"this method is not for this route; expected {', '.join(methods)}.",
             413: str(too_large(MAX_BODY)),
+            416: "the file has no such bytes; expected another Range, or none.",
         }
         code = error.code or 500
         return problem(

@@ -41,7 +41,7 @@ BROKEN = {
     "and a body as RFC 9112 has them.",
     414: "the request line is too long; expected at most {limit_request_line} bytes.",
     431: "the request's headers are too many or too long; expected at most "
-    "{limit_request_fields}, each of at most {limit_request_field_size} bytes.",
+    "{limit_request_fields}, each of at most {limit_request_field_size} bytes, 64 KiB together.",
 }
 log = logging.getLogger("ekg")
 

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
 LINGER_S = 1.0  # for a client to close its side, or for a request that is already on its way
 BODY = (b"content-length", b"transfer-encoding")  # fields that announce one
-MAX_HEAD = 64 << 10  # bytes that follow a head's first piece
+MAX_HEAD = 64 << 10  # bytes of a head's fields, or that follow its first piece
 log = logging.getLogger("ekg")
 
 
@@ -140,7 +140,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.in_head, self.whole, self.head, self.fields = True, False, 0, 0
+        self.in_head, self.whole, self.head, self.fields, self.size = True, False, 0, 0, 0
         if not self.answering:
             self.wait(REQUEST_S)
 
@@ -152,9 +152,10 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field; one that could pass for another when - becomes _ is dropped."""
-        self.fields += 1
+        self.fields, self.size = self.fields + 1, self.size + len(name) + len(value)
         if (
-            self.fields > self.limits.limit_request_fields
+            self.size > MAX_HEAD
+            or self.fields > self.limits.limit_request_fields
             or len(name) + len(value) > self.limits.limit_request_field_size
         ):
             self._break(431)

@@ -202,8 +202,8 @@ class TestBatches:
             return predict(window, *args, **options)
 
         monkeypatch.setattr(detector, "predict", counting)
-        ask(application, *[GOOD] * 5)
-        assert sizes == [(5, FS)]
+        ask(application, *[GOOD] * SHORTEST)  # more may be refused on a busy machine
+        assert sizes == [(SHORTEST, FS)]
 
     @pytest.mark.parametrize("bad", ["/predict?fs=360", "/stream?fs=360"])
     def test_a_bad_request_costs_the_others_nothing(

@@ -7,6 +7,9 @@ import json
 import threading
 import time
 from collections import Counter
+from multiprocessing import get_context
+from multiprocessing.connection import Connection as Connected
+from multiprocessing.synchronize import Event
 
 from bench.load import Connection, Failed, Request
 
@@ -90,6 +93,9 @@ def _no_number(name: str) -> float:
 class Innocent:
     """A client that asks for a second of signal, again and again, while others misbehave.
 
+    It is a process of its own: beside the attackers' threads it would measure how long it waits for
+    them, not for the server.
+
     Attributes
     ----------
     waits_s : of its requests
@@ -98,41 +104,55 @@ class Innocent:
     """
 
     def __init__(self, port: int, request: Request):
-        self._port, self._request = port, request
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+        processes = get_context("spawn")
+        self._done, self._begun = processes.Event(), processes.Event()
+        self._found, end = processes.Pipe(duplex=False)
+        self._process = processes.Process(
+            target=_ask, args=(port, request, self._begun, self._done, end)
+        )
         self.waits_s: list[float] = []
         self.health_s: list[float] = []
         self.refused = self.lost = 0
 
     def __enter__(self) -> Innocent:
-        self._thread.start()
+        self._process.start()
+        self._begun.wait(30)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
-        self._thread.join()
+        self.waits_s, self.health_s, self.refused, self.lost = self._found.recv()
+        self._process.join()
 
-    def _ask(self) -> None:
-        while not self._done.is_set():
-            try:
-                with Connection(self._port, self._request) as connection:
-                    while not self._done.wait(0.02):
-                        started = time.perf_counter()
-                        connection.ask()
-                        self.waits_s.append(time.perf_counter() - started)
-                        if len(self.waits_s) % 10 == 0:
-                            self._probe()
-            except Failed as error:
-                self.refused += "503" in str(error)
-                self.lost += "503" not in str(error)
-            except OSError:
-                self.lost += 1
 
-    def _probe(self) -> None:
-        started = time.perf_counter()
-        probe = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_WITHIN_S)
-        probe.request("GET", "/health/live")
-        probe.getresponse().read()
-        probe.close()
-        self.health_s.append(time.perf_counter() - started)
+def _ask(port: int, request: Request, begun: Event, done: Event, found: Connected) -> None:
+    """Ask until the end, and send what was measured."""
+    waits_s: list[float] = []
+    health_s: list[float] = []
+    refused = lost = 0
+    begun.set()
+    while not done.is_set():
+        try:
+            with Connection(port, request) as connection:
+                while not done.wait(0.02):
+                    started = time.perf_counter()
+                    connection.ask()
+                    waits_s.append(time.perf_counter() - started)
+                    if len(waits_s) % 10 == 0:
+                        health_s.append(_probe(port))
+        except Failed as error:
+            refused += "503" in str(error)
+            lost += "503" not in str(error)
+        except OSError:
+            lost += 1
+    found.send((waits_s, health_s, refused, lost))
+
+
+def _probe(port: int) -> float:
+    """Return how long a health check takes, s."""
+    started = time.perf_counter()
+    probe = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_WITHIN_S)
+    probe.request("GET", "/health/live")
+    probe.getresponse().read()
+    probe.close()
+    return time.perf_counter() - started

@@ -24,7 +24,6 @@ from bench.load import Connection, Failed, Request, latencies, throughput
 from bench.measure import Timing, last_core, processor_s, resident_mb
 from runtime import Detector
 from runtime.client import Client
-from runtime.server.wire import result_fields
 from runtime.simulate import simulate
 
 
@@ -39,7 +38,7 @@ def measure(
     """
     window = np.round(simulate(8.0, seed=9).signal[3 * FS : 4 * FS], 4)
     detector = Detector.load(artifacts, provider=provider)
-    expected = result_fields(detector.predict(window, FS))  # type: ignore[arg-type]
+    expected = detector.predict(window, FS).to_dict()  # type: ignore[union-attr]
     running: list[ServerTrial] = []
     refused: list[dict[str, str]] = []
     with ExitStack() as stack:

@@ -172,9 +172,10 @@ def start_again(server: Server) -> None:
     while True:
         server.start()
         with suppress(RequestError):
-            Client(server.url, patience=5).get("/health/ready")
+            Client(server.url, patience=30).get("/health/ready")
             if server.process.poll() is None:
                 return
+        server.kill()  # it may still be starting, and would stay beside the next
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from runtime.simulate import simulate
 
 RAW = "application/octet-stream"
 CONNECTIONS = 256
+IDLE_S = 5.0  # a link that was idle for longer may be closed by the server: another is opened
 ACCEPTED_GROWTH = 3.0  # times the unloaded p99
 WELL_AFTER_S = 1.0
 
@@ -47,6 +48,7 @@ class Link:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.due, self.left, self.received = 0.0, memoryview(b""), b""
+        self.answered = time.perf_counter()
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -172,7 +174,8 @@ def main() -> int:
 def overload(port: int, message: bytes, rate: float, seconds: float) -> Tally:
     """Send at this rate whatever the answers are."""
     tally, chance = Tally(), random.Random(0)
-    idle = deque(Link(port) for _ in range(CONNECTIONS))
+    idle: list[Link] = []
+    opened = 0
     waiting: deque[float] = deque()  # due, but every connection is in use
     with selectors.DefaultSelector() as selector:
         due = time.perf_counter()
@@ -181,8 +184,13 @@ def overload(port: int, message: bytes, rate: float, seconds: float) -> Tally:
             while due <= now and due < end:
                 waiting.append(due)
                 due += chance.expovariate(rate)
-            while waiting and idle:
-                link = idle.popleft()
+            while waiting and (idle or opened < CONNECTIONS):
+                if idle:
+                    link = idle.pop()
+                    if now - link.answered > IDLE_S:
+                        link = renewed(link, port)
+                else:
+                    link, opened = Link(port), opened + 1
                 link.begin(message, waiting.popleft())
                 selector.register(
                     link,
@@ -197,7 +205,8 @@ def overload(port: int, message: bytes, rate: float, seconds: float) -> Tally:
                 head = link.read() if events & selectors.EVENT_READ else None
                 if head is not None:
                     selector.unregister(link)
-                    note(tally, head, time.perf_counter() - link.due)
+                    link.answered = time.perf_counter()
+                    note(tally, head, link.answered - link.due)
                     again = bool(head) and b"connection: close" not in head.lower()
                     idle.append(link if again and not link.left else renewed(link, port))
     return tally

@@ -26,7 +26,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 MODEL_FS = 360  # Hz; the server's model may have another, which changes no refusal of a rate
 STALE = 409
 RECENT_S = 30.0  # of signal that is kept for a new model
-BUSY = (502, 503, 504)  # worth another try; a proxy says the first and the last
+BUSY = (429, 502, 503, 504)  # worth another try; a proxy says the second and the last
 
 
 class RequestError(EkgError):

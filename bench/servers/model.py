@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from runtime import Detector
 from runtime.detector import DEFAULT_ARTIFACTS
-from runtime.server.wire import result_fields
 
 Fields = dict[str, Any]
 
@@ -39,7 +38,7 @@ def load_many() -> Callable[[Sequence[tuple[ArrayLike, float]]], list[Fields]]:
             results = detector.predict(np.stack([signals[i] for i in members]), fs)
             assert isinstance(results, list)
             answers |= {
-                i: {**result_fields(result), "provider": detector.provider}
+                i: {**result.to_dict(), "provider": detector.provider}
                 for i, result in zip(members, results, strict=True)
             }
         return [answers[i] for i in range(len(windows))]

@@ -6,7 +6,6 @@ import argparse
 import json
 
 from ..records import read
-from ..server.wire import result_fields
 from .common import RECORD, load_detector, signal_choice, signal_options
 
 EXAMPLE = "mitdb/208 --start 22.6 --seconds 1"
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
                 "record": recording.name,
                 "lead": recording.lead,
                 "choice": recording.choice,
-                **result_fields(result),
+                **result.to_dict(),
                 "provider": detector.provider,
                 "gaps": round(result.quality.missing, 4),
                 "notes": list(recording.notes),

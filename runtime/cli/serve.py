@@ -19,8 +19,7 @@ from ..detector import Detector
 from ..errors import EkgError, InputError, MissingPackageError
 from ..model.session import usable_cores
 from ..packages import FLASK, GUNICORN, LOOP, WAITRESS, install_command, is_installed, require
-from ..server.frame import Gate
-from ..server.wire import bearer_token
+from ..server.gate import Gate, check_tls
 from .address import check_address, free_port
 from .common import count, load_detector
 
@@ -52,6 +51,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "loopback's names)",
     )
     parser.add_argument(
+        "--clients",
+        metavar="FILE",
+        default=os.environ.get("EKG_CLIENTS", ""),
+        help="TOML file of clients, [NAME] with tokens = [...] and requests_per_second "
+        "(default: EKG_CLIENTS)",
+    )
+    parser.add_argument(
+        "--tls-cert",
+        metavar="FILE",
+        default=os.environ.get("EKG_TLS_CERT", ""),
+        help="PEM file of a certificate with its chain: serve https (default: EKG_TLS_CERT)",
+    )
+    parser.add_argument(
+        "--tls-key",
+        metavar="FILE",
+        default=os.environ.get("EKG_TLS_KEY", ""),
+        help="PEM file of its key, if that is another (default: EKG_TLS_KEY)",
+    )
+    parser.add_argument(
         "--log",
         choices=LOG_LEVELS,
         default=os.environ.get("EKG_LOG", "info"),
@@ -72,20 +90,31 @@ def run(args: argparse.Namespace) -> int:
             f"{workers} workers are wanted; waitress serves from one process, so "
             "expected 1. gunicorn serves from many, but not on Windows."
         )
-    allowed = ",".join(args.allow_host or [os.environ.get("EKG_ALLOW_HOST", "")])
-    Gate.of(None, args.host, allowed)
-    os.environ["EKG_ALLOW_HOST"] = allowed
+    if args.allow_host:
+        os.environ["EKG_ALLOW_HOST"] = ",".join(args.allow_host)
+    # gunicorn runs in another folder
+    files = {
+        "EKG_CLIENTS": args.clients,
+        "EKG_TLS_CERT": args.tls_cert,
+        "EKG_TLS_KEY": args.tls_key,
+    }
+    os.environ |= {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
+    closed = bool(Gate.of_environment(address=args.host).clients)
+    check_tls(os.environ["EKG_TLS_CERT"], os.environ["EKG_TLS_KEY"])
+    if program == "waitress" and args.tls_cert:
+        raise InputError("waitress serves no TLS; expected a proxy in front that does.")
     detector = load_detector(args)
     workers = workers or (1 if program == "waitress" else usable_cores())
     host = f"[{args.host}]" if ":" in args.host else args.host
     exposed = (
         ""
-        if args.host in ("127.0.0.1", "::1", "localhost") or os.environ.get("EKG_TOKEN")
+        if args.host in ("127.0.0.1", "::1", "localhost") or closed
         else "; whoever reaches this address may use it, EKG_TOKEN would ask for a token"
     )
+    scheme = "https" if args.tls_cert else "http"
     single = "" if program == "gunicorn" else " from one process, with waitress"
     _announce(
-        f"serving on http://{host}:{port}{single} (Ctrl-C stops){exposed}",
+        f"serving on {scheme}://{host}:{port}{single} (Ctrl-C stops){exposed}",
         {
             "event": "serving",
             "workers": workers,
@@ -165,7 +194,6 @@ def _check_environment(log_level: str) -> int:
 
     Gives the workers that ``EKG_WORKERS`` asks for, 0 if it is not set.
     """
-    bearer_token(os.environ.get("EKG_TOKEN"))
     if log_level not in LOG_LEVELS:  # so it is the default: argparse checks what is given only
         raise InputError(f"EKG_LOG is {log_level!r}; expected one of {', '.join(LOG_LEVELS)}.")
     try:

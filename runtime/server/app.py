@@ -24,20 +24,12 @@ from ..errors import EkgError
 from . import routes
 from .admission import Admission
 from .bodies import MAX_BODY
-from .frame import (
-    HEADERS,
-    Gate,
-    log_request,
-    most_bytes,
-    problem_of,
-    request_id,
-    too_large,
-)
+from .frame import HEADERS, log_request, most_bytes, problem_of, request_id, too_large
+from .gate import Gate, check_tls
 from .metrics import Metrics
 from .openapi import document
 from .service import Service
 from .site import Site, problem
-from .wire import bearer_token
 
 log = logging.getLogger("ekg")
 
@@ -69,11 +61,7 @@ def create_app(
     app.url_map.merge_slashes = False  # a redirect would be no problem+json
     app.config["DRAINING"] = False  # `.asgi` sets it on SIGTERM
     try:
-        gate = Gate.of(
-            bearer_token(bearer or os.environ.get("EKG_TOKEN")),
-            address or os.environ.get("EKG_BIND", "127.0.0.1"),
-            os.environ.get("EKG_ALLOW_HOST", ""),
-        )
+        gate = Gate.of_environment(bearer, address)
         model = detector or load_model()
     except EkgError as error:
         print(f"cannot serve: {error}", file=sys.stderr, flush=True)
@@ -86,7 +74,10 @@ def create_app(
     for add in (*(module.routes for module in routes.modules()), *more):
         app.register_blueprint(add(site))
     site.specification = document(app, routes.schemas())
-    metrics.count_routes(rule.rule for rule in app.url_map.iter_rules())
+    metrics.count_each(
+        (rule.rule for rule in app.url_map.iter_rules()),
+        dict.fromkeys(client.name for client in gate.clients.values()),
+    )
     metrics.provider(model.provider)
     app.extensions["site"] = site
     return app
@@ -100,9 +91,11 @@ def load_model() -> Detector:
     )
 
 
-def fault_of_model() -> str:
-    """Return why the model cannot be served; nothing if it can."""
+def fault_of_start() -> str:
+    """Return why a worker could not begin with what lies there now; nothing if it could."""
     try:
+        Gate.of_environment()
+        check_tls(os.environ.get("EKG_TLS_CERT", ""), os.environ.get("EKG_TLS_KEY", ""))
         load_model()
     except EkgError as error:
         return str(error)
@@ -116,11 +109,15 @@ def _frame(app: Flask, site: Site) -> None:
     def arrive() -> Response | None:
         g.started = time.perf_counter()
         g.request_id = request_id(request.headers.get("X-Request-ID", ""))
+        g.client = ""
         headers = {name.lower(): value for name, value in request.headers.items()}
         if "HTTP_HOST" not in request.environ:  # werkzeug would make one up
             headers.pop("host", None)
         version = request.environ["SERVER_PROTOCOL"].removeprefix("HTTP/")
-        site.gate.check(request.method, request.path, version, headers)
+        client = site.gate.check(request.method, request.path, version, headers)
+        g.client = client.name if client else ""
+        if "asgi.scope" not in request.environ:  # else the loop before this has counted it
+            site.keep_limit(client)
         if request.method == "POST" and request.url_rule is not None:
             # Before a place is taken: a slow sender keeps nobody from computing.
             site.admission.check()
@@ -143,6 +140,7 @@ def _frame(app: Flask, site: Site) -> None:
             time.perf_counter() - g.started,
             g.request_id,
             request.content_length or 0,
+            g.client,
         )
         return response
 
@@ -160,6 +158,7 @@ def _frame(app: Flask, site: Site) -> None:
             "in /openapi.json.",
             405: f"this method is not for this route; expected {', '.join(methods)}.",
             413: str(too_large(MAX_BODY)),
+            416: "the file has no such bytes; expected another Range, or none.",
         }
         code = error.code or 500
         return problem(

@@ -1,10 +1,9 @@
 """The ASGI application that gunicorn's workers run: the event loop in front of Flask.
 
-Most requests to ``/predict`` and ``/stream`` are a few kilobytes of valid signal, and what a
-general framework does around them costs as much as the network. They are answered here, those
-that came in together as one batch; longer ones one after another in a thread. So are the health
-checks, which so wait for nobody. Everything else is Flask's (`.app`), in threads, once its body is
-there. `.frame` and `.service` are shared with it, so both answer alike.
+``/predict`` and ``/stream`` are answered here (`.batches`), past a framework that would cost as
+much as the network, and so are the health checks, which so wait for nobody. Everything else is
+Flask's (`.app`), in threads, once its body is there. `.gate`, `.frame` and `.service` are shared
+with it, so both answer alike.
 """
 
 from __future__ import annotations
@@ -15,43 +14,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask
-from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 
 from ..errors import EkgError, InputError
-from .admission import WAIT_S, Admission, OverloadError
+from .admission import Admission, OverloadError
 from .app import create_app, load_model
+from .batches import Answer, Asked, Batches, refusal
 from .connection import Connection
-from .frame import (
-    HEADERS,
-    PROBLEM,
-    RefusedError,
-    log_request,
-    most_bytes,
-    problem_body,
-    problem_of,
-    request_id,
-    too_large,
-)
+from .frame import HEADERS, log_request, most_bytes, request_id, too_large
+from .gate import RefusedError
 from .metrics import Metrics
-from .service import Fields
-from .site import DRAINING, Site, unrepeated
-from .wire import JSON, MAX_TOKEN, RAW, dump, read_chunks, read_window
+from .site import DRAINING, Site
+from .wire import JSON, dump
 
-# Bytes of signal that the loop may work on itself, some milliseconds at the worst; a token of
-# /stream comes on top.
-SHORT = {JSON: 16 << 10, RAW: 8 << 10}
-# Lists in such a request: in a batch every patient is one, and costs a good part of a request.
-LISTS = 8
 # Of bodies in a worker's memory, bytes; those that would be more are refused, small ones apart.
 HELD, SMALL = 64 << 20, 64 << 10
 THREADS = 64  # of Flask; they mostly wait for each other
@@ -61,51 +41,13 @@ BROKEN = {
     "and a body as RFC 9112 has them.",
     414: "the request line is too long; expected at most {limit_request_line} bytes.",
     431: "the request's headers are too many or too long; expected at most "
-    "{limit_request_fields}, each of at most {limit_request_field_size} bytes.",
+    "{limit_request_fields}, each of at most {limit_request_field_size} bytes, 64 KiB together.",
 }
 log = logging.getLogger("ekg")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-
-class Answer(NamedTuple):
-    """Status, media type, body, and headers beside those of every answer."""
-
-    status: int
-    media_type: str
-    body: bytes
-    headers: dict[str, str]
-
-
-@dataclass(eq=False, slots=True)
-class Asked:
-    """A request, once its head is there.
-
-    Attributes
-    ----------
-    size : bytes of the body, as announced or as they came
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    id: str
-    media_type: str
-    started: float
-    size: int
-    body: bytes = b""
-    answer: asyncio.Future[Answer] | None = None
-
-    @property
-    def short(self) -> bool:
-        """True if the loop may work on it itself."""
-        token = MAX_TOKEN if self.path == "/stream" else 0
-        return self.size <= SHORT.get(self.media_type, 0) + token and (
-            self.media_type != JSON or self.body.count(b"[") <= LISTS
-        )
 
 
 class GoneError(Exception):
@@ -124,11 +66,7 @@ class Application:
         self._flask = flask
         self._site: Site = flask.extensions["site"]
         self._wsgi = WSGIMiddleware(flask.wsgi_app, workers=THREADS)  # type: ignore[arg-type]
-        in_work = self._site.metrics.in_work
-        # A queue of each: short requests do not wait behind long ones.
-        self._short, self._long = Admission(in_work), Admission(in_work, work_s=WAIT_S)
-        self._lane = ThreadPoolExecutor(1)
-        self._together: dict[str, list[Asked]] = {"/predict": [], "/stream": []}
+        self._batches = Batches(self._site)
         self._held = 0  # bytes of large bodies
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -155,12 +93,15 @@ class Application:
                 status = scope["ekg.broken"]
                 limits = Connection.limits._asdict()
                 raise RefusedError(status, BROKEN[status].format(**limits))
-            self._site.gate.check(asked.method, asked.path, scope["http_version"], headers)
+            version = scope["http_version"]
+            client = self._site.gate.check(asked.method, asked.path, version, headers)
+            asked.client = client.name if client else ""
+            self._site.keep_limit(client)
             answer = await self._answer(asked, scope, receive, send)
         except GoneError:
             return
         except EkgError as error:
-            answer = self._refusal(asked, error)
+            answer = refusal(asked, error)
         finally:
             self._held -= _held(len(asked.body))
         if answer is not None:
@@ -182,8 +123,8 @@ class Application:
                     raise RefusedError(503, DRAINING)
                 return Answer(200, JSON, dump(self._site.readiness()), {})
             case "POST", "/predict" | "/stream":
-                await self._take_body(asked, receive, self._short if asked.short else self._long)
-                return await self._compute(asked)
+                await self._take_body(asked, receive, self._batches.queue(asked))
+                return await self._batches.answer(asked)
         await self._take_body(
             asked, receive, self._site.admission if asked.method == "POST" else None
         )
@@ -217,65 +158,6 @@ class Application:
             raise
         asked.body, asked.size = b"".join(pieces), size
 
-    # Signal
-
-    async def _compute(self, asked: Asked) -> Answer:
-        """Answer a request for the detector, with those that are there as well."""
-        loop = asyncio.get_running_loop()
-        if not asked.short:
-            self._long.enter()
-            return await loop.run_in_executor(self._lane, self._compute_long, asked)
-        self._short.enter()
-        together = self._together[asked.path]
-        together.append(asked)
-        if len(together) > 1:
-            asked.answer = loop.create_future()
-            return await asked.answer
-        await asyncio.sleep(0)  # those that came in with it join
-        self._together[asked.path] = []
-        answers = self._results(together, self._short)
-        for other, answer in zip(together[1:], answers[1:], strict=True):
-            if other.answer is not None and not other.answer.done():
-                other.answer.set_result(answer)
-        return answers[0]
-
-    def _compute_long(self, asked: Asked) -> Answer:
-        with self._site.long_work(asked.size):
-            return self._results([asked], self._long)[0]
-
-    def _results(self, requests: Sequence[Asked], queue: Admission) -> list[Answer]:
-        """Answer requests of one route as one batch, and give back their places in the queue."""
-        started = time.perf_counter()
-        try:
-            fields = self._fields(requests)
-        except Exception as error:
-            # One of many may be bad; the others are not to suffer from it. Nothing was counted
-            # yet: the service counts what it answers, all of a batch or none.
-            if len(requests) > 1:
-                return [answer for asked in requests for answer in self._results([asked], queue)]
-            answers = [self._refusal(requests[0], error)]
-        else:
-            answers = [
-                Answer(200, JSON, dump(one | self._origin(asked)), {})
-                for asked, one in zip(requests, fields, strict=True)
-            ]
-        queue.leave((time.perf_counter() - started) / len(requests), len(requests))
-        return answers
-
-    def _origin(self, asked: Asked) -> Fields:
-        latency_ms = round(1000 * (time.perf_counter() - asked.started), 3)
-        return {"provider": self._site.model.provider, "latency_ms": latency_ms}
-
-    def _fields(self, requests: Sequence[Asked]) -> list[Fields]:
-        service = self._site.service
-        if requests[0].path == "/predict":
-            return service.predict(
-                [read_window(one.body, one.media_type, _fields_of(one.query)) for one in requests]
-            )
-        return service.stream(
-            [read_chunks(one.body, one.media_type, _fields_of(one.query)) for one in requests]
-        )
-
     # Everything else
 
     async def _ask_flask(self, asked: Asked, scope: Message, send: Send) -> None:
@@ -291,17 +173,6 @@ class Application:
 
         await self._wsgi({**scope, "headers": headers}, replay, send)  # type: ignore[arg-type]
 
-    def _refusal(self, asked: Asked, error: Exception) -> Answer:
-        """Answer what went wrong; what was not foreseen stands in the log only."""
-        known = isinstance(error, EkgError)
-        status, more, fields = problem_of(error) if known else (500, {}, {})  # type: ignore[arg-type]
-        detail = str(error)
-        if status == 500:
-            log.error("unexpected error", exc_info=error, extra={"fields": {"id": asked.id}})
-            detail = "the server failed on this request; its log says where."
-        body, more = problem_body(status, detail, asked.id, asked.path, more, fields)
-        return Answer(status, PROBLEM, body, more)
-
     async def _send(self, asked: Asked, answer: Answer, send: Send) -> None:
         """Send, count and log an answer."""
         rule = self._rule(asked)
@@ -313,6 +184,7 @@ class Application:
             time.perf_counter() - asked.started,
             asked.id,
             len(asked.body),
+            asked.client,
         )
         headers = [
             *_HEADERS,
@@ -346,7 +218,7 @@ class Application:
             loop.add_signal_handler(signal.SIGQUIT, leave, signal.SIGQUIT, None)
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._lane.shutdown(wait=False)
+        self._batches.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _drain(self, leave: Callable[..., object]) -> None:
@@ -363,8 +235,8 @@ _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.i
 def create() -> Application:
     """Return the application as gunicorn's workers run it.
 
-    If a model cannot be loaded that another worker serves, it may be half copied: then this
-    worker says so, waits for it, and ends alone if it stays so.
+    If a model or file of settings cannot be loaded that another worker has, it may be half copied:
+    then this worker says so, waits for it, and ends alone if it stays so.
     """
     until = time.monotonic() + RETRY_S
     metrics, said = Metrics(), ""
@@ -375,9 +247,9 @@ def create() -> Application:
                 metrics.set_notice("")
             return application
         except EkgError as error:
-            said = f"a worker cannot load the model and waits for another: {error}"
+            said = f"a worker cannot begin and waits: {error}"
             metrics.set_notice(said)
-            log.error("the model cannot be loaded", extra={"fields": {"reason": str(error)}})
+            log.error("a worker cannot begin", extra={"fields": {"reason": str(error)}})
         if time.monotonic() > until:
             sys.exit(1)
         time.sleep(1.0)
@@ -387,11 +259,3 @@ def create() -> Application:
 def _held(size: int) -> int:
     """Return what a body of that size counts as; many connections may hold a small one each."""
     return size if size > SMALL else 0
-
-
-@lru_cache(maxsize=64)  # they are mostly alike
-def _fields_of(query: str) -> dict[str, str]:
-    """Return a query's fields as Flask reads them."""
-    return unrepeated(
-        MultiDict(parse_qsl(query, keep_blank_values=True, errors="werkzeug.url_quote"))
-    )

@@ -27,7 +27,8 @@ def json_object(body: bytes) -> dict[str, Any] | None:
     Raises
     ------
     InputError
-        It has more objects, lists or strings than any request needs; it is not parsed.
+        It has more objects, lists or strings than any request needs; it is not parsed. Or a name
+        stands twice in an object: who meant the other value would get a wrong answer.
     """
     if any(body.count(mark) > most for mark, most in MAX_COUNTS.items()):
         raise InputError(
@@ -38,7 +39,22 @@ def json_object(body: bytes) -> dict[str, Any] | None:
         fields = _loaded(body)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         return None
-    return fields if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        return None
+    # Both readers keep the last of two values, so strings are counted: those that came and those
+    # that are left. Outside of strings no quotation mark has a backslash before it.
+    if body.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"') != 2 * _strings(fields):
+        raise InputError("a field of the body stands there twice; expected each once.")
+    return fields
+
+
+def _strings(value: Any) -> int:
+    """Return how many strings a JSON value has, names of fields included."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_strings, value.values()))
+    if isinstance(value, list) and not {str, list, dict}.isdisjoint(map(type, value)):
+        return sum(map(_strings, value))
+    return int(isinstance(value, str))
 
 
 def _loaded(body: bytes) -> Any:

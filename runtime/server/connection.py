@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
 LINGER_S = 1.0  # for a client to close its side, or for a request that is already on its way
 BODY = (b"content-length", b"transfer-encoding")  # fields that announce one
-MAX_HEAD = 64 << 10  # bytes that follow a head's first piece
+MAX_HEAD = 64 << 10  # bytes of a head's fields, or that follow its first piece
 log = logging.getLogger("ekg")
 
 
@@ -100,6 +100,10 @@ class Connection(HttpToolsProtocol):
                 loop.default_exception_handler(context)
 
         loop.set_exception_handler(go_on)
+        # TLS is spoken before a connection is made and after it is closed; the loop would give a
+        # client a minute and half a minute for it.
+        times: Any = asyncio.constants  # type: ignore[attr-defined]
+        times.SSL_HANDSHAKE_TIMEOUT, times.SSL_SHUTDOWN_TIMEOUT = REQUEST_S, LINGER_S
         cls.sweep(loop)
 
     @classmethod
@@ -136,7 +140,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.in_head, self.whole, self.head, self.fields = True, False, 0, 0
+        self.in_head, self.whole, self.head, self.fields, self.size = True, False, 0, 0, 0
         if not self.answering:
             self.wait(REQUEST_S)
 
@@ -148,9 +152,10 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field; one that could pass for another when - becomes _ is dropped."""
-        self.fields += 1
+        self.fields, self.size = self.fields + 1, self.size + len(name) + len(value)
         if (
-            self.fields > self.limits.limit_request_fields
+            self.size > MAX_HEAD
+            or self.fields > self.limits.limit_request_fields
             or len(name) + len(value) > self.limits.limit_request_field_size
         ):
             self._break(431)

@@ -1,4 +1,4 @@
-"""Around every request, whoever carries it: who may ask, how refusals look, what is logged.
+"""Around every request, whoever carries it: how refusals look, what is counted and logged.
 
 The event loop (`.asgi`) and the Flask application (`.app`) both come here, so they refuse, count
 and log alike.
@@ -6,21 +6,18 @@ and log alike.
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 import os
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Any
 
-from ..errors import EkgError, InputError, StaleTokenError
+from ..errors import EkgError, StaleTokenError
 from .admission import RETRY_AFTER_S, OverloadError
 from .bodies import MAX_BODY, MAX_JSON
+from .gate import RefusedError
 from .metrics import Metrics
 from .wire import JSON, TENSORS, MediaTypeError
 
@@ -34,23 +31,13 @@ HEADERS = {
     "form-action 'none'",
 }
 PROBLEM = "application/problem+json"
+AGAIN = (429, 503)  # statuses after which the same request may be answered
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # a client's own that is kept
-HEALTH = ("/health/", "/v2/health/")  # any name and no token will do: a probe asks by address
-OPEN = (*HEALTH, "/static/")  # without a token: nothing about anyone is there
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", re.ASCII)
 log = logging.getLogger("ekg")
 
 
 class UnknownModelError(EkgError):
     """No model of that name is served."""
-
-
-class RefusedError(EkgError):
-    """The request is refused for what stands around its signal."""
-
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None):
-        super().__init__(detail)
-        self.status, self.headers = status, dict(headers or {})
 
 
 STATUS = {
@@ -70,95 +57,10 @@ REFUSALS = {  # of documented routes
     415: "The body's type is not read here.",
     417: "The header Expect asks for what is not known here.",
     421: "The request is for a host that this server does not answer for.",
+    429: "The client has asked as often as it may; try again after Retry-After seconds.",
     431: "The headers are too many or too long.",
     503: "The server is full or shutting down; try again after Retry-After seconds.",
 }
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Who may ask.
-
-    Attributes
-    ----------
-    secret : bearer token that every request but those to `OPEN` must carry; None for none
-    hosts : names beside loopback's that a request may be sent to; None for any
-    """
-
-    secret: str | None
-    hosts: frozenset[str] | None
-
-    @classmethod
-    def of(cls, secret: str | None, address: str, hosts: str) -> Gate:
-        """Return the gate of a server that listens on this address.
-
-        Without a token and on loopback a web page could reach it under a name of its own that
-        resolves to 127.0.0.1, so only loopback's names are answered there.
-
-        Raises
-        ------
-        InputError
-            A host is no name.
-        """
-        names = [name.strip().lower() for name in hosts.split(",") if name.strip()]
-        for name in names:
-            if _host(name) is None or _host(name) != name.strip("[]"):
-                raise InputError(
-                    f"the allowed host (EKG_ALLOW_HOST or --allow-host) is {name[:40]!r}; "
-                    "expected a name or an address, without a port."
-                )
-        closed = names or (secret is None and _loopback(_host(address) or address))
-        return cls(secret, frozenset(name.strip("[]") for name in names) if closed else None)
-
-    def check(self, method: str, path: str, version: str, headers: Mapping[str, str]) -> None:
-        """Raise `RefusedError` if such a request is not to be answered.
-
-        Parameters
-        ----------
-        version : of HTTP
-        headers : by lower-case name, those that were there twice joined by a comma
-        """
-        host = headers.get("host")
-        if version not in ("1.0", "1.1"):
-            raise RefusedError(400, "the request is not HTTP/1.1; expected that.")
-        if headers.get("expect", "100-continue").lower() != "100-continue":
-            raise RefusedError(
-                417,
-                "the request's header 'Expect' asks for what is not known here; expected "
-                "'100-continue', or no such header.",
-            )
-        if host is None and version == "1.1":
-            raise RefusedError(400, "the request has no header Host; expected one (RFC 9112).")
-        name = "localhost" if host is None else _host(host)
-        if name is None:
-            raise RefusedError(400, "the header Host is no host; expected one (RFC 9112).")
-        if not (
-            self.hosts is None or name in self.hosts or _loopback(name) or path.startswith(HEALTH)
-        ):
-            raise RefusedError(
-                421,
-                "the request is for another host; expected localhost, or a name that "
-                "--allow-host or EKG_ALLOW_HOST gives.",
-            )
-        if not (path.startswith(OPEN) or path == "/" or self._authorized(headers)):
-            raise RefusedError(
-                401,
-                "the request has no valid bearer token; expected the header "
-                "'Authorization: Bearer TOKEN'.",
-                {"WWW-Authenticate": "Bearer"},
-            )
-        if method == "POST" and headers.get("content-encoding", "identity").lower() != "identity":
-            raise RefusedError(
-                415, "the body is compressed (Content-Encoding); expected it as it is."
-            )
-
-    def _authorized(self, headers: Mapping[str, str]) -> bool:
-        if self.secret is None:
-            return True
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            token.encode(), self.secret.encode()
-        )
 
 
 def most_bytes(media_type: str, headers: Container[str]) -> int:
@@ -202,7 +104,7 @@ def problem_body(
     }
     if path.startswith("/v2"):
         body["error"] = detail  # where the Open Inference Protocol's clients look
-    retry = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if status in AGAIN else {}
     return json.dumps(body).encode(), retry | dict(headers or {})
 
 
@@ -212,10 +114,23 @@ def request_id(given: str) -> str:
 
 
 def log_request(
-    metrics: Metrics, route: str, method: str, status: int, seconds: float, id_: str, octets: int
+    metrics: Metrics,
+    route: str,
+    method: str,
+    status: int,
+    seconds: float,
+    id_: str,
+    octets: int,
+    client: str,
 ) -> None:
-    """Count and log an answered request; ``route`` is the rule, never the path that was sent."""
-    metrics.request(route, status, seconds)
+    """Count and log an answered request.
+
+    Parameters
+    ----------
+    route : the rule, never the path that was sent
+    client : its name; nothing if nobody has one
+    """
+    metrics.request(route, status, seconds, client)
     level = logging.DEBUG if route.startswith(("/health", "/metrics")) else logging.INFO
     if log.isEnabledFor(level):
         fields = {
@@ -225,22 +140,6 @@ def log_request(
             "status": int(status),
             "ms": round(1000 * seconds, 3),
             "bytes": octets,
+            **({"client": client} if client else {}),
         }
         log.log(level, "request", extra={"fields": fields})
-
-
-@lru_cache(maxsize=64)
-def _host(given: str) -> str | None:
-    """The name in a header Host, without its port; None if there is none."""
-    match = _HOST.fullmatch(given.strip())
-    return match[1].strip("[]").lower() if match else None
-
-
-@lru_cache(maxsize=64)
-def _loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False

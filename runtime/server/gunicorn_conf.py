@@ -13,6 +13,7 @@ import os
 import resource
 import runpy
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +23,12 @@ from uvicorn_worker import UvicornWorker
 
 PACKAGE = Path(__file__).resolve().parent.parent.name  # runtime in a checkout, ekg elsewhere
 # Of ekg.server.metrics, one for each worker, and the last for what the health checks say.
-ROWS, ROW_BYTES = 512, 8192
+ROWS, ROW_BYTES = 512, 16384
 GAUGE_BYTES = 64  # the part of a row that ends with its worker
 FILES, RESERVED_FILES = 65_536, 64  # a process may open; of these not for connections
+# What needs the standard library only.
 JsonLines: Any = runpy.run_path(str(Path(__file__).with_name("log.py")))["JsonLines"]
+named = runpy.run_path(str(Path(__file__).with_name("clients.py")))
 log = logging.getLogger("ekg")
 
 
@@ -36,6 +39,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # gunicorn has no types
         "loop": "asyncio",
         "http": f"{PACKAGE}.server.connection:Connection",
         "ws": "none",
+        "ssl_version": ssl.PROTOCOL_TLS_SERVER,  # 1.2 and later
         "lifespan": "on",
         "proxy_headers": False,  # nobody asks who the client is
         "server_header": False,
@@ -50,10 +54,10 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class Reload:
-    """SIGHUP: the model that lies there then is checked, and served by new workers.
+    """SIGHUP: new workers serve with the model, clients and certificate that lie there then.
 
-    A bad one changes nothing but the log and what the health checks say. The old workers go once
-    as many new ones are ready.
+    They are checked first: a bad one changes nothing but the log and what the health checks say.
+    The old workers go once as many new ones are ready.
     """
 
     def __init__(self, server: Any):
@@ -65,9 +69,9 @@ class Reload:
         server.handle_hup, server.manage_workers = self.begin, self.go_on
 
     def begin(self) -> None:
-        """Check the model, unless a reload is under way."""
+        """Check what lies there, unless a reload is under way."""
         if self.check is None and not self.age:
-            code = f"from {PACKAGE}.server.app import fault_of_model as f; print('checked', f())"
+            code = f"from {PACKAGE}.server.app import fault_of_start as f; print('checked', f())"
             self.check = subprocess.Popen(
                 [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
@@ -87,7 +91,7 @@ class Reload:
 
     def _judge(self) -> None:
         _, checked, fault = self.said.decode(errors="replace").rpartition("checked ")
-        fault = fault.strip() if checked else "the check of the model did not come to its end."
+        fault = fault.strip() if checked else "the check did not come to its end."
         notice = f"the last reload was refused: {fault}".encode() if fault else b""
         self.server.counters[-ROW_BYTES:] = notice[:ROW_BYTES].ljust(ROW_BYTES, b"\0")
         if fault:
@@ -113,6 +117,9 @@ class Reload:
 def on_starting(server: Any) -> None:
     """Make the memory that all workers share; pages that nobody writes cost nothing."""
     server.counters = mmap.mmap(-1, (ROWS + 1) * ROW_BYTES)
+    server.clients = [
+        named["DEFAULT"]
+    ]  # every name there was, in the order of their places in a row
 
 
 def when_ready(server: Any) -> None:
@@ -124,12 +131,16 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Give the worker a row that no living one counts in."""
     taken = {other.row for other in server.WORKERS.values()}
     worker.row = next(row for row in range(ROWS) if row not in taken)
+    with contextlib.suppress(ValueError):  # the worker itself will say what is wrong
+        found = named["read_clients"](os.environ.get("EKG_CLIENTS", ""))
+        new = [one.name for one in found if one.name not in server.clients]
+        server.clients += new[: named["MAX_CLIENTS"] - len(server.clients)]
 
 
 def post_fork(server: Any, worker: Any) -> None:
     """In the worker, before it loads the application."""
     metrics = importlib.import_module(f"{PACKAGE}.server.metrics")
-    metrics.attach(memoryview(server.counters), worker.row)
+    metrics.attach(memoryview(server.counters), worker.row, server.clients)
     JsonLines.lost = staticmethod(metrics.Metrics().log_line_lost)
     connection = importlib.import_module(f"{PACKAGE}.server.connection")
     given = [getattr(server.cfg, name) or sys.maxsize for name in connection.Limits._fields]
@@ -168,6 +179,8 @@ soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 with contextlib.suppress(ValueError, OSError):  # what the system allows it has
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
 
+certfile = os.environ.get("EKG_TLS_CERT") or None
+keyfile = os.environ.get("EKG_TLS_KEY") or None
 wsgi_app = f"{PACKAGE}.server.asgi:create()"
 bind = os.environ.get("EKG_BIND", "127.0.0.1:8000")
 worker_class = Worker

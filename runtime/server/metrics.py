@@ -10,17 +10,19 @@ the health checks say beside ready. Outside gunicorn a process counts for itself
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..findings import CLASSES
 from ..model.providers import ONNX_NAMES
+from .clients import MAX_CLIENTS
 
-ROW_BYTES = 8192
+ROW_BYTES = 16384
 OTHER = "other"  # a route or a status that is none of the known
 CODES = (
-    *("200", "400", "401", "404", "405", "409", "413", "414", "415", "417", "421", "431"),
+    *("200", "400", "401", "404", "405", "409", "413", "414", "415", "417", "421", "429", "431"),
     *("500", "503", OTHER),
 )
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -40,6 +42,7 @@ _FIXED: tuple[Series, ...] = (
     ("ekg_log_lines_lost_total",),
     ("ekg_worker_starts_total",),
 )
+_CLIENTS_LENGTH = (MAX_CLIENTS + 1) * (len(CODES) + 2)
 _FIRST_BUCKET = str(BUCKETS_S[0])  # the others follow it
 _LENGTH = ROW_BYTES // 8
 
@@ -51,14 +54,25 @@ def _of_routes(routes: Sequence[str]) -> Iterator[Series]:
         yield ("sum", route)
 
 
+def _of_client(name: str) -> Iterator[Series]:
+    yield from (("ekg_client_requests_total", name, code) for code in CODES)
+    yield from (("second", name), ("taken", name))  # the last in which it asked, and how often
+
+
 _memory: bytearray | memoryview = bytearray(2 * ROW_BYTES)
 _row = 0
+_clients: tuple[str, ...] | None = None  # names in the order of their places
 
 
-def attach(memory: memoryview, row: int) -> None:
-    """Count in this row of shared memory from now on; its gauges start from zero."""
-    global _memory, _row
-    _memory, _row = memory, row
+def attach(memory: memoryview, row: int, clients: Sequence[str] = ()) -> None:
+    """Count in this row of shared memory from now on; its gauges start from zero.
+
+    Parameters
+    ----------
+    clients : every one that the server has had, so that none counts in another's place
+    """
+    global _memory, _row, _clients
+    _memory, _row, _clients = memory, row, tuple(clients)
     memory[row * ROW_BYTES : row * ROW_BYTES + 64] = bytes(64)
 
 
@@ -70,10 +84,12 @@ class Metrics:
         self._notice = memoryview(_memory)[-ROW_BYTES:]
         self._own = self._all[_row * _LENGTH : (_row + 1) * _LENGTH]
         self._lock = threading.Lock()
-        self.count_routes(())
+        self.count_each((), ())
 
-    def count_routes(self, routes: Iterable[str]) -> None:
+    def count_each(self, routes: Iterable[str], clients: Iterable[str]) -> None:
         """Count the requests to each of these rules for itself, those to others together.
+
+        So with clients, of which a reload may bring others: gunicorn's master gives each a place.
 
         Raises
         ------
@@ -81,15 +97,24 @@ class Metrics:
             A row of shared memory does not hold so many.
         """
         self.routes = (*sorted(set(routes)), OTHER)
-        self._place = {series: i for i, series in enumerate((*_FIXED, *_of_routes(self.routes)))}
-        if len(self._place) > _LENGTH:
+        self._clients = _clients if _clients is not None else tuple(clients)[:MAX_CLIENTS]
+        series = [*_FIXED, *_of_routes(self.routes)]
+        series += [one for name in (OTHER, *self._clients) for one in _of_client(name)]
+        self._place = {one: i for i, one in enumerate(series)}
+        if len(_FIXED) + len([*_of_routes(self.routes)]) + _CLIENTS_LENGTH > _LENGTH:
             raise ValueError(
                 f"{len(self.routes)} routes are more than the metrics have room for; "
                 "raise ROW_BYTES here and in gunicorn_conf.py."
             )
 
-    def request(self, route: str, code: int, seconds: float) -> None:
-        """Count an answered request. ``route`` is the rule, never the path that was sent."""
+    def request(self, route: str, code: int, seconds: float, client: str = "") -> None:
+        """Count an answered request.
+
+        Parameters
+        ----------
+        route : the rule, never the path that was sent
+        client : its name; nothing if nobody has one
+        """
         route = route if route in self.routes else OTHER
         status = str(int(code)) if str(int(code)) in CODES else OTHER
         bucket = self._place["bucket", route, _FIRST_BUCKET] + bisect_left(BUCKETS_S, seconds)
@@ -97,6 +122,29 @@ class Metrics:
             self._own[self._place["ekg_requests_total", route, status]] += 1
             self._own[bucket] += 1
             self._own[self._place["sum", route]] += seconds
+            if client:
+                name = client if client in self._clients else OTHER
+                self._own[self._place["ekg_client_requests_total", name, status]] += 1
+
+    def within(self, client: str, per_second: int) -> bool:
+        """Take one of the requests that a client has in this second, at all workers together.
+
+        Returns
+        -------
+        bool
+            False if it has had them all.
+        """
+        name, now = client if client in self._clients else OTHER, float(int(time.time()))
+        second, taken = self._place["second", name], self._place["taken", name]
+        with self._lock:
+            if self._own[second] != now:
+                self._own[taken], self._own[second] = 0.0, now
+            seconds, counts = self._all[second::_LENGTH], self._all[taken::_LENGTH]
+            rows = [i for i, moment in enumerate(seconds) if moment == now]
+            if sum(counts[i] for i in rows) >= per_second:
+                return False
+            self._own[taken] += 1
+            return True
 
     def windows(self, labels: Sequence[str]) -> None:
         """Count labelled windows."""
@@ -147,8 +195,8 @@ class Metrics:
         for series in self._place:
             if series[0] == name:
                 value = self._sum(series)
-                # Of the many pairs of route and code only those that occurred are of interest.
-                if value or name != "ekg_requests_total":
+                # Of many pairs with a code only those that occurred are of interest.
+                if value or "code" not in label_names:
                     yield _line(name, dict(zip(label_names, series[1:], strict=True)), value)
 
     def _histogram(self, name: str) -> Iterator[str]:
@@ -188,6 +236,9 @@ FAMILIES = (
     Family("ekg_requests_total", "counter", "Requests answered.", ("route", "code")),
     Family(
         "ekg_request_seconds", "histogram", "From a request's arrival to its answer.", ("route",)
+    ),
+    Family(
+        "ekg_client_requests_total", "counter", "Requests answered, by client.", ("client", "code")
     ),
     Family("ekg_windows_total", "counter", "Signals labelled by /predict, by label.", ("label",)),
     Family("ekg_beats_total", "counter", "Beats decided, by AAMI class.", ("label",)),

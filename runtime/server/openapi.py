@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 from flask import Flask
 from werkzeug.routing import Rule
 
-from .frame import HEALTH, OPEN, PROBLEM, REFUSALS
+from .frame import AGAIN, PROBLEM, REFUSALS
+from .gate import HEALTH, OPEN
 from .schemas import OBJECT, TEXT, Schema, ref, shared
 from .wire import JSON
 
@@ -96,7 +97,7 @@ def document(app: Flask, schemas: Iterable[Mapping[str, Schema]] = ()) -> bytes:
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "If the server was started with EKG_TOKEN.",
+                    "description": "If the server was started with EKG_TOKEN or EKG_CLIENTS.",
                 }
             },
             "responses": {str(status): _refusal(status) for status in REFUSALS},
@@ -147,7 +148,7 @@ def _statuses(rule: Rule, method: str) -> set[int]:
     """Return the refusals that a route's method and path bring."""
     return {
         *EVERYWHERE,
-        *(() if rule.rule.startswith(OPEN) else (401,)),
+        *(() if rule.rule.startswith(OPEN) else (401, 429)),
         *(() if rule.rule.startswith(HEALTH) else (421,)),
         *(POSTED if method == "POST" else ()),
         *((404,) if rule.arguments else ()),
@@ -158,6 +159,6 @@ def _refusal(status: int) -> dict[str, Any]:
     retry = {"Retry-After": {"schema": {"type": "string"}, "description": "s"}}
     return {
         "description": REFUSALS[status],
-        **({"headers": retry} if status == 503 else {}),
+        **({"headers": retry} if status in AGAIN else {}),
         "content": {PROBLEM: {"schema": ref("Problem")}},
     }

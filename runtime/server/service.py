@@ -20,10 +20,7 @@ from .wire import (
     Chunk,
     Window,
     at_row,
-    beat_fields,
     encode_token,
-    quality_fields,
-    result_fields,
     rhythm_fields,
 )
 
@@ -66,9 +63,9 @@ class Service:
         self._metrics.windows([one.label for one in everyone])
         self._metrics.beats([beat.label for one in everyone for beat in one.beats])
         return [
-            {"results": [result_fields(one) for one in found[i]]}
+            {"results": [one.to_dict() for one in found[i]]}
             if window.signal.ndim == 2
-            else result_fields(found[i][0])
+            else found[i][0].to_dict()
             for i, window in enumerate(windows)
         ]
 
@@ -102,11 +99,11 @@ class Service:
             last = live.finish() if chunk.end else []
             answers.append(
                 {
-                    "beats": [beat_fields(beat) for beat in beats + last],
+                    "beats": [beat.to_dict() for beat in beats + last],
                     "carry": None if chunk.end else encode_token(live.save()),
                     "decided": round(live.decided, 4),
                     "seconds": round(live.seconds, 4),
-                    "quality": quality_fields(quality),
+                    "quality": quality.to_dict() if quality else None,
                     **rhythm_fields(live.tracker, live.events()),
                 }
             )

@@ -16,7 +16,9 @@ from werkzeug.datastructures import MultiDict
 from ..detector import Detector
 from ..errors import InputError
 from .admission import Admission
-from .frame import PROBLEM, Gate, problem_body
+from .clients import Client
+from .frame import PROBLEM, problem_body
+from .gate import Gate, RefusedError
 from .metrics import Metrics
 from .service import Service
 
@@ -48,6 +50,15 @@ class Site:
     specification: bytes = b""
     more: dict[str, Any] = field(default_factory=dict)
     alone: Lock = field(default_factory=Lock)
+
+    def keep_limit(self, client: Client | None) -> None:
+        """Raise `RefusedError` if a client has asked as often as it may in this second."""
+        if client and client.per_second and not self.metrics.within(client.name, client.per_second):
+            raise RefusedError(
+                429,
+                f"the client {client.name} has asked {client.per_second} times in this second, its "
+                "limit; expected fewer, for example requests with chunks of many patients.",
+            )
 
     def readiness(self) -> dict[str, Any]:
         """Return what a server that is ready says.

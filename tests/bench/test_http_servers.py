@@ -12,7 +12,6 @@ from bench import http_servers
 from bench.load import Failed
 from bench.servers import model
 from runtime import Detector
-from runtime.server.wire import result_fields
 from runtime.simulate import simulate
 
 
@@ -39,7 +38,7 @@ def test_batch_composition_does_not_change_answers(detector: Detector) -> None:
     signal = simulate(12, seed=3, ectopic=0.3).signal
     windows = [signal[at : at + (720 if at % 720 else 360)] for at in range(0, 3600, 360)]
     expected = [
-        {**result_fields(detector.predict(window, 360)), "provider": "cpu"} for window in windows
+        {**detector.predict(window, 360).to_dict(), "provider": "cpu"} for window in windows
     ]
     assert model.load_many()([(window.tolist(), 360.0) for window in windows]) == expected
     assert model.load()(windows[1].tolist(), 360.0) == expected[1]

@@ -30,7 +30,13 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize(
     "fault",
-    [hangs_up, breaks_off, answers(503, {"detail": "full."}, Retry_After="3"), answers(502, "x")],
+    [
+        hangs_up,
+        breaks_off,
+        answers(503, {"detail": "full."}, Retry_After="3"),
+        answers(502, "x"),
+        answers(429, {}),
+    ],
 )
 def test_a_temporary_fault_is_tried_again(fault: Answer, naps: list[float]) -> None:
     with scripted(fault, fault, FINE) as url, Client(url) as client:

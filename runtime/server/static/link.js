@@ -34,6 +34,7 @@ const STALE = 409; // the token belongs to another model
  * @property {number} roundTripMs
  * @property {number} behind s of signal that are not decided
  * @property {number} to s of signal that it answers for
+ * @property {boolean} renewed it is another model's first answer: which events last is its own view
  */
 
 /** The server refused; trying again would not help. */
@@ -41,10 +42,12 @@ export class Refused extends Error {
   /**
    * @param {number} status
    * @param {string} message
+   * @param {number} [recentS] s of the last signal with which a stream goes on under another model
    */
-  constructor(status, message) {
+  constructor(status, message, recentS = 0) {
     super(message);
     this.status = status;
+    this.recentS = recentS;
   }
 }
 
@@ -63,9 +66,10 @@ export async function request(path, { signal, ...options } = {}) {
     signal: signal ? AbortSignal.any([signal, limit]) : limit,
   });
   if (response.ok) return response;
-  const detail = (await response.json().catch(() => ({}))).detail ?? response.statusText;
+  const problem = await response.json().catch(() => ({}));
+  const detail = problem.detail ?? response.statusText;
   if (AWAY.has(response.status)) throw new Error(detail);
-  throw new Refused(response.status, detail);
+  throw new Refused(response.status, detail, problem.recent_s);
 }
 
 export class Link {
@@ -85,6 +89,7 @@ export class Link {
     this.decided = 0; // s; every beat before this moment is known, and one or two after it
     this.last = -Infinity; // s, of the last beat that is known
     this.anew = false; // true once the server's stream was begun again
+    this.recentS = 0; // s of signal to send once more, for another model
     /** @type {Uint8Array|null} the token */
     this.carry = null;
     this.ended = false; // no more signal comes
@@ -119,7 +124,9 @@ export class Link {
       } catch (thrown) {
         if (signal.aborted) return;
         const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-        if (error instanceof Refused && error.status === STALE) {
+        if (error instanceof Refused && error.status === STALE && error.recentS && !this.recentS) {
+          this.recentS = error.recentS;
+        } else if (error instanceof Refused && error.status === STALE) {
           this.#startAnew(error.message);
         } else if (error instanceof Refused) {
           this.on.refused(error);
@@ -150,13 +157,15 @@ export class Link {
       this.#startAnew("the server was away for longer than the page holds signal");
     }
     const to = Math.min(this.signal.end, this.sent + Math.floor(this.longestS * fs));
-    const samples = this.signal.slice(this.sent, to);
+    const renewed = this.recentS > 0;
+    const recent = Math.min(Math.floor(this.recentS * fs), this.sent - this.signal.start);
+    const samples = this.signal.slice(this.sent - recent, to); // the server is told where they part
     const token = this.carry ?? new Uint8Array();
     const body = new Uint8Array(token.length + samples.byteLength);
     body.set(token);
     body.set(new Uint8Array(littleEndian(samples)), token.length);
     const query = new URLSearchParams({ fs: String(fs), carry_bytes: String(token.length),
-      end: String(end) });
+      end: String(end), ...(renewed && { recent_bytes: String(4 * recent) }) });
     const began = performance.now();
     const response = await request(`stream?${query}`, {
       method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
@@ -168,6 +177,7 @@ export class Link {
     const from = this.origin / fs;
     const known = this.decided;
     this.carry = answer.carry === null ? null : fromBase64(answer.carry);
+    this.recentS = 0;
     this.sent = to;
     this.decided = Math.max(known, from + answer.decided);
     /** @type {(beat: Beat) => Beat} */
@@ -187,17 +197,19 @@ export class Link {
       roundTripMs: performance.now() - began,
       behind: this.sent / fs - this.decided,
       to: this.sent / fs,
+      renewed,
     });
   }
 
   /**
-   * Another model took over: begin a stream a little before what is not yet decided.
+   * No server goes on with this stream: begin another a little before what is not yet decided.
    * @param {string} reason
    */
   #startAnew(reason) {
     const from = Math.floor((this.decided - REWIND_S) * this.signal.fs);
     this.sent = this.origin = Math.max(this.signal.start, from);
     this.anew = true;
+    this.recentS = 0;
     this.carry = null;
     this.on.restarted(reason);
   }

@@ -63,6 +63,8 @@ export class Run {
     this.findings = [];
     /** @type {Record<string, number>} */
     this.counts = {};
+    /** @type {Map<string, number>} another model's kind and start of an event -> its start here */
+    this.starts = new Map();
     this.finished = false;
     this.cameAt = performance.now(); // the last sample
     /** @type {{wait: number, reason: string}|null} while the server does not answer */
@@ -163,6 +165,23 @@ export class Run {
     this.on.restarted(reason);
   }
 
+  /**
+   * Join another model's first answer to what lasts: it saw the last half minute only, so an event
+   * keeps its start here, or ends.
+   * @param {Answer} answer
+   */
+  #join(answer) {
+    const fresh = new Map((answer.events ?? []).map((event) => [event.kind, event.start]));
+    this.starts.clear();
+    for (const line of this.findings.filter(({ lasts }) => lasts)) {
+      const start = fresh.get(line.kind ?? "");
+      if (start === undefined) {
+        this.on.changed(Object.assign(line, { lasts: false,
+          end: Math.max(line.start, this.link.decided) }));
+      } else this.starts.set(`${line.kind} ${start}`, line.start);
+    }
+  }
+
   /** @param {Answer} answer of `POST /stream` */
   #take(answer) {
     for (const beat of answer.beats) {
@@ -170,7 +189,10 @@ export class Run {
       this.counts[beat.label] = (this.counts[beat.label] ?? 0) + 1;
       if (beat.label !== "N") this.#listBeat(beat);
     }
-    for (const event of answer.events ?? []) this.#listEvent(event);
+    if (answer.renewed) this.#join(answer);
+    for (const event of answer.events ?? []) {
+      this.#listEvent({ ...event, start: this.starts.get(`${event.kind} ${event.start}`) ?? event.start });
+    }
     const found = answer.quality ? faults(answer.quality) : [];
     const before = this.faults.at(-1);
     if (found.length && before?.to === this.answeredTo && before.found.join() === found.join()) {

@@ -16,7 +16,6 @@ from runtime import Detector
 from runtime.cli.whole_records import beats_and_events
 from runtime.findings import Record
 from runtime.records import read
-from runtime.server.wire import result_fields
 from runtime.simulate import simulate
 
 Run = Callable[..., tuple[int, str, str]]
@@ -40,7 +39,7 @@ def test_predict_follows_the_rhythm_as_the_server_does(
     signal = read(tmp_path / "slow.csv", fs=360).signal
     answer, found = json.loads(out), detector.predict(signal, 360, events=True)
     assert [event["kind"] for event in answer["events"]] == ["bradycardia"]
-    assert answer == {**answer, **result_fields(found)}  # type: ignore[arg-type]
+    assert answer == {**answer, **found.to_dict()}  # type: ignore[union-attr]
 
 
 def test_annotate_writes_what_predict_finds(

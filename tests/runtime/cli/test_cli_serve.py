@@ -79,6 +79,42 @@ def test_the_demo_refuses_before_it_serves(arguments: tuple[str, ...], run: Run)
     assert err.startswith(f"error: {arguments[0]} is ")
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="coreml is there")
+@pytest.mark.parametrize(
+    ("environment", "arguments", "served"),
+    [
+        ("cpu", (), "cpu"),
+        ("coreml", ("--provider", "cpu"), "cpu"),
+        ("coreml", (), None),  # refused, never replaced
+        ("cpu", ("--provider", "coreml"), None),
+    ],
+)
+def test_workers_run_on_the_provider_of_the_environment_unless_another_is_named(
+    environment: str,
+    arguments: tuple[str, ...],
+    served: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[str] = []
+
+    def become(_program: str, _arguments: list[str], settings: dict[str, str]) -> None:
+        given.append(settings["EKG_PROVIDER"])
+        sys.exit(0)  # this process is gone
+
+    monkeypatch.setattr("os.execve", become)
+    monkeypatch.setattr("os.write", lambda *_: 0)
+    monkeypatch.setenv("EKG_PROVIDER", environment)
+    if served:
+        with pytest.raises(SystemExit, match="0"):
+            main(["serve", "--port", "0", *arguments])
+        assert given == [served]
+    else:
+        assert main(["serve", "--port", "0", *arguments]) == 2
+        assert given == []
+        assert "provider 'coreml'" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("nothing_is_served")
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_a_port_in_use_is_refused(command: str, run: Run) -> None:

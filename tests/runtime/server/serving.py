@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
-from runtime.client import Client
 from runtime.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,9 +29,19 @@ linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /
 class Server:
     """A real one, with two workers."""
 
-    def __init__(self, folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str):
+    def __init__(
+        self,
+        folder: Path,
+        artifacts: Path = ROOT / "artifacts",
+        *,
+        bearer: str = "",
+        trusted: Path | None = None,
+        **environment: str,
+    ):
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if trusted else 'http'}://127.0.0.1:{self.port}"
+        self.headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        self.tls = ssl.create_default_context(cafile=trusted) if trusted else None
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -52,12 +63,7 @@ class Server:
                 env=os.environ | {"EKG_ALLOW_HOST": "x"} | environment,  # tests say Host: x
             )
         try:
-            with Client(self.url, patience=60) as client:
-                client.get("/health/ready")
-            until = time.monotonic() + 30  # for the other worker
-            while 'ekg_workers{provider="cpu"} 2' not in self.text("/metrics"):
-                assert time.monotonic() < until
-                time.sleep(0.05)
+            self.until(lambda: 'ekg_workers{provider="cpu"} 2' in self.text("/metrics"))
         except BaseException:
             self.end()
             raise
@@ -67,8 +73,20 @@ class Server:
         self.process.wait()
 
     def text(self, path: str) -> str:
-        with urlopen(self.url + path, timeout=10) as answer:
+        request = Request(self.url + path, headers=self.headers)
+        with urlopen(request, timeout=10, context=self.tls) as answer:
             return str(answer.read().decode())
+
+    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait until something holds; a server that is not there does not."""
+        end = time.monotonic() + seconds
+        while True:
+            with suppress(OSError):
+                if holds():
+                    return
+            assert time.monotonic() < end
+            assert self.process.poll() is None
+            time.sleep(0.05)
 
     def workers(self) -> list[int]:
         tasks = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -81,8 +99,8 @@ class Server:
 
 
 @contextmanager
-def run(folder: Path, artifacts: Path = ROOT / "artifacts", **environment: str) -> Iterator[Server]:
-    server = Server(folder, artifacts, **environment)
+def run(folder: Path, artifacts: Path = ROOT / "artifacts", **settings: Any) -> Iterator[Server]:
+    server = Server(folder, artifacts, **settings)
     try:
         yield server
     finally:

@@ -17,7 +17,8 @@ from runtime import Detector
 from runtime.server import asgi
 from runtime.server.admission import LONGEST, SHORTEST, Admission
 from runtime.server.app import create_app
-from runtime.server.asgi import LISTS, SHORT, Application, Asked
+from runtime.server.asgi import Application
+from runtime.server.batches import LISTS, SHORT, Asked
 from runtime.server.bodies import MAX_JSON
 from runtime.server.wire import JSON, RAW
 from runtime.simulate import simulate
@@ -201,8 +202,8 @@ class TestBatches:
             return predict(window, *args, **options)
 
         monkeypatch.setattr(detector, "predict", counting)
-        ask(application, *[GOOD] * 5)
-        assert sizes == [(5, FS)]
+        ask(application, *[GOOD] * SHORTEST)  # more may be refused on a busy machine
+        assert sizes == [(SHORTEST, FS)]
 
     @pytest.mark.parametrize("bad", ["/predict?fs=360", "/stream?fs=360"])
     def test_a_bad_request_costs_the_others_nothing(

@@ -185,7 +185,7 @@ class TestMetrics:
 
     def test_more_routes_than_a_row_holds_are_refused(self) -> None:
         with pytest.raises(ValueError, match="raise ROW_BYTES"):
-            metrics.Metrics().count_routes(map(str, range(100)))
+            metrics.Metrics().count_each(map(str, range(100)), ())
 
     def test_rows_of_all_workers_are_summed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(metrics, "_memory", metrics._memory)
@@ -194,12 +194,12 @@ class TestMetrics:
         for row in range(3):
             metrics.attach(shared, row)
             worker = metrics.Metrics()
-            worker.count_routes(["/predict"])
+            worker.count_each(["/predict"], ())
             worker.provider("cpu")
             worker.request("/predict", 200, 0.02)
         metrics.attach(shared, 1)  # the second died; its successor goes on counting there
         successor = metrics.Metrics()
-        successor.count_routes(["/predict"])
+        successor.count_each(["/predict"], ())
         successor.request("/predict", 200, 0.02)
         text = successor.render()
         assert 'ekg_requests_total{route="/predict",code="200"} 4' in text

@@ -103,7 +103,7 @@ def test_a_worker_that_dies_while_a_model_is_copied_takes_no_other_down(
     dies, stays = server.workers()
     alter(artifacts / "ekg_fused.onnx")
     os.kill(dies, signal.SIGKILL)
-    until(lambda: "a worker cannot load the model" in notice(server))
+    until(lambda: "a worker cannot begin" in notice(server))
     assert stays in server.workers()
     with Client(server.url) as client:
         assert client.predict(SIGNAL, 360)["beats"]

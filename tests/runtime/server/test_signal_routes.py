@@ -17,7 +17,7 @@ from http_client import FS, MAX_TOKEN, SIGNAL, push, refusal
 from werkzeug.test import TestResponse
 
 from runtime import Detector
-from runtime.server.wire import RAW, result_fields
+from runtime.server.wire import RAW
 from runtime.simulate import simulate
 
 
@@ -26,7 +26,7 @@ class TestPredict:
         self, http: FlaskClient, detector: Detector
     ) -> None:
         found = detector.predict(SIGNAL, FS, events=True)
-        expected = result_fields(found)  # type: ignore[arg-type]
+        expected = found.to_dict()  # type: ignore[union-attr]
         as_json = http.post("/predict", json={"signal": SIGNAL.tolist(), "fs": FS}).get_json()
         as_raw = http.post(
             f"/predict?fs={FS}", data=SIGNAL.astype("<f4").tobytes(), content_type=RAW
@@ -109,7 +109,7 @@ class TestStream:
         last = push(http, signal=[], carry=carry, end=True)
         assert last["carry"] is None
         assert last["decided"] == pytest.approx(len(SIGNAL) / FS, abs=1e-3)
-        expected = result_fields(detector.predict(SIGNAL, FS))["beats"]  # type: ignore[arg-type]
+        expected = detector.predict(SIGNAL, FS).to_dict()["beats"]  # type: ignore[union-attr]
         assert [b["label"] for b in beats + last["beats"]] == [b["label"] for b in expected]
         assert [b["time"] for b in beats + last["beats"]] == [b["time"] for b in expected]
 

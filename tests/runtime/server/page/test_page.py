@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -90,6 +92,80 @@ def test_another_model_in_between_loses_and_doubles_no_beat(
     truth = whole(detector, signal, 250)
     assert len(shown) == len(truth)
     np.testing.assert_allclose(shown["time"], [beat.time for beat in truth], atol=0.02)
+
+
+@pytest.mark.parametrize(("seconds", "pace", "changed"), [(130, "fast", 12), (7, "real", 14)])
+def test_a_new_model_goes_on_from_the_last_half_minute(
+    open_page: Callable[..., Any], detector: Detector, seconds: float, pace: str, changed: int
+) -> None:
+    """The token is made another model's under way, so the server's 409 and its seam are real."""
+    signal = simulate(seconds, fs=250, seed=8).signal
+    page = open_page(outage=True)
+    page.evaluate(f"document.getElementById('pace').value = '{pace}'")
+    asked: list[dict[str, str]] = []
+
+    def as_another_models(route: Any) -> None:
+        query = dict(parse_qsl(urlsplit(route.request.url).query))
+        asked.append(query)
+        size, body = int(query["carry_bytes"]), bytearray(route.request.post_data_buffer)
+        if sum(one["carry_bytes"] != "0" for one in asked) not in (changed, changed + 1):
+            route.continue_()
+            return
+        body[6] ^= 1  # the first byte of the network's name
+        body[size - 4 : size] = zlib.crc32(body[: size - 4]).to_bytes(4, "little")
+        route.continue_(post_data=bytes(body))
+
+    page.get_by_role("button", name="Pause").click()  # so that the patient asks for nothing
+    page.wait_for_timeout(300)
+    page.route("**/stream?*", as_another_models)
+    drop(page, csv(signal, 250))
+    state(page, "Finished")
+    assert sum(one["carry_bytes"] == "0" for one in asked) == 1  # it never started anew
+    again = [one for one in asked if "recent_bytes" in one]
+    assert len(again) == 1
+    before = int(again[0]["recent_bytes"]) / 4 / 250
+    assert before == 30 if seconds > 30 else 0 < before < seconds
+    shown = saved(page, "Save beats")
+    truth = whole(detector, signal, 250)
+    assert len(shown) == len(truth)
+    np.testing.assert_allclose(shown["time"], [beat.time for beat in truth], atol=0.02)
+
+
+def test_an_event_that_lasts_keeps_its_line_under_a_new_model(
+    open_page: Callable[..., Any],
+) -> None:
+    page = open_page(outage=True)
+    events = [
+        {"kind": kind, "start": start, "end": None, "confidence": 0.9, "rule": "x"}
+        for kind, start in (("bigeminy", 1.5), ("tachycardia", 2.0))
+    ]
+    asked: list[str] = []
+
+    def changing(route: Any) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 8:
+            problem = {"detail": "the token was saved by another model.", "recent_s": 30.0}
+            route.fulfill(
+                status=409, content_type="application/problem+json", body=json.dumps(problem)
+            )
+            return
+        given = {1: events, 9: [events[0] | {"start": 2.75}]}.get(len(asked), [])
+        if len(asked) == 12:
+            given = [events[0] | {"start": 2.75, "end": 4.0}]
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"events": given})
+
+    page.evaluate("document.getElementById('pace').value = 'real'")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(300)
+    page.route("**/stream?*", changing)
+    drop(page, csv(simulate(7, fs=250, seed=5, ectopic=0.0).signal, 250))
+    page.get_by_role("button", name="Tachycardia").wait_for()
+    state(page, "Finished")
+    for name in ("Bigeminy", "Tachycardia"):
+        line = page.get_by_role("button", name=name)
+        assert line.count() == 1
+        assert "lasting" not in line.inner_text()
 
 
 def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..., Any]) -> None:

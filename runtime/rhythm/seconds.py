@@ -6,6 +6,7 @@ and of noise. The clock is fixed to the recording's start, so that cuts make no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +20,9 @@ from ..model.contract import FS
 from ..signal import features as waveform
 from ..signal.fast import beats_fast
 from ..signal.features import RATE, WINDOW_S
-from ..signal.quality import flaws_of, without_hum
+from ..signal.hum import mains, without_hum
+from ..signal.loops import loops
+from ..signal.quality import flaws_of, plain_limits
 from .events.atrial import samples_before
 from .events.family import Second
 from .model import RhythmModel
@@ -222,28 +225,16 @@ def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float
 
 def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmModel) -> None:
     """Judge whole seconds of each patient, [seconds, `FS`], one at least."""
-    rows = np.concatenate([seconds for _, seconds in some])
-    ranges = iter(zip(rows.min(axis=1).tolist(), rows.max(axis=1).tolist(), strict=True))
-    rails = []
-    for patient, seconds in some:
-        for low, high in islice(ranges, len(seconds)):
-            patient.state.extremes = _wider(patient.state.extremes, low, high)
-            rails.append(patient.state.extremes)
-    flaws = iter(flaws_of(rows, FS, model.quality, *np.array(rails).T).tolist())
-    # Means over 1/60 s null 60 Hz and let a fifth of 50 Hz through, as 10 Hz.
-    at_60hz = without_hum(rows, FS).reshape(-1, FS // RATE).mean(axis=1, dtype=np.float32)
-    parts = np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
-    pieces = []
-    for (patient, seconds), part in zip(some, parts, strict=True):
+    parts = _parts(some, model) if loops is None else (_part(*one, model) for one in some)
+    signals = []
+    for (patient, _), part in zip(some, parts, strict=True):
         state = patient.state
-        state.flaws += islice(flaws, len(seconds))
         state.ecg_60hz = np.concatenate([state.ecg_60hz, part])
-        known = len(state.windows) * RATE
-        pieces.append(waveform.windows(state.ecg_60hz[known:].astype(np.float64)))
-    windows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-    if not len(windows):
+        signals.append(state.ecg_60hz[len(state.windows) * RATE :])
+    counts = [waveform.count_windows(len(signal)) for signal in signals]
+    if not any(counts):
         return
-    features, again = waveform.measure(windows)
+    features, again = waveform.measure_windows(signals)
     log_odds = map(
         Window,
         *(
@@ -252,10 +243,56 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
         ),
         beats_fast(again),
     )
-    for (patient, _), piece in zip(some, pieces, strict=True):
+    for (patient, _), count in zip(some, counts, strict=True):
         state = patient.state
-        state.windows += islice(log_odds, len(piece))
-        state.newest = state.windows[-1] if len(piece) else state.newest
+        state.windows += islice(log_odds, count)
+        state.newest = state.windows[-1] if count else state.newest
+
+
+def _parts(
+    some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmModel
+) -> list[NDArray[np.float32]]:
+    """Take the flaws of whole seconds of each patient; gives their signal less its hum at 60 Hz."""
+    rows = np.concatenate([seconds for _, seconds in some])
+    ranges = iter(zip(rows.min(axis=1).tolist(), rows.max(axis=1).tolist(), strict=True))
+    rails = []
+    for patient, seconds in some:
+        for low, high in islice(ranges, len(seconds)):
+            patient.state.extremes = _wider(patient.state.extremes, low, high)
+            rails.append(patient.state.extremes)
+    flaws = iter(flaws_of(rows, FS, model.quality, *np.array(rails).T).tolist())
+    for patient, seconds in some:
+        patient.state.flaws += islice(flaws, len(seconds))
+    # Means over 1/60 s null 60 Hz and let a fifth of 50 Hz through, as 10 Hz.
+    at_60hz = without_hum(rows, FS).reshape(-1, FS // RATE).mean(axis=1, dtype=np.float32)
+    return np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
+
+
+def _part(
+    patient: Seconds, rows: NDArray[np.float32], model: RhythmModel
+) -> NDArray[np.float32]:
+    """`_parts` of one patient, by the compiled loops."""
+    state, count = patient.state, len(rows)
+    at_60hz = np.empty(count * RATE, dtype=np.float32)
+    rails, plain = np.empty((count, 2)), np.empty(count, dtype=bool)
+    state.extremes = Extremes(
+        *loops.judge(
+            rows,
+            mains(FS, FS // 10),
+            plain_limits(FS, model.quality),
+            *(state.extremes or (math.inf, -math.inf)),
+            rails,
+            plain,
+            at_60hz,
+        )
+    )
+    if plain.all():  # nearly always
+        state.flaws += [0] * count
+        return at_60hz
+    flaws, rest = np.zeros(count, dtype=np.int64), ~plain
+    flaws[rest] = flaws_of(rows[rest], FS, model.quality, *rails[rest].T)
+    state.flaws += flaws.tolist()
+    return at_60hz
 
 
 def _wider(extremes: Extremes | None, low: float, high: float) -> Extremes:

@@ -17,6 +17,7 @@ from ...beats import ATRIAL, N, S
 from ...model.contract import FS
 from ...model.rhythm_network import MAX_LAG, MAX_MEMORY, RhythmNetwork
 from ...signal.features import RATE
+from ...signal.loops import loops
 from ..policy import RhythmPolicy, Section
 from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, saved, single
 from .family import Family, History, Kind, Signal, TrackedBeat
@@ -96,19 +97,23 @@ class AtrialState:
 
     def take_p_wave(self, before: NDArray[np.float32]) -> None:
         """Take the samples before a beat into the means."""
+        self.p_wave_beats = min(self.p_wave_beats + 1, max(P_WAVE_BEATS))
+        if loops is not None:
+            loops.take_p_wave(before, _DETREND, self.p_waves, _LEARNT[self.p_wave_beats])
+            return
         latest = np.empty(len(P_WAVE) + 1, dtype=np.float32)
         wave = np.dot(_DETREND, before, out=latest[:-1])
         latest[-1] = wave.dot(wave) / len(P_WAVE)
-        self.p_wave_beats = min(self.p_wave_beats + 1, max(P_WAVE_BEATS))
         self.p_waves += (latest - self.p_waves) * _LEARNT[self.p_wave_beats]
 
     def p_wave(self) -> list[float]:
         """For each mean, the logarithm of the share of the power that is left in it."""
-        kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN).tolist()
-        return [
-            math.log(left / (power + 1e-5) + 0.01)
-            for left, power in zip(kept, self.p_waves[:, -1].tolist(), strict=True)
-        ]
+        if loops is not None:
+            pairs = loops.p_wave(self.p_waves)
+        else:
+            kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN)
+            pairs = zip(kept.tolist(), self.p_waves[:, -1].tolist(), strict=True)
+        return [math.log(left / (power + 1e-5) + 0.01) for left, power in pairs]
 
     def take(self, beat: TrackedBeat, before: NDArray[np.float32] | None) -> list[float]:
         """Take the next beat, and the samples before it: what the network reads of it."""

@@ -7,7 +7,7 @@ and of noise. The clock is fixed to the recording's start, so that cuts make no 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from ..signal.fast import beats_fast
 from ..signal.features import RATE, WINDOW_S
 from ..signal.hum import mains, without_hum
 from ..signal.loops import loops
+from ..signal.missing import Gap
 from ..signal.quality import flaws_of, plain_limits
 from .events.atrial import samples_before
 from .events.family import Second
@@ -97,10 +98,13 @@ class Seconds:
         self.recent = np.zeros(0, dtype=np.float32)
         self.limit: int | None = None
 
-    @property
-    def ready(self) -> bool:
-        """True if the next second can be closed: the window around it is known."""
-        return bool(self.state.windows)
+    def ready(self, decided: float) -> int:
+        """Return how many seconds can be closed: before this moment, their windows known."""
+        windows = len(self.state.windows)
+        if not windows:
+            return 0
+        early = max(0, WINDOW_S // 2 - self.next)  # the first window is also that of these
+        return max(0, min(windows + early, int(decided + 1e-9) - self.next))
 
     @property
     def base(self) -> int:
@@ -145,6 +149,16 @@ class Seconds:
         at = sample - self.state.taken + len(self.recent)
         first, last = at + FIRST, at + LAST
         return self.recent[first:last] if first >= 0 and last <= len(self.recent) else None
+
+    def around_outside(self, gaps: Sequence[Gap]) -> Callable[[int], NDArray[np.float32] | None]:
+        """`around`, but None for beats of which a part is missing."""
+
+        def around(sample: int) -> NDArray[np.float32] | None:
+            first, last = sample + FIRST, sample + LAST
+            cut = any(gap.start < last and gap.end > first for gap in gaps)
+            return None if cut else self.around(sample)
+
+        return around
 
     def before(self, sample: int) -> NDArray[np.float32] | None:
         """The samples at 60 Hz before a beat of the second that is closed."""
@@ -268,9 +282,7 @@ def _parts(
     return np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
 
 
-def _part(
-    patient: Seconds, rows: NDArray[np.float32], model: RhythmModel
-) -> NDArray[np.float32]:
+def _part(patient: Seconds, rows: NDArray[np.float32], model: RhythmModel) -> NDArray[np.float32]:
     """`_parts` of one patient, by the compiled loops."""
     state, count = patient.state, len(rows)
     at_60hz = np.empty(count * RATE, dtype=np.float32)

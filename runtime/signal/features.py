@@ -165,9 +165,7 @@ def measure(pieces: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     if loops is not None:
         found = np.empty((len(pieces), len(FEATURES)))
         again = np.empty((len(pieces), LAGS), dtype=np.float32)
-        loops.measure(
-            np.ascontiguousarray(pieces, dtype=np.float64), pieces.shape[1], found, again
-        )
+        loops.measure(np.ascontiguousarray(pieces, dtype=np.float64), pieces.shape[1], found, again)
         return found, again
     # In float32, which is summed and sorted in less time; and by numpy's ufuncs themselves, for
     # of a live stream there is one window, of which its functions take three times as long.

@@ -21,7 +21,7 @@ PACKAGES = [
 LOOPS = Extension(
     "ekg.signal.compiled",
     ["runtime/signal/compiled.c"],
-    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-ffp-contract=off"],
+    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fopenmp-simd"],
     py_limited_api=True,
     optional=True,
 )

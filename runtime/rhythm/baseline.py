@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ..beats import ATRIAL, PROBABILITY_FLOOR
 from ..model.contract import FS
 from .policy import Section
-from .state import Flag, Maybe, Moment, Number, Whole, saved, single
+from .state import Flag, Maybe, Moment, Number, Whole, clipped, saved, single
 
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
 RUN_BEATS = 30  # of a run of S beats, that its means remember
@@ -125,7 +125,7 @@ class RrBaseline:
             state.run_start = None
         if previous is None:
             return probabilities
-        log_interval = math.log(min(max((sample - previous) / FS, SHORTEST_S), LONGEST_S))
+        log_interval = math.log(clipped((sample - previous) / FS, SHORTEST_S, LONGEST_S))
         if state.log_interval is None:
             state.log_interval = single(log_interval)
         if not state.previous_atrial or not sinus_certain:
@@ -151,8 +151,8 @@ class RrBaseline:
         limits, state = self.limits, self.state
         evidence = limits.baseline_bias
         if after_atrial and state.log_interval is not None:
-            early = max(state.log_interval - log_interval, 0.0)
-            evidence += limits.baseline_gain * min(early, limits.max_prematurity)
+            early = state.log_interval - log_interval
+            evidence += limits.baseline_gain * clipped(early, 0.0, limits.max_prematurity)
         known = min(1.0, max(state.beats, state.compared) / limits.baseline_beats)
         return 1 / (1 + math.exp(-(network + evidence * known)))
 

@@ -88,13 +88,14 @@ class Seconds:
     state : the part that is still needed
     next : the next second to be closed
     recent : float32 [samples], mV at 360 Hz, the last of the signal, `KEPT_S` or more
+    base : the second that the state's signal, flaws and windows begin with
     limit : sample at which the recording ends; later signal is not its own
     """
 
     def __init__(self, model: RhythmModel):
         self.model = model
         self.state = SecondsState()
-        self.next = 0
+        self.next = self.base = 0
         self.recent = np.zeros(0, dtype=np.float32)
         self.limit: int | None = None
 
@@ -105,11 +106,6 @@ class Seconds:
             return 0
         early = max(0, WINDOW_S // 2 - self.next)  # the first window is also that of these
         return max(0, min(windows + early, int(decided + 1e-9) - self.next))
-
-    @property
-    def base(self) -> int:
-        """The second that the state's signal, flaws and windows begin with."""
-        return max(0, self.next - WINDOW_S // 2)
 
     def restore(self, second: int, state: SecondsState, recent: NDArray[np.float32]) -> None:
         """Go on from a saved state.
@@ -124,7 +120,7 @@ class Seconds:
         ValueError
             The state cannot have been saved.
         """
-        self.next, self.state = second, state
+        self.next, self.base, self.state = second, max(0, second - WINDOW_S // 2), state
         whole = state.taken // FS
         judged = whole - self.base
         if not (
@@ -166,14 +162,15 @@ class Seconds:
 
     def close(self) -> Second:
         """Close the next second, and drop what no later one needs."""
-        state, second, base = self.state, self.next, self.base
+        state, second = self.state, self.next
         around, flaws, readable = state.flaws[:WINDOW_S], 0, True
         if any(around):  # seldom
             flaws = _without_slow_heart(around, min(second, WINDOW_S // 2))
             readable = not any(flaw & _UNREADABLE for flaw in around)
         closed = self._second(flaws, readable, state.windows[0])
         self.next += 1
-        if self.base > base:
+        if self.next > WINDOW_S // 2:
+            self.base += 1
             state.ecg_60hz = state.ecg_60hz[RATE:]
             state.flaws.pop(0)
             state.windows.pop(0)
@@ -181,7 +178,7 @@ class Seconds:
 
     def rest(self) -> Iterator[Second]:
         """Close the seconds up to the signal's end; the last window stands for those after it."""
-        state, base = self.state, self.base
+        state, begun = self.state, self.base
         pending = self.recent[len(self.recent) - state.taken % FS :]
         if len(pending) >= FS // 4:
             low, high = _wider(state.extremes, float(pending.min()), float(pending.max()))
@@ -191,13 +188,14 @@ class Seconds:
         elif len(pending):
             state.flaws.append(state.flaws[-1] if state.flaws else 0)
         while self.next * FS < state.taken:
-            first = self.base - base
+            first = self.base - begun
             around = state.flaws[first : first + WINDOW_S]
             window = state.windows[first] if first < len(state.windows) else state.newest
             readable = not any(flaw & _UNREADABLE for flaw in around)
-            flaws = _without_slow_heart(state.flaws, self.next - base)
+            flaws = _without_slow_heart(state.flaws, self.next - begun)
             closed = self._second(flaws, readable, window)
             self.next += 1
+            self.base = max(0, self.next - WINDOW_S // 2)
             yield closed
 
     def _second(self, flaws: int, readable: bool, window: Window) -> Second:

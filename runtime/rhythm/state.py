@@ -33,6 +33,11 @@ def _single(value: float) -> float:
 single: Callable[[float], float] = _single if loops is None else loops.single
 
 
+def clipped(value: float, low: float, high: float) -> float:
+    """The value, or the nearer bound; ``min`` and ``max`` take three times as long."""
+    return low if value < low else high if value > high else value
+
+
 class Codec(Protocol):
     """One way of writing a value as numbers. ``at`` : sample that positions are counted from."""
 

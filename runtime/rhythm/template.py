@@ -23,7 +23,7 @@ from ..beats import ATRIAL, PROBABILITY_FLOOR, Beats, N, S, V, choose_label
 from ..errors import InputError
 from ..signal.loops import loops
 from .policy import Section
-from .state import Matrix, Maybe, Number, saved, single
+from .state import Matrix, Maybe, Number, clipped, saved, single
 
 STEP = 3  # samples of which a mean is one of the template's: 120 Hz hold a QRS complex
 BEFORE, AFTER = 12, 18  # of these, on either side of the R peak: 100 and 150 ms
@@ -186,10 +186,10 @@ class QrsTemplate:
         if template is None:
             self._remember(piece, ORDINARY_Z, roughness)
             return None
-        z = math.atanh(min(max(correlation, limits.min_correlation), limits.max_correlation))
+        z = math.atanh(clipped(correlation, limits.min_correlation, limits.max_correlation))
         compared = (
             state.correlation_z - z,
-            min(max(roughness - state.log_roughness, -MAX_ROUGHNESS), MAX_ROUGHNESS),
+            clipped(roughness - state.log_roughness, -MAX_ROUGHNESS, MAX_ROUGHNESS),
             state.beats / self._max_beats,
         )
         if usual:

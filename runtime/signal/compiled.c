@@ -15,8 +15,13 @@ enum { HALF = SIZE / 2, FIRST_BIN = 4, BINS = 106, BANDS = 12, FEATURES = 45, TO
 /* The first of each band's bins, of 0.2 Hz each. */
 static const int EDGES[BANDS + 1] = {0, 2, 5, 8, 11, 15, 19, 24, 31, 41, 56, 76, BINS};
 static const float FREQUENCY = (float)RATE / SIZE;
-static float cosines[HALF + 1][BINS], sines[HALF + 1][BINS], taper[SIZE];
+/* Of even and of odd bins, for each sample up to a quarter. */
+enum { QUARTER = HALF / 2, LANES = 56 };
+static float cosines[2][QUARTER + 1][LANES], sines[2][QUARTER + 1][LANES], taper[SIZE];
 
+/* Add up in several lanes: compilers do so only if told. */
+#define PRAGMA(text) _Pragma(#text)
+#define SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define MAX_ARRAYS 8
 enum { MAX_UNITS = 256 };
 typedef struct {
@@ -50,9 +55,9 @@ static PyObject *refuse(Held *held, const char *what) {
 
 static float root_mean_square_about_mean(const float *y, int size) {
     double sum = 0, square = 0;
-    for (int i = 0; i < size; i++) sum += y[i];
+    SUM(sum) for (int i = 0; i < size; i++) sum += y[i];
     float mean = (float)(sum / size);
-    for (int i = 0; i < size; i++) {
+    SUM(square) for (int i = 0; i < size; i++) {
         float off = y[i] - mean;
         square += (double)off * off;
     }
@@ -61,7 +66,7 @@ static float root_mean_square_about_mean(const float *y, int size) {
 
 static int crossings(const float *y, int size) {
     int found = 0;
-    for (int i = 1; i < size; i++) found += (y[i] < 0) != (y[i - 1] < 0);
+    SUM(found) for (int i = 1; i < size; i++) found += (y[i] < 0) != (y[i - 1] < 0);
     return found;
 }
 
@@ -82,7 +87,10 @@ static void largest(const float *values, int size, float *top, int count) {
 }
 
 static void spectrum(const float *y, double *found) {
-    float even[HALF + 1], odd[HALF + 1], real[BINS] = {0}, imaginary[BINS] = {0}, power[BINS];
+    /* Folded at half and at a quarter: of cosines and sines of even and of odd bins only the first
+     * quarter is left. */
+    float even[HALF + 1], odd[HALF + 1], real[2][LANES] = {{0}}, imaginary[2][LANES] = {{0}};
+    float power[BINS];
     even[0] = y[0] * taper[0];
     even[HALF] = y[HALF] * taper[HALF];
     odd[0] = odd[HALF] = 0;
@@ -91,30 +99,36 @@ static void spectrum(const float *y, double *found) {
         even[i] = one + other;
         odd[i] = one - other;
     }
-    for (int i = 0; i <= HALF; i++) {
-        for (int k = 0; k < BINS; k++) real[k] += even[i] * cosines[i][k];
-        for (int k = 0; k < BINS; k++) imaginary[k] += odd[i] * sines[i][k];
-    }
+    for (int which = 0; which < 2; which++)
+        for (int i = 0; i <= QUARTER; i++) {
+            float sign = which ? -1.0f : 1.0f, folded = i < QUARTER ? sign : 0.0f;
+            float cosine = even[i] + folded * even[HALF - i];
+            float sine = odd[i] - folded * odd[HALF - i];
+            for (int k = 0; k < LANES; k++) real[which][k] += cosine * cosines[which][i][k];
+            for (int k = 0; k < LANES; k++) imaginary[which][k] += sine * sines[which][i][k];
+        }
     double whole = 0, entropy = 0, centroid = 0, spread = 0;
     int peak = 0;
     for (int k = 0; k < BINS; k++) {
-        power[k] = real[k] * real[k] + imaginary[k] * imaginary[k];
+        float re = real[k % 2][k / 2], im = imaginary[k % 2][k / 2];
+        power[k] = re * re + im * im;
         whole += power[k];
         if (power[k] > power[peak]) peak = k;
     }
+    whole = 1 / (whole + 1e-12);
     for (int band = 0; band < BANDS; band++) {
         double sum = 0;
         for (int k = EDGES[band]; k < EDGES[band + 1]; k++) sum += power[k];
-        found[band] = log(sum / (whole + 1e-12) + 1e-4);
+        found[band] = log(sum * whole + 1e-4);
     }
     for (int k = 0; k < BINS; k++) {
-        double share = power[k] / (whole + 1e-12);
+        double share = power[k] * whole;
         entropy -= share * logf((float)(share + 1e-12));
         centroid += share * (k + FIRST_BIN) * FREQUENCY;
     }
     for (int k = 0; k < BINS; k++) {
         double off = (k + FIRST_BIN) * FREQUENCY - centroid;
-        spread += power[k] / (whole + 1e-12) * off * off;
+        spread += power[k] * whole * off * off;
     }
     found[BANDS] = (peak + FIRST_BIN) * FREQUENCY;
     found[BANDS + 1] = entropy;
@@ -128,17 +142,15 @@ static void each_second(const float *y, const float *height, double *found) {
         const float *row = y + second * RATE, *tall = height + second * RATE;
         double square = 0, fourth = 0, power = 0;
         float most = 0;
-        for (int i = 1; i < RATE; i++) {
+        SUM(square, fourth) for (int i = 1; i < RATE; i++) {
             float step = (row[i] - row[i - 1]) * (row[i] - row[i - 1]);
             square += step;
             fourth += (double)step * step;
         }
-        for (int i = 0; i < RATE; i++) {
-            power += (double)row[i] * row[i];
-            most = tall[i] > most ? tall[i] : most;
-        }
+        SUM(power) for (int i = 0; i < RATE; i++) power += (double)row[i] * row[i];
+        for (int i = 0; i < RATE; i++) most = tall[i] > most ? tall[i] : most;
         int above = 0;
-        for (int i = 0; i < RATE; i++) above += tall[i] > 0.2f * most;
+        SUM(above) for (int i = 0; i < RATE; i++) above += tall[i] > 0.2f * most;
         square /= RATE - 1;
         fourth /= RATE - 1;
         double amplitude = sqrt(power / RATE);
@@ -180,16 +192,15 @@ static void measure_one(const double *piece, double *found, float *again) {
     int near = 0, level = 0;
     memset(z + SIZE, 0, LAGS * sizeof *z);
     for (int i = 0; i < SIZE; i++) z[i] = y[i] / deviation;
-    for (int i = 0; i < SIZE; i++) {
+    SUM(third, fourth, heights, near) for (int i = 0; i < SIZE; i++) {
         double square = (double)z[i] * z[i];
         third += square * z[i];
         fourth += square * square;
         heights += height[i];
         near += height[i] < 0.15f * top[TOP - 7];
     }
-    for (int i = 0; i < SIZE - 1; i++) {
-        double square = (double)slope[i] / spread;
-        square *= square;
+    SUM(steep, lengths, level) for (int i = 0; i < SIZE - 1; i++) {
+        double square = (double)slope[i] * slope[i];
         steep += square * square;
         lengths += steps[i];
         level += steps[i] < 0.1f * few[0];
@@ -198,8 +209,8 @@ static void measure_one(const double *piece, double *found, float *again) {
 
     double half = rint(3.14159265358979323846 * heights / (lengths + 1e-9)), left = 0, whole = 0;
     int lag = half < 2 ? 2 : half > LONGEST_HALF ? LONGEST_HALF : (int)half;
-    for (int i = lag; i < SIZE; i++) left += fabs((double)y[i] + y[i - lag]);
-    for (int i = lag; i < SIZE; i++) whole += (double)height[i] + height[i - lag];
+    SUM(left) for (int i = lag; i < SIZE; i++) left += fabs((double)y[i] + y[i - lag]);
+    SUM(whole) for (int i = lag; i < SIZE; i++) whole += (double)height[i] + height[i - lag];
 
     float most = 0, least = INFINITY, highest = -INFINITY, lowest = INFINITY;
     for (int second = 0; second < SECONDS; second++) {
@@ -211,16 +222,20 @@ static void measure_one(const double *piece, double *found, float *again) {
         most = high - low > most ? high - low : most;
         least = high - low < least ? high - low : least;
     }
-    float product[LAGS] = {0};
-    for (int i = 0; i < SIZE; i++)
-        for (int k = 0; k < LAGS; k++) product[k] += z[i] * z[i + k];
+    float product[LAGS];
+    for (int block = 0; block < LAGS; block += 20) { /* as many as fit registers */
+        float sums[20] = {0};
+        for (int i = 0; i < SIZE; i++)
+            for (int k = 0; k < 20; k++) sums[k] += z[i] * z[i + block + k];
+        memcpy(product + block, sums, sizeof sums);
+    }
     for (int k = 0; k < LAGS; k++) again[k] = (float)(product[k] / ((double)product[0] + 1e-9));
     for (int k = 8; k < LAGS; k++) highest = again[k] > highest ? again[k] : highest;
     for (int k = 3; k < 40; k++) lowest = again[k] < lowest ? again[k] : lowest;
 
     spectrum(y, found);
     double shape[] = {log(fourth / SIZE + 1e-6), fabs(third / SIZE),
-                      log(steep / (SIZE - 1) + 1e-6), log(spread / deviation),
+                      log(steep / pow(spread, 4) / (SIZE - 1) + 1e-6), log(spread / deviation),
                       (double)near / SIZE, (double)level / (SIZE - 1), log(deviation),
                       left / (whole + 1e-9), log(lag), log((most + 1e-3) / (least + 1e-3)),
                       highest, lowest, (double)crossings(y, SIZE) / SECONDS, tops / SIZE};
@@ -565,10 +580,10 @@ static int tables(PyObject *module) {
         sine[i] = sin(turn * i / SIZE);
         taper[i] = (float)(0.5 - 0.5 * cos(turn * i / (SIZE - 1)));
     }
-    for (int i = 0; i <= HALF; i++)
+    for (int i = 0; i <= QUARTER; i++)
         for (int k = 0; k < BINS; k++) {
-            cosines[i][k] = (float)cosine[i * (k + FIRST_BIN) % SIZE];
-            sines[i][k] = (float)sine[i * (k + FIRST_BIN) % SIZE];
+            cosines[k % 2][i][k / 2] = (float)cosine[i * (k + FIRST_BIN) % SIZE];
+            sines[k % 2][i][k / 2] = (float)sine[i * (k + FIRST_BIN) % SIZE];
         }
     return PyModule_AddIntConstant(module, "FEATURES", FEATURES);
 }

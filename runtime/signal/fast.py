@@ -26,14 +26,12 @@ def beats_fast(again: NDArray[np.float32]) -> list[bool]:
     ----------
     again : [windows, 60], of `autocorrelation`
     """
-    fast = []
-    for row in again.tolist():
-        most = max(row[SHORTEST_BEAT:LONGEST_BEAT])
-        if most <= MIN_LIKENESS:  # nearly always
-            fast.append(False)
-            continue
+    likeness = np.maximum.reduce(again[:, SHORTEST_BEAT:LONGEST_BEAT], axis=1).astype(np.float64)
+    fast = [False] * len(again)
+    for window in np.flatnonzero(likeness > MIN_LIKENESS).tolist():  # seldom
+        row, most = again[window].tolist(), likeness.item(window)
         lag = row.index(most, SHORTEST_BEAT)
-        fast.append(
+        fast[window] = (
             row[lag - 1] <= most >= row[lag + 1]
             and most - min(row[1:lag]) > MIN_LIKENESS
             and most > LIKE_SEVERAL * max(row[LONGEST_BEAT:])

@@ -237,7 +237,7 @@ def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
     ecg : float64 [samples], mV, one at least
     """
     offset, last, second, third, _, away, _, begun, ease = edge
-    rise = fall = None
+    rise, fall = math.nan, math.nan  # not known yet
     if loops is not None:
         low, high, rise, fall = loops.extent(ecg)
     else:
@@ -254,7 +254,7 @@ def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
     if max(high, last) - min(low, last) > step:
         if abs(ecg.item(0) - last) > step:
             return None
-        if rise is None:
+        if math.isnan(rise):
             slopes = np.correlate(ecg, _DIFFERENCE)
             rise, fall = slopes.item(slopes.argmax()), slopes.item(slopes.argmin())
         if rise > step or fall < -step:

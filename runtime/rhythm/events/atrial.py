@@ -20,7 +20,7 @@ from ...model.rhythm_network import MAX_LAG, MAX_MEMORY, RhythmNetwork
 from ...signal.features import RATE
 from ...signal.loops import loops
 from ..policy import RhythmPolicy, Section
-from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, saved, single
+from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, clipped, saved, single
 from .family import Family, History, Kind, Signal, TrackedBeat
 from .ledger import Ledger
 from .ventricular import RESTING, VentricularLimits, expit
@@ -113,7 +113,8 @@ class AtrialState:
 
     def take_p_wave(self, before: NDArray[np.float32]) -> None:
         """Take the samples before a beat into the means."""
-        self.p_wave_beats = min(self.p_wave_beats + 1, max(P_WAVE_BEATS))
+        if self.p_wave_beats < _MOST_BEATS:
+            self.p_wave_beats += 1
         if loops is not None:
             loops.take_p_wave(before, _DETREND, self.p_waves, _LEARNT[self.p_wave_beats])
             return
@@ -141,14 +142,14 @@ class AtrialState:
         if self.previous is not None:
             interval = (beat.sample - self.previous) / FS
             if SHORTEST_S < interval < LONGEST_S:
-                counts = min(max(interval, SHORTEST_COUNTED_S), LONGEST_COUNTED_S)
+                counts = clipped(interval, SHORTEST_COUNTED_S, LONGEST_COUNTED_S)
                 length = single(math.log(counts / USUAL_S))
         if length is not None and self.log_interval is not None:
             change = length - self.log_interval
         self.previous, self.log_interval = beat.sample, length
         left = [share - P_WAVE_LEFT for share in self.p_wave()] if counted else [0.0, 0.0]
         known = length is not None
-        return [length or 0.0, known, beat.atrial, *left, counted / max(P_WAVE_BEATS), change]
+        return [length or 0.0, known, beat.atrial, *left, counted / _MOST_BEATS, change]
 
 
 @dataclass
@@ -243,13 +244,8 @@ class Atrial(Family):
             state.moments.append(beats[0].sample if state.previous is None else state.previous)
         state.moments += [beat.sample for beat in beats]
         if foreseen is None:
-            log_odds = self._read(
-                state,
-                [
-                    AtrialBeat(beat.sample, beat.atrial, signal.before(beat.sample))
-                    for beat in beats
-                ],
-            )
+            near = [AtrialBeat(one.sample, one.atrial, signal.before(one.sample)) for one in beats]
+            log_odds = self._read(state, near)
         else:
             first, foreseen.taken = foreseen.taken, foreseen.taken + len(beats)
             log_odds = foreseen.log_odds[first : foreseen.taken]
@@ -331,10 +327,10 @@ def _detrend() -> NDArray[np.float32]:
     return detrend.astype(np.float32)
 
 
-_DETREND = _detrend()
+_DETREND, _MOST_BEATS = _detrend(), max(P_WAVE_BEATS)
 # By how much each mean follows a beat, when it is the first, the second, and so on.
 _LEARNT = [
     np.array([[1 / min(max(count, 1), size)] for size in P_WAVE_BEATS], dtype=np.float32)
-    for count in range(max(P_WAVE_BEATS) + 1)
+    for count in range(_MOST_BEATS + 1)
 ]
 _WAVE_MEAN = np.array([1 / len(P_WAVE)] * len(P_WAVE) + [0.0], dtype=np.float32)

@@ -18,17 +18,21 @@ PACKAGES = [
     name for outer, inner in INSIDE.items() for name in (outer, *(f"{outer}.{i}" for i in inner))
 ]
 # One binary for all Pythons. No step is contracted, so that processors differ in nothing.
-LOOPS = Extension(
-    "ekg.signal.compiled",
-    ["runtime/signal/compiled.c"],
-    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fopenmp-simd"],
-    py_limited_api=True,
-    optional=True,
-)
+FLAGS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fopenmp-simd"]
+LOOPS = [
+    Extension(
+        f"ekg.{name}",
+        [f"runtime/{name.replace('.', '/')}.c"],
+        extra_compile_args=FLAGS,
+        py_limited_api=True,
+        optional=True,
+    )
+    for name in ("signal.compiled", "records.parsed")
+]
 COMPILED = os.environ.get("EKG_COMPILED") != "0"
 
 setup(
     packages=[*PACKAGES, "ekg.kernels", "ekg.artifacts"],
-    ext_modules=[LOOPS] if COMPILED else [],
+    ext_modules=LOOPS if COMPILED else [],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if COMPILED else {},
 )

@@ -1,7 +1,7 @@
-"""The innermost loops in C, if they were built: `compiled.c`.
+"""The innermost loops in C, if they were built; without them arrays do the same.
 
-An installation with a C compiler builds them. Without them, or with ``EKG_COMPILED=0`` in the
-environment, arrays do the same: ``loops`` is None.
+An installation with a C compiler builds them; with ``EKG_COMPILED=0`` in the environment they are
+left out.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ import os
 from importlib import import_module
 from typing import Any
 
-loops: Any = None
-if os.environ.get("EKG_COMPILED") != "0":
+
+def compiled(name: str, package: str) -> Any:
+    """Import a module that was compiled; None if it was not, or for another machine."""
+    if os.environ.get("EKG_COMPILED") == "0":
+        return None
     try:
-        loops = import_module(".compiled", __package__)
-    except ImportError:  # not built, or for another machine
-        loops = None
+        return import_module(f".{name}", package)
+    except ImportError:
+        return None
+
+
+loops = compiled("compiled", __package__)

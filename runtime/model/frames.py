@@ -38,7 +38,7 @@ def find_beats(
     gap, weakest = policy.min_frames_between, 3.0 * (1.0 - policy.threshold)
     patients, frames, class_probabilities = [], [], []
     if loops is not None:
-        for patient, rows in enumerate(probabilities):
+        for patient, rows in enumerate(np.ascontiguousarray(probabilities, dtype=np.float32)):
             for frame, row in loops.find_beats(rows, gap, weakest):
                 patients.append(patient)
                 frames.append(frame)

@@ -285,18 +285,17 @@ def _part(patient: Seconds, rows: NDArray[np.float32], model: RhythmModel) -> ND
     state, count = patient.state, len(rows)
     at_60hz = np.empty(count * RATE, dtype=np.float32)
     rails, plain = np.empty((count, 2)), np.empty(count, dtype=bool)
-    state.extremes = Extremes(
-        *loops.judge(
-            rows,
-            mains(FS, FS // 10),
-            plain_limits(FS, model.quality),
-            *(state.extremes or (math.inf, -math.inf)),
-            rails,
-            plain,
-            at_60hz,
-        )
+    low, high, good = loops.judge(
+        np.ascontiguousarray(rows, dtype=np.float32),
+        mains(FS, FS // 10),
+        plain_limits(FS, model.quality),
+        *(state.extremes or (math.inf, -math.inf)),
+        rails,
+        plain,
+        at_60hz,
     )
-    if plain.all():  # nearly always
+    state.extremes = Extremes(low, high)
+    if good == count:  # nearly always
         state.flaws += [0] * count
         return at_60hz
     flaws, rest = np.zeros(count, dtype=np.int64), ~plain

@@ -224,6 +224,7 @@ def _placed(
     """
     if loops is not None:
         piece = np.empty(SIZE, dtype=np.float32)
+        around = np.ascontiguousarray(around, dtype=np.float32)
         return *loops.qrs(around, template, piece), piece
     coarse = (around[::STEP] + around[1::STEP] + around[2::STEP]) * _THIRD
     slope = coarse[1:] - coarse[:-1]

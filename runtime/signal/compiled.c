@@ -29,13 +29,15 @@ typedef struct {
     int count;
 } Held;
 
-/* The values of an array of this type ('f', 'd' or 'B'), and how many; NULL with an error set. */
+/* The values of an array of this type ('f', 'd', '?', or 'r' for 'f' or 'd'), and how many; NULL with
+ * an error set. */
 static void *take(Held *held, PyObject *array, char type, int writable, Py_ssize_t *count) {
     Py_buffer *buffer = &held->arrays[held->count];
     int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
     if (PyObject_GetBuffer(array, buffer, flags)) return NULL;
     held->count++;
-    if (!buffer->format || buffer->format[0] != type || buffer->format[1]) {
+    char own = buffer->format && !buffer->format[1] ? buffer->format[0] : 0;
+    if (own != type && !(type == 'r' && (own == 'f' || own == 'd'))) {
         PyErr_Format(PyExc_TypeError, "an array is not of type '%c'", type);
         return NULL;
     }
@@ -243,13 +245,13 @@ static void measure_one(const double *piece, double *found, float *again) {
     each_second(y, height, found + FEATURES - 15);
 }
 
-/* measure(signal 'd', step, features 'd' [windows, 45], again 'f' [windows, 60]): both are filled
+/* measure(signal 'r', step, features 'd' [windows, 45], again 'f' [windows, 60]): both are filled
  * with `features.measure` of the windows that begin every `step` samples. */
 static PyObject *measure(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     Held held = {.count = 0};
     Py_ssize_t samples, numbers, lags, step;
     if (given != 4) return refuse(&held, "expected 4 arguments");
-    const double *signal = take(&held, args[0], 'd', 0, &samples);
+    const void *signal = take(&held, args[0], 'r', 0, &samples);
     double *found = signal ? take(&held, args[2], 'd', 1, &numbers) : NULL;
     float *again = found ? take(&held, args[3], 'f', 1, &lags) : NULL;
     step = again ? PyLong_AsSsize_t(args[1]) : -1;
@@ -258,8 +260,13 @@ static PyObject *measure(PyObject *self, PyObject *const *args, Py_ssize_t given
         (windows && (windows - 1) * step + SIZE > samples))
         return refuse(&held, "the sizes do not fit");
     Py_BEGIN_ALLOW_THREADS
-    for (Py_ssize_t i = 0; i < windows; i++)
-        measure_one(signal + i * step, found + i * FEATURES, again + i * LAGS);
+    for (Py_ssize_t i = 0; i < windows; i++) {
+        double piece[SIZE];
+        for (int k = 0; k < SIZE; k++)
+            piece[k] = held.arrays[0].itemsize == sizeof(float) ? ((const float *)signal)[i * step + k]
+                                                                : ((const double *)signal)[i * step + k];
+        measure_one(piece, found + i * FEATURES, again + i * LAGS);
+    }
     Py_END_ALLOW_THREADS
     return done(&held, Py_NewRef(Py_None));
 }
@@ -322,8 +329,8 @@ static int plainly_good(const float *row, int size, const double (*waves)[4], co
 }
 
 /* judge(rows 'f' [seconds, samples], mains 'd' [tenth, 4], limits 'd', low, high, rails 'd'
- * [seconds, 2], plain '?' [seconds], at_60hz 'f') -> low, high: fills the extremes so far at each
- * second, whether it is plainly good, and the signal without hum at 60 Hz. */
+ * [seconds, 2], plain '?' [seconds], at_60hz 'f') -> low, high, plainly good seconds: fills the
+ * extremes so far at each second, whether it is plainly good, and the signal less its hum. */
 static PyObject *judge(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     Held held = {.count = 0};
     Py_ssize_t samples, size, limited, ends, flags, outputs;
@@ -339,6 +346,7 @@ static PyObject *judge(PyObject *self, PyObject *const *args, Py_ssize_t given) 
     if (!at_60hz || !tenth || tenth > MAX_TENTH || tenth % (RATE / 10) || samples != flags * second ||
         ends != 2 * flags || outputs != flags * RATE || limited != sizeof *limits / sizeof(double))
         return refuse(&held, "the sizes do not fit");
+    Py_ssize_t good = 0;
     Py_BEGIN_ALLOW_THREADS
     for (Py_ssize_t at = 0; at < flags; at++) {
         const float *row = rows + at * second;
@@ -358,6 +366,7 @@ static PyObject *judge(PyObject *self, PyObject *const *args, Py_ssize_t given) 
                     waves[part][k] += row[part * tenth + i] * mains[4 * i + k];
         plain[at] = plainly_good(row, second, (const double (*)[4])waves, limits,
                                  (double)most - least, low, high);
+        good += plain[at];
         for (int k = 0; k < 4; k++) {
             for (int part = 0; part < 10; part++) one[part] = waves[part][k];
             usual[k] = middle(one, 10);
@@ -374,7 +383,7 @@ static PyObject *judge(PyObject *self, PyObject *const *args, Py_ssize_t given) 
         }
     }
     Py_END_ALLOW_THREADS
-    return done(&held, Py_BuildValue("dd", low, high));
+    return done(&held, Py_BuildValue("ddn", low, high, good));
 }
 
 /* log_odds(features 'd' [windows, n], mean 'd', scale 'd', hidden 'd' [n + 1, units], weights 'd',

@@ -26,10 +26,12 @@ def beats_fast(again: NDArray[np.float32]) -> list[bool]:
     ----------
     again : [windows, 60], of `autocorrelation`
     """
-    likeness = np.maximum.reduce(again[:, SHORTEST_BEAT:LONGEST_BEAT], axis=1).astype(np.float64)
     fast = [False] * len(again)
-    for window in np.flatnonzero(likeness > MIN_LIKENESS).tolist():  # seldom
-        row, most = again[window].tolist(), likeness.item(window)
+    for window, near in enumerate(again[:, SHORTEST_BEAT:LONGEST_BEAT].tolist()):
+        most = max(near)
+        if most <= MIN_LIKENESS:  # nearly always
+            continue
+        row = again[window].tolist()
         lag = row.index(most, SHORTEST_BEAT)
         fast[window] = (
             row[lag - 1] <= most >= row[lag + 1]

@@ -70,6 +70,12 @@ class WindowModel:
     bias: float
     hidden: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name != "bias":  # as the loops take them
+                values = np.ascontiguousarray(getattr(self, field.name), dtype=np.float64)
+                object.__setattr__(self, field.name, values)
+
     @classmethod
     def from_dict(cls, fit: Mapping[str, Any]) -> WindowModel:
         """The model that `to_dict` wrote.
@@ -104,7 +110,7 @@ class WindowModel:
         if loops is not None:
             found = np.empty(len(features))
             loops.log_odds(
-                features,
+                np.ascontiguousarray(features, dtype=np.float64),
                 self.mean,
                 self.scale,
                 self.hidden,
@@ -222,10 +228,13 @@ def measure_windows(
     counts = [count_windows(len(signal)) for signal in signals]
     found = np.empty((sum(counts), len(FEATURES)))
     again = np.empty((len(found), LAGS), dtype=np.float32)
+    if len(signals) == 1:
+        loops.measure(np.ascontiguousarray(signals[0]), RATE, found, again)
+        return found, again
     at = 0
     for signal, count in zip(signals, counts, strict=True):
         some = slice(at, at + count)
-        loops.measure(signal.astype(np.float64), RATE, found[some], again[some])
+        loops.measure(np.ascontiguousarray(signal), RATE, found[some], again[some])
         at += count
     return found, again
 

@@ -239,7 +239,7 @@ def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
     offset, last, second, third, _, away, _, begun, ease = edge
     rise, fall = math.nan, math.nan  # not known yet
     if loops is not None:
-        low, high, rise, fall = loops.extent(ecg)
+        low, high, rise, fall = loops.extent(np.ascontiguousarray(ecg))
     else:
         low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
     # Of NaN argmin and argmax give the place, and no comparison with it is true.

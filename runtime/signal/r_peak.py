@@ -36,6 +36,7 @@ def r_peaks(ecg: NDArray[np.float32], near: Iterable[int], fs: int) -> list[int]
         return _of_many(ecg, np.array(places), fs)
     search, reach, around, ones = _window(fs)
     if loops is not None:
+        ecg = np.ascontiguousarray(ecg, dtype=np.float32)
         return [loops.r_peak(ecg, place, search, reach) for place in places]
     half, end, size = len(around) // 2, len(ecg), len(ones)
     found = []

@@ -116,6 +116,7 @@ class AtrialState:
         if self.p_wave_beats < _MOST_BEATS:
             self.p_wave_beats += 1
         if loops is not None:
+            before = np.ascontiguousarray(before, dtype=np.float32)
             loops.take_p_wave(before, _DETREND, self.p_waves, _LEARNT[self.p_wave_beats])
             return
         latest = np.empty(len(P_WAVE) + 1, dtype=np.float32)

@@ -23,11 +23,12 @@ LOOPS = [
     Extension(
         f"ekg.{name}",
         [f"runtime/{name.replace('.', '/')}.c"],
+        depends=["runtime/signal/loops.h"],
         extra_compile_args=FLAGS,
         py_limited_api=True,
         optional=True,
     )
-    for name in ("signal.compiled", "records.parsed")
+    for name in ("signal.compiled", "signal.windows", "records.parsed")
 ]
 COMPILED = os.environ.get("EKG_COMPILED") != "0"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..signal.loops import loops
 from .contract import BeatPolicy
 
 MANY = 1000  # probabilities, from which on arrays are faster than lists
@@ -31,19 +30,12 @@ def find_beats(
     patients, frames : of each beat, ascending
     class_probabilities : [beats, 5], given that there is a beat; each sums to 1
     """
-    if probabilities.size >= MANY and loops is None:
+    if probabilities.size >= MANY:
         return _in_many(probabilities.astype(np.float64), policy)
     # Plain numbers: between two runs of the network the code of array functions is cold, and each
     # takes microseconds.
     gap, weakest = policy.min_frames_between, 3.0 * (1.0 - policy.threshold)
     patients, frames, class_probabilities = [], [], []
-    if loops is not None:
-        for patient, rows in enumerate(np.ascontiguousarray(probabilities, dtype=np.float32)):
-            for frame, row in loops.find_beats(rows, gap, weakest):
-                patients.append(patient)
-                frames.append(frame)
-                class_probabilities.append(row)
-        return patients, frames, class_probabilities
     for patient, none in enumerate(probabilities[:, :, 0].tolist()):
         # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
         no_beat_sum = [a + b + c for a, b, c in zip(none, none[1:], none[2:], strict=False)]

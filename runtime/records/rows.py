@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from ..signal.loops import compiled
 from .cells import clock, day, is_missing, moment, number, split
 from .layout import Layout
 
 CHARACTERS_AT_ONCE = 1 << 20
-parsed = compiled("parsed", __package__)
+parsed: Any = None  # in C, if it was built: see `runtime.signal.loops`
+if os.environ.get("EKG_COMPILED") != "0":
+    with suppress(ImportError):
+        parsed = import_module(".parsed", __package__)
 Numbered = list[tuple[int, str]]  # line number from 1 on, and text
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .loops import loops
+from .loops import window_loops
 
 RATE = 60  # Hz; fibrillation lies between 2 and 10 Hz, and means over 1/60 s null 60 Hz mains
 WINDOW_S = 5  # s
@@ -107,9 +107,9 @@ class WindowModel:
 
     def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [windows]; above 0: more likely than not, at equal odds before."""
-        if loops is not None:
+        if window_loops is not None:
             found = np.empty(len(features))
-            loops.log_odds(
+            window_loops.log_odds(
                 np.ascontiguousarray(features, dtype=np.float64),
                 self.mean,
                 self.scale,
@@ -168,10 +168,12 @@ def measure(pieces: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     ----------
     pieces : [windows, 300], mV at `RATE`
     """
-    if loops is not None:
+    if window_loops is not None:
         found = np.empty((len(pieces), len(FEATURES)))
         again = np.empty((len(pieces), LAGS), dtype=np.float32)
-        loops.measure(np.ascontiguousarray(pieces, dtype=np.float64), pieces.shape[1], found, again)
+        window_loops.measure(
+            np.ascontiguousarray(pieces, dtype=np.float64), pieces.shape[1], found, again
+        )
         return found, again
     # In float32, which is summed and sorted in less time; and by numpy's ufuncs themselves, for
     # of a live stream there is one window, of which its functions take three times as long.
@@ -222,19 +224,19 @@ def measure_windows(
     signals: Sequence[NDArray[np.floating]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """`measure` of all `windows` of each of several signals at `RATE`, one after another."""
-    if loops is None:
+    if window_loops is None:
         pieces = [windows(signal.astype(np.float64)) for signal in signals]
         return measure(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
     counts = [count_windows(len(signal)) for signal in signals]
     found = np.empty((sum(counts), len(FEATURES)))
     again = np.empty((len(found), LAGS), dtype=np.float32)
     if len(signals) == 1:
-        loops.measure(np.ascontiguousarray(signals[0]), RATE, found, again)
+        window_loops.measure(np.ascontiguousarray(signals[0]), RATE, found, again)
         return found, again
     at = 0
     for signal, count in zip(signals, counts, strict=True):
         some = slice(at, at + count)
-        loops.measure(np.ascontiguousarray(signal), RATE, found[some], again[some])
+        window_loops.measure(np.ascontiguousarray(signal), RATE, found[some], again[some])
         at += count
     return found, again
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +17,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runtime.beats import Beats
-from runtime.detector import Detector, load_rhythm
-from runtime.model import frames
+from runtime.detector import load_rhythm
 from runtime.model.contract import FS
 from runtime.rhythm import seconds, take_together, template
 from runtime.rhythm.events import atrial
 from runtime.rhythm.seconds import Seconds
 from runtime.signal import features, missing, r_peak
 from runtime.signal.features import RATE, WINDOW_S
-from runtime.signal.loops import loops
+from runtime.signal.loops import loops, window_loops
 from runtime.simulate import simulate
 
 pytestmark = pytest.mark.skipif(loops is None, reason="the loops in C were not built")
-MODULES = (features, missing, r_peak, frames, seconds, template, atrial)
+MODULES = (missing, r_peak, seconds, template, atrial)
 RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@lru_cache
-def detector() -> Detector:
-    return Detector.load(provider="cpu")
 
 
 @contextmanager
@@ -45,6 +38,7 @@ def arrays_only() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in MODULES:
             patch.setattr(module, "loops", None)
+        patch.setattr(features, "window_loops", None)
         yield
 
 
@@ -144,15 +138,6 @@ def test_p_waves(rng: np.random.Generator, beats: int) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@given(RNG, st.integers(1, 200), st.integers(1, 3))
-def test_beats_of_frames(rng: np.random.Generator, count: int, patients: int) -> None:
-    shown = rng.dirichlet([0.3] * 6, (patients, count)).astype(np.float32)
-    shown[:, rng.integers(count, size=5)] = shown[:, rng.integers(count, size=5)]  # equal ones
-    policy = detector().contract.policy
-    found, expected = both(lambda: frames.find_beats(shown, policy))
-    assert found == expected
-
-
 @given(RNG, st.integers(1, 400))
 def test_r_peaks(rng: np.random.Generator, samples: int) -> None:
     ecg = signal(rng, 2)[:samples].astype(np.float32)
@@ -175,7 +160,11 @@ def test_plain_signal_is_the_same(rng: np.random.Generator, samples: int) -> Non
 
 def test_they_can_be_left_out() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from runtime.signal.loops import loops; print(loops)"],
+        [
+            sys.executable,
+            "-c",
+            "from runtime.signal.loops import loops; print(loops)",
+        ],
         cwd=ROOT,
         env=os.environ | {"EKG_COMPILED": "0"},
         capture_output=True,
@@ -187,6 +176,8 @@ def test_they_can_be_left_out() -> None:
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="sizes do not fit"):
-        loops.measure(np.zeros(10), 1, np.zeros((1, 45)), np.zeros((1, 60), dtype=np.float32))
+        window_loops.measure(
+            np.zeros(10), 1, np.zeros((1, 45)), np.zeros((1, 60), dtype=np.float32)
+        )
     with pytest.raises(TypeError, match="not of type"):
         loops.r_peak(np.zeros(10), 1, 1, 1)

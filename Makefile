@@ -21,9 +21,12 @@ PIP_INSTALL := -m pip install --disable-pip-version-check
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
 PYTEST = -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
+# The innermost loops in C, beside their source; without a compiler it says so and goes on.
+BUILD_LOOPS := setup.py --quiet build_ext --inplace
+
 .DEFAULT_GOAL := help
 .PHONY: help demo scale-demo serve check test lint docs train export evaluate folds ablation notebooks web bench \
-    bundle release clean
+    loops bundle release clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,12 +41,14 @@ serve: $(RUNTIME_READY)  ## serve the committed model (PORT=8000)
 	@$(RUNTIME_VENV)/bin/python -m runtime serve --port $(PORT)
 
 check: $(CHECK_VENV)/.ready  ## style, types and the fast tests of the runtime, without torch
+	@$(CHECK_VENV)/bin/python $(BUILD_LOOPS)
 	@$(CHECK_VENV)/bin/ruff check .
 	@$(CHECK_VENV)/bin/ruff format --check --quiet . || { echo "run \`ruff format .\`"; exit 1; }
 	@$(CHECK_VENV)/bin/mypy runtime kernels
 	@OMP_NUM_THREADS=1 $(CHECK_VENV)/bin/python $(PYTEST) -m "not slow" tests/runtime $(wildcard tests/test_*.py)
 
 test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
+	@$(VENV)/bin/python $(BUILD_LOOPS)
 	@EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" OMP_NUM_THREADS=1 \
 	    $(VENV)/bin/python $(PYTEST)
 
@@ -88,11 +93,15 @@ web: web/node_modules/.ready  ## dist/web/: the page without a server, static fi
 	@node web/build.mjs
 
 bench: $(TRAIN_READY) $(RUNTIME_READY)  ## compare providers and alternatives on this machine
+	@$(VENV)/bin/python $(BUILD_LOOPS)
 	@$(VENV)/bin/python -m bench.compare
+
+loops: $(CHECK_VENV)/.ready  ## build the innermost loops in C for this checkout (needs a compiler)
+	@$(CHECK_VENV)/bin/python $(BUILD_LOOPS)
 
 bundle:  ## dist/ekg-runtime.tar.gz: what a device needs, nothing else
 	@mkdir -p dist
-	@tar -czf dist/ekg-runtime.tar.gz --exclude='__pycache__' --exclude='*.pyc' \
+	@tar -czf dist/ekg-runtime.tar.gz --exclude='__pycache__' --exclude='*.pyc' --exclude='*.so' \
 	    runtime kernels artifacts requirements-runtime.txt requirements-runtime-cuda.txt LICENSE
 	@ls -l dist/ekg-runtime.tar.gz
 

@@ -1,6 +1,13 @@
-"""The list of packages, which pyproject.toml cannot find under another name than their folder's."""
+"""The list of packages, which pyproject.toml cannot find under another name than their folder's.
 
-from setuptools import find_namespace_packages, setup
+And the innermost loops in C, which are optional: without a compiler, or with ``EKG_COMPILED=0``,
+the package installs without them. `python setup.py build_ext --inplace` builds them in a checkout.
+"""
+
+import os
+import sys
+
+from setuptools import Extension, find_namespace_packages, setup
 
 # Folders of data count, so that setuptools takes their files.
 INSIDE = {
@@ -10,5 +17,23 @@ INSIDE = {
 PACKAGES = [
     name for outer, inner in INSIDE.items() for name in (outer, *(f"{outer}.{i}" for i in inner))
 ]
+# One binary for all Pythons. No step is contracted, so that processors differ in nothing.
+FLAGS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fopenmp-simd"]
+LOOPS = [
+    Extension(
+        f"ekg.{name}",
+        [f"runtime/{name.replace('.', '/')}.c"],
+        depends=["runtime/signal/loops.h"],
+        extra_compile_args=FLAGS,
+        py_limited_api=True,
+        optional=True,
+    )
+    for name in ("signal.compiled", "signal.windows", "records.parsed")
+]
+COMPILED = os.environ.get("EKG_COMPILED") != "0"
 
-setup(packages=[*PACKAGES, "ekg.kernels", "ekg.artifacts"])
+setup(
+    packages=[*PACKAGES, "ekg.kernels", "ekg.artifacts"],
+    ext_modules=LOOPS if COMPILED else [],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if COMPILED else {},
+)

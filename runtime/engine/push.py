@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..model.contract import Contract
 from ..model.frames import find_beats
 from ..rhythm import take_together
-from ..signal.missing import Gap, bridge
+from ..signal.missing import Edge, Gap, bridge
 from ..signal.r_peak import r_peaks
 from ..signal.resample import Resampler
 from ..signal.units import as_numbers, check_signal, to_millivolts
@@ -166,7 +166,6 @@ def _advance(
     engine, rate = patients[0].engine, patients[0].rate
     before, samples = rows.taken, ecg.shape[1]
     chunk, edges, missing = bridge(ecg, rows.edges, rate.fs)
-    rows = rows._replace(edges=edges)
     if end:
         chunk = _held(chunk, rows, engine.contract, rate)
         for patient, taken in zip(patients, before, strict=True):
@@ -175,7 +174,7 @@ def _advance(
     beats: list[list[Beats]] = [[] for _ in patients]
     piece = max(1, int(RUN_SECONDS * rate.fs))
     for start in range(0, chunk.shape[1], piece):
-        rows, hops, found = _step(engine, rate, rows, chunk[:, start : start + piece])
+        rows, hops, found = _step(engine, rate, rows, chunk[:, start : start + piece], edges)
         for row, patient in enumerate(patients):
             patient.rows, patient.row = rows, row
             if row in missing:
@@ -255,7 +254,11 @@ def _held(
 
 
 def _step(
-    engine: Engine, rate: Resampler, rows: Rows, chunk: NDArray[np.float32]
+    engine: Engine,
+    rate: Resampler,
+    rows: Rows,
+    chunk: NDArray[np.float32],
+    edges: tuple[Edge, ...],
 ) -> tuple[Rows, NDArray[np.float32], list[Beats]]:
     """One run of the network, at most: the state after it, the signal it saw, each one's beats."""
     hop = engine.contract.hop
@@ -268,7 +271,7 @@ def _step(
     hops = np.ascontiguousarray(line[:, samples - ready : samples - waiting])
     if ready < hop:
         return (
-            rows._replace(tail=tail, past=line, taken=taken, waiting=waiting),
+            Rows(tail, line, rows.carry, rows.recent_frames, edges, taken, waiting),
             hops,
             [NO_BEATS] * len(line),
         )
@@ -280,7 +283,7 @@ def _step(
         line[:, ready - waiting :],
         carry,
         frames[:, ready // hop :],
-        rows.edges,
+        edges,
         taken,
         waiting,
     )

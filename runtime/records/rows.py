@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +16,17 @@ from ..errors import RecordError
 from .cells import clock, day, is_missing, moment, number, split
 from .layout import Layout
 
-ROWS_AT_ONCE = 1 << 16
+CHARACTERS_AT_ONCE = 1 << 20
+parsed: Any = None  # in C, if it was built: see `runtime.signal.loops`
+if os.environ.get("EKG_COMPILED") != "0":
+    with suppress(ImportError):
+        parsed = import_module(".parsed", __package__)
 Numbered = list[tuple[int, str]]  # line number from 1 on, and text
 
 
-def read_rows(path: Path, lines: Iterable[str], layout: Layout) -> NDArray[np.float64]:
+def read_rows(
+    path: Path, lines: Sequence[str], file: IO[str], layout: Layout
+) -> NDArray[np.float64]:
     """Read a table's numbers, in pieces: numpy needs several times the memory of its result.
 
     A row that is cut off and words at the end are left out. In a table of one column an empty line
@@ -25,7 +34,8 @@ def read_rows(path: Path, lines: Iterable[str], layout: Layout) -> NDArray[np.fl
 
     Parameters
     ----------
-    lines : from the first of numbers on
+    lines : from the first of numbers on, as many as were looked at
+    file : the lines after these
 
     Returns
     -------
@@ -36,10 +46,13 @@ def read_rows(path: Path, lines: Iterable[str], layout: Layout) -> NDArray[np.fl
     RecordError
         Names the first row that is not like the others.
     """
-    rows = _Rows(path, layout)
-    numbered = _filled(lines, layout)
-    while some := list(itertools.islice(numbered, ROWS_AT_ONCE)):
-        rows.add(some)
+    rows, spacing, line_number = _Rows(path, layout), EmptyLines(), layout.first + 1
+    for text in _blocks(lines, file):
+        if numbers := rows.add_plain(text):
+            spacing.pass_numbers(numbers)
+        elif some := list(_filled(text, line_number, layout, spacing)):
+            rows.add(some)
+        line_number += text.count("\n")
     return rows.table()
 
 
@@ -85,10 +98,19 @@ def read_leads_as_rows(
     return names, np.array(rows).T
 
 
-def _filled(lines: Iterable[str], layout: Layout) -> Iterator[tuple[int, str]]:
+def _blocks(lines: Sequence[str], file: IO[str]) -> Iterator[str]:
+    """Whole lines together, some of them at once."""
+    if lines:
+        yield "".join(lines)
+    while text := file.read(CHARACTERS_AT_ONCE):
+        yield text + file.readline()
+
+
+def _filled(
+    text: str, first: int, layout: Layout, spacing: EmptyLines
+) -> Iterator[tuple[int, str]]:
     """Number the lines that are rows: comments are none, and empty lines only stand for samples."""
-    spacing = EmptyLines()
-    for i, line in enumerate(lines, layout.first + 1):
+    for i, line in enumerate(text.removesuffix("\n").split("\n"), first):
         bare = line.strip()
         if bare.startswith("#") and not is_missing(bare):
             continue
@@ -112,6 +134,11 @@ class EmptyLines:
         self._after_number = filled
         return filled or self._close
 
+    def pass_numbers(self, count: int) -> None:
+        """Take so many lines, each a number."""
+        self._close = self._close or self._after_number or count > 1
+        self._after_number = True
+
 
 class _Rows:
     """Numbers as they are read, and the lines that may be a repeated header, a footer or damage."""
@@ -123,8 +150,24 @@ class _Rows:
         self.odd: Numbered = []
         self.plain = all(column.kind == "n" for column in self.columns)
 
+    def add_plain(self, text: str) -> int:
+        """Take whole lines if there is nothing but numbers in them; returns how many rows."""
+        if not self.plain:
+            return 0
+        if parsed is None:
+            piece = self._quick(text.removesuffix("\n").split("\n"))
+        else:
+            delimiter, decimal = self.layout.delimiter or "", self.layout.decimal
+            found = parsed.numbers(text, delimiter, decimal, len(self.columns))
+            piece = None if found is None else np.frombuffer(found).reshape(-1, len(self.columns))
+        if piece is None:
+            return 0
+        self._settle()
+        self.pieces.append(piece)
+        return len(piece)
+
     def add(self, some: Numbered) -> None:
-        quick = self._quick(some) if self.plain else None
+        quick = self._quick([text for _, text in some]) if self.plain else None
         if quick is not None:
             self._settle()
             self.pieces.append(quick)
@@ -149,9 +192,9 @@ class _Rows:
         if good:
             self.pieces.append(np.array(good))
 
-    def _quick(self, some: Numbered) -> NDArray[np.float64] | None:
+    def _quick(self, texts: list[str]) -> NDArray[np.float64] | None:
+        """Numpy reads these lines, if it can."""
         delimiter, decimal = self.layout.delimiter, self.layout.decimal
-        texts = [text for _, text in some]
         if not all(map(str.strip, texts)):  # numpy leaves empty lines out
             return None
         if decimal != ".":
@@ -163,7 +206,8 @@ class _Rows:
             piece = np.loadtxt(texts, delimiter=delimiter, ndmin=2, comments=None)
         except ValueError:  # of an empty cell, say; the other way takes ten times as long
             return None
-        return piece if piece.shape[1] == len(self.columns) else None
+        fits = piece.shape[1] == len(self.columns) and not np.isinf(piece).any()
+        return piece if fits else None
 
     def _values(self, text: str) -> tuple[list[float] | None, bool]:
         """The row's values, None if it is no row of this table; and if words replace numbers."""

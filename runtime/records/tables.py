@@ -123,12 +123,12 @@ def read_table(path: Path) -> Table:
                 f"{path} is not a table of numbers: expected at least two rows of as many cells, "
                 "with a column for each lead."
             )
-        rest = itertools.chain(lines[layout.first :], file)
         if layout.leads_are_rows:
+            rest = itertools.chain(lines[layout.first :], file)
             names, values = read_leads_as_rows(path, rest, layout)
             columns = tuple(named_column(i, name) for i, name in enumerate(names))
             return Table(columns, values, layout.facts, any(names))
-        values = read_rows(path, rest, layout)
+        values = read_rows(path, lines[layout.first :], file, layout)
     if len(values) < 2 or np.isnan(values).all():
         raise RecordError(f"{path} is not a table of numbers with at least two rows.")
     return Table(layout.columns, values, layout.facts, layout.named)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ..beats import ATRIAL, PROBABILITY_FLOOR
 from ..model.contract import FS
 from .policy import Section
-from .state import Flag, Maybe, Moment, Number, Whole, saved, single
+from .state import Flag, Maybe, Moment, Number, Whole, clipped, saved, single
 
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
 RUN_BEATS = 30  # of a run of S beats, that its means remember
@@ -134,7 +134,7 @@ class RrBaseline:
             state.run_start = None
         if previous is None:
             return probabilities
-        log_interval = math.log(min(max((sample - previous) / FS, SHORTEST_S), LONGEST_S))
+        log_interval = math.log(clipped((sample - previous) / FS, SHORTEST_S, LONGEST_S))
         if state.log_interval is None:
             state.log_interval = single(log_interval)
         if not state.previous_atrial or not sinus_certain:

@@ -6,7 +6,8 @@ and of noise. The clock is fixed to the recording's start, so that cuts make no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -19,8 +20,11 @@ from ..model.contract import FS
 from ..signal import features as waveform
 from ..signal.fast import beats_fast
 from ..signal.features import RATE, WINDOW_S
+from ..signal.hum import mains, without_hum
+from ..signal.loops import loops
+from ..signal.missing import Gap
 from ..signal.noise import MAX_LOG_ODDS, NoiseMemory, log_odds
-from ..signal.quality import flaws_of, without_hum
+from ..signal.quality import flaws_of, plain_limits
 from .events.atrial import samples_before
 from .events.family import Second
 from .model import RhythmModel
@@ -89,25 +93,24 @@ class Seconds:
     state : the part that is still needed
     next : the next second to be closed
     recent : float32 [samples], mV at 360 Hz, the last of the signal, `KEPT_S` or more
+    base : the second that the state's signal, flaws and windows begin with
     limit : sample at which the recording ends; later signal is not its own
     """
 
     def __init__(self, model: RhythmModel):
         self.model = model
         self.state = SecondsState()
-        self.next = 0
+        self.next = self.base = 0
         self.recent = np.zeros(0, dtype=np.float32)
         self.limit: int | None = None
 
-    @property
-    def ready(self) -> bool:
-        """True if the next second can be closed: the window around it is known."""
-        return bool(self.state.windows)
-
-    @property
-    def base(self) -> int:
-        """The second that the state's signal, flaws and windows begin with."""
-        return max(0, self.next - WINDOW_S // 2)
+    def ready(self, decided: float) -> int:
+        """Return how many seconds can be closed: before this moment, their windows known."""
+        windows = len(self.state.windows)
+        if not windows:
+            return 0
+        early = max(0, WINDOW_S // 2 - self.next)  # the first window is also that of these
+        return max(0, min(windows + early, int(decided + 1e-9) - self.next))
 
     def restore(self, second: int, state: SecondsState, recent: NDArray[np.float32]) -> None:
         """Go on from a saved state.
@@ -122,7 +125,7 @@ class Seconds:
         ValueError
             The state cannot have been saved.
         """
-        self.next, self.state = second, state
+        self.next, self.base, self.state = second, max(0, second - WINDOW_S // 2), state
         whole = state.taken // FS
         judged = whole - self.base
         if not (
@@ -148,20 +151,31 @@ class Seconds:
         first, last = at + FIRST, at + LAST
         return self.recent[first:last] if first >= 0 and last <= len(self.recent) else None
 
+    def around_outside(self, gaps: Sequence[Gap]) -> Callable[[int], NDArray[np.float32] | None]:
+        """`around`, but None for beats of which a part is missing."""
+
+        def around(sample: int) -> NDArray[np.float32] | None:
+            first, last = sample + FIRST, sample + LAST
+            cut = any(gap.start < last and gap.end > first for gap in gaps)
+            return None if cut else self.around(sample)
+
+        return around
+
     def before(self, sample: int) -> NDArray[np.float32] | None:
         """The samples at 60 Hz before a beat of the second that is closed."""
         return samples_before(self.state.ecg_60hz, sample - self.base * FS)
 
     def close(self) -> Second:
         """Close the next second, and drop what no later one needs."""
-        state, second, base = self.state, self.next, self.base
+        state, second = self.state, self.next
         around, flaws, readable = state.flaws[:WINDOW_S], 0, True
         if any(around):  # seldom
             flaws = _without_slow_heart(around, min(second, WINDOW_S // 2))
             readable = not any(flaw & _UNREADABLE for flaw in around)
         closed = self._second(flaws, readable, state.windows[0])
         self.next += 1
-        if self.base > base:
+        if self.next > WINDOW_S // 2:
+            self.base += 1
             state.ecg_60hz = state.ecg_60hz[RATE:]
             state.flaws.pop(0)
             state.windows.pop(0)
@@ -169,7 +183,7 @@ class Seconds:
 
     def rest(self) -> Iterator[Second]:
         """Close the seconds up to the signal's end; the last window stands for those after it."""
-        state, base = self.state, self.base
+        state, begun = self.state, self.base
         pending = self.recent[len(self.recent) - state.taken % FS :]
         if len(pending) >= FS // 4:
             low, high = _wider(state.extremes, float(pending.min()), float(pending.max()))
@@ -179,13 +193,14 @@ class Seconds:
         elif len(pending):
             state.flaws.append(state.flaws[-1] if state.flaws else 0)
         while self.next * FS < state.taken:
-            first = self.base - base
+            first = self.base - begun
             around = state.flaws[first : first + WINDOW_S]
             window = state.windows[first] if first < len(state.windows) else state.newest
             readable = not any(flaw & _UNREADABLE for flaw in around)
-            flaws = _without_slow_heart(state.flaws, self.next - base)
+            flaws = _without_slow_heart(state.flaws, self.next - begun)
             closed = self._second(flaws, readable, window)
             self.next += 1
+            self.base = max(0, self.next - WINDOW_S // 2)
             yield closed
 
     def _second(self, flaws: int, readable: bool, window: Window) -> Second:
@@ -231,6 +246,35 @@ def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float
 
 def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmModel) -> None:
     """Judge whole seconds of each patient, [seconds, `FS`], one at least."""
+    parts = _parts(some, model) if loops is None else (_part(*one, model) for one in some)
+    signals = []
+    for (patient, _), part in zip(some, parts, strict=True):
+        state = patient.state
+        state.ecg_60hz = np.concatenate([state.ecg_60hz, part])
+        signals.append(state.ecg_60hz[len(state.windows) * RATE :])
+    counts = [waveform.count_windows(len(signal)) for signal in signals]
+    if not any(counts):
+        return
+    features, again = waveform.measure_windows(signals)
+    noise = model.noise
+    fibrillation, noisy, lasting = (
+        log_odds(one, features) for one in (model.fibrillation, noise.window, noise.lasting)
+    )
+    fast, at = beats_fast(again), 0
+    for (patient, _), count in zip(some, counts, strict=True):
+        if count:
+            state, own = patient.state, slice(at, at + count)
+            followed, state.noise_memory = noise.follow(
+                lasting[own], fibrillation[own], state.noise_memory
+            )
+            state.windows += map(Window, fibrillation[own], noisy[own], followed, fast[own])
+            state.newest, at = state.windows[-1], own.stop
+
+
+def _parts(
+    some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmModel
+) -> list[NDArray[np.float32]]:
+    """Take the flaws of whole seconds of each patient; gives their signal less its hum at 60 Hz."""
     rows = np.concatenate([seconds for _, seconds in some])
     ranges = iter(zip(rows.min(axis=1).tolist(), rows.max(axis=1).tolist(), strict=True))
     rails = []
@@ -239,33 +283,35 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
             patient.state.extremes = _wider(patient.state.extremes, low, high)
             rails.append(patient.state.extremes)
     flaws = iter(flaws_of(rows, FS, model.quality, *np.array(rails).T).tolist())
+    for patient, seconds in some:
+        patient.state.flaws += islice(flaws, len(seconds))
     # Means over 1/60 s null 60 Hz and let a fifth of 50 Hz through, as 10 Hz.
     at_60hz = without_hum(rows, FS).reshape(-1, FS // RATE).mean(axis=1, dtype=np.float32)
-    parts = np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
-    pieces = []
-    for (patient, seconds), part in zip(some, parts, strict=True):
-        state = patient.state
-        state.flaws += islice(flaws, len(seconds))
-        state.ecg_60hz = np.concatenate([state.ecg_60hz, part])
-        known = len(state.windows) * RATE
-        pieces.append(waveform.windows(state.ecg_60hz[known:].astype(np.float64)))
-    windows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-    if not len(windows):
-        return
-    features, again = waveform.measure(windows)
-    noise = model.noise
-    fibrillation, noisy, lasting = (
-        log_odds(one, features) for one in (model.fibrillation, noise.window, noise.lasting)
+    return np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
+
+
+def _part(patient: Seconds, rows: NDArray[np.float32], model: RhythmModel) -> NDArray[np.float32]:
+    """`_parts` of one patient, by the compiled loops."""
+    state, count = patient.state, len(rows)
+    at_60hz = np.empty(count * RATE, dtype=np.float32)
+    rails, plain = np.empty((count, 2)), np.empty(count, dtype=bool)
+    low, high, good = loops.judge(
+        np.ascontiguousarray(rows, dtype=np.float32),
+        mains(FS, FS // 10),
+        plain_limits(FS, model.quality),
+        *(state.extremes or (math.inf, -math.inf)),
+        rails,
+        plain,
+        at_60hz,
     )
-    fast, at = beats_fast(again), 0
-    for (patient, _), piece in zip(some, pieces, strict=True):
-        if len(piece):
-            state, own = patient.state, slice(at, at + len(piece))
-            followed, state.noise_memory = noise.follow(
-                lasting[own], fibrillation[own], state.noise_memory
-            )
-            state.windows += map(Window, fibrillation[own], noisy[own], followed, fast[own])
-            state.newest, at = state.windows[-1], own.stop
+    state.extremes = Extremes(low, high)
+    if good == count:  # nearly always
+        state.flaws += [0] * count
+        return at_60hz
+    flaws, rest = np.zeros(count, dtype=np.int64), ~plain
+    flaws[rest] = flaws_of(rows[rest], FS, model.quality, *rails[rest].T)
+    state.flaws += flaws.tolist()
+    return at_60hz
 
 
 def _wider(extremes: Extremes | None, low: float, high: float) -> Extremes:

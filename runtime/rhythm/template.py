@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from ..beats import ATRIAL, PROBABILITY_FLOOR, Beats, N, S, V, choose_label
 from ..errors import InputError
 from ..signal.features import SmallNetwork
+from ..signal.loops import loops
 from .policy import Section
-from .state import Matrix, Maybe, Number, saved, single
+from .state import Matrix, Maybe, Number, clipped, saved, single
 
 STEP = 3  # samples of which a mean is one of the template's: 120 Hz hold a QRS complex
 BEFORE, AFTER = 12, 18  # of these, on either side of the R peak: 100 and 150 ms
@@ -257,25 +258,15 @@ class QrsTemplate:
         template, usual = state.template, normal > limits.template_min_normal
         if template is None and not usual:
             return None
-        coarse = (around[::STEP] + around[1::STEP] + around[2::STEP]) * _THIRD
-        slope = coarse[1:] - coarse[:-1]
-        second = slope[1:] - slope[:-1]
-        roughness = math.log(math.sqrt(float(second.dot(second)) / len(second)) + STILL_MV)
-        shift = SHIFT
-        if template is not None:  # its mean is 0, so the beat's level makes no difference
-            products = np.correlate(coarse, template)
-            shift = int(products.argmax())
-        piece = coarse[shift : shift + SIZE]
-        piece = piece - float(piece.dot(_ONES)) / SIZE
+        square, correlation, piece = _placed(around, template)
+        roughness = math.log(math.sqrt(square) + STILL_MV)
         if template is None:
             self._remember(piece, ORDINARY_Z, roughness)
             return None
-        power = float(piece.dot(piece)) * float(template.dot(template))
-        correlation = products.item(shift) / math.sqrt(power + _FLAT)
-        z = math.atanh(min(max(correlation, limits.min_correlation), limits.max_correlation))
+        z = math.atanh(clipped(correlation, limits.min_correlation, limits.max_correlation))
         compared = (
             state.correlation_z - z,
-            min(max(roughness - state.log_roughness, -MAX_ROUGHNESS), MAX_ROUGHNESS),
+            clipped(roughness - state.log_roughness, -MAX_ROUGHNESS, MAX_ROUGHNESS),
             self.trust,
         )
         if usual:
@@ -289,13 +280,52 @@ class QrsTemplate:
         if state.template is None:
             state.template, state.log_roughness = piece, single(roughness)
         else:
-            state.template = state.template + (piece - state.template) * np.float32(1 / beats)
+            state.template = _blended(state.template, piece, 1 / beats)
             state.log_roughness = single(
                 state.log_roughness + (roughness - state.log_roughness) / beats
             )
         state.correlation_z = single(
             state.correlation_z + (z - state.correlation_z) / max(beats, FIRST_FEW)
         )
+
+
+def _placed(
+    around: NDArray[np.float32], template: NDArray[np.float32] | None
+) -> tuple[float, float, NDArray[np.float32]]:
+    """Lay the template on a beat where it fits best.
+
+    Returns
+    -------
+    mean square of the second differences around the beat, mV²; correlation; the beat there, float32
+    [`SIZE`], its mean 0
+    """
+    if loops is not None:
+        piece = np.empty(SIZE, dtype=np.float32)
+        around = np.ascontiguousarray(around, dtype=np.float32)
+        return *loops.qrs(around, template, piece), piece
+    coarse = (around[::STEP] + around[1::STEP] + around[2::STEP]) * _THIRD
+    slope = coarse[1:] - coarse[:-1]
+    second = slope[1:] - slope[:-1]
+    square, shift = float(second.dot(second)) / len(second), SHIFT
+    if template is not None:  # its mean is 0, so the beat's level makes no difference
+        products = np.correlate(coarse, template)
+        shift = int(products.argmax())
+    piece = coarse[shift : shift + SIZE]
+    piece = piece - float(piece.dot(_ONES)) / SIZE
+    if template is None:
+        return square, 0.0, piece
+    power = float(piece.dot(piece)) * float(template.dot(template))
+    return square, products.item(shift) / math.sqrt(power + _FLAT), piece
+
+
+def _blended(
+    template: NDArray[np.float32], piece: NDArray[np.float32], share: float
+) -> NDArray[np.float32]:
+    """The template, moved by this share towards a beat."""
+    if loops is not None:
+        loops.follow(template, piece, share)  # into the piece, which is its own
+        return piece
+    return template + (piece - template) * np.float32(share)
 
 
 def towards_v(probabilities: Sequence[float], shift: float) -> list[float]:

@@ -8,8 +8,7 @@ were chosen and what they find.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,7 +23,7 @@ from ..signal.features import WINDOW_S
 from ..signal.missing import Gap
 from .baseline import BaselineLimits, BaselineState, RrBaseline
 from .events import FAMILIES, Ledger, kinds
-from .events.atrial import Atrial, AtrialLimits, is_certainly_atrial
+from .events.atrial import Atrial, AtrialBeat, AtrialLimits, is_certainly_atrial
 from .events.family import BEAT, Family, History, Second, TrackedBeat
 from .events.ledger import LedgerState
 from .events.rates import RATE_INTERVALS, heart_rate
@@ -33,7 +32,7 @@ from .model import RhythmModel
 from .policy import RhythmPolicy
 from .seconds import ALL_FLAWS, MAX_PENDING_SECONDS, Seconds, SecondsState
 from .state import Rows, Schema, Whole, saved, single
-from .template import FIRST, LAST, QrsTemplate, TemplateLimits, TemplateState
+from .template import QrsTemplate, TemplateLimits, TemplateState
 
 LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
@@ -161,23 +160,31 @@ class RhythmTracker:
             for row, label in zip(beats.probabilities, beats.labels, strict=True)
         ]
         if self.template is not None and certain:
-            beats = self.template.relabel(beats, _around(seconds, gaps) if gaps else seconds.around)
-        coming = deque(zip(*beats, certain, strict=True))
-        rows, labels = [], []
+            beats = self.template.relabel(
+                beats, seconds.around_outside(gaps) if gaps else seconds.around
+            )
+        coming = zip(*beats, certain, strict=True)
+        count = len(certain)
+        rows: list[list[float]] = []
+        labels: list[int] = []
 
-        def relabel() -> None:
-            row, label = self._relabel(*coming.popleft(), gaps)
+        def relabel_next() -> None:
+            row, label = self._relabel(*next(coming), gaps)
             rows.append(row)
             labels.append(label)
 
-        while seconds.ready and seconds.next + 1 <= decided + 1e-9:
+        ready = seconds.ready(decided)
+        if ready > 1:
+            self._foresee(beats.samples, certain, (seconds.next + ready) * FS)
+        for _ in range(ready):
             end = (seconds.next + 2) * FS
-            while coming and coming[0][0] < end:
-                relabel()
+            while len(rows) < count and beats.samples[len(rows)] < end:
+                relabel_next()
             self._atrial.remember()
             self._close(seconds.close(), gaps)
-        while coming:
-            relabel()
+        while len(rows) < count:
+            relabel_next()
+        self._atrial.settle()
         seconds.forget()
         return Beats(beats.samples, rows, labels), self._ledger.drain()
 
@@ -239,6 +246,15 @@ class RhythmTracker:
             family.state = states[family.name]
             family.check()
         return tracker
+
+    def _foresee(self, samples: Sequence[int], certain: Sequence[bool], end: int) -> None:
+        """Let the network over beats read all beats up to a sample at once."""
+        coming = [(beat.sample, beat.atrial) for beat in self._state.waiting]
+        coming += zip(samples, certain, strict=True)
+        before = self.seconds.before
+        beats = [AtrialBeat(at, atrial, before(at)) for at, atrial in coming if at < end]
+        if beats:
+            self._atrial.foresee(beats)
 
     def _relabel(
         self, sample: int, row: list[float], label: int, certain: bool, gaps: Sequence[Gap]
@@ -346,17 +362,6 @@ class RhythmTracker:
         for on_beat in self._hooks["on_beat"]:
             on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, beat.sample, beat.sample
-
-
-def _around(seconds: Seconds, gaps: Sequence[Gap]) -> Callable[[int], NDArray[np.float32] | None]:
-    """`Seconds.around`, but None for beats of which a part is missing."""
-
-    def around(sample: int) -> NDArray[np.float32] | None:
-        first, last = sample + FIRST, sample + LAST
-        cut = any(gap.start < last and gap.end > first for gap in gaps)
-        return None if cut else seconds.around(sample)
-
-    return around
 
 
 def rules(policy: RhythmPolicy) -> dict[str, str]:

@@ -26,14 +26,14 @@ def beats_fast(again: NDArray[np.float32]) -> list[bool]:
     ----------
     again : [windows, 60], of `autocorrelation`
     """
-    fast = []
-    for row in again.tolist():
-        most = max(row[SHORTEST_BEAT:LONGEST_BEAT])
+    fast = [False] * len(again)
+    for window, near in enumerate(again[:, SHORTEST_BEAT:LONGEST_BEAT].tolist()):
+        most = max(near)
         if most <= MIN_LIKENESS:  # nearly always
-            fast.append(False)
             continue
+        row = again[window].tolist()
         lag = row.index(most, SHORTEST_BEAT)
-        fast.append(
+        fast[window] = (
             row[lag - 1] <= most >= row[lag + 1]
             and most - min(row[1:lag]) > MIN_LIKENESS
             and most > LIKE_SEVERAL * max(row[LONGEST_BEAT:])

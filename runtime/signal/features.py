@@ -7,12 +7,14 @@ they come from; ``python -m training.fit_rhythm`` and ``training.fit_noise`` fit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .loops import window_loops
 
 RATE = 60  # Hz; fibrillation lies between 2 and 10 Hz, and means over 1/60 s null 60 Hz mains
 WINDOW_S = 5  # s
@@ -71,6 +73,12 @@ class SmallNetwork:
     bias: float
     hidden: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name != "bias":  # as the loops take them
+                values = np.ascontiguousarray(getattr(self, field.name), dtype=np.float64)
+                object.__setattr__(self, field.name, values)
+
     @classmethod
     def from_dict(cls, fit: Mapping[str, Any]) -> Self:
         """The network that `to_dict` wrote.
@@ -102,6 +110,19 @@ class SmallNetwork:
 
     def log_odds(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [rows]; above 0: more likely than not, at equal odds before."""
+        if window_loops is not None:
+            found = np.empty(len(inputs))
+            window_loops.log_odds(
+                np.ascontiguousarray(inputs, dtype=np.float64),
+                self.mean,
+                self.scale,
+                self.hidden,
+                self.weights,
+                self.bias,
+                LARGEST,
+                found,
+            )
+            return found
         given = comparable(inputs, self.mean, self.scale)
         values = np.tanh(given @ self.hidden[:-1] + self.hidden[-1])
         return np.asarray(values @ self.weights + self.bias)
@@ -131,16 +152,18 @@ def at_rate(ecg: NDArray[np.floating], fs: float) -> NDArray[np.float64]:
 
 def windows(ecg_60hz: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every window that starts at a whole second, [windows, 300], of signal at `RATE`."""
-    size = WINDOW_S * RATE
-    if len(ecg_60hz) < size:
-        return np.zeros((0, size))
-    starts = np.arange(0, len(ecg_60hz) - size + 1, RATE)
+    starts = np.arange(count_windows(len(ecg_60hz))) * RATE
     return ecg_60hz.take(starts[:, None] + _WINDOW)
 
 
 def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Index of the window around each second, of ``count`` that start one each second."""
     return np.clip(seconds - WINDOW_S // 2, 0, count - 1)
+
+
+def count_windows(samples: int) -> int:
+    """Return the number of whole seconds with which a window starts, of so much signal."""
+    return max(0, samples // RATE - WINDOW_S + 1)
 
 
 def features(pieces: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,6 +183,13 @@ def measure(pieces: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     ----------
     pieces : [windows, 300], mV at `RATE`
     """
+    if window_loops is not None:
+        found = np.empty((len(pieces), len(FEATURES)))
+        again = np.empty((len(pieces), LAGS), dtype=np.float32)
+        window_loops.measure(
+            np.ascontiguousarray(pieces, dtype=np.float64), pieces.shape[1], found, again
+        )
+        return found, again
     # In float32, which is summed and sorted in less time; and by numpy's ufuncs themselves, for
     # of a live stream there is one window, of which its functions take three times as long.
     y = (pieces - _moving_mean(pieces)).astype(np.float32)
@@ -202,6 +232,27 @@ def measure(pieces: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     for column, values in enumerate(shape, len(BANDS) + 3):
         found[:, column] = values
     _seconds(rows, height.reshape(rows.shape), found[:, len(BANDS) + 3 + len(shape) :])
+    return found, again
+
+
+def measure_windows(
+    signals: Sequence[NDArray[np.floating]],
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """`measure` of all `windows` of each of several signals at `RATE`, one after another."""
+    if window_loops is None:
+        pieces = [windows(signal.astype(np.float64)) for signal in signals]
+        return measure(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+    counts = [count_windows(len(signal)) for signal in signals]
+    found = np.empty((sum(counts), len(FEATURES)))
+    again = np.empty((len(found), LAGS), dtype=np.float32)
+    if len(signals) == 1:
+        window_loops.measure(np.ascontiguousarray(signals[0]), RATE, found, again)
+        return found, again
+    at = 0
+    for signal, count in zip(signals, counts, strict=True):
+        some = slice(at, at + count)
+        window_loops.measure(np.ascontiguousarray(signal), RATE, found[some], again[some])
+        at += count
     return found, again
 
 

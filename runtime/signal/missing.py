@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .loops import loops
+
 # Electrodes offset an ECG by 300 mV at most (IEC 60601-2-25), and an amplifier adds some.
 LARGEST_MV = 500.0
 # IEC 60601-2-27 asks monitors to follow 320 mV/s. The steepest QRS complexes of mitdb, svdb,
@@ -235,7 +237,11 @@ def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
     ecg : float64 [samples], mV, one at least
     """
     offset, last, second, third, _, away, _, begun, ease = edge
-    low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
+    rise, fall = math.nan, math.nan  # not known yet
+    if loops is not None:
+        low, high, rise, fall = loops.extent(np.ascontiguousarray(ecg))
+    else:
+        low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
     # Of NaN argmin and argmax give the place, and no comparison with it is true.
     if away or ease or not (low >= -LARGEST_MV and high <= LARGEST_MV):
         return None
@@ -248,8 +254,10 @@ def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
     if max(high, last) - min(low, last) > step:
         if abs(ecg.item(0) - last) > step:
             return None
-        slopes = np.correlate(ecg, _DIFFERENCE)
-        if slopes.item(slopes.argmax()) > step or slopes.item(slopes.argmin()) < -step:
+        if math.isnan(rise):
+            slopes = np.correlate(ecg, _DIFFERENCE)
+            rise, fall = slopes.item(slopes.argmax()), slopes.item(slopes.argmin())
+        if rise > step or fall < -step:
             return None
     if len(newest) == 3:
         third, second, last = newest

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..findings import Flaw, Quality
 from .fast import FAST_S, beats_fast
 from .features import WINDOW_S, at_rate, centred, measure, repetition, windows
+from .hum import mains, median
 from .missing import GAP_S, NO_SIGNAL, Edge, bridge, plain_after
 from .noise import NoiseMemory, NoiseModel, log_odds
 
@@ -265,7 +266,7 @@ def _plainly_good(
             return False
     tenth = round(fs / 10)
     count = len(ecg) // tenth
-    waves = ecg[: count * tenth].reshape(count, tenth).dot(_mains(fs, tenth)).tolist()
+    waves = ecg[: count * tenth].reshape(count, tenth).dot(mains(fs, tenth)).tolist()
     # The median exceeds a limit only if half of the tenths do, and one's amplitude only if
     # one of its parts exceeds 0.7 of it.
     part = 0.7 * policy.powerline_mv
@@ -273,6 +274,21 @@ def _plainly_good(
 
 
 _DIFFERENCE = np.array([-1.0, 1.0])
+
+
+@lru_cache(maxsize=16)
+def plain_limits(fs: float, policy: QualityPolicy) -> NDArray[np.float64]:
+    """The limits of `_plainly_good`, as the compiled loops take them."""
+    return np.array(
+        [
+            min(_rail_samples(fs, policy)),
+            policy.flat_mv,
+            policy.baseline_mv,
+            max(policy.rail_mv, EQUAL_MV),
+            policy.jump_mv_s / fs,
+            0.7 * policy.powerline_mv,
+        ]
+    )
 
 
 def _flaws(
@@ -347,7 +363,7 @@ def _level_swing(ecg: NDArray[np.float64]) -> NDArray[np.float64]:
     quarter = ecg.shape[1] // 4
     if not quarter:
         return np.zeros(len(ecg))
-    medians = _median(ecg[:, : 4 * quarter].reshape(len(ecg), 4, quarter))
+    medians = median(ecg[:, : 4 * quarter].reshape(len(ecg), 4, quarter))
     return np.asarray(np.ptp(medians, axis=1))
 
 
@@ -362,37 +378,6 @@ def _hum(ecg: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
     if not count:
         return np.zeros(len(ecg))
     # A slope across a tenth leaks little into whole periods, a curve less.
-    waves = ecg[:, : count * tenth].reshape(-1, tenth) @ _mains(fs, tenth)
+    waves = ecg[:, : count * tenth].reshape(-1, tenth) @ mains(fs, tenth)
     power = (waves * waves).reshape(len(ecg), count, 2, 2).sum(axis=3).max(axis=2)
-    return _median(np.sqrt(power))
-
-
-def without_hum(rows: NDArray[np.floating], fs: float) -> NDArray[np.float64]:
-    """The signal less its hum, the 50 and 60 Hz that last all through each second.
-
-    The hum is the median over tenths of a second, in which a QRS counts for nothing.
-
-    Parameters
-    ----------
-    rows : [seconds, samples], mV
-    fs : Hz, of which a tenth is a whole number
-    """
-    tenth = round(fs / 10)
-    mains = _mains(fs, tenth)
-    parts = rows.reshape(len(rows), -1, tenth)
-    waves = _median((parts @ mains).swapaxes(1, 2))
-    return np.asarray((parts - (waves @ mains.T * (tenth / 2))[:, None]).reshape(rows.shape))
-
-
-@lru_cache(maxsize=16)
-def _mains(fs: float, samples: int) -> NDArray[np.float64]:
-    """[samples, 4]: cosine and sine of 50 and of 60 Hz, scaled to give amplitudes."""
-    angle = 2 * np.pi * np.arange(samples)[:, None] * np.array([50.0, 60.0]) / fs
-    return np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(samples, 4) * 2 / samples
-
-
-def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`numpy.median` along the last axis, which has twenty times this overhead."""
-    middle = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
-    ordered = np.partition(values, middle, axis=-1)
-    return np.asarray((ordered[..., middle[0]] + ordered[..., middle[1]]) / 2)
+    return median(np.sqrt(power))

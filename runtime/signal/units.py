@@ -32,6 +32,8 @@ def as_numbers(samples: ArrayLike, dimensions: tuple[int, ...]) -> NDArray[Any]:
 
     Masked samples and, in lists, None are missing, NaN.
     """
+    if type(samples) is np.ndarray and samples.dtype.kind in "iuf" and samples.ndim in dimensions:
+        return samples  # nearly always
     try:
         array = np.asarray(samples)
     except ValueError:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from ...beats import ATRIAL, N, S
 from ...model.contract import FS
 from ...model.rhythm_network import MAX_LAG, MAX_MEMORY, RhythmNetwork
 from ...signal.features import RATE
+from ...signal.loops import loops
 from ..policy import RhythmPolicy, Section
-from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, saved, single
+from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, clipped, saved, single
 from .family import Family, History, Kind, Signal, TrackedBeat
 from .ledger import Ledger
 from .ventricular import RESTING, VentricularLimits, expit
@@ -62,6 +64,21 @@ class AtrialLimits(Section):
     af_doubt: float
 
 
+class AtrialBeat(NamedTuple):
+    """A beat as the network reads it.
+
+    Attributes
+    ----------
+    sample : of its R peak
+    atrial : True if it is certainly N or S
+    before : float32 [15], the samples before it, mV; None if they are not at hand
+    """
+
+    sample: int
+    atrial: bool
+    before: NDArray[np.float32] | None
+
+
 @dataclass
 class AtrialState:
     """What is remembered of a patient's atria.
@@ -96,21 +113,29 @@ class AtrialState:
 
     def take_p_wave(self, before: NDArray[np.float32]) -> None:
         """Take the samples before a beat into the means."""
+        if self.p_wave_beats < _MOST_BEATS:
+            self.p_wave_beats += 1
+        if loops is not None:
+            before = np.ascontiguousarray(before, dtype=np.float32)
+            loops.take_p_wave(before, _DETREND, self.p_waves, _LEARNT[self.p_wave_beats])
+            return
         latest = np.empty(len(P_WAVE) + 1, dtype=np.float32)
         wave = np.dot(_DETREND, before, out=latest[:-1])
         latest[-1] = wave.dot(wave) / len(P_WAVE)
-        self.p_wave_beats = min(self.p_wave_beats + 1, max(P_WAVE_BEATS))
         self.p_waves += (latest - self.p_waves) * _LEARNT[self.p_wave_beats]
 
     def p_wave(self) -> list[float]:
         """For each mean, the logarithm of the share of the power that is left in it."""
-        kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN).tolist()
-        return [
-            math.log(left / (power + 1e-5) + 0.01)
-            for left, power in zip(kept, self.p_waves[:, -1].tolist(), strict=True)
-        ]
+        if loops is not None:
+            pairs = loops.p_wave(self.p_waves)
+        else:
+            kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN)
+            pairs = zip(kept.tolist(), self.p_waves[:, -1].tolist(), strict=True)
+        return [math.log(left / (power + 1e-5) + 0.01) for left, power in pairs]
 
-    def take(self, beat: TrackedBeat, before: NDArray[np.float32] | None) -> list[float]:
+    def take(
+        self, beat: TrackedBeat | AtrialBeat, before: NDArray[np.float32] | None
+    ) -> list[float]:
         """Take the next beat, and the samples before it: what the network reads of it."""
         if beat.atrial and before is not None:
             self.take_p_wave(before)
@@ -118,17 +143,27 @@ class AtrialState:
         if self.previous is not None:
             interval = (beat.sample - self.previous) / FS
             if SHORTEST_S < interval < LONGEST_S:
-                counts = min(max(interval, SHORTEST_COUNTED_S), LONGEST_COUNTED_S)
+                counts = clipped(interval, SHORTEST_COUNTED_S, LONGEST_COUNTED_S)
                 length = single(math.log(counts / USUAL_S))
         if length is not None and self.log_interval is not None:
             change = length - self.log_interval
-        if not self.moments:
-            self.moments.append(beat.sample if self.previous is None else self.previous)
-        self.moments.append(beat.sample)
         self.previous, self.log_interval = beat.sample, length
         left = [share - P_WAVE_LEFT for share in self.p_wave()] if counted else [0.0, 0.0]
         known = length is not None
-        return [length or 0.0, known, beat.atrial, *left, counted / max(P_WAVE_BEATS), change]
+        return [length or 0.0, known, beat.atrial, *left, counted / _MOST_BEATS, change]
+
+
+@dataclass
+class _Foreseen:
+    """Beats that are about to come, the network's log-odds of each, and the state after them.
+
+    ``taken`` : of the beats, that have come
+    """
+
+    beats: Sequence[AtrialBeat]
+    log_odds: list[tuple[float, float]]
+    after: AtrialState
+    taken: int = 0
 
 
 class Atrial(Family):
@@ -144,6 +179,7 @@ class Atrial(Family):
     def __init__(self, policy: RhythmPolicy, ledger: Ledger, network: RhythmNetwork):
         super().__init__(policy, ledger, network)
         self._hold_s = policy.of(VentricularLimits).hold_s
+        self._foreseen: _Foreseen | None = None
         self.remember()
 
     @classmethod
@@ -179,23 +215,63 @@ class Atrial(Family):
         state = self.state
         state.was_fibrillating, state.was_log_odds = self.fibrillating, state.log_odds
 
-    def on_beats(self, beats: Sequence[TrackedBeat], signal: Signal) -> None:
-        state, network = self.state, self.network
-        if not len(state.memory):
-            state.memory = np.zeros(network.memory_size, dtype=np.float32)
-        rows = [[state.take(beat, signal.before(beat.sample))] for beat in beats]
-        log_odds, memory = network.run(
-            np.array(rows, dtype=np.float32), state.memory.reshape(1, 1, -1)
+    def foresee(self, beats: Sequence[AtrialBeat]) -> None:
+        """Read all beats that are about to come in one run of the network, not second by second.
+
+        As they come `on_beats` takes the answers. A gap ends that.
+        """
+        after = replace(self.state, p_waves=self.state.p_waves.copy())
+        self._foreseen = _Foreseen(beats, self._read(after, beats), after)
+
+    def settle(self) -> None:
+        """Forget what was foreseen and has not come."""
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None:
+            return
+        if foreseen.taken < len(foreseen.beats):
+            self._read(self.state, foreseen.beats[: foreseen.taken])
+            return
+        state, after = self.state, foreseen.after
+        state.memory, state.p_waves, state.p_wave_beats = (
+            after.memory,
+            after.p_waves,
+            after.p_wave_beats,
         )
-        state.memory = memory[0, 0]
+        state.previous, state.log_interval = after.previous, after.log_interval
+
+    def on_beats(self, beats: Sequence[TrackedBeat], signal: Signal) -> None:
+        state, foreseen = self.state, self._foreseen
+        if not state.moments:
+            state.moments.append(beats[0].sample if state.previous is None else state.previous)
+        state.moments += [beat.sample for beat in beats]
+        if foreseen is None:
+            near = [AtrialBeat(one.sample, one.atrial, signal.before(one.sample)) for one in beats]
+            log_odds = self._read(state, near)
+        else:
+            first, foreseen.taken = foreseen.taken, foreseen.taken + len(beats)
+            log_odds = foreseen.log_odds[first : foreseen.taken]
+            if foreseen.taken == len(foreseen.beats):
+                self.settle()
         later = len(beats)
-        for state.log_odds, before_now in log_odds[:, 0].tolist():
+        for state.log_odds, before_now in log_odds:
             later -= 1
-            if len(state.moments) - later > network.lag + 1:
+            if len(state.moments) - later > self.network.lag + 1:
                 self._judge(state.moments[0], state.moments[1], before_now)
                 del state.moments[0]
 
+    def _read(self, state: AtrialState, beats: Sequence[AtrialBeat]) -> list[tuple[float, float]]:
+        """Let the network read beats: its log-odds at each, and lately; ``state`` goes on."""
+        if not beats:
+            return []
+        if not len(state.memory):
+            state.memory = np.zeros(self.network.memory_size, dtype=np.float32)
+        rows = np.array([[state.take(beat, beat.before)] for beat in beats], dtype=np.float32)
+        log_odds, memory = self.network.run(rows, state.memory.reshape(1, 1, -1))
+        state.memory = memory[0, 0]
+        return log_odds[:, 0].tolist()  # type: ignore[no-any-return]
+
     def on_gap(self, start: int, end: int, history: History) -> None:
+        self.settle()
         self.state.previous = None
         if end - history.seen > self._hold_s * FS:
             if AF in self.ledger.open:
@@ -252,10 +328,10 @@ def _detrend() -> NDArray[np.float32]:
     return detrend.astype(np.float32)
 
 
-_DETREND = _detrend()
+_DETREND, _MOST_BEATS = _detrend(), max(P_WAVE_BEATS)
 # By how much each mean follows a beat, when it is the first, the second, and so on.
 _LEARNT = [
     np.array([[1 / min(max(count, 1), size)] for size in P_WAVE_BEATS], dtype=np.float32)
-    for count in range(max(P_WAVE_BEATS) + 1)
+    for count in range(_MOST_BEATS + 1)
 ]
 _WAVE_MEAN = np.array([1 / len(P_WAVE)] * len(P_WAVE) + [0.0], dtype=np.float32)

@@ -95,19 +95,17 @@ class Rates(Family):
         self.confirm(beat.score)
         if interval is None:
             return
-        limits, now = self.limits, beat.sample
+        limits, now, known = self.limits, beat.sample, history.intervals
         for kind, count, limit, sign in (
             (BRADYCARDIA, limits.bradycardia_beats, limits.bradycardia_bpm, -1),
             (TACHYCARDIA, limits.tachycardia_beats, limits.tachycardia_bpm, 1),
         ):
-            intervals = history.intervals[-count:]
-            if len(intervals) < count:
+            if len(known) < count:
                 continue
-            rate = 60.0 * FS * count / sum(intervals)
+            lasted = sum(known[-count:])
+            rate = 60.0 * FS * count / lasted
             if kind not in self.ledger.open and sign * (rate - limit) > 0:
-                self.ledger.begin(
-                    kind, max(now - sum(intervals), self.state.rated_until), beat.score
-                )
+                self.ledger.begin(kind, max(now - lasted, self.state.rated_until), beat.score)
             elif kind in self.ledger.open and sign * (rate - limit) < -limits.hysteresis_bpm:
                 self.ledger.close(kind, now)
                 self.state.rated_until = now

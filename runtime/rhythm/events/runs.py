@@ -107,6 +107,8 @@ class Runs(Family):
     ) -> None:
         self.confirm(beat.score)
         if beat.label != self.state.label or (interval or 0) >= self._pause:
+            if self.state.label == NO_RUN and beat.label not in (V, S) and not self.ledger.open:
+                return  # nearly always
             self._end_run(complete=True)
             if beat.label not in (V, S):
                 return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...model.contract import FS
 from ..policy import RhythmPolicy, Section
-from ..state import Number, saved, single
+from ..state import Number, clipped, saved, single
 from .family import Family, History, Kind, Second
 
 VF = "ventricular_fibrillation"
@@ -119,10 +119,10 @@ def hmm_step(before: float, observed: float | None, limits: VentricularLimits) -
     log_odds = math.log(share / (1 - share))
     if observed is None:
         return log_odds
-    clipped = min(max(observed, -MAX_LOG_ODDS), MAX_LOG_ODDS)
-    return log_odds + limits.vf_weight * (clipped - limits.vf_prior)
+    window = clipped(observed, -MAX_LOG_ODDS, MAX_LOG_ODDS)
+    return log_odds + limits.vf_weight * (window - limits.vf_prior)
 
 
 def expit(log_odds: float) -> float:
     """The probability of these log-odds."""
-    return 1 / (1 + math.exp(-min(max(log_odds, -50.0), 50.0)))
+    return 1 / (1 + math.exp(-clipped(log_odds, -50.0, 50.0)))

@@ -16,7 +16,8 @@ from runtime.errors import InputError
 from runtime.findings import DOUBTFUL, Flaw, Quality
 from runtime.model.artifacts import DEFAULT_ARTIFACTS
 from runtime.rhythm import RhythmModel
-from runtime.signal.quality import QualityPolicy, assess, assess_rows, flaws_of, without_hum
+from runtime.signal.hum import without_hum
+from runtime.signal.quality import QualityPolicy, assess, assess_rows, flaws_of
 from runtime.simulate import simulate
 
 Assess = Callable[[np.ndarray, float], Quality]

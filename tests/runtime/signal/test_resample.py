@@ -45,7 +45,7 @@ def test_a_sine_stays_the_sine_it_was(fs: float, frequency: float) -> None:
     assert np.abs(given_[inner] - expected[inner]).max() < 0.01
 
 
-@pytest.mark.parametrize("fs", ["100001/1000", "3333/10", "12837/100", "998999/1000"])
+@pytest.mark.parametrize("fs", ["10001/100", "3333/10", "12837/100", "99899/100"])
 def test_odd_rates_are_as_exact_as_a_float32(fs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their weights are drawn between those of a table; here beside all of their own."""
     signal = np.random.default_rng(1).normal(size=(1, 2000)).astype(np.float32)

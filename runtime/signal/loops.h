@@ -1,0 +1,48 @@
+/* What the loops in C share: arrays of Python, and how a module is made. */
+#define Py_LIMITED_API 0x030b0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <string.h>
+
+/* Add up in several lanes: compilers do so only if told. */
+#define PRAGMA(text) _Pragma(#text)
+#define SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#define MAX_ARRAYS 8
+typedef struct {
+    Py_buffer arrays[MAX_ARRAYS];
+    int count;
+} Held;
+
+/* The values of an array of this type ('f', 'd', '?', or 'r' for 'f' or 'd'), and how many; NULL with
+ * an error set. */
+static void *take(Held *held, PyObject *array, char type, int writable, Py_ssize_t *count) {
+    Py_buffer *buffer = &held->arrays[held->count];
+    int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(array, buffer, flags)) return NULL;
+    held->count++;
+    char own = buffer->format && !buffer->format[1] ? buffer->format[0] : 0;
+    if (own != type && !(type == 'r' && (own == 'f' || own == 'd'))) {
+        PyErr_Format(PyExc_TypeError, "an array is not of type '%c'", type);
+        return NULL;
+    }
+    *count = buffer->len / buffer->itemsize;
+    return buffer->buf;
+}
+
+static PyObject *done(Held *held, PyObject *result) {
+    while (held->count) PyBuffer_Release(&held->arrays[--held->count]);
+    return PyErr_Occurred() ? (Py_XDECREF(result), NULL) : result;
+}
+
+static PyObject *refuse(Held *held, const char *what) {
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, what);
+    return done(held, NULL);
+}
+
+#define FAST(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
+#define MODULE(title, table)                                                                        \
+    static PyModuleDef_Slot slots[] = {{Py_mod_exec, table}, {0, NULL}};                             \
+    static PyModuleDef definition = {                                                               \
+        .m_base = PyModuleDef_HEAD_INIT, .m_name = #title, .m_methods = methods, .m_slots = slots}; \
+    PyMODINIT_FUNC PyInit_##title(void) { return PyModuleDef_Init(&definition); }

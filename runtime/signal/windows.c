@@ -1,0 +1,284 @@
+/* Features of five seconds of signal, compiled: optional, and checked by tests against the arrays of
+ * `features.py`, which do the same where this is not built. Of one second of a live stream numpy's
+ * calls take longer than all their arithmetic. No memory is kept.
+ */
+#include "loops.h"
+
+enum { RATE = 60, SECONDS = 5, SIZE = RATE * SECONDS, LAGS = 60, LONGEST_HALF = 120, BASELINE = 45 };
+enum { HALF = SIZE / 2, FIRST_BIN = 4, BINS = 106, BANDS = 12, FEATURES = 45, TOP = SIZE / 10 };
+/* The first of each band's bins, of 0.2 Hz each. */
+static const int EDGES[BANDS + 1] = {0, 2, 5, 8, 11, 15, 19, 24, 31, 41, 56, 76, BINS};
+static const float FREQUENCY = (float)RATE / SIZE;
+/* Of even and of odd bins, for each sample up to a quarter. */
+enum { QUARTER = HALF / 2, LANES = 56 };
+static float cosines[2][QUARTER + 1][LANES], sines[2][QUARTER + 1][LANES], taper[SIZE];
+
+enum { MAX_UNITS = 256 };
+
+static float root_mean_square_about_mean(const float *y, int size) {
+    double sum = 0, square = 0;
+    SUM(sum) for (int i = 0; i < size; i++) sum += y[i];
+    float mean = (float)(sum / size);
+    SUM(square) for (int i = 0; i < size; i++) {
+        float off = y[i] - mean;
+        square += (double)off * off;
+    }
+    return (float)sqrt(square / size);
+}
+
+static int crossings(const float *y, int size) {
+    int found = 0;
+    SUM(found) for (int i = 1; i < size; i++) found += (y[i] < 0) != (y[i - 1] < 0);
+    return found;
+}
+
+/* The largest `count` values, ascending. */
+static void largest(const float *values, int size, float *top, int count) {
+    int held = 0;
+    for (int i = 0; i < size; i++) {
+        float value = values[i];
+        if (held == count && value <= top[0]) continue;
+        int at = held < count ? held++ : count - 1;
+        if (at == count - 1 && held == count && i >= count) { /* the smallest leaves */
+            for (at = 0; at + 1 < count && top[at + 1] < value; at++) top[at] = top[at + 1];
+        } else {
+            for (; at > 0 && top[at - 1] > value; at--) top[at] = top[at - 1];
+        }
+        top[at] = value;
+    }
+}
+
+static void spectrum(const float *y, double *found) {
+    /* Folded at half and at a quarter: of cosines and sines of even and of odd bins only the first
+     * quarter is left. */
+    float even[HALF + 1], odd[HALF + 1], real[2][LANES] = {{0}}, imaginary[2][LANES] = {{0}};
+    float power[BINS];
+    even[0] = y[0] * taper[0];
+    even[HALF] = y[HALF] * taper[HALF];
+    odd[0] = odd[HALF] = 0;
+    for (int i = 1; i < HALF; i++) {
+        float one = y[i] * taper[i], other = y[SIZE - i] * taper[SIZE - i];
+        even[i] = one + other;
+        odd[i] = one - other;
+    }
+    for (int which = 0; which < 2; which++)
+        for (int i = 0; i <= QUARTER; i++) {
+            float sign = which ? -1.0f : 1.0f, folded = i < QUARTER ? sign : 0.0f;
+            float cosine = even[i] + folded * even[HALF - i];
+            float sine = odd[i] - folded * odd[HALF - i];
+            for (int k = 0; k < LANES; k++) real[which][k] += cosine * cosines[which][i][k];
+            for (int k = 0; k < LANES; k++) imaginary[which][k] += sine * sines[which][i][k];
+        }
+    double whole = 0, entropy = 0, centroid = 0, spread = 0;
+    int peak = 0;
+    for (int k = 0; k < BINS; k++) {
+        float re = real[k % 2][k / 2], im = imaginary[k % 2][k / 2];
+        power[k] = re * re + im * im;
+        whole += power[k];
+        if (power[k] > power[peak]) peak = k;
+    }
+    whole = 1 / (whole + 1e-12);
+    for (int band = 0; band < BANDS; band++) {
+        double sum = 0;
+        for (int k = EDGES[band]; k < EDGES[band + 1]; k++) sum += power[k];
+        found[band] = log(sum * whole + 1e-4);
+    }
+    for (int k = 0; k < BINS; k++) {
+        double share = power[k] * whole;
+        entropy -= share * logf((float)(share + 1e-12));
+        centroid += share * (k + FIRST_BIN) * FREQUENCY;
+    }
+    for (int k = 0; k < BINS; k++) {
+        double off = (k + FIRST_BIN) * FREQUENCY - centroid;
+        spread += power[k] * whole * off * off;
+    }
+    found[BANDS] = (peak + FIRST_BIN) * FREQUENCY;
+    found[BANDS + 1] = entropy;
+    found[BANDS + 2] = centroid;
+    found[BANDS + 3] = sqrt(spread);
+}
+
+static void each_second(const float *y, const float *height, double *found) {
+    double ranked[5][SECONDS];
+    for (int second = 0; second < SECONDS; second++) {
+        const float *row = y + second * RATE, *tall = height + second * RATE;
+        double square = 0, fourth = 0, power = 0;
+        float most = 0;
+        SUM(square, fourth) for (int i = 1; i < RATE; i++) {
+            float step = (row[i] - row[i - 1]) * (row[i] - row[i - 1]);
+            square += step;
+            fourth += (double)step * step;
+        }
+        SUM(power) for (int i = 0; i < RATE; i++) power += (double)row[i] * row[i];
+        for (int i = 0; i < RATE; i++) most = tall[i] > most ? tall[i] : most;
+        int above = 0;
+        SUM(above) for (int i = 0; i < RATE; i++) above += tall[i] > 0.2f * most;
+        square /= RATE - 1;
+        fourth /= RATE - 1;
+        double amplitude = sqrt(power / RATE);
+        double of_second[5] = {(double)above / RATE, log((sqrt(square) + 1e-3) / (amplitude + 1e-3)),
+                               crossings(row, RATE), log(fourth / (square * square + 1e-12) + 1e-6),
+                               log(amplitude + 1e-3)};
+        for (int what = 0; what < 5; what++) {
+            int at = second;
+            for (; at > 0 && ranked[what][at - 1] > of_second[what]; at--)
+                ranked[what][at] = ranked[what][at - 1];
+            ranked[what][at] = of_second[what];
+        }
+    }
+    for (int what = 0; what < 5; what++)
+        for (int which = 0; which < 3; which++)
+            found[3 * what + which] = ranked[what][which * (SECONDS / 2)];
+}
+
+/* `features.measure` of one window: mV at 60 Hz, [300]. */
+static void measure_one(const double *piece, double *found, float *again) {
+    float y[SIZE], z[SIZE + LAGS], slope[SIZE - 1], height[SIZE], steps[SIZE - 1], top[TOP], few[7];
+    double total[SIZE + BASELINE], sum = 0;
+    const int first = BASELINE / 2 + 1;
+    for (int i = 0; i < SIZE + BASELINE; i++) {
+        sum += piece[i < first ? 0 : i - first < SIZE ? i - first : SIZE - 1];
+        total[i] = sum;
+    }
+    for (int i = 0; i < SIZE; i++)
+        y[i] = (float)(piece[i] - (total[i + BASELINE] - total[i]) / BASELINE);
+    for (int i = 0; i < SIZE; i++) height[i] = fabsf(y[i]);
+    for (int i = 0; i < SIZE - 1; i++) slope[i] = y[i + 1] - y[i];
+    for (int i = 0; i < SIZE - 1; i++) steps[i] = fabsf(slope[i]);
+    float deviation = root_mean_square_about_mean(y, SIZE) + 1e-6f;
+    float spread = root_mean_square_about_mean(slope, SIZE - 1) + 1e-6f;
+    largest(height, SIZE, top, TOP);
+    largest(steps, SIZE - 1, few, 7);
+
+    double third = 0, fourth = 0, steep = 0, heights = 0, lengths = 0, tops = 0;
+    int near = 0, level = 0;
+    memset(z + SIZE, 0, LAGS * sizeof *z);
+    for (int i = 0; i < SIZE; i++) z[i] = y[i] / deviation;
+    SUM(third, fourth, heights, near) for (int i = 0; i < SIZE; i++) {
+        double square = (double)z[i] * z[i];
+        third += square * z[i];
+        fourth += square * square;
+        heights += height[i];
+        near += height[i] < 0.15f * top[TOP - 7];
+    }
+    SUM(steep, lengths, level) for (int i = 0; i < SIZE - 1; i++) {
+        double square = (double)slope[i] * slope[i];
+        steep += square * square;
+        lengths += steps[i];
+        level += steps[i] < 0.1f * few[0];
+    }
+    for (int i = 0; i < TOP; i++) tops += ((double)top[i] / deviation) * (top[i] / deviation);
+
+    double half = rint(3.14159265358979323846 * heights / (lengths + 1e-9)), left = 0, whole = 0;
+    int lag = half < 2 ? 2 : half > LONGEST_HALF ? LONGEST_HALF : (int)half;
+    SUM(left) for (int i = lag; i < SIZE; i++) left += fabs((double)y[i] + y[i - lag]);
+    SUM(whole) for (int i = lag; i < SIZE; i++) whole += (double)height[i] + height[i - lag];
+
+    float most = 0, least = INFINITY, highest = -INFINITY, lowest = INFINITY;
+    for (int second = 0; second < SECONDS; second++) {
+        float low = INFINITY, high = -INFINITY;
+        for (int i = second * RATE; i < (second + 1) * RATE; i++) {
+            low = y[i] < low ? y[i] : low;
+            high = y[i] > high ? y[i] : high;
+        }
+        most = high - low > most ? high - low : most;
+        least = high - low < least ? high - low : least;
+    }
+    float product[LAGS];
+    for (int block = 0; block < LAGS; block += 20) { /* as many as fit registers */
+        float sums[20] = {0};
+        for (int i = 0; i < SIZE; i++)
+            for (int k = 0; k < 20; k++) sums[k] += z[i] * z[i + block + k];
+        memcpy(product + block, sums, sizeof sums);
+    }
+    for (int k = 0; k < LAGS; k++) again[k] = (float)(product[k] / ((double)product[0] + 1e-9));
+    for (int k = 8; k < LAGS; k++) highest = again[k] > highest ? again[k] : highest;
+    for (int k = 3; k < 40; k++) lowest = again[k] < lowest ? again[k] : lowest;
+
+    spectrum(y, found);
+    double shape[] = {log(fourth / SIZE + 1e-6), fabs(third / SIZE),
+                      log(steep / pow(spread, 4) / (SIZE - 1) + 1e-6), log(spread / deviation),
+                      (double)near / SIZE, (double)level / (SIZE - 1), log(deviation),
+                      left / (whole + 1e-9), log(lag), log((most + 1e-3) / (least + 1e-3)),
+                      highest, lowest, (double)crossings(y, SIZE) / SECONDS, tops / SIZE};
+    memcpy(found + BANDS + 4, shape, sizeof shape);
+    each_second(y, height, found + FEATURES - 15);
+}
+
+/* measure(signal 'r', step, features 'd' [windows, 45], again 'f' [windows, 60]): both are filled
+ * with `features.measure` of the windows that begin every `step` samples. */
+static PyObject *measure(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t samples, numbers, lags, step;
+    if (given != 4) return refuse(&held, "expected 4 arguments");
+    const void *signal = take(&held, args[0], 'r', 0, &samples);
+    double *found = signal ? take(&held, args[2], 'd', 1, &numbers) : NULL;
+    float *again = found ? take(&held, args[3], 'f', 1, &lags) : NULL;
+    step = again ? PyLong_AsSsize_t(args[1]) : -1;
+    Py_ssize_t windows = again ? numbers / FEATURES : 0;
+    if (step < 0 || !again || lags != windows * LAGS || numbers != windows * FEATURES ||
+        (windows && (windows - 1) * step + SIZE > samples))
+        return refuse(&held, "the sizes do not fit");
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < windows; i++) {
+        double piece[SIZE];
+        for (int k = 0; k < SIZE; k++)
+            piece[k] = held.arrays[0].itemsize == sizeof(float) ? ((const float *)signal)[i * step + k]
+                                                                : ((const double *)signal)[i * step + k];
+        measure_one(piece, found + i * FEATURES, again + i * LAGS);
+    }
+    Py_END_ALLOW_THREADS
+    return done(&held, Py_NewRef(Py_None));
+}
+
+/* log_odds(features 'd' [windows, n], mean 'd', scale 'd', hidden 'd' [n + 1, units], weights 'd',
+ * bias, largest, found 'd' [windows]): fills in `WindowModel.log_odds`. */
+static PyObject *log_odds(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers, means, scales, weighed, units, windows;
+    if (given != 8) return refuse(&held, "expected 8 arguments");
+    const double *features = take(&held, args[0], 'd', 0, &numbers);
+    const double *mean = features ? take(&held, args[1], 'd', 0, &means) : NULL;
+    const double *scale = mean ? take(&held, args[2], 'd', 0, &scales) : NULL;
+    const double *hidden = scale ? take(&held, args[3], 'd', 0, &weighed) : NULL;
+    const double *weights = hidden ? take(&held, args[4], 'd', 0, &units) : NULL;
+    double bias = PyFloat_AsDouble(args[5]), most = PyFloat_AsDouble(args[6]);
+    double *found = weights ? take(&held, args[7], 'd', 1, &windows) : NULL;
+    if (!found || numbers != windows * means || scales != means || units > MAX_UNITS ||
+        weighed != (means + 1) * units)
+        return refuse(&held, "the sizes do not fit");
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t at = 0; at < windows; at++) {
+        double sums[MAX_UNITS], result = bias;
+        memcpy(sums, hidden + means * units, units * sizeof *sums);
+        for (Py_ssize_t i = 0; i < means; i++) {
+            double value = (features[at * means + i] - mean[i]) / scale[i];
+            value = value < -most ? -most : value > most ? most : value;
+            for (Py_ssize_t k = 0; k < units; k++) sums[k] += value * hidden[i * units + k];
+        }
+        for (Py_ssize_t k = 0; k < units; k++) result += tanh(sums[k]) * weights[k];
+        found[at] = result;
+    }
+    Py_END_ALLOW_THREADS
+    return done(&held, Py_NewRef(Py_None));
+}
+
+static PyMethodDef methods[] = {FAST(measure), FAST(log_odds), {NULL, NULL, 0, NULL}};
+
+static int tables(PyObject *module) {
+    const double turn = 2 * 3.14159265358979323846;
+    double cosine[SIZE], sine[SIZE];
+    for (int i = 0; i < SIZE; i++) {
+        cosine[i] = cos(turn * i / SIZE);
+        sine[i] = sin(turn * i / SIZE);
+        taper[i] = (float)(0.5 - 0.5 * cos(turn * i / (SIZE - 1)));
+    }
+    for (int i = 0; i <= QUARTER; i++)
+        for (int k = 0; k < BINS; k++) {
+            cosines[k % 2][i][k / 2] = (float)cosine[i * (k + FIRST_BIN) % SIZE];
+            sines[k % 2][i][k / 2] = (float)sine[i * (k + FIRST_BIN) % SIZE];
+        }
+    return PyModule_AddIntConstant(module, "FEATURES", FEATURES);
+}
+
+MODULE(windows, tables)

@@ -1,0 +1,183 @@
+"""The loops in C give what the arrays give that stand in for them where there is no compiler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from runtime.beats import Beats
+from runtime.detector import load_rhythm
+from runtime.model.contract import FS
+from runtime.rhythm import seconds, take_together, template
+from runtime.rhythm.events import atrial
+from runtime.rhythm.seconds import Seconds
+from runtime.signal import features, missing, r_peak
+from runtime.signal.features import RATE, WINDOW_S
+from runtime.signal.loops import loops, window_loops
+from runtime.simulate import simulate
+
+pytestmark = pytest.mark.skipif(loops is None, reason="the loops in C were not built")
+MODULES = (missing, r_peak, seconds, template, atrial)
+RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@contextmanager
+def arrays_only() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in MODULES:
+            patch.setattr(module, "loops", None)
+        patch.setattr(features, "window_loops", None)
+        yield
+
+
+def both(work: Callable[[], Any]) -> tuple[Any, Any]:
+    """A result of the loops, and that of arrays."""
+    by_loops = work()
+    with arrays_only():
+        return by_loops, work()
+
+
+def signal(rng: np.random.Generator, seconds_: int, fs: float = FS) -> NDArray[np.float64]:
+    """ECG, noise, hum, a flat line or a step, of any size."""
+    samples = round(seconds_ * fs)
+    at = np.arange(samples) / fs
+    parts = [
+        simulate(seconds_, fs=fs, seed=int(rng.integers(1000))).signal[:samples],
+        rng.normal(0, 1, samples),
+        np.sin(2 * np.pi * rng.choice([3, 50, 60]) * at),
+        np.zeros(samples),
+        (at > rng.uniform(0, seconds_)).astype(float),
+    ]
+    weights = rng.choice([0, 0, 0.01, 0.3, 1, 5], len(parts))
+    return np.asarray(sum(w * part for w, part in zip(weights, parts, strict=True)))
+
+
+@given(RNG, st.integers(5, 12), st.sampled_from([np.float32, np.float64]))
+def test_features(rng: np.random.Generator, seconds_: int, kind: type) -> None:
+    ecg_60hz = signal(rng, seconds_, RATE).astype(kind)
+    assume(np.ptp(ecg_60hz) > 1e-3)  # of a flat line shapes are of rounding errors
+    (found, again), (expected, expected_again) = both(lambda: features.measure_windows([ecg_60hz]))
+    assert found.shape == (seconds_ - WINDOW_S + 1, len(features.FEATURES))
+    # A sample at a threshold may count on either side of it.
+    counted = [
+        i
+        for i, name in enumerate(features.FEATURES)
+        if name.startswith(("near zero", "slope near zero", "tall"))
+    ]
+    np.testing.assert_allclose(found[:, counted], expected[:, counted], atol=1.5 / RATE)
+    found[:, counted] = expected[:, counted]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(again, expected_again, atol=1e-4)
+
+
+@given(RNG)
+def test_log_odds(rng: np.random.Generator) -> None:
+    rows, model = rng.normal(0, 3, (4, len(features.FEATURES))), load_rhythm().noise
+    found, expected = both(lambda: model.log_odds(rows))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@given(RNG, st.integers(1, 4))
+def test_seconds(rng: np.random.Generator, patients: int) -> None:
+    model, ecg = load_rhythm(), [signal(rng, 9).astype(np.float32) for _ in range(patients)]
+
+    def judged() -> list[Any]:
+        followed = [Seconds(model) for _ in ecg]
+        for first, last in ((0, 1000), (1000, 1100), (1100, 9 * FS)):
+            take_together(followed, [one[first:last] for one in ecg])
+        return [one.state for one in followed]
+
+    for found, expected in zip(*both(judged), strict=True):
+        assert found.flaws == expected.flaws
+        assert found.extremes == expected.extremes
+        np.testing.assert_allclose(found.ecg_60hz, expected.ecg_60hz, atol=1e-5)
+        assert len(found.windows) == len(expected.windows) == 5
+
+
+@given(RNG)
+def test_a_beat_laid_on_a_template(rng: np.random.Generator) -> None:
+    around = rng.normal(0, 1, template.LAST - template.FIRST).astype(np.float32)
+    usual = rng.normal(0, 1, template.SIZE).astype(np.float32)
+    beats = Beats([0, 400], [[1.0, 0, 0, 0, 0], [0.6, 0, 0.4, 0, 0]], [0, 0])
+
+    def relabelled() -> Any:
+        limits = load_rhythm().policy.of(template.TemplateLimits)
+        qrs = template.QrsTemplate(limits, [1.0] * 5)
+        pieces = iter([np.pad(usual.repeat(3), 13)[: len(around)], around])
+        return qrs.relabel(beats, lambda _: next(pieces)), qrs.state.log_roughness
+
+    (found, rough), (expected, expected_rough) = both(relabelled)
+    assert found.labels == expected.labels
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-5)
+    assert rough == pytest.approx(expected_rough, abs=1e-5)
+
+
+@given(RNG, st.integers(1, 60))
+def test_p_waves(rng: np.random.Generator, beats: int) -> None:
+    waves = rng.normal(0, 0.1, (beats, len(atrial.P_WAVE))).astype(np.float32)
+
+    def means() -> list[float]:
+        state = atrial.AtrialState()
+        for wave in waves:
+            state.take_p_wave(wave)
+        return state.p_wave()
+
+    found, expected = both(means)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@given(RNG, st.integers(1, 400))
+def test_r_peaks(rng: np.random.Generator, samples: int) -> None:
+    ecg = signal(rng, 2)[:samples].astype(np.float32)
+    near = rng.integers(-20, samples + 20, 5).tolist()
+    found, expected = both(lambda: r_peak.r_peaks(ecg, near, FS))
+    smooth = np.convolve(np.pad(ecg, 200, mode="edge"), np.ones(5), mode="same")[200:-200]
+    # Of equal peaks, to a rounding error, either is one.
+    np.testing.assert_allclose(np.abs(smooth[found]), np.abs(smooth[expected]), atol=1e-4)
+
+
+@given(RNG, st.integers(1, 20))
+def test_plain_signal_is_the_same(rng: np.random.Generator, samples: int) -> None:
+    ecg = rng.choice(
+        [0.0, 0.1, -0.3, 11.0, 600.0, np.nan], samples, p=[0.4, 0.3, 0.25, 0.03, 0.01, 0.01]
+    )
+    edge = missing.Edge(0.0, 0.1, 0.0, 0.0, 0.1, begun=missing.MOVING)
+    found, expected = both(lambda: missing.plain_after(ecg, edge, 360.0))
+    assert found == expected
+
+
+def test_they_can_be_left_out() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from runtime.signal.loops import loops; print(loops)",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"EKG_COMPILED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "None"
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="sizes do not fit"):
+        window_loops.measure(
+            np.zeros(10), 1, np.zeros((1, 45)), np.zeros((1, 60), dtype=np.float32)
+        )
+    with pytest.raises(TypeError, match="not of type"):
+        loops.r_peak(np.zeros(10), 1, 1, 1)

@@ -74,11 +74,8 @@ export function isEcg(name) {
  */
 export function chooseLead(leads, values, fs) {
   const all = leads.map((_, i) => i);
-  const named = all.filter((i) => isEcg(leads[i].lead));
-  if (named.length) {
-    const ranks = named.map((i) => rank(leads[i].lead));
-    return named[ranks.indexOf(Math.min(...ranks))];
-  }
+  const named = chooseByName(leads.map(({ lead }) => lead));
+  if (named >= 0) return named;
   const open = all.filter((i) => isEcg(leads[i].lead) === null);
   const stated = open.filter((i) => leads[i].stated);
   const candidates = stated.length ? stated : open;
@@ -89,6 +86,17 @@ export function chooseLead(leads, values, fs) {
   // The first that has beats, unless another's are twice as clear.
   return best < SHARP ? candidates[0]
     : candidates[clear.findIndex((one) => one >= Math.max(SHARP, best / 2))];
+}
+
+/**
+ * The name that is an ECG's, the one nearest to MLII if several are.
+ * @param {string[]} names
+ * @returns {number} its index; -1 if none is
+ */
+export function chooseByName(names) {
+  const named = names.map((_, i) => i).filter((i) => isEcg(names[i]));
+  const ranks = named.map((i) => rank(names[i]));
+  return named.length ? named[ranks.indexOf(Math.min(...ranks))] : -1;
 }
 
 /**

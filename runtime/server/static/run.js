@@ -1,8 +1,8 @@
 // One source from its beginning to its end: its signal, its link to the server, and what was found.
 
 import { CLASSES, covers, faults, firstFrom, kindName } from "./beats.js";
-import { Link } from "./link.js";
-import { Signal } from "./signal.js";
+import { Link, Refused } from "./link.js";
+import { Signal, STALE_S } from "./signal.js";
 
 /** @typedef {import("./link.js").Answer} Answer */
 /** @typedef {import("./link.js").Beat} Beat */
@@ -39,7 +39,6 @@ import { Signal } from "./signal.js";
 const EPISODE_S = 3; // abnormal beats of one class no further apart are one line
 const LISTED = 300; // lines of a live source; a page that stands for days stays light
 const LATE_S = 900; // an event is recognised at most so long after it began
-const STALE_S = 5; // after so long without an answer or a sample vital signs are out of date
 
 export class Run {
   /**
@@ -53,7 +52,7 @@ export class Run {
     this.signal = source.whole ? Signal.of(source.whole, source.fs)
       : new Signal(source.fs, Math.ceil(source.capacityS * source.fs));
     /** @type {{name: string, signal: Signal}[]} leads that the strip shows, the one that is read first */
-    this.leads = [{ name: source.name.split(", ").at(-1) ?? "", signal: this.signal }];
+    this.leads = [{ name: source.lead ?? source.name.split(", ").at(-1) ?? "", signal: this.signal }];
     /** @type {{from: number, to: number, found: string[]}[]} stretches with a fault, s */
     this.faults = [];
     this.answeredTo = 0; // s
@@ -96,6 +95,11 @@ export class Run {
     this.link.run();
   }
 
+  /** The rhythm events, in order of start. */
+  get events() {
+    return this.findings.filter(({ kind }) => kind);
+  }
+
   /** True if the recording is shown as a whole, not as it comes. */
   get isWhole() {
     return this.source.whole !== undefined;
@@ -132,12 +136,7 @@ export class Run {
   get hindrance() {
     const { stopped, source, away } = this;
     if (stopped !== null) return ["Stopped", stopped];
-    if (this.isSilent) {
-      return source.away ? ["Feed away", "The live feed does not answer, and may have ended; it is "
-        + "shown again when it does."]
-        : ["No signal", `The live feed has given no sample for ${STALE_S} s; it is shown again when `
-          + "it does."];
-    }
+    if (this.isSilent && source.absence) return source.absence;
     if (away) {
       return [`Server away, trying again in ${(away.wait / 1000).toFixed(1)} s`,
         `The server does not answer${away.reason}. The signal is kept, and no beat is lost when it `
@@ -150,7 +149,8 @@ export class Run {
   #refused(error) {
     this.stop();
     const locked = error.status === 401;
-    this.stopped = locked ? "" : `The server refused the signal: ${error.message}`;
+    this.stopped = locked ? "" : error instanceof Refused ? `The server refused the signal: ${error.message}`
+      : error.message;
     this.on.stopped(error.status ?? 0);
   }
 
@@ -211,7 +211,7 @@ export class Run {
   /** Make the lines of beats anew, after the user has changed beats. */
   relist() {
     this.counts = {};
-    const events = this.findings.filter(({ kind }) => kind);
+    const { events } = this;
     /** @type {Finding[]} */
     const lines = [];
     for (const beat of this.beats) {

@@ -2,6 +2,13 @@
 
 export const HOLD_S = 3600; // of a live source; about 5 MB at 360 Hz
 
+export const RECORDED_S = 8 * 3600; // of a sensor: a night; 15 MB at 130 Hz
+
+export const STALE_S = 5; // after so long without a sample or an answer vital signs are out of date
+
+/** Now, as a clock on the wall would read in UTC, ms since 1970. */
+export const localClock = () => Date.now() - 60_000 * new Date().getTimezoneOffset();
+
 export class Signal {
   /**
    * @param {number} fs Hz

@@ -4,7 +4,7 @@
 
 import { Patient } from "./patient.js";
 import { Refused, request } from "./link.js";
-import { HOLD_S } from "./signal.js";
+import { HOLD_S, STALE_S } from "./signal.js";
 
 /**
  * @typedef {object} Source
@@ -14,7 +14,10 @@ import { HOLD_S } from "./signal.js";
  * @property {Float32Array} [whole] all of the signal, known from the beginning
  * @property {number} [startsAt] the first sample, ms since 1970 as the recorder's clock would read in UTC
  * @property {boolean} [flows] true if pausing stops no signal
- * @property {boolean} [away] true while a feed does not answer
+ * @property {[string, string]} [absence] two words and a sentence, for while a device gives nothing
+ * @property {string} [report] how well a sensor's samples come, in words
+ * @property {() => void} [finish] end a sensor's recording
+ * @property {string} [lead] its name
  * @property {(sink: Sink) => void} start
  * @property {() => void} pause
  * @property {() => void} resume
@@ -167,6 +170,13 @@ export class FeedSource {
     this.id = id;
     /** @type {AbortController|null} */
     this.stopped = null;
+  }
+
+  /** @returns {[string, string]} two words and a sentence, while nothing comes */
+  get absence() {
+    return this.away ? ["Feed away", "The live feed does not answer, and may have ended; it is shown again "
+      + "when it does."]
+      : ["No signal", `The live feed has given no sample for ${STALE_S} s; it is shown again when it does.`];
   }
 
   /** @param {Sink} sink */

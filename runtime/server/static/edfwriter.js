@@ -6,11 +6,13 @@ const MISSING = "signal missing: ";
 const DIGITAL = 32767;
 const EXACT_MV = 1e-3; // samples in whole µV, as a strap gives them, are stored as they are
 const LONGEST_RECORD_S = 60;
+const NO_DATE = Date.UTC(1985, 0, 1); // EDF's for none; files may have a clock without a date
+const DAY_MS = 86_400_000;
 const MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(" ");
 
 /**
  * @param {object} recording
- * @param {Float32Array} recording.samples mV, NaN where one is missing
+ * @param {Float32Array|Float64Array} recording.samples mV, NaN where one is missing
  * @param {number} recording.fs Hz
  * @param {string} recording.lead
  * @param {string} recording.device
@@ -57,7 +59,7 @@ function dataRecord(fs) {
   return { seconds: Number((size / fs).toPrecision(7)), size };
 }
 
-/** @param {Float32Array} samples @returns {number} mV, the largest that can be stored */
+/** @param {Float32Array|Float64Array} samples @returns {number} mV, the largest that can be stored */
 function scaleOf(samples) {
   let most = 0;
   let exact = true;
@@ -72,7 +74,7 @@ function scaleOf(samples) {
 
 /**
  * Stretches of missing samples, [from, to).
- * @param {Float32Array} samples
+ * @param {Float32Array|Float64Array} samples
  * @param {number} length with what only fills the last data record
  */
 function gapsOf(samples, length) {
@@ -110,9 +112,11 @@ function notesOf(gaps, label, { records, seconds, size, rate }) {
  *   device: string, startsAt?: number}} of the file
  */
 function header({ label, seconds, size, records, noteBytes, most, device, startsAt }) {
-  const start = new Date(startsAt ?? Date.UTC(1985, 0, 1)).toISOString(); // EDF's date for none
+  const dated = startsAt !== undefined && startsAt >= NO_DATE;
+  const start = new Date(dated ? startsAt : NO_DATE + (startsAt === undefined ? 0
+    : startsAt - DAY_MS * Math.floor(startsAt / DAY_MS))).toISOString();
   const [year, month, day] = start.slice(0, 10).split("-");
-  const named = startsAt === undefined ? "X" : `${day}-${MONTHS[Number(month) - 1]}-${year}`;
+  const named = !dated ? "X" : `${day}-${MONTHS[Number(month) - 1]}-${year}`;
   /** @type {[string|number, number][]} text and its width */
   const fields = [["0", 8], ["X X X X", 80],
     [`Startdate ${named} X X ${ascii(device, 40).replaceAll(" ", "_") || "X"}`, 80],

@@ -1,6 +1,5 @@
-// Which lead of a file is the ECG, and whether numbers without a unit can be one in mV. The rules are
-// those of runtime/records/leads.py, units.py and shape.py, so that the page and `annotate` choose and
-// refuse the same.
+// Which column of a serial device is the ECG, and whether numbers without a unit can be one in mV. The
+// rules are those of runtime/records/leads.py, units.py and shape.py; files are read by the server.
 
 const ECG_WORD = /^(?:e[ck]g[a-z]*\d*|ekg\w*|elektrokardiogram\w*|electrocardiogra\w*)$/;
 const OTHER_WORD = new RegExp("^(?:eeg|eog|emg|roc|loc|chin|"
@@ -30,7 +29,6 @@ const SMALLEST_ECG_MV = 0.05;
 const SLOPE_S = 0.02; // a QRS complex rises or falls in this time
 const SHARP = 6; // ECG has 8 and more; noise about 3, pulse and breath 2 to 5
 const MIN_LEVELS = 8;
-const FIRST_MINUTE_S = 60;
 
 /**
  * How many mV a unit is; null if it is no voltage.
@@ -63,29 +61,6 @@ export function isEcg(name) {
   if (words.some((word) => ECG_WORD.test(word))) return true;
   if (EEG_SITES.test(bare) && !/^c[1-6]$/.test(bare)) return false;
   return ECG_LEAD.test(bare) || (/lead|ableitung/i.test(name) && "123".includes(bare)) || null;
-}
-
-/**
- * The lead that is the ECG: by its name, then its unit, then its beats.
- * @param {{lead: string, stated: boolean}[]} leads `stated` if their unit is
- * @param {(lead: number) => Float32Array|Float64Array} values of a lead, NaN in gaps
- * @param {number} fs Hz
- * @returns {number} its index; -1 if there is no ECG
- */
-export function chooseLead(leads, values, fs) {
-  const all = leads.map((_, i) => i);
-  const named = chooseByName(leads.map(({ lead }) => lead));
-  if (named >= 0) return named;
-  const open = all.filter((i) => isEcg(leads[i].lead) === null);
-  const stated = open.filter((i) => leads[i].stated);
-  const candidates = stated.length ? stated : open;
-  if (candidates.length < 2) return candidates[0] ?? -1;
-  const clear = candidates.map((i) =>
-    sharpness(values(i).subarray(0, Math.round(FIRST_MINUTE_S * fs)), fs));
-  const best = Math.max(...clear);
-  // The first that has beats, unless another's are twice as clear.
-  return best < SHARP ? candidates[0]
-    : candidates[clear.findIndex((one) => one >= Math.max(SHARP, best / 2))];
 }
 
 /**

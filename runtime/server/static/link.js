@@ -52,12 +52,13 @@ export class Refused extends Error {
  * GET or POST, with the server's bearer token if the user gave one.
  * @param {string} path
  * @param {RequestInit} [options]
+ * @param {number} [patienceMs] that an answer may take
  * @throws {Refused} for an answer that is final; any other error is worth another try
  */
-export async function request(path, { signal, ...options } = {}) {
+export async function request(path, { signal, ...options } = {}, patienceMs = TIMEOUT_MS) {
   const bearer = sessionStorage.getItem("token");
   const headers = { ...options.headers, ...(bearer && { Authorization: `Bearer ${bearer}` }) };
-  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const limit = AbortSignal.timeout(patienceMs);
   const response = await fetch(path, {
     ...options, headers, cache: "no-store",
     signal: signal ? AbortSignal.any([signal, limit]) : limit,
@@ -156,7 +157,7 @@ export class Link {
     body.set(token);
     body.set(new Uint8Array(littleEndian(samples)), token.length);
     const query = new URLSearchParams({ fs: String(fs), carry_bytes: String(token.length),
-      end: String(end) });
+      end: String(end), bits: "64" }); // all of them: what annotate finds is found here, to the sample
     const began = performance.now();
     const response = await request(`stream?${query}`, {
       method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
@@ -220,11 +221,11 @@ function fromBase64(text) {
 }
 
 /**
- * float32 as the server reads it; a view makes sure of it on big-endian machines too.
- * @param {Float32Array} samples
+ * float64 as the server reads it; a view makes sure of it on big-endian machines too.
+ * @param {Float64Array} samples
  */
 function littleEndian(samples) {
   const view = new DataView(new ArrayBuffer(samples.byteLength));
-  samples.forEach((value, i) => view.setFloat32(4 * i, value, true));
+  samples.forEach((value, i) => view.setFloat64(8 * i, value, true));
   return view.buffer;
 }

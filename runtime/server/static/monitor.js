@@ -5,13 +5,13 @@ import { watchDisplay } from "./display.js";
 import { $, element, isPressed, press, put, select } from "./dom.js";
 import { Corrections } from "./editing.js";
 import { EventList } from "./eventlist.js";
-import { readReference } from "./files.js";
 import { Refused, request } from "./link.js";
 import { askToken, onToken } from "./login.js";
 import { offerLeads } from "./otherleads.js";
 import { Opening } from "./opening.js";
 import { Overview } from "./overview.js";
 import { RHYTHMS } from "./patient.js";
+import { readReference } from "./reading.js";
 import { Reference } from "./reference.js";
 import { Review } from "./review.js";
 import { Run } from "./run.js";
@@ -241,6 +241,7 @@ const opening = new Opening({
       opening.refuse(error);
     }
   },
+  unsaid: () => selectSource("file"),
   cancelled: () => { // so what runs goes on
     if (!opening.recording) selectSource(now?.source instanceof FeedSource ? "feed" : "simulated");
   },

@@ -1,23 +1,15 @@
-// The worker that reads files: it holds the last recording and gives its leads when they are wanted.
+// The worker that reads annotations of beats, so that those of a day do not make the page stand still.
 
-import { readRecording } from "./files.js";
+import { isAnnotations, readAnnotations } from "./annotations.js";
+import { readEdfBeats } from "./edfbeats.js";
 
-/** @typedef {import("./files.js").Recording} Recording */
-/** @typedef {Omit<Recording, "read">} Head what can be sent: all but the function */
-
-/** @type {Recording|null} */
-let recording = null;
-
-addEventListener("message", async ({ data: { id, files, fs, lead } }) => {
+addEventListener("message", async ({ data: { id, file, fs } }) => {
   try {
-    if (files) {
-      recording = await readRecording(files, fs);
-      const { read, ...head } = recording;
-      postMessage({ id, answer: head });
-    } else if (recording) {
-      const samples = recording.read(lead);
-      postMessage({ id, answer: samples }, { transfer: [samples.buffer] });
-    }
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const marks = isAnnotations(file.name) ? readAnnotations(bytes, fs, file.name) : readEdfBeats(bytes, file.name);
+    const times = Float64Array.from(marks, ({ time }) => time);
+    postMessage({ id, answer: { times, labels: marks.map(({ label }) => label).join("") } },
+      { transfer: [times.buffer] });
   } catch (error) {
     postMessage({ id, refusal: error instanceof Error ? error.message : String(error) });
   }

@@ -1,6 +1,7 @@
 // One source from its beginning to its end: its signal, its link to the server, and what was found.
 
-import { CLASSES, covers, faults, firstFrom, kindName } from "./beats.js";
+import { CLASSES, covers, faults, firstFrom, kindName, SAME_S } from "./beats.js";
+import { KINDS } from "./kinds.js";
 import { Link, Refused } from "./link.js";
 import { Signal, STALE_S } from "./signal.js";
 
@@ -218,8 +219,7 @@ export class Run {
       this.counts[beat.label] = (this.counts[beat.label] ?? 0) + 1;
       if (beat.label !== "N") group(lines, beat);
     }
-    this.findings = [...events, ...lines.filter((line) => !events.some((one) => covers(one, line)))]
-      .sort((a, b) => a.start - b.start);
+    this.findings = [...events, ...uncovered(lines, events)].sort((a, b) => a.start - b.start);
   }
 
   /** @param {Finding} finding */
@@ -248,6 +248,32 @@ export class Run {
     }
     if (gone.length) this.on.removed(gone, null);
   }
+}
+
+/**
+ * The lines that no event consists of, as `covers` has it, for a day's thousands of both.
+ * @param {Finding[]} lines
+ * @param {Finding[]} events
+ */
+function uncovered(lines, events) {
+  /** @type {Map<string, {start: number, end: number}[]>} of each class the events, with the latest end so far */
+  const made = new Map();
+  for (const { kind = "", start, end } of [...events].sort((a, b) => a.start - b.start)) {
+    const label = KINDS[kind]?.madeOf;
+    if (!label) continue;
+    const before = made.get(label) ?? [];
+    before.push({ start, end: Math.max(end, before.at(-1)?.end ?? -Infinity) });
+    made.set(label, before);
+  }
+  /** @type {Map<string, number>} of each class the events that began before a line */
+  const begun = new Map();
+  return lines.filter(({ label = "", start, end }) => {
+    const of = made.get(label) ?? [];
+    let count = begun.get(label) ?? 0;
+    while (count < of.length && of[count].start <= start + SAME_S) count += 1;
+    begun.set(label, count);
+    return !(count && of[count - 1].end >= end - SAME_S);
+  });
 }
 
 /**

@@ -11,7 +11,7 @@ import { HOLD_S, STALE_S } from "./signal.js";
  * @property {string} name
  * @property {number} fs Hz
  * @property {number} capacityS s of signal to hold
- * @property {Float32Array} [whole] all of the signal, known from the beginning
+ * @property {Float64Array} [whole] all of the signal, known from the beginning
  * @property {number} [startsAt] the first sample, ms since 1970 as the recorder's clock would read in UTC
  * @property {boolean} [flows] true if pausing stops no signal
  * @property {[string, string]} [absence] two words and a sentence, for while a device gives nothing
@@ -25,7 +25,7 @@ import { HOLD_S, STALE_S } from "./signal.js";
  */
 /**
  * @typedef {object} Sink takes what a source gives
- * @property {(samples: Float32Array) => void} append mV
+ * @property {(samples: Float32Array|Float64Array) => void} append mV
  * @property {() => void} end no more comes
  * @property {(error: Error) => void} refused there is no such source
  * @property {() => void} another it was started again, so sample numbers mean other samples, at
@@ -104,7 +104,7 @@ export class WholeSource {
 
   /**
    * @param {string} name
-   * @param {Float32Array} samples mV
+   * @param {Float64Array} samples mV
    * @param {number} fs Hz
    * @param {number} [startsAt]
    */
@@ -131,7 +131,7 @@ export class WholeSource {
 export class FileSource extends Paced {
   /**
    * @param {string} name
-   * @param {Float32Array} samples mV
+   * @param {Float64Array} samples mV
    * @param {number} fs Hz
    * @param {number} [startsAt]
    */

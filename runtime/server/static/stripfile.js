@@ -121,7 +121,9 @@ function draw(page, run, { start, speed, gain, secondsWide }) {
   const traceLeft = left + PULSE_WIDE;
   const end = Math.min(run.signal.seconds, start + Math.min(secondsWide, (squares - PULSE_WIDE) / speed));
   page.text(left, MARGIN + 4, run.name, 4.5, INK);
-  const when = run.source.startsAt === undefined ? "" : `, ${new Date(run.source.startsAt + 1000 * start).toISOString().slice(0, 10)} ${timeText(run, start)}`;
+  const { startsAt } = run.source;
+  const date = startsAt === undefined || startsAt < 0 ? "" : new Date(startsAt + 1000 * start).toISOString().slice(0, 10);
+  const when = startsAt === undefined ? "" : `, ${date} ${timeText(run, start)}`;
   page.text(left, MARGIN + 10, `${clock(start, 1)} to ${clock(end, 1)}${when}  |  ${speed} mm/s  |  ${gain} mm/mV  |  `
     + `leads ${run.leads.map(({ name }) => name).join(", ")} in mV  |  ${run.signal.fs} Hz, unfiltered`, 3.2, QUIET);
   page.text(left, bottom + 5, "Print at 100 %: a small square is 1 mm. Beats by EKG; not a medical device.", 2.8, QUIET);
@@ -154,7 +156,7 @@ function draw(page, run, { start, speed, gain, secondsWide }) {
 
 /**
  * Lines through samples, none across a gap.
- * @param {Float32Array} samples
+ * @param {Float32Array|Float64Array} samples
  * @param {(index: number) => number} x
  * @param {(mv: number) => number} y
  * @returns {Line[]}

@@ -17,6 +17,7 @@ from page_driver import state, until
 from runtime import Detector
 from runtime.records import read
 from runtime.records.outputs.tables import CsvWriter
+from runtime.records.outputs.wfdb_annotations import WfdbWriter
 from runtime.simulate import simulate
 
 RECORDS = [  # those of the report's test
@@ -104,13 +105,16 @@ def test_beats_and_events_are_those_of_annotate(
     for column in ("kind", "rule"):
         assert list(shown[column]) == list(events[column])
     for column in ("start", "end", "confidence"):
-        np.testing.assert_allclose(shown[column], events[column], atol=1e-4)
+        np.testing.assert_allclose(
+            shown[column].astype(float), events[column].astype(float), atol=1e-4
+        )
     named, path = file_of(page, "Save annotations")
     assert named == f"{stem}.ekg"
     shutil.copy(path, tmp_path / f"{stem}.ekg")
     ours = wfdb.rdann(str(tmp_path / stem), "ekg")
-    found.write(tmp_path / "annotate")
-    theirs = wfdb.rdann(str(tmp_path / "annotate" / stem), "ekg")
+    (content,) = WfdbWriter().contents(found, scores=False)
+    (tmp_path / f"{stem}.annotate").write_bytes(content)
+    theirs = wfdb.rdann(str(tmp_path / stem), "annotate")
     marks = [list(zip(a.sample, a.symbol, a.aux_note, strict=True)) for a in (ours, theirs)]
     assert marks[0] == marks[1]
     counted = {

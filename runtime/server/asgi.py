@@ -30,7 +30,7 @@ from werkzeug.exceptions import HTTPException
 from ..errors import EkgError, InputError
 from .admission import WAIT_S, Admission, OverloadError
 from .app import create_app, load_model
-from .bodies import FILES, MAX_FILES
+from .bodies import FILES
 from .connection import Connection
 from .frame import (
     HEADERS,
@@ -185,15 +185,12 @@ class Application:
             case "POST", "/predict" | "/stream":
                 await self._take_body(asked, receive, self._short if asked.short else self._long)
                 return await self._compute(asked)
-            case "POST", path if path == FILES:
-                if asked.size > MAX_FILES:
-                    raise too_large(MAX_FILES)
-                await self._ask_flask(asked, scope, send, receive)
-                return None
-        await self._take_body(
-            asked, receive, self._site.admission if asked.method == "POST" else None
-        )
-        await self._ask_flask(asked, scope, send, None)
+        admission = self._site.admission if asked.method == "POST" else None
+        if asked.path == FILES:  # which go to the disk as they come
+            await self._wsgi(scope, receive, send)  # type: ignore[arg-type]
+            return None
+        await self._take_body(asked, receive, admission)
+        await self._ask_flask(asked, scope, send)
         return None
 
     async def _take_body(self, asked: Asked, receive: Receive, admission: Admission | None) -> None:
@@ -284,13 +281,8 @@ class Application:
 
     # Everything else
 
-    async def _ask_flask(
-        self, asked: Asked, scope: Message, send: Send, receive: Receive | None
-    ) -> None:
-        """Let Flask answer a request whose body is there, or still comes by ``receive``."""
-        if receive is not None:
-            await self._wsgi(scope, receive, send)  # type: ignore[arg-type]
-            return
+    async def _ask_flask(self, asked: Asked, scope: Message, send: Send) -> None:
+        """Let Flask answer a request whose body is there."""
         framing = (b"content-length", b"transfer-encoding")
         headers = [(name, value) for name, value in scope["headers"] if name not in framing]
         if asked.body or "content-length" in asked.headers:

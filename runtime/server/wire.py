@@ -281,8 +281,8 @@ def _cut(body: bytes, query: Mapping[str, str], name: str, what: str) -> tuple[b
 def _floats(body: bytes, size: int = 4) -> NDArray[np.floating]:
     if len(body) % size:
         raise InputError(
-            f"the signal has {len(body)} bytes; expected little-endian float{8 * size}, {size} bytes "
-            "a sample."
+            f"the signal has {len(body)} bytes; expected little-endian float{8 * size}, {size} "
+            "bytes a sample."
         )
     return _bounded(np.frombuffer(body, dtype=f"<f{size}"))  # type: ignore[no-any-return]
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
@@ -40,8 +39,8 @@ def routes(site: Site) -> Blueprint:
 
     @recording.post(FILES)
     @described(
-        words=f"JSON, as many bytes as the header `{HEAD}` says: `name`, `lead`, `leads`, `fs` (Hz), "
-        "`start` (ISO 8601 without a zone, or null) and `notes`; then the samples in mV, "
+        words=f"JSON, as many bytes as the header `{HEAD}` says: `name`, `lead`, `leads`, `fs` "
+        "(Hz), `start` (ISO 8601 without a zone, or null) and `notes`; then the samples in mV, "
         "little-endian float64, NaN where one is missing.",
         media_type=RAW,
         answer={"type": "string", "format": "binary"},
@@ -73,7 +72,10 @@ def routes(site: Site) -> Blueprint:
             return Response(
                 _pieces(head, found),
                 content_type=RAW,
-                headers={HEAD: str(len(head)), "Content-Length": str(len(head) + found.signal.nbytes)},
+                headers={
+                    HEAD: str(len(head)),
+                    "Content-Length": str(len(head) + found.signal.nbytes),
+                },
             )
 
     return recording
@@ -111,8 +113,8 @@ def _read(files: Sequence[FileStorage], query: dict[str, str]) -> Record:
         if not headers and len(files) > 1:
             names = ", ".join(sorted(path.name for path in folder.iterdir())[:5])
             raise InputError(
-                f"there are {len(files)} files ({names}); expected one, or a WFDB record's .hea and "
-                "signal files."
+                f"there are {len(files)} files ({names}); expected one, or a WFDB record's .hea "
+                "and signal files."
             )
         source = folder if headers else next(folder.iterdir())
         try:

@@ -33,9 +33,7 @@ def table(signal: np.ndarray = SIGNAL, name: str = "ECG (mV)") -> bytes:
     return (f"time,{name}\n" + "".join(rows)).encode()
 
 
-def send(
-    client: FlaskClient, files: Sequence[tuple[str, bytes]], query: str = ""
-) -> TestResponse:
+def send(client: FlaskClient, files: Sequence[tuple[str, bytes]], query: str = "") -> TestResponse:
     form = {"file": [(io.BytesIO(content), name) for name, content in files]}
     return client.post(f"/read?{query}", data=form)
 

@@ -130,7 +130,7 @@ def test_frames_and_their_places_are_those_of_python(open_page: Callable[..., An
     device_ns = 599_616_000_000_000_000
     for _ in range(200):
         count = int(rng.integers(0, 80))
-        device_ns += int(rng.choice([count, count + 1, 3 * count, 0, -10**6, 10**7]) / 130 * 1e9)
+        device_ns += int(rng.choice([count, count + 1, 3 * count, 0, -(10**6), 10**7]) / 130 * 1e9)
         here += float(rng.uniform(0, 5))
         values = rng.integers(-(2**23), 2**23, count)
         body = b"".join(int(v).to_bytes(3, "little", signed=True) for v in values)
@@ -249,7 +249,8 @@ def test_edf_files_hold_any_rate_scale_and_gap(
         """async ([samples, fs]) => {
         const { writeEdf } = await import("./static/edfwriter.js");
         const bytes = writeEdf({ samples: Float32Array.from(samples, (v) => v ?? NaN), fs,
-            lead: "Lead µ II (chest) of a long name", device: "Ünit 1", startsAt: Date.UTC(2026, 1, 3, 4, 5, 6) });
+            lead: "Lead µ II (chest) of a long name", device: "Ünit 1",
+            startsAt: Date.UTC(2026, 1, 3, 4, 5, 6) });
         return Array.from(bytes); }""",
         [[None if np.isnan(v) else float(v) for v in signal], fs],
     )

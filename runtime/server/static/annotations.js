@@ -68,7 +68,7 @@ export function readAnnotations(bytes, fs, name) {
  * @returns {Uint8Array<ArrayBuffer>}
  */
 export function writeAnnotations(beats, events, fs) {
-  const found = beats.map(({ time, label }) => ({ at: Math.round(time * fs), code: CODES[label], text: "" }));
+  const found = beats.map(({ time, label }) => ({ at: toEven(time * fs), code: CODES[label], text: "" }));
   const marks = [...rhythmMarks(events, fs, found.map(({ at }) => at)), ...found].sort((a, b) => a.at - b.at);
   /** @type {number[]} */
   const bytes = [];
@@ -109,7 +109,7 @@ function rhythmMarks(events, fs, beats) {
   const taken = new Set(beats);
   /** @type {(moment: number, code: number, text: string) => {at: number, code: number, text: string}} */
   const placed = (moment, code, text) => {
-    let at = Math.max(1, Math.round(moment * fs) - 1);
+    let at = Math.max(1, toEven(moment * fs) - 1);
     while (taken.has(at)) at += 1;
     taken.add(at);
     return { at, code, text };
@@ -128,6 +128,9 @@ function rhythmMarks(events, fs, beats) {
   return [...changes, ...events.filter(({ kind = "" }) => !codeOf(kind))
     .map(({ start, kind = "" }) => placed(start, NOTE, kind))];
 }
+
+/** The nearest whole number, of two the even one, as Python rounds. @param {number} value */
+const toEven = (value) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
 /** True for a file that may hold annotations. @param {string} name */
 export const isAnnotations = (name) => /\.(?:atr|ekg|qrs|ecg|ari|ann)$/i.test(name);

@@ -96,9 +96,11 @@ export class Run {
     this.link.run();
   }
 
-  /** The rhythm events, in order of start. */
+  /** The rhythm events, in order of start, the gravest first. */
   get events() {
-    return this.findings.filter(({ kind }) => kind);
+    const order = Object.keys(KINDS);
+    return this.findings.filter(({ kind }) => kind)
+      .sort((a, b) => a.start - b.start || order.indexOf(a.kind ?? "") - order.indexOf(b.kind ?? ""));
   }
 
   /** True if the recording is shown as a whole, not as it comes. */

@@ -62,7 +62,12 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
     contexts, errors, strangers = [], [], []
 
     def open_page(
-        url: str = server.url, *, outage: bool = False, script: str = "", **options: Any
+        url: str = server.url,
+        *,
+        outage: bool = False,  # the server goes away
+        refusals: bool = False,  # it refuses files, which a browser logs
+        script: str = "",
+        **options: Any,
     ) -> Any:
         for _ in range(200):
             try:
@@ -81,7 +86,9 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
             "console",
             lambda line: (
                 errors.append(line.text)
-                if line.type == "error" and not (outage and "Failed to load resource" in line.text)
+                if line.type == "error"
+                and not (outage and "Failed to load resource" in line.text)
+                and not (refusals and "status of 400" in line.text)
                 else None
             ),
         )

@@ -16,6 +16,7 @@ from page_driver import (
     drop,
     is_shown,
     saved,
+    saved_signal,
     state,
     until,
     vital_signs,
@@ -49,7 +50,7 @@ def test_a_server_that_is_killed_loses_and_doubles_no_beat(
     state(page, "Live")
     page.get_by_role("button", name="Pause").click()
     state(page, "Paused")  # which it says once all the signal is answered for
-    signal = saved(page, "Save signal")["ECG"]
+    signal = saved_signal(page)
     assert len(signal) > 5 * 360
     is_shown(page, detector.stream(360).push(signal))
     assert page.locator("#problem").is_hidden()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_driver import is_shown, saved, state, until, whole
+from page_driver import is_shown, saved, saved_signal, state, until, whole
 from page_tools import npm_package
 
 from runtime import Detector
@@ -241,17 +241,17 @@ def test_an_edf_file_shows_its_clock_and_the_beats_that_annotate_finds(
     edfio.Edf([given, other], starttime=datetime.time(7, 30, 0), annotations=marks).write(
         tmp_path / "x.edf"
     )
-    page = open_page()
+    page = open_page(refusals=True)
     page.locator("#files").set_input_files([tmp_path / "x.edf"])
     state(page, "Finished")
     recording = read(tmp_path / "x.edf")
     is_shown(page, whole(detector, recording.signal, recording.fs))
-    np.testing.assert_allclose(saved(page, "Save signal")["ECG"], recording.signal, atol=2e-5)
+    np.testing.assert_allclose(saved_signal(page), recording.signal, atol=2e-5)
     assert page.locator("#strip-clock").inner_text() == "at 07:30:00"
     assert "of 2 beats found" in page.locator("#agreement").inner_text()
     (tmp_path / "x.edf").write_bytes((tmp_path / "x.edf").read_bytes()[:-1])
     page.locator("#files").set_input_files([tmp_path / "x.edf"])
-    page.get_by_text("x.edf is cut off").wait_for()
+    page.get_by_text("x.edf is not a whole EDF file").wait_for()
 
 
 @pytest.mark.parametrize(

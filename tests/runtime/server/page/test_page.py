@@ -133,7 +133,7 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
     assert page.evaluate("document.activeElement.id") == "strip"
     page.keyboard.press("ArrowRight")
     assert page.locator("#newest").get_attribute("aria-pressed") == "false"
-    for place in ("filter", "search"):
+    for place in ("save-png", "save-pdf", "filter", "search"):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == place
     page.keyboard.press("Tab")

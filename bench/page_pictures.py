@@ -42,17 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.page_pictures", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "img", help="folder")
+    parser.add_argument("--only", choices=("recording", "central"), help="not the others")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the central view before")
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
     data = data_folder()
     if data is None:
         parser.exit(2, "no recordings at hand (set EKG_DATA to the folder that holds mitdb/).\n")
-    with chromium() as browser, served() as server:
-        for name, view in RECORDING.items():
-            picture_recording(browser, server.url, data / RECORD, args.out / f"{name}.png", view)
-    with chromium() as browser, station(data) as url:
-        picture_central(browser, url, args.out, args.seconds)
+    if args.only != "central":
+        with chromium() as browser, served() as server:
+            for name, view in RECORDING.items():
+                path = args.out / f"{name}.png"
+                picture_recording(browser, server.url, data / RECORD, path, view)
+    if args.only != "recording":
+        with chromium() as browser, station(data) as url:
+            picture_central(browser, url, args.out, args.seconds)
     return 0
 
 

@@ -255,7 +255,8 @@ def test_an_edf_file_shows_its_clock_and_the_beats_that_annotate_finds(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 900), ("dark", 390)]
+    ("scheme", "width"),
+    [("light", 1280), ("dark", 1280), ("light", 900), ("dark", 820), ("light", 390), ("dark", 390)],
 )
 def test_axe_finds_no_violation(
     open_page: Callable[..., Any], record: Path, scheme: str, width: int
@@ -267,6 +268,10 @@ def test_axe_finds_no_violation(
     check = """() => axe.run(document, {resultTypes: ["violations"]}).then(({violations}) =>
         violations.map(({id, nodes}) => `${id}: ${nodes.map(({target}) => target).join(" ")}`))"""
     assert page.evaluate(check) == []
+    page.evaluate("for (const o of document.querySelectorAll('#source option')) o.disabled = false")
+    for source in ("strap", "serial"):
+        page.locator("#source").select_option(source)
+        assert page.evaluate(check) == []
     page.locator("#files").set_input_files([f"{record}.hea", f"{record}.dat"])
     state(page, "Finished")
     page.locator("#trends summary").click()

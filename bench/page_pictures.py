@@ -8,16 +8,15 @@ strip as the page saves it.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.central import station
 from bench.demo_video import smaller
 from bench.measure import unwind_on_sigterm
-from bench.page import ROOT, STOP_WITHIN_S, chromium, free_port, served, wait_ready
+from bench.page import ROOT, chromium, served
 from training.download import data_folder
 
 RECORD = "mitdb/200"
@@ -55,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 path = args.out / f"{name}.png"
                 picture_recording(browser, server.url, data / RECORD, path, view)
     if args.only != "recording":
-        with chromium() as browser, station(data) as url:
+        watched = [data / name for name in WATCHED]
+        with chromium() as browser, station(*watched, "--simulate", 36 - len(watched)) as url:
             picture_central(browser, url, args.out, args.seconds)
     return 0
 
@@ -107,25 +107,6 @@ def picture_central(browser: Any, url: str, folder: Path, seconds: float) -> Non
         page.screenshot(path=folder / f"{name}.png")
         smaller(folder / f"{name}.png")
         page.close()
-
-
-@contextmanager
-def station(data: Path) -> Iterator[str]:
-    """The central view of 36 patients at real pace."""
-    port = free_port()
-    records = [str(data / name) for name in WATCHED]
-    command = ["central", *records, "--simulate", str(36 - len(records)), "--port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runtime", "--provider", "cpu", *command],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        wait_ready(f"http://127.0.0.1:{port}", process)
-        yield f"http://127.0.0.1:{port}/static/central.html"
-    finally:
-        process.terminate()
-        process.wait(STOP_WITHIN_S)
 
 
 if __name__ == "__main__":

@@ -52,13 +52,12 @@ export class Refused extends Error {
  * GET or POST, with the server's bearer token if the user gave one.
  * @param {string} path
  * @param {RequestInit} [options]
- * @param {number} [patienceMs] that an answer may take
  * @throws {Refused} for an answer that is final; any other error is worth another try
  */
-export async function request(path, { signal, ...options } = {}, patienceMs = TIMEOUT_MS) {
+export async function request(path, { signal, ...options } = {}) {
   const bearer = sessionStorage.getItem("token");
   const headers = { ...options.headers, ...(bearer && { Authorization: `Bearer ${bearer}` }) };
-  const limit = AbortSignal.timeout(patienceMs);
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
   const response = await fetch(path, {
     ...options, headers, cache: "no-store",
     signal: signal ? AbortSignal.any([signal, limit]) : limit,

@@ -1,8 +1,7 @@
 // Recordings: the server reads their files, as `ekg.read` does, so that the page and `annotate` see the
-// same signal and refuse the same. Annotations of others are read here, in a worker.
+// same signal and refuse the same. Annotations of others are read here. A worker does both.
 
 import { isAnnotations } from "./annotations.js";
-import { request } from "./link.js";
 
 /** @typedef {import("./annotations.js").Mark} Mark */
 /** @typedef {{name: string, marks: Mark[]}} Reference beats that others have marked */
@@ -22,9 +21,6 @@ import { request } from "./link.js";
  * @property {(lead: number) => Promise<Float64Array>} read a lead in mV, NaN in gaps
  */
 /** @typedef {{fs?: string, units?: string}} Stated what the user says of the files; empty if nothing */
-
-const PATIENCE_MS = 600_000; // of a day's file
-const HEAD = "X-EKG-Head";
 
 /**
  * @param {File[]} files
@@ -60,15 +56,10 @@ export async function openRecording(files, stated) {
  * @param {Stated & {lead?: string}} stated
  * @returns {Promise<{head: Head, samples: Float64Array}>}
  */
-async function readLead(files, stated) {
-  const body = new FormData();
-  for (const file of files) body.append("file", file, file.name);
+function readLead(files, stated) {
   const query = new URLSearchParams(Object.entries(stated).filter(([, value]) => value));
-  const answer = await request(`read?${query}`, { method: "POST", body }, PATIENCE_MS);
-  const bytes = await answer.arrayBuffer();
-  const length = Number(answer.headers.get(HEAD));
-  return { head: JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 0, length))),
-    samples: new Float64Array(bytes, length) }; // little-endian, as all machines with a browser are
+  return ask({ lead: { path: new URL(`../read?${query}`, import.meta.url).href, files,
+    bearer: sessionStorage.getItem("token") } });
 }
 
 let asked = 0;
@@ -78,12 +69,10 @@ const waiting = new Map();
 let worker = null;
 
 /**
- * @param {File} file of annotations
- * @param {number} fs Hz of the recording
- * @returns {Promise<Reference>}
- * @throws {Error} with a sentence for the user
+ * @param {object} question
+ * @returns {Promise<any>} the worker's answer
  */
-export async function readReference(file, fs) {
+function ask(question) {
   if (!worker) {
     worker = new Worker(new URL("reading-worker.js", import.meta.url), { type: "module" });
     worker.addEventListener("message", ({ data: { id, answer, refusal } }) => {
@@ -94,8 +83,18 @@ export async function readReference(file, fs) {
     });
   }
   const id = ++asked;
-  worker.postMessage({ id, file, fs });
+  worker.postMessage({ id, ...question });
+  return new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
+}
+
+/**
+ * @param {File} file of annotations
+ * @param {number} fs Hz of the recording
+ * @returns {Promise<Reference>}
+ * @throws {Error} with a sentence for the user
+ */
+export async function readReference(file, fs) {
   /** @type {{times: Float64Array, labels: string}} */
-  const { times, labels } = await new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
+  const { times, labels } = await ask({ file, fs });
   return { name: file.name, marks: Array.from(times, (time, i) => ({ time, label: labels[i] })) };
 }

@@ -111,6 +111,9 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
             | {"events": [event, event], "rhythm": "bigeminy", "heart_rate": 61.4},
         )
 
+    state(page, "Live")
+    page.get_by_role("button", name="Pause").click()  # so that the patient asks for nothing
+    state(page, "Paused")
     page.evaluate("document.getElementById('pace').value = 'fast'")
     page.route("**/stream?*", with_events)
     drop(page, csv(simulate(40, fs=250, seed=5, ectopic=0.3).signal, 250))
@@ -233,6 +236,8 @@ def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
         route.fulfill(response=answer, json=answer.json() | {"events": told})
 
     state(page, "Live")  # the patient's stream is begun
+    page.get_by_role("button", name="Pause").click()  # so that it asks for nothing meanwhile
+    state(page, "Paused")
     page.evaluate("document.getElementById('pace').value = 'real'")
     page.route("**/stream?*", with_events)
     drop(page, csv(simulate(30, fs=250, seed=5, ectopic=0.0).signal, 250))

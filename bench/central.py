@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unwind_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         parts = [_cut(path, Path(folder), args.seconds) for path in args.records]
-        with _served(Path(folder), parts) as url, chromium() as browser:
+        files = [Path(folder) / f"{part.name}.npy" for part in parts]
+        rate = f"{parts[0].fs:g}"
+        with (
+            station(*files, "--fs", rate, "--units", "mV") as url,
+            chromium() as browser,
+        ):
             measured = _watch(browser, url, args.seconds, parts, Path(folder))
     detector = Detector.load(provider="cpu")
     shown, found = measured.pop("beats"), {}
@@ -89,12 +94,12 @@ def _cut(path: str, folder: Path, seconds: float) -> Record:
 
 
 @contextmanager
-def _served(folder: Path, parts: Sequence[Record]) -> Any:
+def station(*arguments: object) -> Iterator[str]:
+    """Run ``ekg central`` with these arguments on a free port; gives the address of its page."""
     port = free_port()
-    files = [folder / f"{part.name}.npy" for part in parts]
-    options = ["--fs", f"{parts[0].fs:g}", "--units", "mV", "--port", str(port)]
+    command = [sys.executable, "-m", "runtime", "--provider", "cpu", "central"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "runtime", "--provider", "cpu", "central", *files, *options],
+        [*command, *map(str, arguments), "--port", str(port)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )

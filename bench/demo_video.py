@@ -72,11 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def pictures(browser: Any, server: Server, folder: Path, seconds: float = 87.0) -> None:
-    """Screenshots, light and dark, at a moment when the patient has a ventricular run."""
+    """A screenshot at a moment when the patient has a ventricular run."""
     views = {
         "monitor-light": ("light", SIZE, 1),
-        "monitor-dark": ("dark", SIZE, 1),
-        "monitor-phone": ("light", {"width": 390, "height": 844}, 2),
     }
     pages = []
     for name, (scheme, size, scale) in views.items():
@@ -88,7 +86,7 @@ def pictures(browser: Any, server: Server, folder: Path, seconds: float = 87.0) 
         path = folder / f"{name}.png"
         page.bring_to_front()
         page.screenshot(path=path)
-        _smaller(path)
+        smaller(path)
         page.close()
 
 
@@ -124,7 +122,7 @@ def report_pictures(browser: Any, folder: Path) -> None:
         beside.paste(one, (gap + i * (width + gap), gap))
     beside.save(folder / "report-print.png")
     for name in ("report-screen.png", "report-print.png"):
-        _smaller(folder / name)
+        smaller(folder / name)
 
 
 def animation(
@@ -281,14 +279,20 @@ def _restart(server: Server) -> None:
     server.start()
 
 
-def _smaller(path: Path) -> None:
-    """A screenshot with a palette that keeps rare colours: a page of flat ones needs no more."""
+def smaller(path: Path, wide: int | None = None) -> None:
+    """A screenshot with a palette that keeps rare colours: a page of flat ones needs no more.
+
+    Parameters
+    ----------
+    wide : pixels, if it is to be scaled down
+    """
     from PIL import Image
 
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(
-            256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
+        drawn = picture.convert("RGB")
+        if wide is not None:
+            drawn = drawn.resize((wide, round(wide * drawn.height / drawn.width)))
+        small = drawn.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,17 @@ def _describe(edf: Any, options: Options) -> None:
 
 
 def _start(edf: Any) -> datetime | None:
-    """Return when the recording began; None if its date is left out, as for the sake of privacy."""
+    """Return when the recording began, in the year 1 if the date is left out for privacy.
+
+    None if neither is known; midnight without a date is no time.
+    """
     with suppress(Exception), warnings.catch_warnings():  # the signal can be read all the same
         warnings.simplefilter("ignore")
-        return datetime.combine(edf.startdate, edf.starttime)
+        day = date.min
+        with suppress(Exception):
+            day = edf.startdate
+        begin = datetime.combine(day, edf.starttime)
+        return None if begin == datetime.min else begin
     return None
 
 

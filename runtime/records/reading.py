@@ -108,7 +108,8 @@ def read(
             "for; expected numbers."
         )
     gaps = float(missing.mean())
-    part = np.where(missing, np.nan, part) if gaps else part
+    if gaps and np.isinf(part).any():  # NaN is there already: no second copy of a day
+        part = np.where(missing, np.nan, part)
     start = options.start and options.start + timedelta(seconds=first / rate)
     return Record(
         name_of(path),

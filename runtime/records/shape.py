@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 WINDOW_S = 2.0  # holds a beat of any heart above 30 a minute
 MAX_WINDOWS = 1800  # an hour is enough
+AT_ONCE = 1 << 20  # samples
 MAX_LOOKED_AT = 100_000  # samples, of which a median is nearly that of all
 LARGEST_ECG_MV, SMALLEST_ECG_MV = 20.0, 0.05
 LARGEST_OFFSET_MV = 300.0  # of electrodes, by IEC 60601-2-25; half a supply is more
@@ -33,7 +34,7 @@ def usual_range(signal: NDArray[np.float64], fs: float) -> float:
     -------
     in the signal's unit; 0 for a flat line
     """
-    windows = _windows(signal[np.isfinite(signal)], fs)
+    windows = _windows(_first_present(signal, MAX_WINDOWS * max(2, round(WINDOW_S * fs))), fs)
     if not windows.size:
         return 0.0
     low, high = np.quantile(windows, (0.01, 0.99), axis=1)
@@ -46,7 +47,7 @@ def level(signal: NDArray[np.float64]) -> float:
 
     Such a value stands for missing samples, and is no level.
     """
-    present = signal[np.isfinite(signal)][:: max(1, len(signal) // MAX_LOOKED_AT)]
+    present = _present(signal, max(1, len(signal) // MAX_LOOKED_AT))
     if not len(present):
         return 0.0
     median = float(np.median(present))
@@ -101,6 +102,29 @@ def doubt(signal: NDArray[np.float64], fs: float) -> str | None:
     if 0 < size < SMALLEST_ECG_MV and sharpness(signal, fs) >= SHARP:
         return "V"
     return None
+
+
+def _first_present(signal: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the first so many of the samples that are there, all of fewer."""
+    taken, left = [], count
+    for at in range(0, len(signal), AT_ONCE):
+        piece = signal[at : at + AT_ONCE]
+        taken.append(piece[np.isfinite(piece)][:left])
+        left -= len(taken[-1])
+        if left <= 0:
+            break
+    return np.concatenate(taken) if taken else np.zeros(0)
+
+
+def _present(signal: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    """Every so many of the samples that are there, without a second copy of a day of them."""
+    taken, skip = [], 0
+    for at in range(0, len(signal), AT_ONCE):
+        piece = signal[at : at + AT_ONCE]
+        piece = piece[np.isfinite(piece)]
+        taken.append(piece[skip::step].copy())
+        skip = (skip - len(piece)) % step
+    return np.concatenate(taken) if taken else np.zeros(0)
 
 
 def _windows(signal: NDArray[np.float64], fs: float) -> NDArray[np.float64]:

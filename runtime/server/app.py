@@ -23,7 +23,7 @@ from ..detector import DEFAULT_ARTIFACTS, Detector
 from ..errors import EkgError
 from . import routes
 from .admission import Admission
-from .bodies import MAX_BODY
+from .bodies import FILES, MAX_BODY, MAX_FILES
 from .frame import HEADERS, log_request, most_bytes, problem_of, request_id, too_large
 from .gate import Gate, check_tls
 from .metrics import Metrics
@@ -121,9 +121,13 @@ def _frame(app: Flask, site: Site) -> None:
         if request.method == "POST" and request.url_rule is not None:
             # Before a place is taken: a slow sender keeps nobody from computing.
             site.admission.check()
-            limit = most_bytes(request.mimetype, headers)
+            files = request.path == FILES
+            limit = MAX_FILES if files else most_bytes(request.mimetype, headers)
             if (request.content_length or 0) > limit:
                 raise too_large(limit)
+            if files:
+                request.max_content_length = limit
+                return None
             return _take_body(limit)
         return None
 

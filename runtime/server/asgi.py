@@ -25,6 +25,7 @@ from ..errors import EkgError, InputError
 from .admission import Admission, OverloadError
 from .app import create_app, load_model
 from .batches import Answer, Asked, Batches, refusal
+from .bodies import FILES
 from .connection import Connection
 from .frame import HEADERS, log_request, most_bytes, request_id, too_large
 from .gate import RefusedError
@@ -125,6 +126,9 @@ class Application:
             case "POST", "/predict" | "/stream":
                 await self._take_body(asked, receive, self._batches.queue(asked))
                 return await self._batches.answer(asked)
+        if asked.path == FILES:  # which go to the disk as they come
+            await self._wsgi(scope, receive, send)  # type: ignore[arg-type]
+            return None
         await self._take_body(
             asked, receive, self._site.admission if asked.method == "POST" else None
         )

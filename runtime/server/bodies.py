@@ -14,6 +14,8 @@ except ImportError:  # without a wheel of it json does the same, more slowly
 
 MAX_BODY = 16 << 20  # bytes
 MAX_JSON = 4 << 20
+FILES = "/read"  # the route that takes files, which go to the disk as they come
+MAX_FILES = 256 << 20
 MAX_BATCH = 512  # patients in one request
 MAX_REREAD = 1 << 20  # of what only the slower reader takes, some tens of milliseconds
 # What no request needs more of. Counted before parsing: a million objects or keys take seconds and

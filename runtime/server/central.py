@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from werkzeug.serving import make_server
 
-from ..detector import Detector
-from ..stream import Stream
+from ..detector import Detector, Stream
 from .app import create_app
 from .feed import Quiet
 from .ward import PAGE, Ward, ward_routes

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..detector import Detector
+from ..detector import Detector, Stream
 from ..errors import InputError, StaleTokenError
 from ..findings import Result
 from ..signal.units import check_signal
-from ..stream import Stream
 from .metrics import Metrics
 from .wire import (
     Chunk,

@@ -35,7 +35,7 @@ JSON, RAW = "application/json", "application/octet-stream"
 TENSORS = "Inference-Header-Content-Length"  # bytes of JSON, in front of binary tensors
 PREDICT_FIELDS = ("signal", "fs", "units")
 STREAM_FIELDS = ("signal", "fs", "units", "carry", "end", "recent")
-RAW_STREAM_FIELDS = ("fs", "units", "carry_bytes", "end", "recent_bytes")
+RAW_STREAM_FIELDS = ("fs", "units", "carry_bytes", "end", "recent_bytes", "bits")
 
 Signal = NDArray[np.float32] | NDArray[np.float64]
 
@@ -234,13 +234,16 @@ def _raw_chunk(body: bytes, query: Mapping[str, str]) -> Chunk:
     if query.get("end", "false") not in ("true", "false"):
         raise InputError(f"'end' is {_quoted(query['end'])}; expected true or false.")
     rate = None if "fs" not in query and token else _rate(query.get("fs"), text=True)
+    bits = query.get("bits", "32")
+    if bits not in ("32", "64"):
+        raise InputError(f"'bits' is {_quoted(bits)}; expected 32 or 64, of a float.")
     return Chunk(
-        _floats(rest),
+        _floats(rest, int(bits) // 8),
         rate,
         _units(query),
         token or None,
         query.get("end") == "true",
-        _floats(recent) if recent else None,
+        _floats(recent, int(bits) // 8) if recent else None,
     )
 
 
@@ -256,12 +259,13 @@ def _cut(body: bytes, query: Mapping[str, str], name: str, what: str) -> tuple[b
     return body[: int(size)], body[int(size) :]
 
 
-def _floats(body: bytes) -> NDArray[np.float32]:
-    if len(body) % 4:
+def _floats(body: bytes, size: int = 4) -> NDArray[np.floating]:
+    if len(body) % size:
         raise InputError(
-            f"the signal has {len(body)} bytes; expected little-endian float32, 4 bytes a sample."
+            f"the signal has {len(body)} bytes; expected little-endian float{8 * size}, {size} "
+            "bytes a sample."
         )
-    return _bounded(np.frombuffer(body, dtype="<f4"))
+    return _bounded(np.frombuffer(body, dtype=f"<f{size}"))  # type: ignore[no-any-return]
 
 
 def _rows(signal: list[Any]) -> tuple[list[NDArray[np.float64]], bool]:

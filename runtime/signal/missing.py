@@ -213,7 +213,8 @@ def gap_spans(missing: NDArray[np.bool_], fs: float) -> tuple[tuple[float, float
     fs : Hz
     """
     gaps = Gaps(fs)
-    gaps.add(missing, 0)
+    for at in range(0, len(missing), AT_ONCE):
+        gaps.add(missing[at : at + AT_ONCE], at)
     return tuple((gap.start / fs, gap.end / fs) for gap in gaps.at_rate(1, 1))
 
 

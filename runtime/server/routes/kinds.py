@@ -22,9 +22,14 @@ def routes(site: Site) -> Blueprint:
 
 
 def kinds_script() -> str:
-    """Return a JavaScript module with the registry of events: name, title, class, gravity."""
+    """Return a JavaScript module with the registry of events: name, title, class, gravity, code."""
     table = {
-        kind.name: {"title": kind.title, "critical": kind.critical, "madeOf": kind.made_of}
+        kind.name: {
+            "title": kind.title,
+            "critical": kind.critical,
+            "madeOf": kind.made_of,
+            "wfdb": kind.wfdb,
+        }
         for kind in kinds()
     }
     return f"export const KINDS = {json.dumps(table, indent=2)};\n"

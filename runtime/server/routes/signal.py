@@ -34,6 +34,7 @@ FIELDS: dict[str, Schema] = {
         "description": "The last samples before the signal; read if the token is another model's.",
     },
     "recent_bytes": COUNT | {"description": "Bytes of recent signal, after the token."},
+    "bits": {"enum": [32, 64], "description": "Of a float of raw signal; 32 by default."},
     "end": BOOLEAN | {"description": "No more comes: decide the last beats too."},
 }
 
@@ -140,8 +141,9 @@ def routes(site: Site) -> Blueprint:
         a list of tokens. A token of another model, version or rate is a 409; if that has
         `recent_s`, the same request with the last `recent_s` of signal before the chunk as
         `recent` goes on, and no beat is lost or given twice. As raw little-endian float32:
-        `?fs=&units=&carry_bytes=&recent_bytes=&end=`, where the first carry_bytes bytes of the body
-        are the base64-decoded token, and the next recent_bytes the recent signal.
+        `?fs=&units=&carry_bytes=&recent_bytes=&end=&bits=`, where the first carry_bytes bytes of
+        the body are the base64-decoded token, and the next recent_bytes the recent signal. With
+        bits=64 all samples are float64.
         """
         with site.admission.work():
             chunks = read_chunks(request.get_data(), request.mimetype, query_fields())

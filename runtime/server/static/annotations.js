@@ -1,10 +1,13 @@
 // Annotations of beats in WFDB's format: those of others to compare with, and ours to hand on.
 // https://physionet.org/physiotools/wag/annot-5.htm
 
+import { KINDS } from "./kinds.js"; // written by the server from its registry of events
+
 /** @typedef {{time: number, label: string}} Mark s; AAMI class */
 
 const [SKIP, NUM, SUB, CHN, AUX] = [59, 60, 61, 62, 63];
 const NOTE = 22;
+const RHYTHM = 28;
 const LONGEST_STEP = 1023; // samples that fit into ten bits
 /** AAMI classes of WFDB's codes of beats, as EC57 groups them. @type {Record<number, string>} */
 const AAMI = { 1: "N", 2: "N", 3: "N", 34: "N", 11: "N", 25: "N",
@@ -58,16 +61,15 @@ export function readAnnotations(bytes, fs, name) {
 }
 
 /**
- * An annotation file with beats and events, as `ekg annotate` names and codes them.
+ * An annotation file with beats and events, the same that `ekg annotate` writes.
  * @param {{time: number, label: string}[]} beats
- * @param {{start: number, kind?: string}[]} events that become comments
+ * @param {{start: number, end: number, lasts?: boolean, kind?: string}[]} events
  * @param {number} fs Hz
  * @returns {Uint8Array<ArrayBuffer>}
  */
 export function writeAnnotations(beats, events, fs) {
-  const marks = [...beats.map(({ time, label }) => ({ at: Math.round(time * fs), code: CODES[label], text: "" })),
-    ...events.map(({ start, kind = "" }) => ({ at: Math.max(1, Math.round(start * fs) - 1), code: NOTE, text: kind }))]
-    .sort((a, b) => a.at - b.at);
+  const found = beats.map(({ time, label }) => ({ at: toEven(time * fs), code: CODES[label], text: "" }));
+  const marks = [...rhythmMarks(events, fs, found.map(({ at }) => at)), ...found].sort((a, b) => a.at - b.at);
   /** @type {number[]} */
   const bytes = [];
   const word = (/** @type {number} */ value) => bytes.push(value & 255, (value >> 8) & 255);
@@ -94,6 +96,41 @@ export function writeAnnotations(beats, events, fs) {
   word(0);
   return Uint8Array.from(bytes);
 }
+
+/**
+ * Each change of rhythm, in WFDB's code, and a comment for each event of a kind without one. If rhythms
+ * overlap, the gravest is written. A mark stands one sample before its beat, or on the next that is
+ * free, as in runtime/records/outputs/wfdb_annotations.py.
+ * @param {{start: number, end: number, lasts?: boolean, kind?: string}[]} events
+ * @param {number} fs
+ * @param {number[]} beats samples
+ */
+function rhythmMarks(events, fs, beats) {
+  const taken = new Set(beats);
+  /** @type {(moment: number, code: number, text: string) => {at: number, code: number, text: string}} */
+  const placed = (moment, code, text) => {
+    let at = Math.max(1, toEven(moment * fs) - 1);
+    while (taken.has(at)) at += 1;
+    taken.add(at);
+    return { at, code, text };
+  };
+  const codes = Object.entries(KINDS).filter(([, { wfdb }]) => wfdb); // the gravest first
+  const codeOf = (/** @type {string} */ kind) => KINDS[kind]?.wfdb;
+  const coded = events.filter(({ kind = "", lasts }) => codeOf(kind) && !lasts);
+  const changes = [];
+  let written = "(N";
+  for (const moment of [...new Set(coded.flatMap(({ start, end }) => [start, end]))].sort((a, b) => a - b)) {
+    const lasting = coded.filter(({ start, end }) => start <= moment && moment < end).map(({ kind }) => kind);
+    const code = codes.find(([kind]) => lasting.includes(kind))?.[1].wfdb ?? "(N";
+    if (code !== written) changes.push(placed(moment, RHYTHM, code));
+    written = code;
+  }
+  return [...changes, ...events.filter(({ kind = "" }) => !codeOf(kind))
+    .map(({ start, kind = "" }) => placed(start, NOTE, kind))];
+}
+
+/** The nearest whole number, of two the even one, as Python rounds. @param {number} value */
+const toEven = (value) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
 /** True for a file that may hold annotations. @param {string} name */
 export const isAnnotations = (name) => /\.(?:atr|ekg|qrs|ecg|ari|ann)$/i.test(name);

@@ -12,6 +12,8 @@ export const CLASSES = {
   Q: { name: "Paced or unknown", many: "paced or unknown", shape: "cross" },
 };
 
+export const SAME_S = 0.01; // two moments that are one
+
 /** @type {Record<string, string>} */
 const CALM = { regular: "Regular", unreadable: "Signal unreadable" };
 
@@ -27,8 +29,8 @@ const LARGEST_RANGE_MV = 20;
  * @param {{label?: string, start: number, end: number}} beats
  */
 export function covers(event, beats) {
-  return KINDS[event.kind ?? ""]?.madeOf === beats.label && event.start <= beats.start + 0.01
-    && event.end >= beats.end - 0.01;
+  return KINDS[event.kind ?? ""]?.madeOf === beats.label && event.start <= beats.start + SAME_S
+    && event.end >= beats.end - SAME_S;
 }
 
 /**

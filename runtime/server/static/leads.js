@@ -1,6 +1,5 @@
-// Which lead of a file is the ECG, and whether numbers without a unit can be one in mV. The rules are
-// those of runtime/records/leads.py, units.py and shape.py, so that the page and `annotate` choose and
-// refuse the same.
+// Which column of a serial device is the ECG, and whether numbers without a unit can be one in mV. The
+// rules are those of runtime/records/leads.py, units.py and shape.py; files are read by the server.
 
 const ECG_WORD = /^(?:e[ck]g[a-z]*\d*|ekg\w*|elektrokardiogram\w*|electrocardiogra\w*)$/;
 const OTHER_WORD = new RegExp("^(?:eeg|eog|emg|roc|loc|chin|"
@@ -30,7 +29,6 @@ const SMALLEST_ECG_MV = 0.05;
 const SLOPE_S = 0.02; // a QRS complex rises or falls in this time
 const SHARP = 6; // ECG has 8 and more; noise about 3, pulse and breath 2 to 5
 const MIN_LEVELS = 8;
-const FIRST_MINUTE_S = 60;
 
 /**
  * How many mV a unit is; null if it is no voltage.
@@ -66,29 +64,14 @@ export function isEcg(name) {
 }
 
 /**
- * The lead that is the ECG: by its name, then its unit, then its beats.
- * @param {{lead: string, stated: boolean}[]} leads `stated` if their unit is
- * @param {(lead: number) => Float32Array|Float64Array} values of a lead, NaN in gaps
- * @param {number} fs Hz
- * @returns {number} its index; -1 if there is no ECG
+ * The name that is an ECG's, the one nearest to MLII if several are.
+ * @param {string[]} names
+ * @returns {number} its index; -1 if none is
  */
-export function chooseLead(leads, values, fs) {
-  const all = leads.map((_, i) => i);
-  const named = all.filter((i) => isEcg(leads[i].lead));
-  if (named.length) {
-    const ranks = named.map((i) => rank(leads[i].lead));
-    return named[ranks.indexOf(Math.min(...ranks))];
-  }
-  const open = all.filter((i) => isEcg(leads[i].lead) === null);
-  const stated = open.filter((i) => leads[i].stated);
-  const candidates = stated.length ? stated : open;
-  if (candidates.length < 2) return candidates[0] ?? -1;
-  const clear = candidates.map((i) =>
-    sharpness(values(i).subarray(0, Math.round(FIRST_MINUTE_S * fs)), fs));
-  const best = Math.max(...clear);
-  // The first that has beats, unless another's are twice as clear.
-  return best < SHARP ? candidates[0]
-    : candidates[clear.findIndex((one) => one >= Math.max(SHARP, best / 2))];
+export function chooseByName(names) {
+  const named = names.map((_, i) => i).filter((i) => isEcg(names[i]));
+  const ranks = named.map((i) => rank(names[i]));
+  return named.length ? named[ranks.indexOf(Math.min(...ranks))] : -1;
 }
 
 /**

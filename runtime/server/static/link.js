@@ -165,7 +165,9 @@ export class Link {
     body.set(token);
     body.set(new Uint8Array(littleEndian(samples)), token.length);
     const query = new URLSearchParams({ fs: String(fs), carry_bytes: String(token.length),
-      end: String(end), ...(renewed && { recent_bytes: String(4 * recent) }) });
+      bits: "64", // all of them: what annotate finds is found here, to the sample
+      end: String(end),
+      ...(renewed && { recent_bytes: String(samples.BYTES_PER_ELEMENT * recent) }) });
     const began = performance.now();
     const response = await request(`stream?${query}`, {
       method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
@@ -232,11 +234,11 @@ function fromBase64(text) {
 }
 
 /**
- * float32 as the server reads it; a view makes sure of it on big-endian machines too.
- * @param {Float32Array} samples
+ * float64 as the server reads it; a view makes sure of it on big-endian machines too.
+ * @param {Float64Array} samples
  */
 function littleEndian(samples) {
   const view = new DataView(new ArrayBuffer(samples.byteLength));
-  samples.forEach((value, i) => view.setFloat32(4 * i, value, true));
+  samples.forEach((value, i) => view.setFloat64(8 * i, value, true));
   return view.buffer;
 }

@@ -5,18 +5,19 @@ import { watchDisplay } from "./display.js";
 import { $, element, isPressed, press, put, select } from "./dom.js";
 import { Corrections } from "./editing.js";
 import { EventList } from "./eventlist.js";
-import { readReference } from "./files.js";
 import { Refused, request } from "./link.js";
 import { askToken, onToken } from "./login.js";
 import { offerLeads } from "./otherleads.js";
 import { Opening } from "./opening.js";
 import { Overview } from "./overview.js";
 import { RHYTHMS } from "./patient.js";
+import { readReference } from "./reading.js";
 import { Reference } from "./reference.js";
 import { Review } from "./review.js";
 import { Run } from "./run.js";
 import { watchSaving } from "./saving.js";
 import { FeedSource, FileSource, SimulatedSource, WholeSource } from "./sources.js";
+import { isSensor, Sensors } from "./sensors.js";
 import { Sweep } from "./sweep.js";
 import { Trends } from "./trends.js";
 import { blankVitals, showCounts, showVitals } from "./vitals.js";
@@ -139,6 +140,7 @@ function showState() {
 
 setInterval(() => {
   if (now?.isSilent) blankVitals();
+  sensors.show(now);
   showState();
 }, WATCH_MS);
 
@@ -187,7 +189,7 @@ const chosenRhythm = () => select("rhythm").value || null;
 function selectSource(kind) {
   select("source").value = kind;
   for (const field of document.querySelectorAll("[data-for]")) {
-    if (field instanceof HTMLElement) field.hidden = field.dataset.for !== kind;
+    if (field instanceof HTMLElement) field.hidden = !field.dataset.for?.split(" ").includes(kind);
   }
 }
 
@@ -197,6 +199,7 @@ function startSource() {
   if (kind === "file" && !opening.recording) opening.ask();
   else if (kind === "file") playFile();
   else if (kind === "feed" && about?.feed) run(new FeedSource(about.feed));
+  else if (isSensor(kind)) sensors.offer(kind);
   else startPatient();
 }
 
@@ -238,6 +241,7 @@ const opening = new Opening({
       opening.refuse(error);
     }
   },
+  unsaid: () => selectSource("file"),
   cancelled: () => { // so what runs goes on
     if (!opening.recording) selectSource(now?.source instanceof FeedSource ? "feed" : "simulated");
   },
@@ -246,7 +250,9 @@ const opening = new Opening({
 
 for (const id of ["source", "lead", "pace"]) $(id).addEventListener("change", startSource);
 
-watchSaving(() => now);
+const sensors = new Sensors(run);
+
+watchSaving(() => now, review.strip);
 
 // ---- start ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ export class Opening {
    *   lose its place to the source that starts then
    * @param {() => void} on.read a recording is there
    * @param {(file: File) => void} on.annotations a reference for the recording that is there
+   * @param {() => void} on.unsaid the user has to say more of the files
    * @param {() => void} on.cancelled nothing was chosen
    * @param {() => string} on.running the name of what runs
    */
@@ -24,7 +25,7 @@ export class Opening {
     /** @type {File[]} */
     this.files = [];
     $("open").addEventListener("click", () => this.ask());
-    $("rate").addEventListener("change", () => this.open(this.files));
+    for (const id of ["rate", "unit"]) $(id).addEventListener("change", () => this.open(this.files, true));
     const chosen = input("files");
     chosen.addEventListener("cancel", () => this.on.cancelled());
     chosen.addEventListener("change", () => {
@@ -39,26 +40,30 @@ export class Opening {
     $("files").click();
   }
 
-  /** @param {File[]} files */
-  async open(files) {
+  /**
+   * @param {File[]} files
+   * @param {boolean} [again] the same ones, of which the user says more
+   */
+  async open(files, again = false) {
     if (!files.length) return;
     if (this.recording && files.every(({ name }) => isAnnotations(name))) {
       this.on.annotations(files[0]);
       return;
     }
-    this.files = files;
+    this.files = [...files];
+    const mine = this.files;
+    if (!again) for (const id of ["rate", "unit"]) input(id).value = ""; // was said of others
     await this.on.connected();
     put("name", `Reading ${files[0].name}`);
     try {
-      const recording = await openRecording(files, Number(input("rate").value));
-      if (this.files !== files) return; // others were chosen in the meantime
+      const recording = await openRecording(files, { fs: input("rate").value, units: input("unit").value.trim() });
+      if (this.files !== mine) return; // others were chosen in the meantime
       this.recording = recording;
     } catch (error) {
-      if (this.files === files) this.refuse(error);
+      if (this.files === mine) this.refuse(error);
       return;
     }
-    const { timed, leads, first } = this.recording;
-    $("rate").parentElement?.classList.toggle("timed", timed);
+    const { leads, first } = this.recording;
     $("lead").replaceChildren(...leads.map((lead, i) =>
       element("option", { value: String(i), textContent: lead })));
     select("lead").value = String(first);
@@ -68,7 +73,10 @@ export class Opening {
   /** @param {unknown} error why a file is not shown */
   refuse(error) {
     put("name", this.on.running());
-    problem(error instanceof Error ? error.message : String(error));
+    const sentence = error instanceof Error ? error.message : String(error);
+    // Where the command line has options, the page has fields.
+    problem(sentence.replaceAll("--units", "Unit").replaceAll("--fs", "Rate").replaceAll("--lead", "Lead"));
+    if (/--(?:fs|units)/.test(sentence)) this.on.unsaid();
   }
 
   #takeDrops() {

@@ -36,7 +36,10 @@ async function showLead(recording, name, i, yes, review) {
   if (!run) return;
   run.leads = run.leads.filter((lead, k) => k === 0 || lead.name !== name);
   try {
-    if (yes) run.leads.push({ name, signal: Signal.of(await recording.read(i), recording.fs) });
+    if (yes) {
+      const samples = await recording.read(i);
+      run.leads.push({ name, signal: Signal.of(samples, recording.fs) });
+    }
   } catch (error) {
     problem(error instanceof Error ? error.message : String(error));
   }

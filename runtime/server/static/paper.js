@@ -139,7 +139,7 @@ export class Paper {
 
   /**
    * The largest usual gain at which samples fit a row; the smallest if none does.
-   * @param {Float32Array} samples
+   * @param {Float32Array|Float64Array} samples
    * @param {number} height px
    * @param {number} most mm/mV
    */

@@ -1,8 +1,9 @@
 // One source from its beginning to its end: its signal, its link to the server, and what was found.
 
-import { CLASSES, covers, faults, firstFrom, kindName } from "./beats.js";
-import { Link } from "./link.js";
-import { Signal } from "./signal.js";
+import { CLASSES, covers, faults, firstFrom, kindName, SAME_S } from "./beats.js";
+import { KINDS } from "./kinds.js";
+import { Link, Refused } from "./link.js";
+import { Signal, STALE_S } from "./signal.js";
 
 /** @typedef {import("./link.js").Answer} Answer */
 /** @typedef {import("./link.js").Beat} Beat */
@@ -39,7 +40,6 @@ import { Signal } from "./signal.js";
 const EPISODE_S = 3; // abnormal beats of one class no further apart are one line
 const LISTED = 300; // lines of a live source; a page that stands for days stays light
 const LATE_S = 900; // an event is recognised at most so long after it began
-const STALE_S = 5; // after so long without an answer or a sample vital signs are out of date
 
 export class Run {
   /**
@@ -53,7 +53,7 @@ export class Run {
     this.signal = source.whole ? Signal.of(source.whole, source.fs)
       : new Signal(source.fs, Math.ceil(source.capacityS * source.fs));
     /** @type {{name: string, signal: Signal}[]} leads that the strip shows, the one that is read first */
-    this.leads = [{ name: source.name.split(", ").at(-1) ?? "", signal: this.signal }];
+    this.leads = [{ name: source.lead ?? source.name.split(", ").at(-1) ?? "", signal: this.signal }];
     /** @type {{from: number, to: number, found: string[]}[]} stretches with a fault, s */
     this.faults = [];
     this.answeredTo = 0; // s
@@ -98,6 +98,13 @@ export class Run {
     this.link.run();
   }
 
+  /** The rhythm events, in order of start, the gravest first. */
+  get events() {
+    const order = Object.keys(KINDS);
+    return this.findings.filter(({ kind }) => kind)
+      .sort((a, b) => a.start - b.start || order.indexOf(a.kind ?? "") - order.indexOf(b.kind ?? ""));
+  }
+
   /** True if the recording is shown as a whole, not as it comes. */
   get isWhole() {
     return this.source.whole !== undefined;
@@ -134,12 +141,7 @@ export class Run {
   get hindrance() {
     const { stopped, source, away } = this;
     if (stopped !== null) return ["Stopped", stopped];
-    if (this.isSilent) {
-      return source.away ? ["Feed away", "The live feed does not answer, and may have ended; it is "
-        + "shown again when it does."]
-        : ["No signal", `The live feed has given no sample for ${STALE_S} s; it is shown again when `
-          + "it does."];
-    }
+    if (this.isSilent && source.absence) return source.absence;
     if (away) {
       return [`Server away, trying again in ${(away.wait / 1000).toFixed(1)} s`,
         `The server does not answer${away.reason}. The signal is kept, and no beat is lost when it `
@@ -152,7 +154,8 @@ export class Run {
   #refused(error) {
     this.stop();
     const locked = error.status === 401;
-    this.stopped = locked ? "" : `The server refused the signal: ${error.message}`;
+    this.stopped = locked ? "" : error instanceof Refused ? `The server refused the signal: ${error.message}`
+      : error.message;
     this.on.stopped(error.status ?? 0);
   }
 
@@ -233,15 +236,14 @@ export class Run {
   /** Make the lines of beats anew, after the user has changed beats. */
   relist() {
     this.counts = {};
-    const events = this.findings.filter(({ kind }) => kind);
+    const { events } = this;
     /** @type {Finding[]} */
     const lines = [];
     for (const beat of this.beats) {
       this.counts[beat.label] = (this.counts[beat.label] ?? 0) + 1;
       if (beat.label !== "N") group(lines, beat);
     }
-    this.findings = [...events, ...lines.filter((line) => !events.some((one) => covers(one, line)))]
-      .sort((a, b) => a.start - b.start);
+    this.findings = [...events, ...uncovered(lines, events)].sort((a, b) => a.start - b.start);
   }
 
   /** @param {Finding} finding */
@@ -270,6 +272,32 @@ export class Run {
     }
     if (gone.length) this.on.removed(gone, null);
   }
+}
+
+/**
+ * The lines that no event consists of, as `covers` has it, for a day's thousands of both.
+ * @param {Finding[]} lines
+ * @param {Finding[]} events
+ */
+function uncovered(lines, events) {
+  /** @type {Map<string, {start: number, end: number}[]>} of each class the events, with the latest end so far */
+  const made = new Map();
+  for (const { kind = "", start, end } of [...events].sort((a, b) => a.start - b.start)) {
+    const label = KINDS[kind]?.madeOf;
+    if (!label) continue;
+    const before = made.get(label) ?? [];
+    before.push({ start, end: Math.max(end, before.at(-1)?.end ?? -Infinity) });
+    made.set(label, before);
+  }
+  /** @type {Map<string, number>} of each class the events that began before a line */
+  const begun = new Map();
+  return lines.filter(({ label = "", start, end }) => {
+    const of = made.get(label) ?? [];
+    let count = begun.get(label) ?? 0;
+    while (count < of.length && of[count].start <= start + SAME_S) count += 1;
+    begun.set(label, count);
+    return !(count && of[count - 1].end >= end - SAME_S);
+  });
 }
 
 /**

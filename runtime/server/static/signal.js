@@ -1,6 +1,13 @@
 // The signal the page holds: a ring of fixed size, so that a live source can run for weeks.
 
-export const HOLD_S = 3600; // of a live source; about 5 MB at 360 Hz
+export const HOLD_S = 3600; // of a live source; about 10 MB at 360 Hz
+
+export const RECORDED_S = 8 * 3600; // of a sensor: a night; 30 MB at 130 Hz
+
+export const STALE_S = 5; // after so long without a sample or an answer vital signs are out of date
+
+/** Now, as a clock on the wall would read in UTC, ms since 1970. */
+export const localClock = () => Date.now() - 60_000 * new Date().getTimezoneOffset();
 
 export class Signal {
   /**
@@ -10,13 +17,13 @@ export class Signal {
   constructor(fs, capacity = Math.ceil(fs * HOLD_S)) {
     this.fs = fs;
     this.end = 0; // samples taken so far
-    /** @type {Float32Array} */
-    this.ring = new Float32Array(Math.max(1, capacity));
+    /** @type {Float64Array} */
+    this.ring = new Float64Array(Math.max(1, capacity));
   }
 
   /**
    * A signal that is there from the beginning, not copied.
-   * @param {Float32Array} samples mV
+   * @param {Float64Array} samples mV
    * @param {number} fs Hz
    */
   static of(samples, fs) {
@@ -35,7 +42,7 @@ export class Signal {
     return this.end / this.fs;
   }
 
-  /** @param {Float32Array} samples mV */
+  /** @param {Float32Array|Float64Array} samples mV */
   append(samples) {
     const size = this.ring.length;
     const kept = samples.subarray(Math.max(0, samples.length - size));
@@ -62,7 +69,7 @@ export class Signal {
   slice(from, to) {
     const low = Math.max(from, this.start);
     const high = Math.max(low, Math.min(to, this.end));
-    const samples = new Float32Array(high - low);
+    const samples = new Float64Array(high - low);
     const size = this.ring.length;
     const at = low % size;
     const first = this.ring.subarray(at, Math.min(size, at + samples.length));
@@ -74,7 +81,7 @@ export class Signal {
 
 /**
  * The level a trace is centred on, mV: the median, which no QRS moves.
- * @param {Float32Array} samples
+ * @param {Float32Array|Float64Array} samples
  */
 export function level(samples) {
   const step = Math.max(1, Math.floor(samples.length / 400));

@@ -4,17 +4,20 @@
 
 import { Patient } from "./patient.js";
 import { Refused, request } from "./link.js";
-import { HOLD_S } from "./signal.js";
+import { HOLD_S, STALE_S } from "./signal.js";
 
 /**
  * @typedef {object} Source
  * @property {string} name
  * @property {number} fs Hz
  * @property {number} capacityS s of signal to hold
- * @property {Float32Array} [whole] all of the signal, known from the beginning
+ * @property {Float64Array} [whole] all of the signal, known from the beginning
  * @property {number} [startsAt] the first sample, ms since 1970 as the recorder's clock would read in UTC
  * @property {boolean} [flows] true if pausing stops no signal
- * @property {boolean} [away] true while a feed does not answer
+ * @property {[string, string]} [absence] two words and a sentence, for while a device gives nothing
+ * @property {string} [report] how well a sensor's samples come, in words
+ * @property {() => void} [finish] end a sensor's recording
+ * @property {string} [lead] its name
  * @property {(sink: Sink) => void} start
  * @property {() => void} pause
  * @property {() => void} resume
@@ -22,7 +25,7 @@ import { HOLD_S } from "./signal.js";
  */
 /**
  * @typedef {object} Sink takes what a source gives
- * @property {(samples: Float32Array) => void} append mV
+ * @property {(samples: Float32Array|Float64Array) => void} append mV
  * @property {() => void} end no more comes
  * @property {(error: Error) => void} refused there is no such source
  * @property {() => void} another it was started again, so sample numbers mean other samples, at
@@ -101,7 +104,7 @@ export class WholeSource {
 
   /**
    * @param {string} name
-   * @param {Float32Array} samples mV
+   * @param {Float64Array} samples mV
    * @param {number} fs Hz
    * @param {number} [startsAt]
    */
@@ -128,7 +131,7 @@ export class WholeSource {
 export class FileSource extends Paced {
   /**
    * @param {string} name
-   * @param {Float32Array} samples mV
+   * @param {Float64Array} samples mV
    * @param {number} fs Hz
    * @param {number} [startsAt]
    */
@@ -167,6 +170,13 @@ export class FeedSource {
     this.id = id;
     /** @type {AbortController|null} */
     this.stopped = null;
+  }
+
+  /** @returns {[string, string]} two words and a sentence, while nothing comes */
+  get absence() {
+    return this.away ? ["Feed away", "The live feed does not answer, and may have ended; it is shown again "
+      + "when it does."]
+      : ["No signal", `The live feed has given no sample for ${STALE_S} s; it is shown again when it does.`];
   }
 
   /** @param {Sink} sink */

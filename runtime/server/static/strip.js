@@ -131,7 +131,7 @@ export class Strip extends Paper {
 
   /**
    * Points of a trace: each sample, or the least and greatest of each pixel if they are many.
-   * @param {Float32Array} samples
+   * @param {Float32Array|Float64Array} samples
    * @param {number} first
    * @param {number} fs
    * @param {import("./paper.js").Row} row

@@ -99,7 +99,7 @@ class TestOpenApi:
         paths = app.test_client().get("/openapi.json").get_json()["paths"]
         names = {operation["operationId"] for item in paths.values() for operation in item.values()}
         assert names == {
-            *("predict", "stream", "live", "ready", "metrics", "model", "openapi"),
+            *("predict", "stream", "readFiles", "live", "ready", "metrics", "model", "openapi"),
             *("v2Server", "v2Live", "v2Ready", "v2Model", "v2ModelReady", "v2Infer"),
         }
 

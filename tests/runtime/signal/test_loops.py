@@ -84,7 +84,7 @@ def test_features(rng: np.random.Generator, seconds_: int, kind: type) -> None:
 
 @given(RNG)
 def test_log_odds(rng: np.random.Generator) -> None:
-    rows, model = rng.normal(0, 3, (4, len(features.FEATURES))), load_rhythm().noise
+    rows, model = rng.normal(0, 3, (4, len(features.FEATURES))), load_rhythm().noise.window
     found, expected = both(lambda: model.log_odds(rows))
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 

@@ -61,7 +61,14 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
     """Opens the page; when the test ends no error was logged and nobody else was asked."""
     contexts, errors, strangers = [], [], []
 
-    def open_page(url: str = server.url, *, outage: bool = False, **options: Any) -> Any:
+    def open_page(
+        url: str = server.url,
+        *,
+        outage: bool = False,  # the server goes away
+        refusals: bool = False,  # it refuses files, which a browser logs
+        script: str = "",
+        **options: Any,
+    ) -> Any:
         for _ in range(200):
             try:
                 urllib.request.urlopen(url + "/health/ready").close()
@@ -70,6 +77,8 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
                 time.sleep(0.1)
         context = browser.new_context(**options)
         contexts.append(context)
+        if script:  # before any of the page's own
+            context.add_init_script(script)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -77,7 +86,9 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
             "console",
             lambda line: (
                 errors.append(line.text)
-                if line.type == "error" and not (outage and "Failed to load resource" in line.text)
+                if line.type == "error"
+                and not (outage and "Failed to load resource" in line.text)
+                and not (refusals and "status of 400" in line.text)
                 else None
             ),
         )

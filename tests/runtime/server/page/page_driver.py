@@ -71,6 +71,12 @@ def saved(page: Any, button: str) -> np.ndarray:
     )
 
 
+def saved_signal(page: Any) -> np.ndarray:
+    """The samples that the page saves, mV."""
+    table = saved(page, "Save signal")
+    return np.asarray(table[table.dtype.names[1]], float)
+
+
 def is_shown(page: Any, beats: list[Beat]) -> None:
     """The page has these beats, each once."""
     shown = saved(page, "Save beats")

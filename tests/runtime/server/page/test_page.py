@@ -18,6 +18,7 @@ from page_driver import (
     drop,
     is_shown,
     saved,
+    saved_signal,
     state,
     until,
     vital_signs,
@@ -51,7 +52,7 @@ def test_a_server_that_is_killed_loses_and_doubles_no_beat(
     state(page, "Live")
     page.get_by_role("button", name="Pause").click()
     state(page, "Paused")  # which it says once all the signal is answered for
-    signal = saved(page, "Save signal")["ECG"]
+    signal = saved_signal(page)
     assert len(signal) > 5 * 360
     is_shown(page, detector.stream(360).push(signal))
     assert page.locator("#problem").is_hidden()
@@ -186,6 +187,9 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
             | {"events": [event, event], "rhythm": "bigeminy", "heart_rate": 61.4},
         )
 
+    state(page, "Live")
+    page.get_by_role("button", name="Pause").click()  # so that the patient asks for nothing
+    state(page, "Paused")
     page.evaluate("document.getElementById('pace').value = 'fast'")
     page.route("**/stream?*", with_events)
     drop(page, csv(simulate(40, fs=250, seed=5, ectopic=0.3).signal, 250))
@@ -208,7 +212,7 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
     assert page.evaluate("document.activeElement.id") == "strip"
     page.keyboard.press("ArrowRight")
     assert page.locator("#newest").get_attribute("aria-pressed") == "false"
-    for place in ("filter", "search"):
+    for place in ("save-png", "save-pdf", "filter", "search"):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == place
     page.keyboard.press("Tab")
@@ -308,6 +312,8 @@ def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
         route.fulfill(response=answer, json=answer.json() | {"events": told})
 
     state(page, "Live")  # the patient's stream is begun
+    page.get_by_role("button", name="Pause").click()  # so that it asks for nothing meanwhile
+    state(page, "Paused")
     page.evaluate("document.getElementById('pace').value = 'real'")
     page.route("**/stream?*", with_events)
     drop(page, csv(simulate(30, fs=250, seed=5, ectopic=0.0).signal, 250))

@@ -219,9 +219,12 @@ def test_every_kind_of_event_has_a_priority() -> None:
     "options",
     [
         {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}},
+        {"color_scheme": "dark", "viewport": {"width": 1280, "height": 800}},
+        {"color_scheme": "light", "viewport": {"width": 820, "height": 1180}},
+        {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
         {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
     ],
-    ids=["light and wide", "dark and narrow"],
+    ids=["light", "dark", "tablet", "phone", "dark phone"],
 )
 def test_axe_finds_nothing(ward: Ward, open_central: Any, options: dict[str, Any]) -> None:
     axe = (npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_driver import is_shown, saved, state, until, whole
+from page_driver import is_shown, saved, saved_signal, state, until, whole
 from page_tools import npm_package
 
 from runtime import Detector
@@ -241,21 +241,22 @@ def test_an_edf_file_shows_its_clock_and_the_beats_that_annotate_finds(
     edfio.Edf([given, other], starttime=datetime.time(7, 30, 0), annotations=marks).write(
         tmp_path / "x.edf"
     )
-    page = open_page()
+    page = open_page(refusals=True)
     page.locator("#files").set_input_files([tmp_path / "x.edf"])
     state(page, "Finished")
     recording = read(tmp_path / "x.edf")
     is_shown(page, whole(detector, recording.signal, recording.fs))
-    np.testing.assert_allclose(saved(page, "Save signal")["ECG"], recording.signal, atol=2e-5)
+    np.testing.assert_allclose(saved_signal(page), recording.signal, atol=2e-5)
     assert page.locator("#strip-clock").inner_text() == "at 07:30:00"
     assert "of 2 beats found" in page.locator("#agreement").inner_text()
     (tmp_path / "x.edf").write_bytes((tmp_path / "x.edf").read_bytes()[:-1])
     page.locator("#files").set_input_files([tmp_path / "x.edf"])
-    page.get_by_text("x.edf is cut off").wait_for()
+    page.get_by_text("x.edf is not a whole EDF file").wait_for()
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 900), ("dark", 390)]
+    ("scheme", "width"),
+    [("light", 1280), ("dark", 1280), ("light", 900), ("dark", 820), ("light", 390), ("dark", 390)],
 )
 def test_axe_finds_no_violation(
     open_page: Callable[..., Any], record: Path, scheme: str, width: int
@@ -267,6 +268,10 @@ def test_axe_finds_no_violation(
     check = """() => axe.run(document, {resultTypes: ["violations"]}).then(({violations}) =>
         violations.map(({id, nodes}) => `${id}: ${nodes.map(({target}) => target).join(" ")}`))"""
     assert page.evaluate(check) == []
+    page.evaluate("for (const o of document.querySelectorAll('#source option')) o.disabled = false")
+    for source in ("strap", "serial"):
+        page.locator("#source").select_option(source)
+        assert page.evaluate(check) == []
     page.locator("#files").set_input_files([f"{record}.hea", f"{record}.dat"])
     state(page, "Finished")
     page.locator("#trends summary").click()

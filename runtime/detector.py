@@ -28,8 +28,9 @@ from .model.contract import Contract
 from .model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
-from .signal.missing import gap_spans, missing_samples, unlike_ecg
-from .signal.quality import QualityPolicy, assess, assess_rows
+from .signal.missing import missing_spans, unlike_ecg
+from .signal.policy import QualityPolicy
+from .signal.quality import assess, assess_rows
 from .signal.units import check_signal
 from .stream import Stream
 
@@ -178,8 +179,9 @@ class Detector:
         found = engine.push_whole(patients, rows)
         rhythm = self._engine.rhythm
         qualities = assess_rows(rows, rate, rhythm.quality, rhythm.noise)
+        unlike = partial(unlike_ecg, limits=rhythm.quality.missing)
         for row, quality in enumerate(qualities):
-            if quality.missing > 0.5 and (place := unlike_ecg(rows[row], rate)) is not None:
+            if quality.missing > 0.5 and (place := unlike(rows[row], rate)) is not None:
                 raise InputError(
                     f"most of the signal is beyond what a heart can make, such as sample {place} "
                     f"({rows[row][place]:g} mV{f' in row {row}' if ecg.ndim == 2 else ''}); are "
@@ -264,7 +266,7 @@ class Detector:
             ]
         rhythm = self._engine.rhythm
         judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
-        gaps = gap_spans(missing_samples(record.signal, record.fs), record.fs)
+        gaps = missing_spans(record.signal, record.fs, rhythm.quality.missing)
         return Annotation(record, beats, events, judge, gaps, self.made_by)
 
     @property

@@ -34,14 +34,15 @@ def for_each(records: Sequence[str], work: Callable[[str], None]) -> int:
     return code
 
 
-def notes_on(recording: Record) -> list[str]:
+def notes_on(detector: Detector, recording: Record) -> list[str]:
     """What a reader of the beats should know of the signal, a clause each."""
-    missing = float(missing_samples(recording.signal, recording.fs).mean())
+    limits = detector.quality_policy
+    missing = float(missing_samples(recording.signal, recording.fs, limits.missing).mean())
     notes = [f"{missing:.2%} of the signal is missing"] if missing else []
-    if fast := fast_share(recording.signal, recording.fs):
+    if fast := fast_share(recording.signal, recording.fs, limits.fast, limits.missing):
         notes.append(
             f"in {fast:.2%} of the signal the heart is too fast for all its beats to be found, "
-            "above 210 a minute"
+            f"above {limits.fast_bpm:g} a minute"
         )
     return [*notes, *recording.notes]
 

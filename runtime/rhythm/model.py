@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ModelError
 from ..model.rhythm_network import RhythmNetwork
 from ..signal.features import FEATURES, WindowModel
-from ..signal.quality import QualityPolicy
+from ..signal.policy import QualityPolicy
 from .policy import RhythmPolicy
 
 FORMAT = 2  # of rhythm.json

@@ -250,7 +250,7 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
             one.log_odds(features).astype(np.float32).tolist()
             for one in (model.fibrillation, model.noise)
         ),
-        beats_fast(again),
+        beats_fast(again, model.quality.fast),
     )
     for (patient, _), piece in zip(some, pieces, strict=True):
         state = patient.state

@@ -2,80 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..findings import Flaw, Quality
 from .fast import FAST_S, beats_fast
 from .features import WINDOW_S, WindowModel, at_rate, measure, repetition, windows
-from .missing import GAP_S, NO_SIGNAL, Edge, bridge, plain_after
+from .gaps import GAP_S
+from .missing import LARGEST_STEP_MV, NO_SIGNAL, Edge, bridge, plain_after
+from .policy import QualityPolicy
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows, that are judged together
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
-
-
-@dataclass(frozen=True)
-class QualityPolicy:
-    """Limits from which on something is a flaw.
-
-    The values ship in ``artifacts/rhythm.json``; ``docs/rhythm.md`` gives the source of each.
-
-    Attributes
-    ----------
-    flat_mv : smallest movement within a second; a QRS of any lead is larger, a loose lead less
-    clipped_s : so long at the signal's extreme without a break: peaks are cut off
-    railed_s : so long within ``rail_mv`` of it: nothing but the amplifier's end is seen; or
-    rail_mv : how near to the extreme counts as the amplifier's end
-    jump_mv_s : a slope that no heart makes, of a step that stays: it jumps there or back
-    baseline_mv : largest swing within a second of the level that the ECG rides on
-    powerline_mv : amplitude of a lasting 50 or 60 Hz oscillation
-    noise_log_odds : of the noise model (`.features`), for muscle and electrode motion
-    """
-
-    flat_mv: float
-    clipped_s: float
-    railed_s: float
-    rail_mv: float
-    jump_mv_s: float
-    baseline_mv: float
-    powerline_mv: float
-    noise_log_odds: float
-
-    def __post_init__(self) -> None:
-        require_bounds(
-            self,
-            "the signal's quality",
-            {
-                "flat_mv": (0, 1000),
-                "clipped_s": (0, 60),
-                "railed_s": (0, 60),
-                "rail_mv": (0, 1000),
-                "jump_mv_s": (0, 1e9),
-                "baseline_mv": (0, 1000),
-                "powerline_mv": (0, 1000),
-                "noise_log_odds": (-100, 100),
-            },
-        )
-
-
-def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse a policy whose numbers no stream could use.
-
-    Raises
-    ------
-    InputError
-        Names the first that lies outside.
-    """
-    for name, (lowest, highest) in bounds.items():
-        value = getattr(policy, name)
-        if not lowest <= value <= highest:  # NaN is refused too
-            raise InputError(f"{name} of {what} is {value:g}; expected {lowest:g} to {highest:g}.")
 
 
 def assess(
@@ -110,13 +52,15 @@ def assess_rows(
     batch, samples = ecg.shape
     second = min(max(round(fs), 1), samples)
     missing: dict[int, NDArray[np.bool_]] = {}
+    constant: dict[int, NDArray[np.bool_]] = {}
     for row, edge in enumerate(edges or [NO_SIGNAL] * batch):
         signal = np.asarray(ecg[row], dtype=np.float64)
-        if plain_after(signal, edge, fs) is None:  # seldom
-            bridged = bridge(signal[None], [edge], fs)
+        if plain_after(signal, edge, fs, policy.missing) is None:  # seldom
+            bridged = bridge(signal[None], [edge], fs, policy.missing)
             if bridged.missing:
                 ecg = ecg if missing else np.array(ecg, dtype=np.float64)
                 ecg[row], missing[row] = bridged.ecg[0], bridged.missing[0]
+                constant[row] = _constant(signal - bridged.edges[0].offset, second)
     if batch == 1 and not missing and samples == second:
         only = np.asarray(ecg[0], dtype=np.float64)
         low, high = only.item(only.argmin()), only.item(only.argmax())
@@ -163,11 +107,13 @@ def assess_rows(
             flaws[row] |= noisy[around] * int(Flaw.NOISE) | fast[around] * _FAST
     elif samples >= FAST_S * fs:
         for row, signal in enumerate(ecg):
-            flaws[row] |= _FAST if beats_fast(repetition(at_rate(signal, fs)[None]))[0] else 0
+            (fast,) = beats_fast(repetition(at_rate(signal, fs)[None]), policy.fast)
+            flaws[row] |= _FAST if fast else 0
     flaws &= np.where(flaws & _NO_HEART, ~_FAST, -1)
     for row, mask in missing.items():
         held = np.add.reduceat(mask.astype(np.int64), np.arange(count) * second) >= GAP_S * fs
         flaws[row, :] = np.where(held, flaws[row] & ~_HELD | int(Flaw.MISSING), flaws[row])
+        flaws[row, constant[row][:count]] |= int(Flaw.FLAT)  # missing, or an electrode is off
     absent = {row: float(mask.mean()) for row, mask in missing.items()}
     return [
         _quality(of_row, range_, absent.get(row, 0.0))
@@ -182,6 +128,13 @@ _NO_HEART = int(Flaw.FLAT | Flaw.POWERLINE)  # 50 Hz at a rate of 60 repeats its
 _HELD = int(Flaw.FLAT | Flaw.CLIPPED | Flaw.RAILED)  # as signal looks that is only held
 
 
+def _constant(ecg: NDArray[np.float64], second: int) -> NDArray[np.bool_]:
+    """True for seconds of one value that an electrode may give, no sentinel, bool [seconds]."""
+    starts = np.arange(0, len(ecg), second)
+    alike = np.maximum.reduceat(ecg, starts) == np.minimum.reduceat(ecg, starts)
+    return np.asarray(alike & (np.abs(ecg[starts]) <= LARGEST_STEP_MV))
+
+
 def _of_windows(
     pieces: NDArray[np.float64], policy: QualityPolicy, noise: WindowModel
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -190,7 +143,7 @@ def _of_windows(
     for at in range(0, len(pieces), AT_ONCE):
         features, again = measure(pieces[at : at + AT_ONCE])
         noisy.append(noise.log_odds(features) >= policy.noise_log_odds)
-        fast += beats_fast(again)
+        fast += beats_fast(again, policy.fast)
     return np.concatenate(noisy), np.array(fast)
 
 

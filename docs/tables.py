@@ -15,7 +15,7 @@ from typing import Any
 from runtime import Detector
 from runtime.records.outputs import codes
 from runtime.rhythm import RhythmPolicy, kinds, rules, sections
-from runtime.signal.quality import QualityPolicy
+from runtime.signal.policy import QualityPolicy
 
 FOLDER = Path(__file__).resolve().parent
 PAGES = {"rhythm.md": ("events", "limits", "quality"), "python.md": ("codes",)}

@@ -28,8 +28,11 @@ from .model.contract import Contract
 from .model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
-from .signal.missing import gap_spans, missing_samples, unlike_ecg
-from .signal.quality import QualityPolicy, assess, assess_rows
+from .signal.foreign import unlike_ecg
+from .signal.missing import missing_spans
+from .signal.policy import QualityPolicy
+from .signal.quality import assess, assess_rows
+from .signal.resample import thinned
 from .signal.units import check_signal
 from .stream import Stream
 
@@ -150,36 +153,35 @@ class Detector:
         ----------
         window : [samples], or [batch, samples] for many at once (then a list is returned); NaN,
             None or masked if a sample is missing. What no heart can have made is missing too.
-        fs : Hz, 100 to 1000
+        fs : Hz, 100 to 20,000; above 1000 means of a few samples are read
         units : mV, uV or V
         events : look for rhythm events too; there are none in less than 5 s
 
         Raises
         ------
         InputError
-            Says what is wrong with the signal, its rate or its units. A row of which most is no
-            ECG in mV, and no gap either, is likely in other units.
+            Says what is wrong with the signal, its rate or its units (if most is no ECG in mV).
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
-        rows = np.atleast_2d(ecg)
+        rows, fs = thinned(np.atleast_2d(ecg), fs)
         if not len(rows):
             raise InputError("the batch has 0 rows; expected [batch, samples] with one at least.")
-        patients = [self._engine.start(fs, follow_rhythm=False)]
-        rate = patients[0].rate.fs
+        rate = self._engine.start(fs, follow_rhythm=False).rate.fs
         seconds = rows.shape[1] / rate
         follow_rhythm = events and seconds >= RHYTHM_S
         patients = [self._engine.start(fs, follow_rhythm=follow_rhythm) for _ in rows]
         if rows.shape[1] < int(SHORTEST_S * rate):
             raise InputError(
-                f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
-                f"{seconds:.3g} s at {fs:g} Hz; expected at least "
-                f"{SHORTEST_S:g} s."
+                f"the signal has {ecg.shape[-1]} samples in {len(rows)} rows, "
+                f"{seconds:.3g} s; expected at least {SHORTEST_S:g} s."
             )
         found = engine.push_whole(patients, rows)
         rhythm = self._engine.rhythm
         qualities = assess_rows(rows, rate, rhythm.quality, rhythm.noise)
+        unlike = partial(unlike_ecg, limits=rhythm.quality.missing)
         for row, quality in enumerate(qualities):
-            if quality.missing > 0.5 and (place := unlike_ecg(rows[row], rate)) is not None:
+            in_doubt = quality.missing > 0.5 or not (quality.ok or found[row].samples)
+            if in_doubt and (place := unlike(rows[row], rate)) is not None:
                 raise InputError(
                     f"most of the signal is beyond what a heart can make, such as sample {place} "
                     f"({rows[row][place]:g} mV{f' in row {row}' if ecg.ndim == 2 else ''}); are "
@@ -248,14 +250,15 @@ class Detector:
         from .records import Annotation, read
 
         record = read(record, lead=lead, fs=fs, units=units)
-        stream, beats = self.stream(record.fs, events=True), []
-        size = max(1, round(PIECE_S * record.fs))
-        for at in range(0, len(record.signal), size):
-            piece = record.signal[at : at + size]
+        signal, rate = thinned(record.signal, record.fs)
+        stream, beats = self.stream(rate, events=True), []
+        size = max(1, round(PIECE_S * rate))
+        for at in range(0, len(signal), size):
+            piece = signal[at : at + size]
             beats += stream.push(piece)
-            progress(round(len(piece) / record.fs))
+            progress(round(len(piece) / rate))
         beats, events = beats + stream.finish(), closed(stream.events())
-        clock = stream.fs / record.fs  # of odd rates a stream takes the nearest ratio of its own
+        clock = stream.fs / rate  # of odd rates a stream takes the nearest ratio of its own
         if clock != 1:
             beats = [replace(beat, time=beat.time * clock) for beat in beats]
             events = [
@@ -264,7 +267,7 @@ class Detector:
             ]
         rhythm = self._engine.rhythm
         judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
-        gaps = gap_spans(missing_samples(record.signal, record.fs), record.fs)
+        gaps = missing_spans(signal, rate, rhythm.quality.missing)
         return Annotation(record, beats, events, judge, gaps, self.made_by)
 
     @property

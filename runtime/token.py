@@ -15,7 +15,8 @@ from .errors import InputError, StaleTokenError, TokenError
 from .model.contract import FORMAT
 from .rhythm import RhythmTracker
 from .rhythm.tracker import LARGEST_SAVED
-from .signal.missing import Edge, Gap, Gaps
+from .signal.gaps import Gap, Gaps
+from .signal.missing import Edge
 from .signal.resample import resampler
 
 LONGEST = 1 << 40  # samples in a stream: 34 years at 1000 Hz; times any ratio below 2**63
@@ -34,7 +35,7 @@ _FIRST_SINCE = 11  # the version
 # where the signal stands, and the lengths of the seven arrays that follow as float32
 _REST = struct.Struct(f"<{len(Edge._fields)}d7I")
 _HEAD_SIZE = _FIRST.size + _REST.size
-_VERSION = FORMAT + 10  # raised with the layout
+_VERSION = FORMAT + 11  # raised with the layout
 _NOTHING = np.zeros(0, dtype=np.float32)
 _NO_RHYTHM = bytes(8)
 

@@ -19,7 +19,6 @@ from runtime.rhythm.events.atrial import AF
 from runtime.rhythm.events.runs import VT
 from runtime.rhythm.events.ventricular import VF, VentricularLimits
 from runtime.signal import features as waveform
-from runtime.signal.quality import QualityPolicy
 from training import fit_rhythm
 from training.databases import CUDB
 from training.recordings import Record, load
@@ -54,17 +53,17 @@ from training.scores import Rates
 DECIBELS = (0.0, -6.0)
 
 
-NO_GATE = QualityPolicy(
-    flat_mv=0.0,
-    clipped_s=60.0,
-    railed_s=60.0,
-    rail_mv=0.0,
-    jump_mv_s=1e9,
-    baseline_mv=1000.0,
-    powerline_mv=1000.0,
-    noise_log_odds=100.0,
-    lasting_noise_log_odds=100.0,
-)
+NO_GATE: dict[str, float] = {
+    "flat_mv": 0.0,
+    "clipped_s": 60.0,
+    "railed_s": 60.0,
+    "rail_mv": 0.0,
+    "jump_mv_s": 1e9,
+    "baseline_mv": 1000.0,
+    "powerline_mv": 1000.0,
+    "noise_log_odds": 100.0,
+    "lasting_noise_log_odds": 100.0,
+}
 
 
 WEIGHTS = BeatPolicy().class_weights
@@ -322,7 +321,7 @@ def measure_noise(
     from tqdm import tqdm
 
     results: dict[str, Any] = {}
-    ungated = replace(rhythm, quality=NO_GATE)
+    ungated = replace(rhythm, quality=replace(rhythm.quality, **NO_GATE))
     whole = {
         r.name: events_of(reference_beats(r), r.signal[0] - r.signal[0, 0], rhythm) for r in records
     }

@@ -5,6 +5,7 @@ Fitting and measuring both read the marks here, in the same way.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import records
+from runtime.detector import load_rhythm
 from runtime.findings import UNREADABLE
 from runtime.model.contract import FS
 from runtime.signal.features import WINDOW_S
 from runtime.signal.missing import NO_SIGNAL, bridge
-from runtime.signal.quality import QualityPolicy, flaws_of
+from runtime.signal.policy import MissingLimits, QualityPolicy
+from runtime.signal.quality import flaws_of
 from runtime.signal.resample import resampler
 from training.recordings import Record, flutter
 
@@ -32,9 +35,15 @@ def cudb_signal(folder: Path, name: str) -> NDArray[np.float32]:
 
 def as_heard(signal: NDArray[np.floating], fs: float) -> NDArray[np.float32]:
     """A signal in mV as a stream hears it: without gaps, less its first sample, at 360 Hz."""
-    ecg, _, _ = bridge(np.asarray(signal, dtype=np.float64)[None], [NO_SIGNAL], fs)
+    samples = np.asarray(signal, dtype=np.float64)[None]
+    ecg = bridge(samples, [NO_SIGNAL], fs, _missing_limits()).ecg
     output, _ = resampler(fs, FS).push(np.zeros((1, 0), dtype=np.float32), ecg, 0)
     return output[0]
+
+
+@lru_cache(maxsize=1)
+def _missing_limits() -> MissingLimits:
+    return load_rhythm().quality.missing
 
 
 def fibrillation(folder: Path, database: str, name: str) -> NDArray[np.float64]:

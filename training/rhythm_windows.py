@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.model.contract import FS
 from runtime.signal import features as waveform
-from runtime.signal.quality import QualityPolicy
+from runtime.signal.policy import QualityPolicy
 from training.databases import CUDB, DS1, NOISES, SVDB
 from training.recordings import load
 from training.rhythm_references import (

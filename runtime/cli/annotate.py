@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
             or "no beats"
         )
-        notes = "".join(f"; {note}" for note in notes_on(recording))
+        notes = "".join(f"; {note}" for note in notes_on(detector, recording))
         print(
             f"{', '.join(map(str, written))}: {lead_and_choice(recording)}, {counts}, "
             f"{len(annotation.events)} rhythm events{notes}"

@@ -16,7 +16,8 @@ from ..findings import Event, Flaw, Quality
 from ..model.artifacts import Run
 from ..model.contract import Contract
 from ..rhythm import RhythmModel, RhythmTracker, schema
-from ..signal.missing import NO_SIGNAL, Edge, Gaps
+from ..signal.gaps import Gaps
+from ..signal.missing import NO_SIGNAL, Edge
 from ..signal.quality import assess_rows
 from ..signal.r_peak import LEVEL_S, SEARCH_S, SMOOTH_SAMPLES
 from ..signal.resample import Resampler, resampler

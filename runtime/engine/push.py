@@ -17,7 +17,8 @@ from ..errors import InputError
 from ..model.contract import Contract
 from ..model.frames import find_beats
 from ..rhythm import take_together
-from ..signal.missing import Edge, Gap, bridge
+from ..signal.gaps import Gap
+from ..signal.missing import Edge, bridge
 from ..signal.r_peak import r_peaks
 from ..signal.resample import Resampler
 from ..signal.units import as_numbers, check_signal, to_millivolts
@@ -165,7 +166,7 @@ def _advance(
     """Feed patients that are equally far their next samples, checked, [patients, samples], mV."""
     engine, rate = patients[0].engine, patients[0].rate
     before, samples = rows.taken, ecg.shape[1]
-    chunk, edges, missing = bridge(ecg, rows.edges, rate.fs)
+    chunk, edges, missing, back = bridge(ecg, rows.edges, rate.fs, engine.rhythm.quality.missing)
     if end:
         chunk = _held(chunk, rows, engine.contract, rate)
         for patient, taken in zip(patients, before, strict=True):
@@ -178,7 +179,11 @@ def _advance(
         for row, patient in enumerate(patients):
             patient.rows, patient.row = rows, row
             if row in missing:
-                patient.gaps.add(missing[row][start : start + piece], before[row] + start)
+                patient.gaps.add(
+                    missing[row][start : start + piece],
+                    before[row] + start,
+                    0 if start else back.get(row, 0),
+                )
         gaps = [_gaps(patient) for patient in patients]
         found = [_outside(one, known) for one, known in zip(found, gaps, strict=True)]
         followed = [

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .cells import clock, day, is_missing, moment, number, split
+from .cells import is_missing, number, split
+from .dates import seconds_of
 from .layout import Layout
 
 CHARACTERS_AT_ONCE = 1 << 20
@@ -21,6 +22,7 @@ parsed: Any = None  # in C, if it was built: see `runtime.signal.loops`
 if os.environ.get("EKG_COMPILED") != "0":
     with suppress(ImportError):
         parsed = import_module(".parsed", __package__)
+MAX_FOOTER = 100  # lines below the numbers; more are numbers that are not understood
 Numbered = list[tuple[int, str]]  # line number from 1 on, and text
 
 
@@ -186,6 +188,8 @@ class _Rows:
         self._flush(good)
 
     def table(self) -> NDArray[np.float64]:
+        if len(self.odd) > MAX_FOOTER:
+            raise self._unlike(*self.odd[0])
         return np.concatenate(self.pieces) if self.pieces else np.zeros((0, len(self.columns)))
 
     def _flush(self, good: list[list[float]]) -> None:
@@ -221,7 +225,7 @@ class _Rows:
         for cell, column in zip(cells, self.columns, strict=True):
             value = 0.0
             if column.kind == "t":
-                time = _time(cell)
+                time = seconds_of(cell)
                 if time is None:
                     return None, False
                 value = time
@@ -241,21 +245,16 @@ class _Rows:
             if values is not None:
                 self.pieces.append(np.array([values]))  # "!" or "lead off": a missing sample
                 continue
-            raise RecordError(
-                f"{self.path}: line {line_number} is {text.strip()[:40]!r}; expected "
-                f"{len(self.columns)} numbers, as in the lines before."
-            )
+            raise self._unlike(line_number, text)
         self.odd = []
+
+    def _unlike(self, line_number: int, text: str) -> RecordError:
+        return RecordError(
+            f"{self.path}: line {line_number} is {text.strip()[:40]!r}; expected "
+            f"{len(self.columns)} numbers, as in the lines before."
+        )
 
 
 def _value(cell: str, decimal: str) -> float:
     found = number(cell, decimal)
     return np.nan if found is None else found
-
-
-def _time(cell: str) -> float | None:
-    for read in (clock, moment, day):
-        value = read(cell)
-        if value is not None:
-            return value
-    return None

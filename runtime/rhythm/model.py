@@ -12,7 +12,7 @@ from ..errors import ModelError
 from ..model.rhythm_network import RhythmNetwork
 from ..signal.features import FEATURES, WindowModel
 from ..signal.noise import NoiseModel
-from ..signal.quality import QualityPolicy
+from ..signal.policy import QualityPolicy
 from .policy import RhythmPolicy
 from .template import FirstBeats
 

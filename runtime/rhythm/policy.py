@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..deprecation import warn_renamed
 from ..errors import InputError
-from ..signal.quality import require_bounds
+from ..signal.policy import require_bounds
 
 T = TypeVar("T", bound="Section")
 # Names of the release before -> today's.

@@ -20,9 +20,9 @@ from ..model.contract import FS
 from ..signal import features as waveform
 from ..signal.fast import beats_fast
 from ..signal.features import RATE, WINDOW_S
+from ..signal.gaps import Gap
 from ..signal.hum import mains, without_hum
 from ..signal.loops import loops
-from ..signal.missing import Gap
 from ..signal.noise import MAX_LOG_ODDS, NoiseMemory, log_odds
 from ..signal.quality import flaws_of, plain_limits
 from .events.atrial import samples_before
@@ -260,7 +260,7 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
     fibrillation, noisy, lasting = (
         log_odds(one, features) for one in (model.fibrillation, noise.window, noise.lasting)
     )
-    fast, at = beats_fast(again), 0
+    fast, at = beats_fast(again, model.quality.fast), 0
     for (patient, _), count in zip(some, counts, strict=True):
         if count:
             state, own = patient.state, slice(at, at + count)

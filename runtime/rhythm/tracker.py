@@ -20,7 +20,7 @@ from ..deprecation import renamed_attribute
 from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
 from ..signal.features import WINDOW_S
-from ..signal.missing import Gap
+from ..signal.gaps import Gap
 from .baseline import BaselineLimits, BaselineState, RrBaseline
 from .events import FAMILIES, Ledger, kinds
 from .events.atrial import Atrial, AtrialBeat, AtrialLimits, is_certainly_atrial

@@ -1,8 +1,10 @@
 """Missing samples: those that are not there, and those that no heart can have made.
 
 NaN is the one way to say that a sample is missing. A value is taken as missing too if no heart can
-make it: sentinels (-999, -32768), spikes of pacemakers and cables, the end of an amplifier's range.
-Each is decided when it comes, from the samples before it, so a signal cut anywhere is the whole's.
+make it: sentinels (-999, -32768), spikes of pacemakers and cables, the end of an amplifier's range,
+and a value that repeats itself exactly for so long as no noise lets it: 0, mid-range or the last
+value, which devices write if they have none. A signal that never moved is a flat line, and stays
+one. Each is decided from the samples up to it, so a signal cut anywhere is the whole's.
 Missing samples are bridged: the signal is held at the value before, so that the network sees
 nothing of them. Where they are long enough to hide a beat they are remembered as gaps, and the
 signal is eased back to its own level after them, because the network takes a step for a beat.
@@ -18,7 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .gaps import GAP_S, gap_spans
 from .loops import loops
+from .policy import MissingLimits
 
 # Electrodes offset an ECG by 300 mV at most (IEC 60601-2-25), and an amplifier adds some.
 LARGEST_MV = 500.0
@@ -30,14 +34,11 @@ LARGEST_STEP_MV = 12.0  # however long samples are missing; a QRS complex and ba
 # false; but where it was may have been a QRS complex, which is over by then.
 BACK_MV, BACK_S = 2.0, 0.1
 NEW_LEVEL_S = 0.5  # after so long a signal elsewhere is no spike but another level
-# A QRS complex takes 0.06 s and more, so in less no beat is lost, and it is no gap.
-GAP_S = 0.08
-EASE_S = 0.3  # time constant of the way back; see `training/experiments.md`
 EASED_MV = 1e-4  # what is left of it counts no more
-SNIPPET_S = 0.05  # of signal between missing samples: nothing can be read in less
 AT_ONCE = 1 << 16  # samples, of which lists are made
 PIECE_S = 600.0  # of a recording, bridged at once
 NONE_YET, STILL, MOVING = 2.0, 1.0, 0.0  # has the signal begun, and has it moved since?
+MARKS = 4  # looked at in a run of `MissingLimits.constant_s`, of which three are alike
 _LARGEST_STATE = 1e9  # of an offset; real ones are below 1e3
 _NOWHERE = -4 * LARGEST_MV  # stands for a sample that is no number: near to nothing
 
@@ -54,6 +55,7 @@ class Edge(NamedTuple):
     jumped : 1 if one of them was a number
     begun : `NONE_YET`, `STILL` or `MOVING`
     ease : added to the next sample to ease it back after a gap, mV
+    repeats : how often the last value has followed itself exactly
     """
 
     offset: float = 0.0
@@ -65,6 +67,7 @@ class Edge(NamedTuple):
     jumped: float = 0.0
     begun: float = NONE_YET
     ease: float = 0.0
+    repeats: float = 0.0
 
     def check(self) -> None:
         """Raise ValueError for numbers that no signal can have left."""
@@ -74,8 +77,9 @@ class Edge(NamedTuple):
             and (abs(self.came) <= LARGEST_MV or self.came == _NOWHERE)
             and abs(self.offset) <= _LARGEST_STATE
             and abs(self.ease) <= _LARGEST_STATE
-            and 0 <= self.away <= 1 << 40
-            and self.away == int(self.away)
+            and all(
+                0 <= count <= 1 << 40 and count == int(count) for count in (self.away, self.repeats)
+            )
             and self.jumped in (0, 1)
             and self.begun in (NONE_YET, STILL, MOVING)
         ):
@@ -83,54 +87,6 @@ class Edge(NamedTuple):
 
 
 NO_SIGNAL = Edge()  # before a recording's first sample
-
-
-class Gap(NamedTuple):
-    """Samples that are missing, from the first to before the last."""
-
-    start: int
-    end: int
-
-
-class Gaps:
-    """The missing samples of one patient that are not too long ago to matter.
-
-    Attributes
-    ----------
-    runs : from where to where samples are missing, in order, at the patient's rate
-    """
-
-    def __init__(self, fs: float, runs: Sequence[Gap] = ()):
-        self.runs = list(runs)
-        self._gap, self._snippet = GAP_S * fs, SNIPPET_S * fs
-
-    def add(self, missing: NDArray[np.bool_], first: int) -> None:
-        """Take the mask of the samples from the ``first`` on."""
-        edges = np.flatnonzero(np.diff(missing, prepend=False, append=False)).tolist()
-        runs = self.runs
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
-            if runs and first + start - runs[-1].end < self._snippet:
-                runs[-1] = Gap(runs[-1].start, first + end)
-                continue
-            if runs and not self._hides_a_beat(runs[-1]):
-                runs.pop()
-            runs.append(Gap(first + start, first + end))
-
-    def at_rate(self, up: int, down: int) -> list[Gap]:
-        """The gaps long enough to hide a beat, at a rate that is ``up / down`` times this."""
-        return [
-            Gap(run.start * up // down, -(-run.end * up // down))
-            for run in self.runs
-            if self._hides_a_beat(run)
-        ]
-
-    def forget(self, before: int) -> None:
-        """Drop what ended before this sample."""
-        if self.runs[0].end < before:
-            self.runs = [run for run in self.runs if run.end >= before]
-
-    def _hides_a_beat(self, run: Gap) -> bool:
-        return run.end - run.start >= self._gap
 
 
 class Bridged(NamedTuple):
@@ -141,14 +97,18 @@ class Bridged(NamedTuple):
     ecg : float32 [patients, samples], mV, less the offset
     edges : the state after it, of each patient
     missing : patient -> bool [samples], True for missing ones; of patients who have any
+    back : patient -> samples before these that turn out to be missing; of patients who have any
     """
 
     ecg: NDArray[np.float32]
     edges: tuple[Edge, ...]
     missing: dict[int, NDArray[np.bool_]]
+    back: dict[int, int]
 
 
-def bridge(ecg: NDArray[np.float64], edges: Sequence[Edge], fs: float) -> Bridged:
+def bridge(
+    ecg: NDArray[np.float64], edges: Sequence[Edge], fs: float, limits: MissingLimits
+) -> Bridged:
     """Find the missing samples of the next chunk and hold the signal over them.
 
     Parameters
@@ -159,24 +119,28 @@ def bridge(ecg: NDArray[np.float64], edges: Sequence[Edge], fs: float) -> Bridge
     """
     patients, samples = ecg.shape
     if not samples:
-        return Bridged(ecg.astype(np.float32), tuple(edges), {})
-    if patients == 1 and (after := plain_after(ecg[0], edges[0], fs)) is not None:
+        return Bridged(ecg.astype(np.float32), tuple(edges), {}, {})
+    if patients == 1 and (after := plain_after(ecg[0], edges[0], fs, limits)) is not None:
         # From one row a number is subtracted faster than an array.
-        return Bridged((ecg - after.offset).astype(np.float32), (after,), {})
-    held, moved_on, missing = np.empty(ecg.shape), [], {}
+        return Bridged((ecg - after.offset).astype(np.float32), (after,), {}, {})
+    held, moved_on, missing, back = np.empty(ecg.shape), [], {}, {}
     for patient, (row, edge) in enumerate(zip(ecg, edges, strict=True)):
-        after = plain_after(row, edge, fs)
+        after = plain_after(row, edge, fs, limits)
         if after is not None:
             np.subtract(row, after.offset, out=held[patient])
         else:
-            held[patient], mask, after = _bridge(row, edge, fs)
+            held[patient], mask, after, before = _bridge(row, edge, fs, limits)
             if mask.any():
                 missing[patient] = mask
+            if before:
+                back[patient] = before
         moved_on.append(after)
-    return Bridged(held.astype(np.float32), tuple(moved_on), missing)
+    return Bridged(held.astype(np.float32), tuple(moved_on), missing, back)
 
 
-def missing_samples(ecg: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
+def missing_samples(
+    ecg: NDArray[np.float64], fs: float, limits: MissingLimits
+) -> NDArray[np.bool_]:
     """True for samples that are missing, or that no heart can have made, bool [samples].
 
     Parameters
@@ -185,13 +149,23 @@ def missing_samples(ecg: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
     fs : Hz
     """
     found = np.zeros(len(ecg), dtype=bool)
-    for at, piece in bridged_pieces(ecg, fs):
+    for at, piece in bridged_pieces(ecg, fs, limits):
         if (mask := piece.missing.get(0)) is not None:
             found[at : at + len(mask)] = mask
+            found[at - piece.back.get(0, 0) : at] = True
     return found
 
 
-def bridged_pieces(ecg: NDArray[np.float64], fs: float) -> Iterator[tuple[int, Bridged]]:
+def missing_spans(
+    ecg: NDArray[np.float64], fs: float, limits: MissingLimits
+) -> tuple[tuple[float, float], ...]:
+    """Return start and end, s, of the gaps of a recording; parameters as of `missing_samples`."""
+    return gap_spans(missing_samples(ecg, fs, limits), fs)
+
+
+def bridged_pieces(
+    ecg: NDArray[np.float64], fs: float, limits: MissingLimits
+) -> Iterator[tuple[int, Bridged]]:
     """Bridge a recording in pieces of `PIECE_S`, so that a day needs no second copy of it.
 
     Parameters as of `missing_samples`. Gives the number of each piece's first sample, and the piece
@@ -199,45 +173,21 @@ def bridged_pieces(ecg: NDArray[np.float64], fs: float) -> Iterator[tuple[int, B
     """
     edge, size = NO_SIGNAL, max(1, round(PIECE_S * fs))
     for at in range(0, len(ecg), size):
-        piece = bridge(ecg[at : at + size][None], [edge], fs)
+        piece = bridge(ecg[at : at + size][None], [edge], fs, limits)
         (edge,) = piece.edges
         yield at, piece
 
 
-def gap_spans(missing: NDArray[np.bool_], fs: float) -> tuple[tuple[float, float], ...]:
-    """Return start and end, s, of each gap: of missing samples that may hide a beat.
-
-    Parameters
-    ----------
-    missing : bool [samples], as of `missing_samples`
-    fs : Hz
-    """
-    gaps = Gaps(fs)
-    for at in range(0, len(missing), AT_ONCE):
-        gaps.add(missing[at : at + AT_ONCE], at)
-    return tuple((gap.start / fs, gap.end / fs) for gap in gaps.at_rate(1, 1))
-
-
-def unlike_ecg(ecg: NDArray[np.float64], fs: float) -> int | None:
-    """The first sample that no heart can have made, if most samples are like it; else None.
-
-    Such a signal is likely in other units. Samples that are missing are none of these, nor those
-    that are repeated, which stand for missing ones. Parameters as of `missing_samples`.
-    """
-    with np.errstate(invalid="ignore"):
-        other = ~np.isnan(ecg) & (np.diff(ecg, prepend=np.nan) != 0)
-    impossible = missing_samples(ecg, fs) & other
-    return int(impossible.argmax()) if impossible.sum() > len(ecg) / 2 else None
-
-
-def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
+def plain_after(
+    ecg: NDArray[np.float64], edge: Edge, fs: float, limits: MissingLimits
+) -> Edge | None:
     """State after a chunk of which nothing is missing, nearly always; else None.
 
     Parameters
     ----------
     ecg : float64 [samples], mV, one at least
     """
-    offset, last, second, third, _, away, _, begun, ease = edge
+    offset, last, second, third, _, away, _, begun, ease, repeats = edge
     rise, fall = math.nan, math.nan  # not known yet
     if loops is not None:
         low, high, rise, fall = loops.extent(np.ascontiguousarray(ecg))
@@ -246,11 +196,18 @@ def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
     # Of NaN argmin and argmax give the place, and no comparison with it is true.
     if away or ease or not (low >= -LARGEST_MV and high <= LARGEST_MV):
         return None
-    newest = ecg[-3:].tolist()
+    newest, most = ecg[-3:].tolist(), limits.constant_s * fs
+    still = begun and low == high
     if begun:
         if begun == NONE_YET:
             offset = last = second = third = ecg.item(0)
         begun = STILL if low == high == last else MOVING
+    if repeats + len(ecg) > most and not still and _may_be_constant(ecg, last, repeats, most):
+        return None
+    if newest[-1] != (newest[-2] if len(newest) > 1 else last):
+        repeats = 0.0
+    else:
+        repeats = _repeats(ecg, last, repeats)
     step = min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
     if max(high, last) - min(low, last) > step:
         if abs(ecg.item(0) - last) > step:
@@ -264,48 +221,78 @@ def plain_after(ecg: NDArray[np.float64], edge: Edge, fs: float) -> Edge | None:
         third, second, last = newest
     else:
         last, second, third = (*newest[::-1], last, second)[:3]
-    return Edge(offset, last, second, third, last, 0.0, 0.0, begun, 0.0)
+    return Edge(offset, last, second, third, last, 0.0, 0.0, begun, 0.0, repeats)
 
 
 _DIFFERENCE = np.array([-1.0, 1.0])
 
 
+def _may_be_constant(ecg: NDArray[np.float64], last: float, repeats: float, most: float) -> bool:
+    """True if one value may be repeated more than ``most`` times; False is certain."""
+    if ecg.item(0) == last and _leading(ecg, last) + repeats > most:
+        return True
+    marks = ecg[:: max(1, int(most / MARKS))]
+    alike = marks[1:] == marks[:-1]
+    return len(ecg) > most and bool((alike[2:] & alike[1:-1] & alike[:-2]).any())
+
+
+def _leading(ecg: NDArray[np.float64], value: float) -> int:
+    """Samples at the start that have this value."""
+    other = ecg != value
+    return int(other.argmax()) if other.any() else len(ecg)
+
+
+def _repeats(ecg: NDArray[np.float64], last: float, repeats: float) -> float:
+    """How often the last value has followed itself, after ``repeats`` times that of before."""
+    run = _leading(ecg[::-1], ecg.item(-1))
+    if run < len(ecg):
+        return float(run - 1)
+    return run + (repeats if ecg.item(0) == last else -1.0)
+
+
 def _bridge(
-    ecg: NDArray[np.float64], edge: Edge, fs: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], Edge]:
+    ecg: NDArray[np.float64], edge: Edge, fs: float, limits: MissingLimits
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Edge, int]:
     """`bridge` for one patient whose chunk may have missing samples.
 
     Returns
     -------
-    float64 [samples], mV less the offset; bool [samples], True if missing; the state after it
+    float64 [samples], mV less the offset; bool [samples], True if missing; the state after it; and
+    the samples before these that turn out to be missing
     """
-    held, missing = np.empty(len(ecg)), np.zeros(len(ecg), dtype=bool)
+    held, missing, back = np.empty(len(ecg)), np.zeros(len(ecg), dtype=bool), 0
     for at in range(0, len(ecg), AT_ONCE):
         part = slice(at, at + AT_ONCE)
-        edge = _bridge_part(ecg[part], edge, fs, held[part], missing[part])
-    return held, missing, edge
+        edge, before = _bridge_part(ecg[part], edge, fs, limits, held[part], missing[part])
+        missing[max(0, at - before) : at] |= before > 0
+        back = max(back, before - at)
+    return held, missing, edge, back
 
 
 def _bridge_part(
     ecg: NDArray[np.float64],
     edge: Edge,
     fs: float,
+    limits: MissingLimits,
     held: NDArray[np.float64],
     missing: NDArray[np.bool_],
-) -> Edge:
-    """Fill ``held`` and ``missing``; gives the state after it."""
-    offset, last, second, third, came, away, jumped, begun, ease = edge
+) -> tuple[Edge, int]:
+    """Fill ``held`` and ``missing``; gives the state after it, and the missing samples before."""
+    offset, last, second, third, came, away, jumped, begun, ease, repeats = edge
     step = min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
     new_level, back, gap = NEW_LEVEL_S * fs, BACK_S * fs, GAP_S * fs
-    eased = math.exp(-1 / (EASE_S * fs))
+    eased = math.exp(-1 / (limits.ease_s * fs))
     with np.errstate(invalid="ignore"):
         usable = np.abs(ecg) <= LARGEST_MV
         values = np.where(usable, ecg, _NOWHERE)
-        steep = np.abs(np.diff(values, prepend=came)) > step
-    doubtful = np.flatnonzero(~usable | steep).tolist()
-    samples = values.tolist()
-    moved = np.flatnonzero(np.diff(values, prepend=came)).tolist()
-    at, size = 0, len(samples)
+        slopes = np.diff(values, prepend=came)
+        doubtful = np.flatnonzero(~usable | (np.abs(slopes) > step)).tolist()
+    samples, moved = values.tolist(), np.flatnonzero(slopes).tolist()
+    at, size, before = 0, len(samples), 0
+    # Of runs of one value the place from which on they are missing, and their first sample.
+    constant = _constants(moved, size, repeats, int(limits.constant_s * fs))
+    if constant:
+        doubtful = sorted({*doubtful, *constant})
     while at < size:
         if not away and begun != NONE_YET:  # on to the next sample that is not plain
             place = bisect_left(doubtful, at)
@@ -323,6 +310,9 @@ def _bridge_part(
                         begun = MOVING
                 came, at = samples[end - 1], end
                 continue
+            if begun == MOVING and (first := constant.get(at)) is not None:
+                missing[max(first, 0) : at] = True
+                before = max(before, -first)
         # As long as nothing has moved, a step is where the signal begins.
         middle = sorted((last, second, third))[1]
         start, found = at, False
@@ -364,7 +354,28 @@ def _bridge_part(
                 ease = _ease(held[at : at + 1], ease, eased)
             away = jumped = 0.0
             at += 1
-    return Edge(offset, last, second, third, came, away, jumped, begun, ease)
+    repeats = 0.0 if away else size - 1.0 - moved[-1] if moved else repeats + size
+    return Edge(offset, last, second, third, came, away, jumped, begun, ease, repeats), before
+
+
+def _constants(moved: list[int], size: int, repeats: float, most: int) -> dict[int, int]:
+    """Runs of one value that is repeated more than ``most`` times.
+
+    Parameters
+    ----------
+    moved : samples that differ from the one before
+    repeats : of the value before the first sample
+
+    Returns
+    -------
+    the place of the first sample that is one too many -> the run's first sample
+    """
+    first, found = -1 - int(repeats), {}
+    for end in (*moved, size):
+        if end - first > most + 1:
+            found[max(0, first + most + 1)] = first
+        first = end
+    return found
 
 
 def _ease(held: NDArray[np.float64], ease: float, eased: float) -> float:

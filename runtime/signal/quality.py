@@ -2,85 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..findings import Flaw, Quality
 from .fast import FAST_S, beats_fast
 from .features import WINDOW_S, at_rate, centred, measure, repetition, windows
+from .gaps import GAP_S
 from .hum import mains, median
-from .missing import GAP_S, NO_SIGNAL, Edge, bridge, plain_after
+from .missing import LARGEST_STEP_MV, NO_SIGNAL, Edge, bridge, plain_after
 from .noise import NoiseMemory, NoiseModel, log_odds
+from .policy import QualityPolicy
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
 AT_ONCE = 600  # seconds, or windows, that are judged together
 SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
-
-
-@dataclass(frozen=True)
-class QualityPolicy:
-    """Limits from which on something is a flaw.
-
-    The values ship in ``artifacts/rhythm.json``; ``docs/rhythm.md`` gives the source of each.
-
-    Attributes
-    ----------
-    flat_mv : smallest movement within a second; a QRS of any lead is larger, a loose lead less
-    clipped_s : so long at the signal's extreme without a break: peaks are cut off
-    railed_s : so long within ``rail_mv`` of it: nothing but the amplifier's end is seen; or
-    rail_mv : how near to the extreme counts as the amplifier's end
-    jump_mv_s : a slope that no heart makes, of a step that stays: it jumps there or back
-    baseline_mv : largest swing within a second of the level that the ECG rides on
-    powerline_mv : amplitude of a lasting 50 or 60 Hz oscillation
-    noise_log_odds : of the noise model (`.noise`), for muscle and electrode motion
-    lasting_noise_log_odds : of noise as in hand-held strips, in the light of the seconds before
-    """
-
-    flat_mv: float
-    clipped_s: float
-    railed_s: float
-    rail_mv: float
-    jump_mv_s: float
-    baseline_mv: float
-    powerline_mv: float
-    noise_log_odds: float
-    lasting_noise_log_odds: float
-
-    def __post_init__(self) -> None:
-        require_bounds(
-            self,
-            "the signal's quality",
-            {
-                "flat_mv": (0, 1000),
-                "clipped_s": (0, 60),
-                "railed_s": (0, 60),
-                "rail_mv": (0, 1000),
-                "jump_mv_s": (0, 1e9),
-                "baseline_mv": (0, 1000),
-                "powerline_mv": (0, 1000),
-                "noise_log_odds": (-100, 100),
-                "lasting_noise_log_odds": (-100, 100),
-            },
-        )
-
-
-def require_bounds(policy: object, what: str, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse a policy whose numbers no stream could use.
-
-    Raises
-    ------
-    InputError
-        Names the first that lies outside.
-    """
-    for name, (lowest, highest) in bounds.items():
-        value = getattr(policy, name)
-        if not lowest <= value <= highest:  # NaN is refused too
-            raise InputError(f"{name} of {what} is {value:g}; expected {lowest:g} to {highest:g}.")
 
 
 def assess(
@@ -115,13 +54,15 @@ def assess_rows(
     batch, samples = ecg.shape
     second = min(max(round(fs), 1), samples)
     missing: dict[int, NDArray[np.bool_]] = {}
+    constant: dict[int, NDArray[np.bool_]] = {}
     for row, edge in enumerate(edges or [NO_SIGNAL] * batch):
         signal = np.asarray(ecg[row], dtype=np.float64)
-        if plain_after(signal, edge, fs) is None:  # seldom
-            bridged = bridge(signal[None], [edge], fs)
+        if plain_after(signal, edge, fs, policy.missing) is None:  # seldom
+            bridged = bridge(signal[None], [edge], fs, policy.missing)
             if bridged.missing:
                 ecg = ecg if missing else np.array(ecg, dtype=np.float64)
                 ecg[row], missing[row] = bridged.ecg[0], bridged.missing[0]
+                constant[row] = _constant(signal - bridged.edges[0].offset, second)
     if batch == 1 and not missing and samples == second:
         only = np.asarray(ecg[0], dtype=np.float64)
         low, high = only.item(only.argmin()), only.item(only.argmax())
@@ -168,11 +109,13 @@ def assess_rows(
             flaws[row] |= noisy[around] * int(Flaw.NOISE) | fast[around] * _FAST
     elif samples >= FAST_S * fs:
         for row, signal in enumerate(ecg):
-            flaws[row] |= _FAST if beats_fast(repetition(at_rate(signal, fs)[None]))[0] else 0
+            (too_fast,) = beats_fast(repetition(at_rate(signal, fs)[None]), policy.fast)
+            flaws[row] |= _FAST if too_fast else 0
     flaws &= np.where(flaws & _NO_HEART, ~_FAST, -1)
     for row, mask in missing.items():
         held = np.add.reduceat(mask.astype(np.int64), np.arange(count) * second) >= GAP_S * fs
         flaws[row, :] = np.where(held, flaws[row] & ~_HELD | int(Flaw.MISSING), flaws[row])
+        flaws[row, constant[row][:count]] |= int(Flaw.FLAT)  # missing, or an electrode is off
     absent = {row: float(mask.mean()) for row, mask in missing.items()}
     return [
         _quality(of_row, range_, absent.get(row, 0.0))
@@ -187,6 +130,13 @@ _NO_HEART = int(Flaw.FLAT | Flaw.POWERLINE)  # 50 Hz at a rate of 60 repeats its
 _HELD = int(Flaw.FLAT | Flaw.CLIPPED | Flaw.RAILED)  # as signal looks that is only held
 
 
+def _constant(ecg: NDArray[np.float64], second: int) -> NDArray[np.bool_]:
+    """True for seconds of one value that an electrode may give, no sentinel, bool [seconds]."""
+    starts = np.arange(0, len(ecg), second)
+    alike = np.maximum.reduceat(ecg, starts) == np.minimum.reduceat(ecg, starts)
+    return np.asarray(alike & (np.abs(ecg[starts]) <= LARGEST_STEP_MV))
+
+
 def _of_windows(
     pieces: NDArray[np.float64], policy: QualityPolicy, noise: NoiseModel
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -199,7 +149,7 @@ def _of_windows(
         followed, memory = noise.follow(own, vf, memory)
         lasting = np.array(followed) >= policy.lasting_noise_log_odds
         noisy.append(lasting | (noise.window.log_odds(features) >= policy.noise_log_odds))
-        fast += beats_fast(again)
+        fast += beats_fast(again, policy.fast)
     return np.concatenate(noisy), np.array(fast)
 
 
@@ -218,6 +168,23 @@ _SHARED = tuple(
     map(int, (Flaw.FLAT, _CUT_OFF, Flaw.BASELINE, Flaw.NOISE, Flaw.POWERLINE, Flaw.FAST))
 )
 _CLEAN = (0.0,) * len(_SHARED)
+
+
+def flat_share(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> float:
+    """Share of a recording's whole seconds that are flat, as those beside them are.
+
+    Parameters
+    ----------
+    ecg : [samples], mV, NaN if one is missing: such a second is not flat
+    fs : Hz
+    """
+    second = min(max(round(fs), 1), len(ecg))
+    rows = ecg[: len(ecg) // second * second].reshape(-1, second)
+    flat = rows.max(axis=1) - rows.min(axis=1) < policy.flat_mv
+    if len(flat) == 1:
+        return float(flat[0])
+    around = np.concatenate([[False], flat, [False]])
+    return float((flat & (around[:-2] | around[2:])).mean())
 
 
 def flaws_of(

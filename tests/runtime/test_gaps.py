@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runtime import Detector
 from runtime.findings import Beat, Event, Flaw
 from runtime.rhythm import closed
-from runtime.signal.missing import gap_spans
+from runtime.signal.gaps import gap_spans
 from runtime.simulate import simulate
 
 FS = 360

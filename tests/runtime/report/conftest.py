@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.findings import Beat, Event, Record
 from runtime.report import Study, study_of
 from runtime.rhythm import RhythmPolicy
-from runtime.signal.missing import gap_spans
+from runtime.signal.gaps import gap_spans
 from runtime.simulate import simulate
 
 ALONE = {label: tuple(float(label == other) for other in "NSVFQ") for label in "NSVFQ"}

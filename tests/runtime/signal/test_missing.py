@@ -10,20 +10,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.signal.missing import (
-    GAP_S,
-    NO_SIGNAL,
-    Bridged,
-    Edge,
-    Gap,
-    Gaps,
-    bridge,
-    missing_samples,
-    unlike_ecg,
-)
+from runtime.signal import foreign
+from runtime.signal import missing as found_missing
+from runtime.signal.gaps import GAP_S, Gap, Gaps
+from runtime.signal.missing import NO_SIGNAL, Bridged, Edge
+from runtime.signal.policy import MissingLimits
 from runtime.simulate import simulate
 
 FS = 360
+LIMITS = MissingLimits(constant_s=1.0, ease_s=0.3)
+
+
+def bridge(signal: np.ndarray, edges: Sequence[Edge], fs: float) -> Bridged:
+    return found_missing.bridge(signal, edges, fs, LIMITS)
+
+
+def missing_samples(signal: np.ndarray, fs: float) -> np.ndarray:
+    return found_missing.missing_samples(signal, fs, LIMITS)
+
+
+def unlike_ecg(signal: np.ndarray, fs: float) -> int | None:
+    return foreign.unlike_ecg(signal, fs, LIMITS)
 
 
 def ecg(seconds: float = 10, fs: float = FS, scale: float = 1.0) -> np.ndarray:
@@ -109,9 +116,24 @@ def test_a_recording_may_begin_with_what_is_no_signal() -> None:
 
 def test_a_flat_line_that_was_recorded_is_not_missing() -> None:
     assert not missing_samples(np.zeros(5000), FS).any()
+    assert not missing_samples(np.concatenate([np.zeros(2000), ecg()]), FS).any()
     signal = ecg()
-    signal[1000:2000] = signal[999]
+    signal[1000:2000] = np.random.default_rng(1).integers(0, 2, 1000) / 200  # a converter's noise
     assert not missing_samples(signal, FS).any()
+
+
+@pytest.mark.parametrize("fs", [100, 250, 360, 1000])
+@pytest.mark.parametrize("value", [0.0, -2.5, 4.0, None])
+def test_a_value_written_in_place_of_signal_is_missing_from_its_first_sample(
+    fs: int, value: float | None
+) -> None:
+    signal = ecg(fs=fs)
+    start, size = 3 * fs, 2 * fs
+    signal[start : start + size] = signal[start - 1] if value is None else value
+    assert cut_out(signal, fs) == [(start - (value is None), start + size)]
+    signal = ecg(fs=fs)
+    signal[start : start + fs] = 0.0  # no longer than the limit
+    assert not missing_samples(signal, fs).any()
 
 
 def test_after_a_gap_the_signal_is_eased_back() -> None:
@@ -126,7 +148,7 @@ def test_after_a_gap_the_signal_is_eased_back() -> None:
 signals = st.lists(
     st.tuples(
         st.integers(0, 1500),
-        st.sampled_from([1, 2, 3, 40, 200, 400]),
+        st.sampled_from([1, 2, 3, 40, 200, 400, 1100]),
         st.sampled_from([np.nan, np.inf, -999.0, -163.84, 9.999, 30.0, 0.0]),
         st.booleans(),
     ),
@@ -143,16 +165,18 @@ def with_faults(faults: Sequence[tuple[int, int, float, bool]], fs: float) -> np
 
 
 def in_pieces(signal: np.ndarray, sizes: Sequence[int], fs: float) -> Bridged:
-    found, masks, edge, at = [], [], NO_SIGNAL, 0
+    found, edge, at = [], NO_SIGNAL, 0
+    mask = np.zeros(len(signal), dtype=bool)
     while at < len(signal):
         size = sizes[len(found) % len(sizes)]
         bridged = bridge(signal[None, at : at + size], [edge], fs)
         (edge,) = bridged.edges
         edge.check()
         found.append(bridged.ecg[0])
-        masks.append(bridged.missing.get(0, np.zeros(len(found[-1]), dtype=bool)))
+        mask[at : at + size] = bridged.missing.get(0, False)
+        mask[at - bridged.back.get(0, 0) : at] |= bool(bridged.back)
         at += size
-    return Bridged(np.concatenate(found)[None], (edge,), {0: np.concatenate(masks)})
+    return Bridged(np.concatenate(found)[None], (edge,), {0: mask}, {})
 
 
 @settings(max_examples=100)
@@ -188,6 +212,7 @@ def test_a_state_that_no_signal_leaves_is_refused() -> None:
         ("away", 0.5),
         ("away", -1.0),
         ("jumped", 2.0),
+        ("repeats", 0.5),
         ("begun", 3.0),
         ("ease", math.nan),
         ("offset", 1e10),
@@ -215,6 +240,7 @@ def test_only_runs_that_can_hide_a_beat_are_gaps() -> None:
 
 def test_signal_in_other_units_is_recognised_and_gaps_are_not() -> None:
     assert unlike_ecg(1000 * ecg() + 2000, FS) == 0
+    assert unlike_ecg(1000 * ecg(), FS) is not None
     gaps = ecg()
     gaps[100:] = np.nan
     sentinels = ecg()

@@ -154,7 +154,8 @@ def test_plain_signal_is_the_same(rng: np.random.Generator, samples: int) -> Non
         [0.0, 0.1, -0.3, 11.0, 600.0, np.nan], samples, p=[0.4, 0.3, 0.25, 0.03, 0.01, 0.01]
     )
     edge = missing.Edge(0.0, 0.1, 0.0, 0.0, 0.1, begun=missing.MOVING)
-    found, expected = both(lambda: missing.plain_after(ecg, edge, 360.0))
+    limits = load_rhythm().quality.missing
+    found, expected = both(lambda: missing.plain_after(ecg, edge, 360.0, limits))
     assert found == expected
 
 

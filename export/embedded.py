@@ -7,6 +7,7 @@ for the present one.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -19,13 +20,16 @@ import onnx
 from numpy.typing import NDArray
 
 from export import beats_graph, manifest
+from export.follow_graph import Rhythm
 from export.graphs import TOLERANCE, ExportError
 from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
 from runtime.findings import CLASSES
 from runtime.model.artifacts import Artifacts
-from runtime.model.contract import FS, HOP
+from runtime.model.contract import FS, HOP, Contract
 from runtime.model.embedded import BEATS, GOLDEN, WHOLE, BeatsGraph
+from runtime.model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
+from runtime.rhythm import RhythmModel
 from runtime.simulate import simulate
 
 NETWORK = "ekg_fused.onnx"
@@ -73,8 +77,9 @@ def write(staged: Path, detector: Detector) -> None:
     network = onnx.load(staged / NETWORK)
     described = {entry.key: entry.value for entry in network.metadata_props}
     contract = detector.contract
-    onnx.save(beats_graph.beats_graph(contract, described), staged / BEATS)
-    onnx.save(beats_graph.whole_graph(contract, network, described), staged / WHOLE)
+    rhythm = rhythm_of(staged, contract)
+    onnx.save(beats_graph.beats_graph(contract, described, rhythm), staged / BEATS)
+    onnx.save(beats_graph.whole_graph(contract, network, described, rhythm), staged / WHOLE)
     roles: dict[str, dict[str, object]] = {name: {"role": ""} for name in (NETWORK, BEATS, WHOLE)}
     with tempfile.TemporaryDirectory() as folder:
         for name in roles:
@@ -96,6 +101,14 @@ def write(staged: Path, detector: Detector) -> None:
         probabilities=probabilities.reshape(8, FS // HOP, -1),
         **seconds,
     )
+
+
+def rhythm_of(folder: Path, contract: Contract) -> Rhythm:
+    """Everything that follows the rhythm, of a folder of artifacts."""
+    path = folder / RHYTHM_GRAPH
+    beats = RhythmGraph(path)
+    model = RhythmModel.read(json.loads((folder / "rhythm.json").read_text()), b"", beats)
+    return Rhythm(model, onnx.load(path).graph, beats.lag, contract.policy.class_weights)
 
 
 class Graphs:

@@ -20,7 +20,13 @@ from .artifacts import Artifacts
 from .session import open_session, session_options
 
 BEATS, WHOLE, GOLDEN = "ekg_beats.onnx", "ekg.onnx", "golden_ekg.npz"
-OUTPUTS = ("r_peaks", "valid", "labels", "scores", "class_probabilities")
+SLOTS = (
+    *("r_peaks", "valid", "labels", "scores", "class_probabilities"),
+    *("af_probabilities", "fibrillating"),
+)
+SECONDS = ("seconds", "flaws", "rhythms")
+OUTPUTS = (*SLOTS, *SECONDS)
+THERE, MISSING, PAST_END = range(3)  # of the input `missing`
 
 
 class BeatsGraph:

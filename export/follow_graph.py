@@ -1,0 +1,589 @@
+"""The rhythm as nodes: slots of the first network become beats in the light of the patient.
+
+As `runtime.rhythm.tracker` and `runtime.rhythm.seconds`. A second is closed when the two after it
+are complete; atrial fibrillation is judged on the beats of closed seconds, and a beat's label on
+what was known when the second but one before its own was closed. So nothing that is decided later
+changes a label, and three loops follow one another: over seconds (flaws, ventricular fibrillation),
+over the beats of closed seconds (atrial fibrillation), over new beats (labels).
+
+Places in time are samples from the chunk's first on, in float64; the memory holds them as ages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import onnx
+
+from export import atrial_graph, labels_graph, seconds_graph
+from export.labels_graph import FAR
+from export.seconds_graph import F32, F64
+from export.values import Value, concat, count_to, flags, through
+from runtime.findings import DOUBTFUL, UNREADABLE, Flaw
+from runtime.model.contract import FS
+from runtime.rhythm import RhythmModel
+from runtime.rhythm.events.atrial import P_WAVE, AtrialLimits
+from runtime.rhythm.events.ventricular import (
+    MAX_LOG_ODDS,
+    RESTING,
+    VentricularLimits,
+)
+from runtime.rhythm.template import FIRST, LAST
+from runtime.signal.features import RATE, WINDOW_S
+from runtime.signal.missing import GAP_S, SNIPPET_S
+
+COUNT = 1 << 20  # gaps are counted up to here, and from 0 again
+OLDEST = float(1 << 23)  # samples: ages beyond count as this, 6.5 hours, so that floats hold them
+WAITING = 32  # beats whose second is not closed: three seconds and more at the highest rate
+GAP, SNIPPET = math.ceil(GAP_S * FS), math.ceil(SNIPPET_S * FS)  # samples
+CONTEXT = GAP + SNIPPET  # samples to either side that decide if one lies in a gap
+KEPT = WINDOW_S - 1  # seconds
+HALF = WINDOW_S // 2
+HIGH = 1e9  # above any count of slots
+AF, VF = 1, 2  # of `rhythm`
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Everything that follows the rhythm.
+
+    Attributes
+    ----------
+    model : policies and models
+    network, lag : the graph over beats, and by how many it looks back
+    weights : factor for each class before the largest wins
+    """
+
+    model: RhythmModel
+    network: onnx.GraphProto
+    lag: int
+    weights: Sequence[float]
+
+    def parts(self) -> dict[str, int]:
+        """Parts of the memory, in order: name -> size. Zeros where a recording starts."""
+        size = next(one for one in self.network.input if one.name == "memory")
+        return {
+            "ended": 1,
+            "gaps": 1,
+            "low": 1,
+            "high": 1,
+            "ecg_60hz": KEPT * RATE,
+            "flaws": KEPT,
+            "gap_ends": KEPT,
+            "interrupted_age": 1,
+            "vf_log_odds": 1,
+            "vf_lasts": 1,
+            "vf_since": 1,
+            "waiting_ages": WAITING,
+            "waiting_certain": WAITING,
+            "waiting_gap_ages": WAITING,
+            "af_lasted": KEPT,
+            "af_log_odds_then": KEPT,
+            **atrial_graph.parts(size.type.tensor_type.shape.dim[-1].dim_value),
+            **labels_graph.TEMPLATE,
+            **labels_graph.BASELINE,
+        }
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk, and what came before.
+
+    Attributes
+    ----------
+    line : float32 [batch, past + samples], mV
+    missing, ended : float32, of the same samples: 1 if it is missing, or after the recording's end
+    past : samples of them before the chunk
+    position : float64 [batch, 1], samples before it since the recording's start
+    """
+
+    line: Value
+    missing: Value
+    ended: Value
+    past: int
+    position: Value
+
+    @cached_property
+    def samples(self) -> Value:
+        """float64, a number."""
+        return self.length.to(F64) - float(self.past)
+
+    @cached_property
+    def length(self) -> Value:
+        """int64, a number: of `line`."""
+        return self.line.op("Shape", dtype=np.int64).one(1, axis=0)
+
+    def cut(self, line: Value, starts: Value, size: int) -> Value:
+        """Pieces of a line, from these places in the chunk on: [batch, n, size]."""
+        return _cut(line, starts.to(np.int64) + self.past, size, self.length - 1)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Beats as the first network has them.
+
+    Attributes
+    ----------
+    valid : bool [batch, slots]
+    samples : float64, place of the R peak
+    rows, labels : float64 [batch, slots, 5] and int64 [batch, slots]
+    """
+
+    valid: Value
+    samples: Value
+    rows: Value
+    labels: Value
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Whole seconds before and after the chunk, and those that it closes; float64 [batch, 1].
+
+    Attributes
+    ----------
+    before, after : seconds that are complete
+    next_before, next_after : the next to be closed
+    new : int64, a number: most seconds of a row that become complete, at least 1
+    closing : as `new`, of those that are closed
+    """
+
+    before: Value
+    after: Value
+    next_before: Value
+    next_after: Value
+    new: Value
+    closing: Value
+
+    @classmethod
+    def of(cls, before: Value, after: Value) -> Clock:
+        next_before, next_after = (
+            (whole < float(WINDOW_S)).where(0.0, whole - float(HALF)) for whole in (before, after)
+        )
+
+        def most(count: Value) -> Value:
+            return count.to(np.int64).max(0).at_least(1).reshape(-1).one(0, axis=0)
+
+        return cls(
+            before,
+            after,
+            next_before,
+            next_after,
+            most(after - before),
+            most(next_after - next_before),
+        )
+
+
+def follow(
+    memory: Mapping[str, Value], chunk: Chunk, slots: Slots, rhythm: Rhythm
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Follow the rhythm through a chunk; gives the memory after it, and the outputs by name."""
+    policy = rhythm.model.policy
+    kept: dict[str, Value] = {}
+    before = (chunk.position - memory["ended"].to(F64)).at_least(0.0)
+    came = chunk.ended.slice(chunk.past).sum(keep=True).to(F64)
+    kept["ended"] = (memory["ended"].to(F64) + came).at_most(OLDEST).to(F32)
+    taken = (memory["ended"] > 0.5).where(before * 0.0, chunk.samples - came)
+    clock = Clock.of(*((one / float(FS)).floor() for one in (before, before + taken)))
+    in_gap = _in_gap(chunk)
+    gaps, begun = _gaps(in_gap, chunk, memory["gaps"])
+    kept["gaps"] = begun
+    seconds = _judge(memory, kept, chunk, clock, in_gap, rhythm.model)
+    closed = _close(memory, kept, chunk, clock, seconds, policy.of(VentricularLimits))
+
+    # New beats: those in a gap, where the signal is only held, are none.
+    places = slots.samples.to(np.int64) + chunk.past
+    valid = slots.valid & (in_gap.at(places) < 0.5)
+    order, there = _first(valid)
+    sample = slots.samples.at(order)
+    rows, labels = _rows(slots.rows, order), slots.labels.at(order)
+    second = ((chunk.position + sample) / float(FS)).floor()
+    certain = (labels <= 1) & (
+        rows.slice(0, 2, axis=2).sum() >= policy.of(AtrialLimits).af_min_atrial
+    )
+    own = chunk.cut(in_gap, sample - float(FS - 1), FS) * np.arange(1, FS + 1)
+    lies = own.max()
+    gap_end = (lies > 0.5).where(sample - float(FS - 1) + lies.to(F64), FAR)
+
+    states = _atria(
+        memory, kept, chunk, clock, closed, seconds["ring"], rhythm,
+        (sample, there, certain, gap_end),
+    )
+    lasts, log_odds = _at_labelling(states, second, clock, policy.of(AtrialLimits))
+    limits = policy.of(AtrialLimits)
+    unseen = chunk.position + sample < float((WINDOW_S - 1) * FS)
+    fibrillating = (lasts | (log_odds >= limits.af_onset)) & ~unseen
+    sinus = unseen | (~fibrillating & (log_odds < limits.af_doubt))
+
+    starts = sample + float(FIRST)
+    around = chunk.cut(chunk.line, starts, LAST - FIRST)
+    missing = chunk.cut(in_gap, starts, LAST - FIRST).any()
+    ages = ("previous_age", "run_age")
+    names = [*labels_graph.TEMPLATE, *labels_graph.BASELINE]
+    given = {name: _place(memory[name]) if name in ages else memory[name] for name in names}
+    given["previous_gaps"] = given["previous_gaps"].to(F64)
+    last, labelled = labels_graph.label(
+        given,
+        {
+            "there": there,
+            "sample": sample,
+            "row": rows,
+            "label": labels,
+            "whole": (chunk.position + starts >= 0.0) & ~missing,
+            "fibrillating": fibrillating,
+            "sinus_certain": sinus,
+            "gaps": gaps.at(sample.to(np.int64) + (chunk.past - CONTEXT)).to(F64),
+            **labels_graph.pieces(around),
+        },
+        policy,
+        rhythm.weights,
+    )
+    for name, value in last.items():
+        kept[name] = _age(value, chunk) if name in ages else value.to(F32)
+
+    def spread(found: Value, empty: Value) -> Value:
+        """Back to the slots."""
+        return empty.op("ScatterElements", order.name, found.name, axis=1)
+
+    none = valid.to(np.int64) * 0
+    probabilities = labelled.probabilities.to(F32)
+    columns = [
+        spread(probabilities.one(i, axis=2), none.to(F32)).expand(2)
+        for i in range(len(rhythm.weights))
+    ]
+    everyone = concat(*columns, axis=2)
+    found = spread(labelled.labels, none)
+    return kept, {
+        "valid": valid,
+        "labels": valid.where(found, -1),
+        "scores": valid.where(everyone.at(found.expand(2), axis=2).reshape(0, -1), 0.0),
+        "class_probabilities": valid.expand(2).where(everyone, 0.0),
+        "af_probabilities": valid.where(
+            spread(log_odds.within(-50.0, 50.0).expit().to(F32), none.to(F32)), 0.0
+        ),
+        "fibrillating": valid & (spread(fibrillating.to(F32), none.to(F32)) > 0.5),
+        "seconds": closed["valid"].where(closed["number"].to(np.int64), -1),
+        "flaws": closed["valid"].where(closed["flaws"], -1),
+        "rhythms": closed["valid"].where(
+            flags([(states["lasts"].slice(KEPT), AF), (closed["vf"], VF)]), -1
+        ),
+    }
+
+
+def _cut(line: Value, starts: Value, size: int, last: Value) -> Value:
+    """Pieces of each row from these places on, int64 [batch, n]; beyond its ends the ends go on."""
+    places = starts.expand(2) + np.arange(size)
+    places = places.reshape(0, -1).at_least(0).at_most(last)
+    return line.at(places).reshape(0, -1, size)
+
+
+def _first(true: Value) -> tuple[Value, Value]:
+    """Places of the true ones of each row in order, as many as any row has, and which are there."""
+    return _ordered(true, true.to(np.int64).sum().max(0).at_least(1))
+
+
+def _ordered(true: Value, count: Value | int) -> tuple[Value, Value]:
+    key = true.where(HIGH - true.to(F64).total(), 0.0)
+    values, places = key.largest(count)
+    return places, values > 0.0
+
+
+def _rows(values: Value, order: Value) -> Value:
+    """[batch, n, size] of [batch, m, size]."""
+    return values.op("GatherND", order.expand(2), batch_dims=1)
+
+
+def _place(age: Value) -> Value:
+    """An age of the memory as a place, `FAR` if it is 0."""
+    return (age > 0.5).where(-age.to(F64), FAR)
+
+
+def _age(place: Value, chunk: Chunk) -> Value:
+    """A place as an age at the chunk's end, 0 if there is none."""
+    age = (chunk.samples - place).at_most(OLDEST).to(F32)
+    return (place > FAR).where(age, 0.0)
+
+
+def _in_gap(chunk: Chunk) -> Value:
+    """1 for samples that lie in a gap, or after the end, float32 like the line.
+
+    Missing samples with less than `SNIPPET` between them are one run, and one of `GAP` is a gap.
+    Known but for `CONTEXT` samples at the ends.
+    """
+    run = chunk.missing.expand(1).pooled(SNIPPET, before=SNIPPET - 1)
+    run = -(-run).pooled(SNIPPET, after=SNIPPET - 1)
+    run = -(-run).pooled(GAP, after=GAP - 1)
+    run = run.pooled(GAP, before=GAP - 1).op("Squeeze", run.build.axes(1))
+    return run.at_least(chunk.ended)
+
+
+def _gaps(in_gap: Value, chunk: Chunk, before: Value) -> tuple[Value, Value]:
+    """Gaps begun so far at each place from `CONTEXT` on, and before the next chunk's."""
+    begins = in_gap.slice(CONTEXT) - in_gap.slice(CONTEXT - 1, -1)
+    begun = begins.at_least(0.0).total() + before
+    back = chunk.past - CONTEXT
+    last = begun.slice(-back - 1, -back)
+    return begun, last - (last / float(COUNT)).floor() * float(COUNT)
+
+
+def _judge(
+    memory: Mapping[str, Value],
+    kept: dict[str, Value],
+    chunk: Chunk,
+    clock: Clock,
+    in_gap: Value,
+    model: RhythmModel,
+) -> dict[str, Value]:
+    """Flaws, signal at 60 Hz and gaps of the seconds that become complete, and their windows."""
+    i = count_to(chunk.line.build, clock.new)
+    number = clock.before + i.to(F64)
+    new = number < clock.after
+    starts = number * float(FS) - chunk.position
+    rows = chunk.cut(chunk.line, starts, FS)
+
+    def step(low: Value, high: Value, **now: Value) -> tuple[dict[str, Value], dict[str, Value]]:
+        low = now["new"].where(low.at_most(now["lowest"]), low)
+        high = now["new"].where(high.at_least(now["highest"]), high)
+        return {"low": low, "high": high}, {"low": low, "high": high}
+
+    begun = clock.before.reshape(-1) > 0.5
+    last, rails = through(
+        step,
+        {"low": begun.where(memory["low"].reshape(-1), HIGH), "high": begun.where(memory["high"].reshape(-1), -HIGH)},
+        {"new": new, "lowest": rows.min(), "highest": rows.max()},
+        {"low": F32, "high": F32},
+    )
+    kept |= {name: value.reshape(-1, 1) for name, value in last.items()}
+    own = seconds_graph.flaws_by_itself(rows, rails["low"], rails["high"], model.quality)
+    at_60hz = seconds_graph.at_60hz(rows).reshape(0, -1)
+    ring = concat(memory["ecg_60hz"], at_60hz)
+    windows = ring.along((i * RATE).expand(1) + np.arange(WINDOW_S * RATE))
+    features, again = seconds_graph.measure(windows)
+    # A second is searched for gaps when the next one is complete.
+    lying = chunk.cut(in_gap, starts - float(FS), FS) * np.arange(1, FS + 1)
+    flaws = concat(memory["flaws"].to(np.int64), own)
+    gap_ends = concat(memory["gap_ends"], lying.max())
+    count = (clock.after - clock.before).to(np.int64)
+    kept["ecg_60hz"] = ring.at(count * RATE + np.arange(KEPT * RATE))
+    kept["flaws"] = flaws.at(count + np.arange(KEPT)).to(F32)
+    kept["gap_ends"] = gap_ends.at(count + np.arange(KEPT))
+    return {
+        "flaws": flaws,
+        "gap_ends": gap_ends,
+        "ring": ring,
+        "fibrillation": seconds_graph.log_odds(model.fibrillation, features),
+        "noise": seconds_graph.log_odds(model.noise, features) >= model.quality.noise_log_odds,
+        "fast": seconds_graph.is_fast(again),
+    }
+
+
+def _close(
+    memory: Mapping[str, Value],
+    kept: dict[str, Value],
+    chunk: Chunk,
+    clock: Clock,
+    seconds: Mapping[str, Value],
+    limits: VentricularLimits,
+) -> dict[str, Value]:
+    """Flaws of the seconds that are closed, whether their beats count, and gaps up to them."""
+    number = clock.next_before + count_to(chunk.line.build, clock.closing).to(F64)
+    valid = number < clock.next_after
+    window = number.at_least(float(HALF)) + float(HALF)  # is complete with this second
+    flaws = seconds["flaws"]
+    last = clock.new + (KEPT - 1)
+
+    def of(values: Value, second: Value, oldest: int) -> Value:
+        """Of seconds, in what begins with the one that is so many before the first new one."""
+        places = (second - clock.before).to(np.int64) + oldest
+        return values.at(places.at_least(0).at_most(last - max(KEPT - oldest, 0)))
+
+    own = of(flaws, number, KEPT)
+    flat_now = _has(own, Flaw.FLAT)
+    beside = _has(of(flaws, number - 1.0, KEPT), Flaw.FLAT) & (number > 0.5)
+    beside = beside | _has(of(flaws, number + 1.0, KEPT), Flaw.FLAT)
+    noise, fast = (
+        of(seconds[name].to(np.int64), window, 0) > 0 for name in ("noise", "fast")
+    )
+    around = [of(flaws, window - float(i), KEPT) for i in range(WINDOW_S)]
+    unreadable = [_has(one, Flaw(bit)) for one in around for bit in _bits(UNREADABLE)]
+    readable = ~_any(unreadable)
+    still = flat_now & beside
+    doubtful = _any(
+        [
+            still if bit == Flaw.FLAT else noise if bit == Flaw.NOISE else _has(own, Flaw(bit))
+            for bit in _bits(DOUBTFUL)
+        ]
+    )
+    gap_end = of(seconds["gap_ends"], number, KEPT + 1)
+    all_flaws = own - flags([(flat_now & ~still, int(Flaw.FLAT))])
+    all_flaws = all_flaws + flags(
+        [
+            (noise, int(Flaw.NOISE)),
+            (fast & ~still, int(Flaw.FAST)),
+            (gap_end > 0.5, int(Flaw.MISSING)),
+        ]
+    )
+    start = number * float(FS) - chunk.position
+    known = clock.next_before.reshape(-1) > 0.5
+
+    def step(**now: Value) -> tuple[dict[str, Value], dict[str, Value]]:
+        log_odds, lasts = _ventricular(now, limits)
+        confirmed = now["readable"] & (lasts | now["vf_lasts"])
+        hidden = now["doubtful"] | lasts
+        end = hidden.where(now["start"] + float(FS), now["gap_end"])
+        after = {
+            "vf_log_odds": log_odds,
+            "vf_lasts": lasts,
+            "vf_since": confirmed.where(0.0, (now["vf_since"] + 1.0).at_most(OLDEST)),
+            "interrupted": now["interrupted"].at_least(end),
+        }
+        after = {name: now["valid"].where(value, now[name]) for name, value in after.items()}
+        return after, {
+            "hidden": hidden,
+            "vf": after["vf_lasts"],
+            "before": now["interrupted"],
+            "after": after["interrupted"],
+        }
+
+    states, found = through(
+        step,
+        {
+            "vf_log_odds": known.where(memory["vf_log_odds"].reshape(-1), RESTING),
+            "vf_lasts": memory["vf_lasts"].reshape(-1) > 0.5,
+            "vf_since": memory["vf_since"].reshape(-1),
+            "interrupted": _place(memory["interrupted_age"]).reshape(-1),
+        },
+        {
+            "valid": valid,
+            "readable": readable,
+            "fibrillation": of(seconds["fibrillation"], window, 0),
+            "doubtful": doubtful,
+            "start": start,
+            "gap_end": (gap_end > 0.5).where(start + gap_end.to(F64), FAR),
+        },
+        {"hidden": bool, "vf": bool, "before": F64, "after": F64},
+    )
+    for name in ("vf_log_odds", "vf_lasts", "vf_since"):
+        kept[name] = states[name].to(F32).reshape(-1, 1)
+    kept["interrupted_age"] = _age(states["interrupted"].reshape(-1, 1), chunk)
+    return {"valid": valid, "number": number, "flaws": all_flaws, **found}
+
+
+def _ventricular(now: dict[str, Value], limits: VentricularLimits) -> tuple[Value, Value]:
+    """Log-odds of ventricular fibrillation after a second, and True if it lasts."""
+    chance = limits.vf_transition
+    was = now["vf_log_odds"].to(F64).within(-50.0, 50.0).expit()
+    share = was * (1.0 - 2.0 * chance) + chance
+    log_odds = (share / (1.0 - share)).log()
+    seen = now["fibrillation"].to(F64).within(-MAX_LOG_ODDS, MAX_LOG_ODDS)
+    readable, lasts = now["readable"], now["vf_lasts"]
+    log_odds = log_odds + readable.where((seen - limits.vf_prior) * limits.vf_weight, 0.0)
+    single = log_odds.to(F32)
+    wide = single.to(F64)
+    over = ~readable & lasts & (now["vf_since"] > limits.hold_s)
+    goes_on = lasts.where(~(wide < limits.vf_off), wide >= limits.vf_on)
+    return over.where(RESTING, single), readable.where(goes_on, lasts & ~over)
+
+
+def _atria(
+    memory: Mapping[str, Value],
+    kept: dict[str, Value],
+    chunk: Chunk,
+    clock: Clock,
+    closed: Mapping[str, Value],
+    ring: Value,
+    rhythm: Rhythm,
+    new: tuple[Value, Value, Value, Value],
+) -> dict[str, Value]:
+    """Atrial fibrillation after each second, `KEPT` of before and those that are closed."""
+    policy, (sample, there, certain, gap_end) = rhythm.model.policy, new
+    sample = concat(_place(memory["waiting_ages"]), sample)
+    there = concat(memory["waiting_ages"] > 0.5, there)
+    certain = concat(memory["waiting_certain"] > 0.5, certain)
+    gap_end = concat(_place(memory["waiting_gap_ages"]), gap_end)
+    second = ((chunk.position + sample) / float(FS)).floor()
+    closes = second < clock.next_after
+    order, waits = _ordered(there & ~closes, WAITING)
+    kept["waiting_ages"] = waits.where(_age(sample.at(order), chunk), 0.0)
+    kept["waiting_certain"] = (waits & certain.at(order)).to(F32)
+    kept["waiting_gap_ages"] = waits.where(_age(gap_end.at(order), chunk), 0.0)
+    place = (second - clock.next_before).to(np.int64)
+    place = place.at_least(0).at_most(clock.closing - 1)
+    order, counts = _first(there & closes & ~closed["hidden"].at(place))
+    sample, certain, place = sample.at(order), certain.at(order), place.at(order)
+    at_60hz = ((chunk.position + sample) * (RATE / FS)).floor() + float(P_WAVE.start)
+    first = at_60hz - (clock.before - float(KEPT)) * float(RATE)
+    waves = _cut(ring, first.to(np.int64), len(P_WAVE), clock.new * RATE + (KEPT * RATE - 1))
+    ages = ("last_age", "seen_age")
+    size = rhythm.parts()["network"]
+    names = atrial_graph.parts(size)
+    start = {name: _place(memory[name]) if name in ages else memory[name] for name in names}
+    start["seen_age"] = -memory["seen_age"].to(F64)
+    start["af_log_odds"] = (memory["atrial_beats"] < 0.5).where(RESTING, memory["af_log_odds"])
+    last, found = atrial_graph.follow(
+        start,
+        {
+            "there": counts,
+            "sample": sample,
+            "certain": certain,
+            "wave": atrial_graph.p_waves(waves),
+            "has_wave": at_60hz >= 0.0,
+            "clear": closed["before"].at(place).at_least(gap_end.at(order)),
+        },
+        policy,
+        rhythm.network,
+        rhythm.lag,
+    )
+    for name, value in last.items():
+        kept[name] = _age(value, chunk) if name in ages else value.to(F32)
+    # After a second the state is that of its last beat, unless too long nothing was known since.
+    none = closed["valid"].to(F64) * 0.0
+    per_second = concat(none, none.slice(0, 1)).op(
+        "ScatterElements",
+        counts.where(place, clock.closing).name,
+        counts.to(F64).name,
+        axis=1,
+        reduction="add",
+    )
+    so_far = per_second.slice(0, -1).total().to(np.int64)
+    lasts = concat(start["af_lasts"] > 0.5, found["lasts"]).at(so_far)
+    log_odds = concat(start["af_log_odds"], found["log_odds"]).at(so_far)
+    seen = concat(start["seen_age"], sample).at(so_far)
+    over = closed["after"] - seen > policy.of(VentricularLimits).hold_s * FS
+    all_lasts = concat(memory["af_lasted"] > 0.5, lasts & ~over)
+    all_odds = concat(memory["af_log_odds_then"], over.where(RESTING, log_odds))
+    count = (clock.next_after - clock.next_before).to(np.int64) + np.arange(KEPT)
+    kept["af_lasted"] = all_lasts.at(count).to(F32)
+    kept["af_log_odds_then"] = all_odds.at(count)
+    return {"lasts": all_lasts, "log_odds": all_odds}
+
+
+def _at_labelling(
+    states: Mapping[str, Value], second: Value, clock: Clock, limits: AtrialLimits
+) -> tuple[Value, Value]:
+    """Atrial fibrillation as labels of beats in these seconds see it: it lasts, and log-odds."""
+    of = (second - float(HALF)).at_most(clock.next_after - 1.0)
+    place = (of - clock.next_before).to(np.int64) + KEPT
+    place = place.at_least(0).at_most(clock.closing + (KEPT - 1))
+    lasts = states["lasts"].at(place) & (of >= 0.0)
+    log_odds = (of < 0.0).where(RESTING, states["log_odds"].at(place).to(F64))
+    return lasts, log_odds
+
+
+def _has(flaws: Value, flaw: Flaw) -> Value:
+    """True if these bits hold a flaw."""
+    return (flaws / int(flaw)).op("Mod", 2) > 0
+
+
+def _bits(flaws: Flaw) -> list[int]:
+    return [int(one) for one in Flaw if one & flaws and one.bit_count() == 1]
+
+
+def _any(values: Sequence[Value]) -> Value:
+    total, *others = values
+    for other in others:
+        total = total | other
+    return total

@@ -12,7 +12,7 @@ Places in time are samples from the chunk's first on, in float64; the memory hol
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,10 +20,9 @@ import numpy as np
 import onnx
 
 from export import atrial_graph, labels_graph, seconds_graph
-from export.labels_graph import FAR
 from export.seconds_graph import F32, F64
-from export.values import Value, concat, count_to, flags, through
-from runtime.findings import DOUBTFUL, UNREADABLE, Flaw
+from export.values import FAR, Value, at_start, columns, concat, count_to, flags, through
+from runtime.findings import CLASSES, DOUBTFUL, UNREADABLE, Flaw
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.rhythm.events.atrial import P_WAVE, AtrialLimits
@@ -65,7 +64,6 @@ class Rhythm:
 
     def parts(self) -> dict[str, int]:
         """Parts of the memory, in order: name -> size. Zeros where a recording starts."""
-        size = next(one for one in self.network.input if one.name == "memory")
         return {
             "ended": 1,
             "gaps": 1,
@@ -83,9 +81,9 @@ class Rhythm:
             "waiting_gap_ages": WAITING,
             "af_lasted": KEPT,
             "af_log_odds_then": KEPT,
-            **atrial_graph.parts(size.type.tensor_type.shape.dim[-1].dim_value),
-            **labels_graph.TEMPLATE,
-            **labels_graph.BASELINE,
+            "atrial": sum(atrial_graph.state_sizes(self.network).values()),
+            "template": sum(labels_graph.TEMPLATE.values()),
+            "baseline": sum(labels_graph.BASELINE.values()),
         }
 
 
@@ -221,56 +219,106 @@ def follow(
     starts = sample + float(FIRST)
     around = chunk.cut(chunk.line, starts, LAST - FIRST)
     missing = chunk.cut(in_gap, starts, LAST - FIRST).any()
-    ages = ("previous_age", "run_age")
-    names = [*labels_graph.TEMPLATE, *labels_graph.BASELINE]
-    given = {name: _place(memory[name]) if name in ages else memory[name] for name in names}
-    given["previous_gaps"] = given["previous_gaps"].to(F64)
+    roughness, shifted = labels_graph.pieces(around)
+    known = {
+        "sample": sample,
+        **dict.fromkeys(CLASSES),
+        "label": labels,
+        "whole": (chunk.position + starts >= 0.0) & ~missing,
+        "fibrillating": fibrillating,
+        "sinus": sinus,
+        "gaps": gaps.at(sample.to(np.int64) + (chunk.past - CONTEXT)),
+        "roughness": roughness,
+    }
+    blocks = {
+        "template": State(labels_graph.TEMPLATE, labels_graph.AT_START, (), "template_beats"),
+        "baseline": State(
+            labels_graph.BASELINE, labels_graph.AT_START, labels_graph.MOMENTS, "previous"
+        ),
+    }
+    sizes = {name: block.size for name, block in blocks.items()}
     last, labelled = labels_graph.label(
-        given,
-        {
-            "there": there,
-            "sample": sample,
-            "row": rows,
-            "label": labels,
-            "whole": (chunk.position + starts >= 0.0) & ~missing,
-            "fibrillating": fibrillating,
-            "sinus_certain": sinus,
-            "gaps": gaps.at(sample.to(np.int64) + (chunk.past - CONTEXT)).to(F64),
-            **labels_graph.pieces(around),
-        },
+        concat(*(block.enter(memory[name]) for name, block in blocks.items())),
+        there,
+        _beside(rows if name == CLASSES[0] else one for name, one in known.items()),
+        shifted,
         policy,
         rhythm.weights,
     )
-    for name, value in last.items():
-        kept[name] = _age(value, chunk) if name in ages else value.to(F32)
+    for name, value in columns(last, sizes).items():
+        kept[name] = blocks[name].leave(value, chunk)
 
     def spread(found: Value, empty: Value) -> Value:
         """Back to the slots."""
         return empty.op("ScatterElements", order.name, found.name, axis=1)
 
-    none = valid.to(np.int64) * 0
-    probabilities = labelled.probabilities.to(F32)
-    columns = [
-        spread(probabilities.one(i, axis=2), none.to(F32)).expand(2)
-        for i in range(len(rhythm.weights))
-    ]
-    everyone = concat(*columns, axis=2)
-    found = spread(labelled.labels, none)
+    none = valid.to(F32) * 0.0
+    answer = labelled.to(F32)
+    spreads = [spread(answer.one(i, axis=2), none) for i in range(len(CLASSES) + 1)]
+    everyone = concat(*(one.expand(2) for one in spreads[:-1]), axis=2)
+    found = spreads[-1].to(np.int64)
     return kept, {
         "valid": valid,
         "labels": valid.where(found, -1),
         "scores": valid.where(everyone.at(found.expand(2), axis=2).reshape(0, -1), 0.0),
         "class_probabilities": valid.expand(2).where(everyone, 0.0),
         "af_probabilities": valid.where(
-            spread(log_odds.within(-50.0, 50.0).expit().to(F32), none.to(F32)), 0.0
+            spread(log_odds.expit().to(F32), none), 0.0
         ),
-        "fibrillating": valid & (spread(fibrillating.to(F32), none.to(F32)) > 0.5),
+        "fibrillating": valid & (spread(fibrillating.to(F32), none) > 0.5),
         "seconds": closed["valid"].where(closed["number"].to(np.int64), -1),
         "flaws": closed["valid"].where(closed["flaws"], -1),
         "rhythms": closed["valid"].where(
             flags([(states["lasts"].slice(KEPT), AF), (closed["vf"], VF)]), -1
         ),
     }
+
+
+@dataclass(frozen=True)
+class State:
+    """State of a loop over beats: columns in the memory, in which moments are ages.
+
+    Attributes
+    ----------
+    sizes : name -> size of each column
+    at_start : name -> value where a recording starts, if it is not 0
+    moments : columns that are places in time
+    begun : the column that is 0 in the memory as long as there was no beat
+    """
+
+    sizes: Mapping[str, int]
+    at_start: Mapping[str, float]
+    moments: Sequence[str]
+    begun: str
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes.values())
+
+    def enter(self, memory: Value) -> Value:
+        """The state from the memory, float32 [batch, numbers]."""
+        begun = columns(memory, self.sizes)[self.begun] > 0.5
+        if self.moments:
+            memory = self._moments(memory).where((memory > 0.5).where(-memory, FAR), memory)
+        return begun.where(memory, memory.like(at_start(self.sizes, self.at_start)))
+
+    def leave(self, state: Value, chunk: Chunk) -> Value:
+        """The memory from the state after a chunk."""
+        if not self.moments:
+            return state
+        return self._moments(state).where(_age(state.to(F64), chunk), state)
+
+    def _moments(self, like: Value) -> Value:
+        which = at_start(self.sizes, dict.fromkeys(self.moments, 1.0))
+        return like.like(which) > 0.5
+
+
+def _beside(values: Iterable[Value | None]) -> Value:
+    """Columns beside one another, float64 [batch, beats, numbers]."""
+    wide = [one.to(F64) for one in values if one is not None]
+    build = wide[0].build
+    shaped = [one.reshape(0, 0, -1) for one in wide]
+    return Value(build, build("Concat", *(one.name for one in shaped), axis=2), F64)
 
 
 def _cut(line: Value, starts: Value, size: int, last: Value) -> Value:
@@ -517,28 +565,27 @@ def _atria(
     at_60hz = ((chunk.position + sample) * (RATE / FS)).floor() + float(P_WAVE.start)
     first = at_60hz - (clock.before - float(KEPT)) * float(RATE)
     waves = _cut(ring, first.to(np.int64), len(P_WAVE), clock.new * RATE + (KEPT * RATE - 1))
-    ages = ("last_age", "seen_age")
-    size = rhythm.parts()["network"]
-    names = atrial_graph.parts(size)
-    start = {name: _place(memory[name]) if name in ages else memory[name] for name in names}
-    start["seen_age"] = -memory["seen_age"].to(F64)
-    start["af_log_odds"] = (memory["atrial_beats"] < 0.5).where(RESTING, memory["af_log_odds"])
-    last, found = atrial_graph.follow(
-        start,
-        {
-            "there": counts,
-            "sample": sample,
-            "certain": certain,
-            "wave": atrial_graph.p_waves(waves),
-            "has_wave": at_60hz >= 0.0,
-            "clear": closed["before"].at(place).at_least(gap_end.at(order)),
-        },
+    sizes = atrial_graph.state_sizes(rhythm.network)
+    state = State(sizes, atrial_graph.AT_START, atrial_graph.MOMENTS, "seen")
+    entered = state.enter(memory["atrial"])
+    start = columns(entered, sizes)
+    last, found_odds, found_lasts = atrial_graph.follow(
+        entered,
+        counts,
+        _beside(
+            [
+                sample,
+                certain,
+                certain & (at_60hz >= 0.0),
+                closed["before"].at(place).at_least(gap_end.at(order)),
+                atrial_graph.p_waves(waves),
+            ]
+        ),
         policy,
         rhythm.network,
         rhythm.lag,
     )
-    for name, value in last.items():
-        kept[name] = _age(value, chunk) if name in ages else value.to(F32)
+    kept["atrial"] = state.leave(last, chunk)
     # After a second the state is that of its last beat, unless too long nothing was known since.
     none = closed["valid"].to(F64) * 0.0
     per_second = concat(none, none.slice(0, 1)).op(
@@ -549,9 +596,9 @@ def _atria(
         reduction="add",
     )
     so_far = per_second.slice(0, -1).total().to(np.int64)
-    lasts = concat(start["af_lasts"] > 0.5, found["lasts"]).at(so_far)
-    log_odds = concat(start["af_log_odds"], found["log_odds"]).at(so_far)
-    seen = concat(start["seen_age"], sample).at(so_far)
+    lasts = concat(start["lasts"] > 0.5, found_lasts).at(so_far)
+    log_odds = concat(start["log_odds"], found_odds.to(F32)).at(so_far)
+    seen = concat(start["seen"].to(F64), sample).at(so_far)
     over = closed["after"] - seen > policy.of(VentricularLimits).hold_s * FS
     all_lasts = concat(memory["af_lasted"] > 0.5, lasts & ~over)
     all_odds = concat(memory["af_log_odds_then"], over.where(RESTING, log_odds))

@@ -12,6 +12,7 @@ from onnx import helper
 from export.builder import END, Builder
 
 Number = float | int | bool | NDArray[Any]
+FAR = -float(1 << 30)  # the place of what never was, in samples
 
 
 class Value:
@@ -125,7 +126,7 @@ class Value:
         return self.op("Min", bound)
 
     def within(self, low: float, high: float) -> Value:
-        return self.at_least(low).at_most(high)
+        return self.op("Clip", low, high)
 
     def log(self) -> Value:
         return self.op("Log")
@@ -146,7 +147,7 @@ class Value:
         return self.op("Floor")
 
     def expit(self) -> Value:
-        return 1.0 / (1.0 + (-self).exp())
+        return self.op("Sigmoid")
 
     def sum(self, axis: int = -1, *, keep: bool = False) -> Value:
         return self.op("ReduceSum", self.build.axes(axis), keepdims=int(keep))
@@ -268,6 +269,49 @@ def through(
         {key: Value(build, name, states[key].dtype) for name, key in zip(last, states, strict=True)},
         {key: Value(build, name, outputs[key]) for name, key in zip(found, outputs, strict=True)},
     )
+
+
+def over_beats(
+    step: Callable[[Value, Value, dict[str, Value]], tuple[Value, Value]],
+    state: Value,
+    there: Value,
+    beats: Value,
+    others: Mapping[str, Value],
+) -> tuple[Value, Value]:
+    """Go through beats; the state of a row whose beat is not there stays.
+
+    Parameters
+    ----------
+    step : takes state and beat, float64, and the others; gives the state after it, and its answer
+    state : float32 [batch, numbers]
+    there : bool [batch, beats]
+    beats : float64 [batch, beats, numbers]
+
+    Returns
+    -------
+    the last state, and the answers, float64 [batch, beats, numbers]
+    """
+
+    def one(state: Value, there: Value, beat: Value, **more: Value) -> Any:
+        after, answer = step(state.to(np.float64), beat, more)
+        return {"state": there.expand(1).where(after.to(np.float32), state)}, {"answer": answer}
+
+    last, found = through(
+        one, {"state": state}, {"there": there, "beat": beats, **others}, {"answer": np.float64}
+    )
+    return last["state"], found["answer"]
+
+
+def columns(values: Value, sizes: Mapping[str, int]) -> dict[str, Value]:
+    """The parts of [rows, numbers], by name."""
+    names = values.build.split(values.name, [*sizes.values()], axis=1)
+    return {key: Value(values.build, name, values.dtype) for key, name in zip(sizes, names, strict=True)}
+
+
+def at_start(sizes: Mapping[str, int], values: Mapping[str, float]) -> NDArray[np.float64]:
+    """A row of columns, 0 but for some, [1, numbers]."""
+    parts = [np.full(count, values.get(name, 0.0)) for name, count in sizes.items()]
+    return np.concatenate(parts)[None]
 
 
 def flags(values: Sequence[tuple[Value, int]]) -> Value:

@@ -133,6 +133,28 @@ class Builder:
         )
         return names[: len(states)], names[len(states) :]
 
+    def branch(
+        self,
+        condition: str,
+        then: Callable[[], list[tuple[str, int]]],
+        otherwise: Callable[[], list[tuple[str, int]]],
+    ) -> list[str]:
+        """Do one thing or the other; both give values with the kind of their elements."""
+        graphs = []
+        for write in (then, otherwise):
+            self._bodies.append(Body([], []))
+            found = write()
+            results = [self("Identity", name) for name, _ in found]
+            nodes, constants = self._bodies.pop()
+            given = [
+                helper.make_tensor_value_info(name, kind, None)
+                for name, (_, kind) in zip(results, found, strict=True)
+            ]
+            graphs.append(helper.make_graph(nodes, "branch", [], given, constants))
+        return self.node(
+            "If", [condition], len(given), then_branch=graphs[0], else_branch=graphs[1]
+        )
+
     def inline(self, graph: onnx.GraphProto, inputs: Mapping[str, str]) -> dict[str, str]:
         """Take over another graph's nodes; gives its outputs' names here, by theirs.
 

@@ -12,7 +12,7 @@ Places in time are samples from the chunk's first on, in float64; the memory hol
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,8 @@ import onnx
 
 from export import atrial_graph, labels_graph, seconds_graph
 from export.seconds_graph import F32, F64
-from export.values import FAR, Value, at_start, columns, concat, count_to, flags, through
+from export.values import FAR, Value, at_start, branch, columns, concat, count_to, flags, through
+from runtime.beats import V
 from runtime.findings import CLASSES, DOUBTFUL, UNREADABLE, Flaw
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
@@ -42,8 +43,22 @@ GAP, SNIPPET = math.ceil(GAP_S * FS), math.ceil(SNIPPET_S * FS)  # samples
 CONTEXT = GAP + SNIPPET  # samples to either side that decide if one lies in a gap
 KEPT = WINDOW_S - 1  # seconds
 HALF = WINDOW_S // 2
+SECOND = len(seconds_graph.BY_ITSELF) + 1  # numbers of a second: its flaws, and where a gap ends
 HIGH = 1e9  # above any count of slots
-AF, VF = 1, 2  # of `rhythm`
+AF, VF = 1, 2  # of `rhythms`
+# Of the flaws of a second: flat, not to be read, doubtful but neither flat nor noise, all as bits.
+SUMS = np.array(
+    [
+        [
+            flaw == Flaw.FLAT,
+            flaw in UNREADABLE,
+            flaw in DOUBTFUL & ~Flaw.FLAT,
+            int(flaw),
+        ]
+        for flaw in seconds_graph.BY_ITSELF
+    ],
+    dtype=F32,
+)
 
 
 @dataclass(frozen=True)
@@ -70,17 +85,13 @@ class Rhythm:
             "low": 1,
             "high": 1,
             "ecg_60hz": KEPT * RATE,
-            "flaws": KEPT,
-            "gap_ends": KEPT,
+            "seconds": KEPT * SECOND,
             "interrupted_age": 1,
             "vf_log_odds": 1,
             "vf_lasts": 1,
             "vf_since": 1,
-            "waiting_ages": WAITING,
-            "waiting_certain": WAITING,
-            "waiting_gap_ages": WAITING,
-            "af_lasted": KEPT,
-            "af_log_odds_then": KEPT,
+            "waiting": WAITING * 3,
+            "af_then": KEPT * 2,
             "atrial": sum(atrial_graph.state_sizes(self.network).values()),
             "template": sum(labels_graph.TEMPLATE.values()),
             "baseline": sum(labels_graph.BASELINE.values()),
@@ -189,29 +200,25 @@ def follow(
     in_gap = _in_gap(chunk)
     gaps, begun = _gaps(in_gap, chunk, memory["gaps"])
     kept["gaps"] = begun
-    seconds = _judge(memory, kept, chunk, clock, in_gap, rhythm.model)
-    closed = _close(memory, kept, chunk, clock, seconds, policy.of(VentricularLimits))
+    judged = _judge(memory, kept, chunk, clock, in_gap, rhythm.model)
+    closed = _close(memory, kept, chunk, clock, judged, policy.of(VentricularLimits))
 
     # New beats: those in a gap, where the signal is only held, are none.
+    limits = policy.of(AtrialLimits)
     places = slots.samples.to(np.int64) + chunk.past
     valid = slots.valid & (in_gap.at(places) < 0.5)
     order, there = _first(valid)
-    sample = slots.samples.at(order)
-    rows, labels = _rows(slots.rows, order), slots.labels.at(order)
+    found = _rows(_beside([slots.samples, slots.rows, slots.labels]), order)
+    sample, label = found.one(0, axis=2), found.one(-1, axis=2)
+    rows = found.slice(1, -1, axis=2)
     second = ((chunk.position + sample) / float(FS)).floor()
-    certain = (labels <= 1) & (
-        rows.slice(0, 2, axis=2).sum() >= policy.of(AtrialLimits).af_min_atrial
-    )
-    own = chunk.cut(in_gap, sample - float(FS - 1), FS) * np.arange(1, FS + 1)
-    lies = own.max()
-    gap_end = (lies > 0.5).where(sample - float(FS - 1) + lies.to(F64), FAR)
-
-    states = _atria(
-        memory, kept, chunk, clock, closed, seconds["ring"], rhythm,
-        (sample, there, certain, gap_end),
-    )
-    lasts, log_odds = _at_labelling(states, second, clock, policy.of(AtrialLimits))
-    limits = policy.of(AtrialLimits)
+    certain = (label < float(V)) & (rows.slice(0, V, axis=2).sum() >= limits.af_min_atrial)
+    before = sample - float(FS - 1)
+    lies = (chunk.cut(in_gap, before, FS) * np.arange(1, FS + 1)).max()
+    gap_end = (lies > 0.5).where(before + lies.to(F64), FAR)
+    new = _beside([sample, certain, gap_end])
+    states = _atria(memory, kept, chunk, clock, closed, judged["ring"], rhythm, (new, there))
+    lasts, log_odds = _at_labelling(states, second, clock)
     unseen = chunk.position + sample < float((WINDOW_S - 1) * FS)
     fibrillating = (lasts | (log_odds >= limits.af_onset)) & ~unseen
     sinus = unseen | (~fibrillating & (log_odds < limits.af_doubt))
@@ -220,16 +227,11 @@ def follow(
     around = chunk.cut(chunk.line, starts, LAST - FIRST)
     missing = chunk.cut(in_gap, starts, LAST - FIRST).any()
     roughness, shifted = labels_graph.pieces(around)
-    known = {
-        "sample": sample,
-        **dict.fromkeys(CLASSES),
-        "label": labels,
-        "whole": (chunk.position + starts >= 0.0) & ~missing,
-        "fibrillating": fibrillating,
-        "sinus": sinus,
-        "gaps": gaps.at(sample.to(np.int64) + (chunk.past - CONTEXT)),
-        "roughness": roughness,
-    }
+    given = [
+        *(sample, rows, label, (chunk.position + starts >= 0.0) & ~missing, fibrillating, sinus),
+        gaps.at(sample.to(np.int64) + (chunk.past - CONTEXT)),
+        roughness,
+    ]
     blocks = {
         "template": State(labels_graph.TEMPLATE, labels_graph.AT_START, (), "template_beats"),
         "baseline": State(
@@ -240,7 +242,7 @@ def follow(
     last, labelled = labels_graph.label(
         concat(*(block.enter(memory[name]) for name, block in blocks.items())),
         there,
-        _beside(rows if name == CLASSES[0] else one for name, one in known.items()),
+        _beside(given),
         shifted,
         policy,
         rhythm.weights,
@@ -248,29 +250,26 @@ def follow(
     for name, value in columns(last, sizes).items():
         kept[name] = blocks[name].leave(value, chunk)
 
-    def spread(found: Value, empty: Value) -> Value:
-        """Back to the slots."""
-        return empty.op("ScatterElements", order.name, found.name, axis=1)
-
-    none = valid.to(F32) * 0.0
-    answer = labelled.to(F32)
-    spreads = [spread(answer.one(i, axis=2), none) for i in range(len(CLASSES) + 1)]
-    everyone = concat(*(one.expand(2) for one in spreads[:-1]), axis=2)
-    found = spreads[-1].to(np.int64)
+    # Back to the slots.
+    answer = _beside([labelled, log_odds.expit(), fibrillating]).to(F32)
+    size = len(CLASSES) + 3
+    none = valid.to(F32).expand(2) * np.zeros(size)
+    everywhere = (order.expand(2) + np.zeros(size)).name
+    spread = none.op("ScatterElements", everywhere, answer.name, axis=1)
+    spread = valid.expand(2).where(spread, 0.0)
+    label = spread.one(len(CLASSES), axis=2).to(np.int64)
+    probabilities = spread.slice(0, len(CLASSES), axis=2)
+    af = states.slice(KEPT).one(0, axis=2) > 0.5
     return kept, {
         "valid": valid,
-        "labels": valid.where(found, -1),
-        "scores": valid.where(everyone.at(found.expand(2), axis=2).reshape(0, -1), 0.0),
-        "class_probabilities": valid.expand(2).where(everyone, 0.0),
-        "af_probabilities": valid.where(
-            spread(log_odds.expit().to(F32), none), 0.0
-        ),
-        "fibrillating": valid & (spread(fibrillating.to(F32), none) > 0.5),
+        "labels": valid.where(label, -1),
+        "scores": probabilities.at(label.expand(2), axis=2).reshape(0, -1),
+        "class_probabilities": probabilities,
+        "af_probabilities": spread.one(-2, axis=2),
+        "fibrillating": spread.one(-1, axis=2) > 0.5,
         "seconds": closed["valid"].where(closed["number"].to(np.int64), -1),
         "flaws": closed["valid"].where(closed["flaws"], -1),
-        "rhythms": closed["valid"].where(
-            flags([(states["lasts"].slice(KEPT), AF), (closed["vf"], VF)]), -1
-        ),
+        "rhythms": closed["valid"].where(flags([(af, AF), (closed["vf"], VF)]), -1),
     }
 
 
@@ -313,12 +312,9 @@ class State:
         return like.like(which) > 0.5
 
 
-def _beside(values: Iterable[Value | None]) -> Value:
+def _beside(values: Sequence[Value]) -> Value:
     """Columns beside one another, float64 [batch, beats, numbers]."""
-    wide = [one.to(F64) for one in values if one is not None]
-    build = wide[0].build
-    shaped = [one.reshape(0, 0, -1) for one in wide]
-    return Value(build, build("Concat", *(one.name for one in shaped), axis=2), F64)
+    return concat(*(one.to(F64).reshape(0, 0, -1) for one in values), axis=2)
 
 
 def _cut(line: Value, starts: Value, size: int, last: Value) -> Value:
@@ -361,11 +357,16 @@ def _in_gap(chunk: Chunk) -> Value:
     Missing samples with less than `SNIPPET` between them are one run, and one of `GAP` is a gap.
     Known but for `CONTEXT` samples at the ends.
     """
-    run = chunk.missing.expand(1).pooled(SNIPPET, before=SNIPPET - 1)
-    run = -(-run).pooled(SNIPPET, after=SNIPPET - 1)
-    run = -(-run).pooled(GAP, after=GAP - 1)
-    run = run.pooled(GAP, before=GAP - 1).op("Squeeze", run.build.axes(1))
-    return run.at_least(chunk.ended)
+
+    def search() -> dict[str, Value]:
+        run = chunk.missing.expand(1).pooled(SNIPPET, before=SNIPPET - 1)
+        run = -(-run).pooled(SNIPPET, after=SNIPPET - 1)
+        run = -(-run).pooled(GAP, after=GAP - 1)
+        run = run.pooled(GAP, before=GAP - 1).op("Squeeze", run.build.axes(1))
+        return {"in_gap": run.at_least(chunk.ended)}
+
+    some = chunk.missing.max().max(0) > 0.5
+    return branch(some, search, lambda: {"in_gap": chunk.ended})["in_gap"]
 
 
 def _gaps(in_gap: Value, chunk: Chunk, before: Value) -> tuple[Value, Value]:
@@ -385,47 +386,93 @@ def _judge(
     in_gap: Value,
     model: RhythmModel,
 ) -> dict[str, Value]:
-    """Flaws, signal at 60 Hz and gaps of the seconds that become complete, and their windows."""
+    """Signal at 60 Hz, flaws and gaps of the seconds that become complete, and their windows.
+
+    Returns
+    -------
+    ``ring``, the last signal at 60 Hz; ``seconds`` and ``windows`` [batch, seconds, numbers], in the
+    order of `FOUND` and `WINDOW`
+    """
     i = count_to(chunk.line.build, clock.new)
     number = clock.before + i.to(F64)
     new = number < clock.after
     starts = number * float(FS) - chunk.position
-    rows = chunk.cut(chunk.line, starts, FS)
+    begun = clock.before > 0.5
+    low, high = begun.where(memory["low"], HIGH), begun.where(memory["high"], -HIGH)
 
-    def step(low: Value, high: Value, **now: Value) -> tuple[dict[str, Value], dict[str, Value]]:
-        low = now["new"].where(low.at_most(now["lowest"]), low)
-        high = now["new"].where(high.at_least(now["highest"]), high)
-        return {"low": low, "high": high}, {"low": low, "high": high}
+    def look() -> dict[str, Value]:
+        rows = chunk.cut(chunk.line, starts, FS)
+        last, rails = through(
+            _rails,
+            {"low": low.reshape(-1), "high": high.reshape(-1)},
+            {"new": new, "lowest": rows.min(), "highest": rows.max()},
+            {"low": F32, "high": F32},
+        )
+        own = seconds_graph.flaws_by_itself(rows, rails["low"], rails["high"], model.quality)
+        ring = concat(memory["ecg_60hz"], seconds_graph.at_60hz(rows).reshape(0, -1))
+        windows = ring.along((i * RATE).expand(1) + np.arange(WINDOW_S * RATE))
+        features, again = seconds_graph.measure(windows)
+        noise = seconds_graph.log_odds(model.noise, features) >= model.quality.noise_log_odds
+        # A second is searched for gaps when the next one is complete.
+        lying = chunk.cut(in_gap, starts - float(FS), FS) * np.arange(1, FS + 1)
+        return {
+            "low": last["low"].reshape(-1, 1),
+            "high": last["high"].reshape(-1, 1),
+            "own": own,
+            "ring": ring,
+            "lying": lying.max(),
+            "windows": concat(
+                seconds_graph.log_odds(model.fibrillation, features),
+                noise.to(F32),
+                seconds_graph.is_fast(again).to(F32),
+                axis=2,
+            ),
+        }
 
-    begun = clock.before.reshape(-1) > 0.5
-    last, rails = through(
-        step,
-        {"low": begun.where(memory["low"].reshape(-1), HIGH), "high": begun.where(memory["high"].reshape(-1), -HIGH)},
-        {"new": new, "lowest": rows.min(), "highest": rows.max()},
-        {"low": F32, "high": F32},
-    )
-    kept |= {name: value.reshape(-1, 1) for name, value in last.items()}
-    own = seconds_graph.flaws_by_itself(rows, rails["low"], rails["high"], model.quality)
-    at_60hz = seconds_graph.at_60hz(rows).reshape(0, -1)
-    ring = concat(memory["ecg_60hz"], at_60hz)
-    windows = ring.along((i * RATE).expand(1) + np.arange(WINDOW_S * RATE))
-    features, again = seconds_graph.measure(windows)
-    # A second is searched for gaps when the next one is complete.
-    lying = chunk.cut(in_gap, starts - float(FS), FS) * np.arange(1, FS + 1)
-    flaws = concat(memory["flaws"].to(np.int64), own)
-    gap_ends = concat(memory["gap_ends"], lying.max())
+    def rest() -> dict[str, Value]:
+        none = number.to(F32) * 0.0
+        rows = none.expand(2)
+        return {
+            "low": low,
+            "high": high,
+            "own": rows * np.zeros(SECOND - 1),
+            "ring": concat(memory["ecg_60hz"], none * np.zeros(RATE)),
+            "lying": none,
+            "windows": rows * np.zeros(3),
+        }
+
+    found = branch(new.to(F32).max(1).max(0) > 0.5, look, rest)
+    kept |= {name: found[name] for name in ("low", "high")}
+    flaws, gap_ends = columns(
+        memory["seconds"].reshape(0, KEPT, SECOND), {"flaws": SECOND - 1, "gap": 1}, axis=2
+    ).values()
+    flaws = concat(flaws, found["own"])
+    lying = found["lying"].expand(2)
+    gap_ends = concat(gap_ends.slice(0, KEPT - 1), lying, lying.slice(0, 1) * 0.0)
     count = (clock.after - clock.before).to(np.int64)
-    kept["ecg_60hz"] = ring.at(count * RATE + np.arange(KEPT * RATE))
-    kept["flaws"] = flaws.at(count + np.arange(KEPT)).to(F32)
-    kept["gap_ends"] = gap_ends.at(count + np.arange(KEPT))
+    last = count + np.arange(KEPT)
+    kept["ecg_60hz"] = found["ring"].at(count * RATE + np.arange(KEPT * RATE))
+    kept["seconds"] = _rows(concat(flaws, gap_ends, axis=2), last).reshape(0, -1)
+    # Flat, not to be read, doubtful otherwise, all flaws as bits.
+    sums = flaws @ SUMS
+    unreadable = sums.slice(1, 2, axis=2).op("Transpose", perm=[0, 2, 1]).pooled(WINDOW_S)
+    flat = sums.slice(0, 1, axis=2)
+    none = flat.slice(0, 1) * 0.0
+    beside = concat(none, flat.slice(0, -1)) + concat(flat.slice(1), none)
     return {
-        "flaws": flaws,
-        "gap_ends": gap_ends,
-        "ring": ring,
-        "fibrillation": seconds_graph.log_odds(model.fibrillation, features),
-        "noise": seconds_graph.log_odds(model.noise, features) >= model.quality.noise_log_odds,
-        "fast": seconds_graph.is_fast(again),
+        "ring": found["ring"],
+        "seconds": concat(sums, beside, gap_ends, axis=2),
+        "windows": concat(
+            found["windows"], unreadable.op("Transpose", perm=[0, 2, 1]), axis=2
+        ),
     }
+
+
+def _rails(low: Value, high: Value, **now: Value) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The signal's lowest and highest value after one more second."""
+    low = now["new"].where(low.at_most(now["lowest"]), low)
+    high = now["new"].where(high.at_least(now["highest"]), high)
+    return {"low": low, "high": high}, {"low": low, "high": high}
 
 
 def _close(
@@ -433,47 +480,30 @@ def _close(
     kept: dict[str, Value],
     chunk: Chunk,
     clock: Clock,
-    seconds: Mapping[str, Value],
+    judged: Mapping[str, Value],
     limits: VentricularLimits,
 ) -> dict[str, Value]:
     """Flaws of the seconds that are closed, whether their beats count, and gaps up to them."""
     number = clock.next_before + count_to(chunk.line.build, clock.closing).to(F64)
     valid = number < clock.next_after
-    window = number.at_least(float(HALF)) + float(HALF)  # is complete with this second
-    flaws = seconds["flaws"]
-    last = clock.new + (KEPT - 1)
-
-    def of(values: Value, second: Value, oldest: int) -> Value:
-        """Of seconds, in what begins with the one that is so many before the first new one."""
-        places = (second - clock.before).to(np.int64) + oldest
-        return values.at(places.at_least(0).at_most(last - max(KEPT - oldest, 0)))
-
-    own = of(flaws, number, KEPT)
-    flat_now = _has(own, Flaw.FLAT)
-    beside = _has(of(flaws, number - 1.0, KEPT), Flaw.FLAT) & (number > 0.5)
-    beside = beside | _has(of(flaws, number + 1.0, KEPT), Flaw.FLAT)
-    noise, fast = (
-        of(seconds[name].to(np.int64), window, 0) > 0 for name in ("noise", "fast")
-    )
-    around = [of(flaws, window - float(i), KEPT) for i in range(WINDOW_S)]
-    unreadable = [_has(one, Flaw(bit)) for one in around for bit in _bits(UNREADABLE)]
-    readable = ~_any(unreadable)
-    still = flat_now & beside
-    doubtful = _any(
+    place = (number - clock.before).to(np.int64) + KEPT
+    second = _rows(judged["seconds"], place.at_most(clock.new + (KEPT - 1)))
+    flat, _, others, bits, beside, gap_end = (second.one(i, axis=2) for i in range(6))
+    # A window is complete two seconds after the one that it is closed with.
+    place = (number.at_least(float(HALF)) - clock.before).to(np.int64) + HALF
+    window = _rows(judged["windows"], place.at_least(0).at_most(clock.new - 1))
+    fibrillation, noise, fast, unreadable = (window.one(i, axis=2) for i in range(4))
+    noisy, is_flat, in_gap = noise > 0.5, flat > 0.5, gap_end > 0.5
+    still = is_flat & (beside > 0.5)
+    all_flaws = bits.to(np.int64) + flags(
         [
-            still if bit == Flaw.FLAT else noise if bit == Flaw.NOISE else _has(own, Flaw(bit))
-            for bit in _bits(DOUBTFUL)
+            (is_flat & ~still, -int(Flaw.FLAT)),
+            (noisy, int(Flaw.NOISE)),
+            ((fast > 0.5) & ~still, int(Flaw.FAST)),
+            (in_gap, int(Flaw.MISSING)),
         ]
     )
-    gap_end = of(seconds["gap_ends"], number, KEPT + 1)
-    all_flaws = own - flags([(flat_now & ~still, int(Flaw.FLAT))])
-    all_flaws = all_flaws + flags(
-        [
-            (noise, int(Flaw.NOISE)),
-            (fast & ~still, int(Flaw.FAST)),
-            (gap_end > 0.5, int(Flaw.MISSING)),
-        ]
-    )
+    doubtful, readable = still | noisy | (others > 0.5), unreadable < 0.5
     start = number * float(FS) - chunk.position
     known = clock.next_before.reshape(-1) > 0.5
 
@@ -507,10 +537,10 @@ def _close(
         {
             "valid": valid,
             "readable": readable,
-            "fibrillation": of(seconds["fibrillation"], window, 0),
+            "fibrillation": fibrillation,
             "doubtful": doubtful,
             "start": start,
-            "gap_end": (gap_end > 0.5).where(start + gap_end.to(F64), FAR),
+            "gap_end": in_gap.where(start + gap_end.to(F64), FAR),
         },
         {"hidden": bool, "vf": bool, "before": F64, "after": F64},
     )
@@ -544,24 +574,38 @@ def _atria(
     closed: Mapping[str, Value],
     ring: Value,
     rhythm: Rhythm,
-    new: tuple[Value, Value, Value, Value],
-) -> dict[str, Value]:
-    """Atrial fibrillation after each second, `KEPT` of before and those that are closed."""
-    policy, (sample, there, certain, gap_end) = rhythm.model.policy, new
-    sample = concat(_place(memory["waiting_ages"]), sample)
-    there = concat(memory["waiting_ages"] > 0.5, there)
-    certain = concat(memory["waiting_certain"] > 0.5, certain)
-    gap_end = concat(_place(memory["waiting_gap_ages"]), gap_end)
+    new: tuple[Value, Value],
+) -> Value:
+    """Atrial fibrillation after each second: 1 if it lasts, and its log-odds.
+
+    Parameters
+    ----------
+    new : beats, float64 [batch, beats, 3]: place, 1 if it is certainly N or S, where the last gap
+        before it ended; and bool [batch, beats], which are there
+
+    Returns
+    -------
+    float32 [batch, seconds, 2], of `KEPT` seconds before those that are closed, and these
+    """
+    policy, (beats, there) = rhythm.model.policy, new
+    waiting = memory["waiting"].reshape(0, WAITING, 3)
+    ages = np.array([True, False, True])
+    places = waiting.like(ages) > 0.5
+    waiting = places.where(_place(waiting), waiting.to(F64))
+    beats = concat(waiting, beats)
+    sample = beats.one(0, axis=2)
+    there = concat(waiting.one(0, axis=2) > FAR, there)
     second = ((chunk.position + sample) / float(FS)).floor()
     closes = second < clock.next_after
     order, waits = _ordered(there & ~closes, WAITING)
-    kept["waiting_ages"] = waits.where(_age(sample.at(order), chunk), 0.0)
-    kept["waiting_certain"] = (waits & certain.at(order)).to(F32)
-    kept["waiting_gap_ages"] = waits.where(_age(gap_end.at(order), chunk), 0.0)
+    left = _rows(beats, order)
+    left = waits.expand(2).where(places.where(_age(left, chunk), left.to(F32)), 0.0)
+    kept["waiting"] = left.reshape(0, -1)
     place = (second - clock.next_before).to(np.int64)
     place = place.at_least(0).at_most(clock.closing - 1)
     order, counts = _first(there & closes & ~closed["hidden"].at(place))
-    sample, certain, place = sample.at(order), certain.at(order), place.at(order)
+    place, chosen = place.at(order), _rows(beats, order)
+    sample, certain, gap_end = (chosen.one(i, axis=2) for i in range(3))
     at_60hz = ((chunk.position + sample) * (RATE / FS)).floor() + float(P_WAVE.start)
     first = at_60hz - (clock.before - float(KEPT)) * float(RATE)
     waves = _cut(ring, first.to(np.int64), len(P_WAVE), clock.new * RATE + (KEPT * RATE - 1))
@@ -576,8 +620,8 @@ def _atria(
             [
                 sample,
                 certain,
-                certain & (at_60hz >= 0.0),
-                closed["before"].at(place).at_least(gap_end.at(order)),
+                certain * (at_60hz >= 0.0).to(F64),
+                closed["before"].at(place).at_least(gap_end),
                 atrial_graph.p_waves(waves),
             ]
         ),
@@ -600,37 +644,20 @@ def _atria(
     log_odds = concat(start["log_odds"], found_odds.to(F32)).at(so_far)
     seen = concat(start["seen"].to(F64), sample).at(so_far)
     over = closed["after"] - seen > policy.of(VentricularLimits).hold_s * FS
-    all_lasts = concat(memory["af_lasted"] > 0.5, lasts & ~over)
-    all_odds = concat(memory["af_log_odds_then"], over.where(RESTING, log_odds))
+    states = _beside([lasts & ~over, over.where(RESTING, log_odds)]).to(F32)
+    states = concat(memory["af_then"].reshape(0, KEPT, 2), states)
     count = (clock.next_after - clock.next_before).to(np.int64) + np.arange(KEPT)
-    kept["af_lasted"] = all_lasts.at(count).to(F32)
-    kept["af_log_odds_then"] = all_odds.at(count)
-    return {"lasts": all_lasts, "log_odds": all_odds}
+    kept["af_then"] = _rows(states, count).reshape(0, -1)
+    return states
 
 
 def _at_labelling(
-    states: Mapping[str, Value], second: Value, clock: Clock, limits: AtrialLimits
+    states: Value, second: Value, clock: Clock
 ) -> tuple[Value, Value]:
     """Atrial fibrillation as labels of beats in these seconds see it: it lasts, and log-odds."""
     of = (second - float(HALF)).at_most(clock.next_after - 1.0)
     place = (of - clock.next_before).to(np.int64) + KEPT
     place = place.at_least(0).at_most(clock.closing + (KEPT - 1))
-    lasts = states["lasts"].at(place) & (of >= 0.0)
-    log_odds = (of < 0.0).where(RESTING, states["log_odds"].at(place).to(F64))
-    return lasts, log_odds
-
-
-def _has(flaws: Value, flaw: Flaw) -> Value:
-    """True if these bits hold a flaw."""
-    return (flaws / int(flaw)).op("Mod", 2) > 0
-
-
-def _bits(flaws: Flaw) -> list[int]:
-    return [int(one) for one in Flaw if one & flaws and one.bit_count() == 1]
-
-
-def _any(values: Sequence[Value]) -> Value:
-    total, *others = values
-    for other in others:
-        total = total | other
-    return total
+    found, begun = _rows(states, place), of >= 0.0
+    log_odds = begun.where(found.one(1, axis=2).to(F64), RESTING)
+    return (found.one(0, axis=2) > 0.5) & begun, log_odds

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.values import Value, concat, flags
+from export.values import Value, concat
 from runtime.findings import Flaw
 from runtime.model.contract import FS
 from runtime.signal.fast import LIKE_SEVERAL, LONGEST_BEAT, MIN_LIKENESS, SHORTEST_BEAT
@@ -30,8 +30,11 @@ TENTH = FS // 10
 F32, F64 = np.float32, np.float64
 
 
+BY_ITSELF = (Flaw.FLAT, Flaw.CLIPPED, Flaw.RAILED, Flaw.BASELINE, Flaw.POWERLINE)
+
+
 def flaws_by_itself(rows: Value, low: Value, high: Value, policy: QualityPolicy) -> Value:
-    """Flaws that a second shows by itself, bits of `Flaw`, int64 [batch, seconds].
+    """1 for each of `BY_ITSELF` that a second shows by itself, float32 [batch, seconds, 5].
 
     Parameters
     ----------
@@ -39,33 +42,29 @@ def flaws_by_itself(rows: Value, low: Value, high: Value, policy: QualityPolicy)
     low, high : float32 [batch, seconds], extremes of the signal so far, mV
     """
     ecg = rows.to(F64)
-    swing = ecg.max() - ecg.min()
+    swing = ecg.max(keep=True) - ecg.min(keep=True)
     moves = swing >= policy.flat_mv
     rails = [(ecg - rail.to(F64).expand(2)).abs() for rail in (low, high)]
-    cut, held = (
-        max(2, round(seconds * FS)) for seconds in (policy.clipped_s, policy.railed_s)
-    )
+    cut, held = (max(2, round(seconds * FS)) for seconds in (policy.clipped_s, policy.railed_s))
     clipped, railed = (
         _has_run(rails[0] <= within, size) | _has_run(rails[1] <= within, size)
         for within, size in ((EQUAL_MV, cut), (policy.rail_mv, held))
     )
-    railed = railed | _jumps(ecg, policy)
     quarters = ecg.reshape(0, 0, 4, FS // 4).median(FS // 4)
-    level_swing = quarters.max() - quarters.min()
-    return flags(
-        [
-            (~moves, int(Flaw.FLAT)),
-            (clipped & moves, int(Flaw.CLIPPED)),
-            (railed & moves, int(Flaw.RAILED)),
-            (level_swing > policy.baseline_mv, int(Flaw.BASELINE)),
-            (_hum(ecg) > policy.powerline_mv, int(Flaw.POWERLINE)),
-        ]
+    level_swing = quarters.max(keep=True) - quarters.min(keep=True)
+    found = (
+        ~moves,
+        clipped & moves,
+        (railed | _jumps(ecg, policy)) & moves,
+        level_swing > policy.baseline_mv,
+        _hum(ecg) > policy.powerline_mv,
     )
+    return concat(*found, axis=2).to(F32)
 
 
 def _has_run(true: Value, size: int) -> Value:
     """Seconds with so many true values one after another."""
-    return (~true).to(F32).pooled(size).min() < 0.5
+    return (~true).to(F32).pooled(size).min(keep=True) < 0.5
 
 
 def _jumps(ecg: Value, policy: QualityPolicy) -> Value:
@@ -75,7 +74,8 @@ def _jumps(ecg: Value, policy: QualityPolicy) -> Value:
     stayed = ecg.along(np.minimum(at + 1 + around, FS - 1), axis=2) - ecg.along(
         np.maximum(at - around, 0), axis=2
     )
-    return ((steps * FS > policy.jump_mv_s) & (stayed.abs() > steps * 0.5)).any()
+    jumps = (steps * FS > policy.jump_mv_s) & (stayed.abs() > steps * 0.5)
+    return jumps.to(F32).max(keep=True) > 0.5
 
 
 def _mains() -> NDArray[np.float64]:
@@ -88,7 +88,7 @@ def _hum(ecg: Value) -> Value:
     """Amplitude of 50 or 60 Hz that lasts, mV."""
     waves = ecg.reshape(0, 0, 10, TENTH) @ _mains()
     power = (waves * waves).reshape(0, 0, 10, 2, 2).sum().max()
-    return power.sqrt().median(10)
+    return power.sqrt().median(10).expand(2)
 
 
 def at_60hz(rows: Value) -> Value:
@@ -100,11 +100,10 @@ def at_60hz(rows: Value) -> Value:
 
 
 def log_odds(model: WindowModel, features: Value) -> Value:
-    """What a small network says of windows, float32 [batch, windows]."""
+    """What a small network says of windows, float32 [batch, windows, 1]."""
     inputs = ((features - model.mean) / model.scale).within(-LARGEST, LARGEST)
     values = (inputs @ model.hidden[:-1] + model.hidden[-1]).tanh()
-    found = values @ model.weights[:, None] + model.bias
-    return found.reshape(0, 0).to(F32)
+    return (values @ model.weights[:, None] + model.bias).to(F32)
 
 
 def measure(pieces: Value) -> tuple[Value, Value]:
@@ -114,7 +113,7 @@ def measure(pieces: Value) -> tuple[Value, Value]:
     ----------
     pieces : float32 [batch, windows, 300], mV at 60 Hz
     """
-    y = (pieces.to(F64) @ _less_baseline()).to(F32)
+    y = _less_baseline(pieces.to(F64)).to(F32)
     deviation = _deviation(y) + 1e-6
     z, slope = y / deviation, y.slice(1, axis=2) - y.slice(0, -1, axis=2)
     spread = _deviation(slope) + 1e-6
@@ -150,32 +149,29 @@ def measure(pieces: Value) -> tuple[Value, Value]:
 
 
 def is_fast(again: Value) -> Value:
-    """Windows in which the heart is faster than beats are found, bool [batch, windows]."""
+    """Windows in which the heart is faster than beats are found, bool [batch, windows, 1]."""
     again = again.to(F64)
     among = again.slice(SHORTEST_BEAT, LONGEST_BEAT, axis=2)
     most = among.max(keep=True)
     lag = (among.argmax() + SHORTEST_BEAT).expand(2)
     before = (lag.like(np.arange(LAGS)) < lag) & np.arange(LAGS).astype(bool)
     lowest = before.where(again, 2.0).min(keep=True)
-    fast = (
+    return (
         (most > MIN_LIKENESS)
         & (again.at(lag - 1, axis=2) <= most)
         & (again.at(lag + 1, axis=2) <= most)
         & (most - lowest > MIN_LIKENESS)
         & (most > again.slice(LONGEST_BEAT, axis=2).max(keep=True) * LIKE_SEVERAL)
     )
-    return fast.reshape(0, 0)
 
 
-def _less_baseline() -> NDArray[np.float64]:
-    """A matrix that takes the moving mean over `BASELINE` samples off a window."""
+def _less_baseline(pieces: Value) -> Value:
+    """Windows less the mean over `BASELINE` samples around each; their ends go on beyond."""
     first = BASELINE // 2 + 1
-    padded = np.zeros((SIZE, SIZE + BASELINE))
-    padded[np.arange(SIZE), first + np.arange(SIZE)] = 1.0
-    padded[0, :first] = padded[-1, first + SIZE :] = 1.0
-    # The mean at i is over padded[i + 1 : i + 1 + BASELINE].
-    means = np.stack([padded[:, i + 1 : i + 1 + BASELINE].mean(axis=1) for i in range(SIZE)], 1)
-    return np.eye(SIZE) - means
+    places = np.clip(np.arange(SIZE + BASELINE) - first, 0, SIZE - 1)
+    total = pieces.along(places, axis=2).op("CumSum", pieces.build.number(2, np.int64))
+    means = total.slice(BASELINE, axis=2) - total.slice(0, -BASELINE, axis=2)
+    return pieces - means / float(BASELINE)
 
 
 def _deviation(values: Value) -> Value:
@@ -208,9 +204,14 @@ def _spectrum(y: Value) -> list[Value]:
     frequency = np.fft.rfftfreq(SIZE, 1 / RATE)
     inside = slice(*np.searchsorted(frequency, (BANDS[0], BANDS[-1])).tolist())
     frequency = frequency[inside]
-    waves = np.fft.rfft(np.eye(SIZE) * np.hanning(SIZE), axis=1)[:, inside]
-    wide = y.to(F64)
-    real, imaginary = wide @ np.ascontiguousarray(waves.real), wide @ np.ascontiguousarray(waves.imag)
+    # Waves of each frequency from one turn's: computed when a session starts, not in the file.
+    build, turn = y.build, 2 * np.pi * np.arange(SIZE) / SIZE
+    places = Value(build, build.constant(np.arange(SIZE)[:, None]), np.int64)
+    places = (places * np.arange(inside.start, inside.stop)).op("Mod", SIZE)
+    tapered = y.to(F64) * np.hanning(SIZE)
+    real, imaginary = (
+        tapered @ tapered.like(wave).along(places, axis=0) for wave in (np.cos(turn), np.sin(turn))
+    )
     power = real * real + imaginary * imaginary
     share = power / (power.sum(keep=True) + 1e-12)
     edges = [*np.searchsorted(frequency, BANDS[:-1]).tolist(), len(frequency)]

@@ -271,6 +271,25 @@ def through(
     )
 
 
+def branch(
+    condition: Value, then: Callable[[], dict[str, Value]], otherwise: Callable[[], dict[str, Value]]
+) -> dict[str, Value]:
+    """Do one thing or the other, by a condition that is one bool; both give the same names."""
+    kinds: dict[str, Any] = {}
+
+    def write(values: dict[str, Value]) -> list[tuple[str, int]]:
+        kinds.update({key: one.dtype for key, one in values.items()})
+        return [(values[key].name, values[key].kind) for key in sorted(values)]
+
+    names = condition.build.branch(
+        condition.name, lambda: write(then()), lambda: write(otherwise())
+    )
+    return {
+        key: Value(condition.build, name, kinds[key])
+        for key, name in zip(sorted(kinds), names, strict=True)
+    }
+
+
 def over_beats(
     step: Callable[[Value, Value, dict[str, Value]], tuple[Value, Value]],
     state: Value,
@@ -302,10 +321,11 @@ def over_beats(
     return last["state"], found["answer"]
 
 
-def columns(values: Value, sizes: Mapping[str, int]) -> dict[str, Value]:
-    """The parts of [rows, numbers], by name."""
-    names = values.build.split(values.name, [*sizes.values()], axis=1)
-    return {key: Value(values.build, name, values.dtype) for key, name in zip(sizes, names, strict=True)}
+def columns(values: Value, sizes: Mapping[str, int], axis: int = 1) -> dict[str, Value]:
+    """The parts of [rows, numbers], by name; or along another axis."""
+    build, dtype = values.build, values.dtype
+    names = build.split(values.name, [*sizes.values()], axis=axis)
+    return {key: Value(build, name, dtype) for key, name in zip(sizes, names, strict=True)}
 
 
 def at_start(sizes: Mapping[str, int], values: Mapping[str, float]) -> NDArray[np.float64]:

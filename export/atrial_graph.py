@@ -139,7 +139,7 @@ def follow(
         }
         return concat(*(after[name] for name in sizes)), concat(found["now"], lasting)
 
-    last, found = over_beats(step, state, there, beats, {})
+    last, found = over_beats(step, state, there, beats, {}, 2)
     return last, found.one(0, axis=2), found.one(1, axis=2) > 0.5
 
 

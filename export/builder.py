@@ -87,6 +87,8 @@ class Builder:
         states: Sequence[tuple[str, int]],
         inputs: Sequence[tuple[str, int]],
         outputs: Sequence[int],
+        *,
+        axes: int,
     ) -> tuple[list[str], list[str]]:
         """Go through inputs step by step, along their axis 1.
 
@@ -95,13 +97,14 @@ class Builder:
         step : takes the states and one step's inputs; gives the states after it and its outputs
         states, inputs : each a value and the kind of its elements
         outputs : the kind of each output's elements
+        axes : of every state and of a step's every output; ONNX Runtime 1.16 asks for their number
 
         Returns
         -------
         the last states, and the outputs, of all steps along axis 1
         """
         given = [
-            onnx.helper.make_tensor_value_info(name, kind, None)
+            helper.make_tensor_value_info(name, kind, None)
             for name, (_, kind) in zip(
                 self._names(len(states) + len(inputs)), [*states, *inputs], strict=True
             )
@@ -117,7 +120,7 @@ class Builder:
             "step",
             given,
             [
-                onnx.helper.make_tensor_value_info(name, kind, None)
+                helper.make_tensor_value_info(name, kind, [None] * axes)
                 for name, kind in zip(results, kinds, strict=True)
             ],
             constants,

@@ -407,6 +407,7 @@ def _judge(
             {"low": low.reshape(-1), "high": high.reshape(-1)},
             {"new": new, "lowest": rows.min(), "highest": rows.max()},
             {"low": F32, "high": F32},
+            axes=1,
         )
         own = seconds_graph.flaws_by_itself(rows, rails["low"], rails["high"], model.quality)
         ring = concat(memory["ecg_60hz"], seconds_graph.at_60hz(rows).reshape(0, -1))
@@ -543,6 +544,7 @@ def _close(
             "gap_end": in_gap.where(start + gap_end.to(F64), FAR),
         },
         {"hidden": bool, "vf": bool, "before": F64, "after": F64},
+        axes=1,
     )
     for name in ("vf_log_odds", "vf_lasts", "vf_since"):
         kept[name] = states[name].to(F32).reshape(-1, 1)

@@ -101,7 +101,7 @@ def label(
         baseline, beat = _by_baseline(whole["baseline"], beat, policy, weights)
         return concat(template, baseline), concat(*(beat[one] for one in CLASSES), beat["label"])
 
-    return over_beats(step, state, there, beats, shifted)
+    return over_beats(step, state, there, beats, shifted, len(CLASSES) + 1)
 
 
 def _by_template(

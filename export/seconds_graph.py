@@ -246,7 +246,8 @@ def _leakage(y: Value, height: Value, steps: Value) -> tuple[Value, Value]:
 def _autocorrelation(z: Value) -> Value:
     """float32 [batch, windows, 60], 1 at lag 0."""
     zeros = z.slice(0, LAGS, axis=2) * 0.0
-    later = np.arange(LAGS)[:, None] + np.arange(SIZE)
+    first = Value(z.build, z.build.constant(np.arange(LAGS)[:, None]), np.int64)
+    later = first + np.arange(SIZE)  # computed when a session starts
     lines = concat(z, zeros, axis=2).along(later, axis=2)  # [batch, windows, 60, 300]
     again = (lines @ z.expand(3)).reshape(0, 0, LAGS)
     return again / (again.slice(0, 1, axis=2) + 1e-9)

@@ -232,6 +232,8 @@ def through(
     states: Mapping[str, Value],
     inputs: Mapping[str, Value],
     outputs: Mapping[str, Any],
+    *,
+    axes: int,
 ) -> tuple[dict[str, Value], dict[str, Value]]:
     """Go through inputs step by step, along their axis 1.
 
@@ -239,6 +241,7 @@ def through(
     ----------
     step : takes states and inputs of a step by name; gives the states after it and its outputs
     outputs : name -> type of its elements
+    axes : of every state, and of a step's every output
 
     Returns
     -------
@@ -264,6 +267,7 @@ def through(
         [(one.name, one.kind) for one in states.values()],
         [(one.name, one.kind) for one in inputs.values()],
         [helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in outputs.values()],
+        axes=axes,
     )
     return (
         {key: Value(build, name, states[key].dtype) for name, key in zip(last, states, strict=True)},
@@ -296,6 +300,7 @@ def over_beats(
     there: Value,
     beats: Value,
     others: Mapping[str, Value],
+    size: int,
 ) -> tuple[Value, Value]:
     """Go through beats; the state of a row whose beat is not there stays.
 
@@ -305,20 +310,28 @@ def over_beats(
     state : float32 [batch, numbers]
     there : bool [batch, beats]
     beats : float64 [batch, beats, numbers]
+    size : numbers of an answer
 
     Returns
     -------
-    the last state, and the answers, float64 [batch, beats, numbers]
+    the last state, and the answers, float64 [batch, beats, size]
     """
 
     def one(state: Value, there: Value, beat: Value, **more: Value) -> Any:
         after, answer = step(state.to(np.float64), beat, more)
         return {"state": there.expand(1).where(after.to(np.float32), state)}, {"answer": answer}
 
-    last, found = through(
-        one, {"state": state}, {"there": there, "beat": beats, **others}, {"answer": np.float64}
-    )
-    return last["state"], found["answer"]
+    def go() -> dict[str, Value]:
+        given = {"there": there, "beat": beats, **others}
+        last, found = through(one, {"state": state}, given, {"answer": np.float64}, axes=2)
+        return {"state": last["state"], "answer": found["answer"]}
+
+    def rest() -> dict[str, Value]:
+        none = there.to(np.float64).expand(2) * np.zeros(size)
+        return {"state": state.op("Identity"), "answer": none}
+
+    found = branch(there.to(np.float32).max(1).max(0) > 0.5, go, rest)
+    return found["state"], found["answer"]
 
 
 def columns(values: Value, sizes: Mapping[str, int], axis: int = 1) -> dict[str, Value]:

@@ -32,7 +32,9 @@ KINDS = {
 }
 
 
-def beats_graph(contract: Contract, described: Mapping[str, str], rhythm: Rhythm) -> onnx.ModelProto:
+def beats_graph(
+    contract: Contract, described: Mapping[str, str], rhythm: Rhythm
+) -> onnx.ModelProto:
     """Frames, signal and memory in, beats and memory out; batch and length free.
 
     Parameters

@@ -27,7 +27,15 @@ from runtime.errors import EkgError
 from runtime.findings import CLASSES
 from runtime.model.artifacts import Artifacts
 from runtime.model.contract import FS, HOP, Contract
-from runtime.model.embedded import BEATS, GOLDEN, MISSING, PAST_END, SLOTS, WHOLE, BeatsGraph
+from runtime.model.embedded import (
+    BEATS,
+    GOLDEN,
+    MISSING,
+    PAST_END,
+    SLOTS,
+    WHOLE,
+    BeatsGraph,
+)
 from runtime.model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from runtime.rhythm import RhythmModel
 from runtime.simulate import simulate

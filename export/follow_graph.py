@@ -463,9 +463,7 @@ def _judge(
     return {
         "ring": found["ring"],
         "seconds": concat(sums, beside, gap_ends, axis=2),
-        "windows": concat(
-            found["windows"], unreadable.op("Transpose", perm=[0, 2, 1]), axis=2
-        ),
+        "windows": concat(found["windows"], unreadable.op("Transpose", perm=[0, 2, 1]), axis=2),
     }
 
 
@@ -653,9 +651,7 @@ def _atria(
     return states
 
 
-def _at_labelling(
-    states: Value, second: Value, clock: Clock
-) -> tuple[Value, Value]:
+def _at_labelling(states: Value, second: Value, clock: Clock) -> tuple[Value, Value]:
     """Atrial fibrillation as labels of beats in these seconds see it: it lasts, and log-odds."""
     of = (second - float(HALF)).at_most(clock.next_after - 1.0)
     place = (of - clock.next_before).to(np.int64) + KEPT

@@ -135,9 +135,7 @@ def _by_template(
     n, s, v = _towards_v(beat[CLASSES[N]], beat[CLASSES[S]], beat[CLASSES[V]], shift)
     weighted_n, weighted_s = n * weights[N], s * weights[S]
     other = label > float(V)
-    own = (label > float(F)).where(
-        beat[CLASSES[Q]] * weights[Q], beat[CLASSES[F]] * weights[F]
-    )
+    own = (label > float(F)).where(beat[CLASSES[Q]] * weights[Q], beat[CLASSES[F]] * weights[F])
     is_v = v * weights[V] > other.where(own, weighted_n.at_least(weighted_s))
     stays = other.where(label, (weighted_s > weighted_n).to(F64))
     found = {

@@ -269,5 +269,3 @@ def _of_seconds(rows: Value, height: Value) -> Value:
     ordered = together.op("Transpose", perm=[0, 1, 3, 2]).largest(WINDOW_S)[0]
     three = ordered.along(np.arange(WINDOW_S - 1, -1, -(WINDOW_S // 2)), axis=3)
     return three.reshape(0, 0, len(found) * 3)
-
-

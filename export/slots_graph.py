@@ -125,5 +125,3 @@ def r_peaks(build: Builder, contract: Contract, line: str) -> tuple[str, str]:
     peaks = build("Sub", build("Where", upright, up_at, down_at), row)
     first = layout.centre - layout.search
     return build("Add", peaks, build.number(first, np.int64)), moments
-
-

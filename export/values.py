@@ -270,13 +270,18 @@ def through(
         axes=axes,
     )
     return (
-        {key: Value(build, name, states[key].dtype) for name, key in zip(last, states, strict=True)},
+        {
+            key: Value(build, name, states[key].dtype)
+            for name, key in zip(last, states, strict=True)
+        },
         {key: Value(build, name, outputs[key]) for name, key in zip(found, outputs, strict=True)},
     )
 
 
 def branch(
-    condition: Value, then: Callable[[], dict[str, Value]], otherwise: Callable[[], dict[str, Value]]
+    condition: Value,
+    then: Callable[[], dict[str, Value]],
+    otherwise: Callable[[], dict[str, Value]],
 ) -> dict[str, Value]:
     """Do one thing or the other, by a condition that is one bool; both give the same names."""
     kinds: dict[str, Any] = {}

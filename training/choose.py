@@ -14,68 +14,42 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.beats import ATRIAL, Beats, S, V, choose_label, from_beats
+from runtime.beats import ATRIAL, S, V, choose_label
 from runtime.detector import load_rhythm
 from runtime.findings import CLASSES
 from runtime.model.contract import FS, BeatPolicy
 from runtime.rhythm import closed
 from runtime.rhythm.baseline import BaselineLimits, RrBaseline
 from runtime.rhythm.template import QrsTemplate, TemplateLimits
-from training import checkpoint, dataset, recordings, validate
+from training import dataset, validate
 from training.detect import as_arrays
 from training.devices import one_thread
 from training.download import require_data
-from training.ec57 import MATCH_S
 from training.errors import DataError
-from training.model import EkgNet
-from training.recipe import Recipe
+from training.held_out import Patient, held_out, require_every_fold, unseen
 from training.recordings import Record
 from training.rhythm_matching import LONG_RUN, ventricular_runs
-from training.scores import Score, match, score_record, total_score
+from training.scores import Score, score_record, total_score
 from training.torch_detector import detector_of
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Coarse: what is finer is fitted to these patients more than to others.
-BIAS = np.arange(-6.0, 2.1, 1.0)
-GAIN = (0.0, 10.0, 20.0, 30.0)
-MOST = (0.45,)
-BEATS = (30.0, 100.0)
+BIAS = (-8.0, -7.0, -6.0, -5.0, -4.0, 0.0)
+GAIN = (0.0, 20.0, 30.0, 40.0)
+SUDDEN = (0.0, 10.0, 20.0)
 UNLIKE_GAIN = (0.0, 3.0, 4.0, 5.0, 6.0)
 UNLIKE_MARGIN = (0.5, 0.6, 0.7, 0.8, 0.9)
 ROUGHNESS = (0.0, 1.5, 3.0, 4.5)
 FEW = 10  # patients with fewer beats of a class have no F1 of their own
 WEIGHTS = BeatPolicy().class_weights
 Counts = NDArray[np.int64]  # [beats rightly called a class and called so, settings], of a patient
-
-
-@dataclass(frozen=True)
-class Patient:
-    """The beats that a network found in a patient it never saw, and the reference's.
-
-    Attributes
-    ----------
-    network : beats as the network alone reads them
-    compared : for each what `QrsTemplate.compare` gave
-    relabelled : beats before the usual interval joins in; in atrial fibrillation that of S is 0
-    sinus_certain : for each False if atrial fibrillation is not ruled out
-    truth : int64 [beats], index into `CLASSES` of the reference's beat; -1: there is none
-    there : int64 [5], beats of the reference
-    """
-
-    database: str
-    network: Beats
-    compared: list[tuple[float, float, float] | None]
-    relabelled: Beats
-    sinus_certain: list[bool]
-    truth: NDArray[np.int64]
-    there: NDArray[np.int64]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,12 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     intervals = [
         replace(
             baseline,
-            baseline_bias=float(bias),
+            baseline_bias=bias,
             baseline_gain=gain,
-            max_prematurity=most,
-            baseline_beats=beats,
+            baseline_sudden=sudden,
         )
-        for bias, gain, most, beats in itertools.product(BIAS, GAIN, MOST, BEATS)
+        for bias, gain, sudden in itertools.product(BIAS, GAIN, SUDDEN)
     ]
 
     def counted(how: Callable[[Patient], Counts]) -> list[Counts]:
@@ -124,55 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     choose("V, as shipped", everyone, fold_of, counts, shipped, V)
     print(shapes[choose("V, and roughness", everyone, fold_of, counts, ~smooth, V)])
     counts = counted(lambda patient: supraventricular(patient, intervals))
-    blind = np.array([one.baseline_gain == 0.0 for one in intervals])
+    blind = np.array([one.baseline_gain == one.baseline_sudden == 0.0 for one in intervals])
     nothing = blind & np.array([one.baseline_bias == 0.0 for one in intervals])
     choose("S, the network alone", everyone, fold_of, counts, nothing, S)
     choose("S, with a bias", everyone, fold_of, counts, blind, S)
     shipped = np.array([one == baseline for one in intervals])
     choose("S, as shipped", everyone, fold_of, counts, shipped, S)
     print(intervals[choose("S, with the usual interval", everyone, fold_of, counts, ~blind, S)])
-
-
-def require_every_fold(runs: Sequence[Path]) -> None:
-    """Refuse runs that are not one for each fold: patients would be missing or count twice, and
-    a single fold leaves nothing to choose on.
-
-    Raises
-    ------
-    DataError
-        The runs are not exactly the folds of one split, each once.
-    """
-    held_out = [trained(run)[1:] for run in runs]
-    _, folds = held_out[0]
-    if sorted(held_out) != [(fold, folds) for fold in range(folds)]:
-        raise DataError(
-            f"These runs hold out fold {', '.join(f'{f} of {of}' for f, of in held_out)}; expected "
-            f"one run for each fold from 0 to {folds - 1}."
-        )
-
-
-def unseen(run: Path, records: Sequence[Record]) -> tuple[EkgNet, list[Record]]:
-    """A run's network, and the patients that it never saw.
-
-    Raises
-    ------
-    DataError
-        There is no such run, or it saw all of them.
-    """
-    net, fold, folds = trained(run)
-    return net, recordings.folds(records, folds)[fold]
-
-
-def trained(run: Path) -> tuple[EkgNet, int, int]:
-    """A run's network, the fold that it held out, and of how many; raises as `unseen`."""
-    net, saved = checkpoint.load(run / "model.pt")
-    recipe = Recipe(**saved["recipe"])  # type: ignore[arg-type]
-    if recipe.fold is None:
-        raise DataError(
-            f"{run} was trained on every patient; expected runs of "
-            "`python -m training.train --fold`."
-        )
-    return net, recipe.fold, recipe.folds
 
 
 def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
@@ -200,117 +131,43 @@ def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:
 def print_found(runs: Sequence[Path], records: Sequence[Record]) -> None:
     """Print the beats, by database, and the runs of V beats that the shipped runtime finds in
     patients whom the network never saw."""
-    scores: dict[str, list[Score]] = {}
+    scores: list[tuple[Path, str, Score]] = []
     hits: list[bool] = []
     for run in runs:
-        detector = detector_of(run)
+        detector = detector_of(run, BeatPolicy())
         for record in tqdm(unseen(run, records)[1], desc=f"{run}, as shipped", unit="record"):
             stream = detector.stream(FS, events=True)
             beats = stream.push(record.signal[0]) + stream.finish()
-            scores.setdefault(record.database, []).append(score_record(record, *as_arrays(beats)))
+            scores.append((run, record.database, score_record(record, *as_arrays(beats))))
             hits += [
                 hit
                 for _, length, hit in ventricular_runs(record, closed(stream.events()))
                 if length >= LONG_RUN
             ]
-    for database, each in scores.items():
+    for database in sorted({database for _, database, _ in scores}):
+        each = [score for _, where, score in scores if where == database]
         print(f"as shipped, {database}: {total_score(each)}")
     for label, name in (("V", "VEB"), ("S", "SVEB")):
         rich = [
-            one.of(label).f1
-            for each in scores.values()
-            for one in each
-            if one.confusion[CLASSES.index(label)].sum() >= FEW
+            (run, 100 * score.of(label).f1)
+            for run, _, score in scores
+            if score.confusion[CLASSES.index(label)].sum() >= FEW
         ]
+        of_run = [np.nanmean([f1 for which, f1 in rich if which == run]) for run in runs]
         print(
             f"as shipped, {name} F1, patients with {FEW} or more, mean: "
-            f"{100 * np.nanmean(rich):.1f}"
+            f"{np.nanmean([f1 for _, f1 in rich]):.1f}; of the runs "
+            f"{np.mean(of_run):.1f}, SD {np.std(of_run, ddof=1):.1f}"
         )
     print(f"as shipped, runs of {LONG_RUN} or more V found: {sum(hits)} of {len(hits)}")
-
-
-def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
-    """The patients that this run's network never saw, as it reads them."""
-    _, unknown = unseen(run, records)
-    detector, patients = detector_of(run), []
-    for record in tqdm(unknown, desc=str(run), unit="record"):
-        stream = detector.stream(FS, events=True)
-        tracker = stream.tracker
-        assert tracker is not None
-        policy = detector.rhythm_policy
-        tracker.template = template = _Noting(policy.of(TemplateLimits), WEIGHTS)
-        tracker.rr_baseline = listener = _Listening(policy.of(BaselineLimits))
-        relabelled = from_beats(stream.push(record.signal[0]) + stream.finish(), FS)
-        network = template.given
-        truth = np.full(len(network.samples), -1)
-        there, found = match(record.beats, np.array(network.samples), MATCH_S * FS).T
-        truth[found] = record.labels[there]
-        patients.append(
-            Patient(
-                record.database,
-                network,
-                template.compared,
-                relabelled,
-                listener.sinus_certain,
-                truth,
-                np.bincount(record.labels, minlength=len(CLASSES)),
-            )
-        )
-    return patients
-
-
-class _Noting(QrsTemplate):
-    """Notes the beats it is given, and what comparing them gives."""
-
-    def __init__(self, limits: TemplateLimits, weights: Sequence[float]):
-        super().__init__(limits, weights)
-        self.given = Beats([], [], [])
-        self.compared: list[tuple[float, float, float] | None] = []
-
-    def relabel(self, beats: Beats, around: Callable[[int], NDArray[np.float32] | None]) -> Beats:
-        def noted(sample: int) -> NDArray[np.float32] | None:
-            self.compared.append(None)
-            return around(sample)
-
-        for mine, theirs in zip(self.given, beats, strict=True):
-            mine.extend(theirs)  # type: ignore[attr-defined]
-        return super().relabel(beats, noted)
-
-    def compare(
-        self, normal: float, around: NDArray[np.float32]
-    ) -> tuple[float, float, float] | None:
-        self.compared[-1] = super().compare(normal, around)
-        return self.compared[-1]
-
-
-class _Listening(RrBaseline):
-    """Leaves beats as they are, and notes when it would not be followed."""
-
-    def __init__(self, limits: BaselineLimits):
-        super().__init__(limits)
-        self.sinus_certain: list[bool] = []
-
-    def read(
-        self, sample: int, label: int, probabilities: Sequence[float], *, sinus_certain: bool = True
-    ) -> Sequence[float]:
-        self.sinus_certain.append(sinus_certain)
-        return probabilities
 
 
 def ventricular(patient: Patient, settings: Sequence[TemplateLimits]) -> Counts:
     """V beats of a patient with each setting of the usual QRS complex."""
     counts = []
-    beats = list(
-        zip(patient.network.probabilities, patient.network.labels, patient.compared, strict=True)
-    )
     for limits in settings:
         template = QrsTemplate(limits, WEIGHTS)
-        called = np.array(
-            [
-                (label if compared is None else template.decide(row, label, *compared)[1]) == V
-                for row, label, compared in beats
-            ]
-        )
+        called = np.array([template.decide(*beat)[1] == V for beat in patient.evidence])
         counts.append([(called & (patient.truth == V)).sum(), called.sum()])
     return np.array(counts, dtype=np.int64).T
 

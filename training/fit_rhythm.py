@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         },
         "fitted_by": "python -m training.fit_rhythm",
         "features": waveform.FEATURES,
-        "models": {name: model.to_dict() for name, model in fits.items()},
+        "models": stored["models"] | {name: model.to_dict() for name, model in fits.items()},
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(stored) + "\n")

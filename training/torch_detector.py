@@ -18,10 +18,14 @@ from training.model import FRAME_CLASSES, HOP, EkgNet, deployed
 from training.recordings import FS
 
 
-def detector_of(run: Path) -> Detector:
+def detector_of(run: Path, policy: BeatPolicy | None = None) -> Detector:
     """A checkpoint, or the ``model.pt`` of a run's folder, in the place of an exported graph.
 
     Its rhythm is the shipped one, chosen on networks of the same recipe.
+
+    Parameters
+    ----------
+    policy : by which frames make a beat; default: as the run had it
 
     Raises
     ------
@@ -30,7 +34,7 @@ def detector_of(run: Path) -> Detector:
     """
     path = run / "model.pt" if run.is_dir() else run
     net, saved = checkpoint.load(path)
-    policy = BeatPolicy.from_dict(cast(dict[str, Any], saved["policy"]))
+    policy = policy or BeatPolicy.from_dict(cast(dict[str, Any], saved["policy"]))
     data = str(saved["data"])
     contract = Contract(
         FS,

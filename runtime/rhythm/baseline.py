@@ -24,6 +24,7 @@ from .state import Flag, Maybe, Moment, Number, Whole, saved, single
 
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
 RUN_BEATS = 30  # of a run of S beats, that its means remember
+SAME_RATE = 0.1  # of the log of an interval: so near to a run's mean it belongs to the run
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class BaselineLimits(Section):
     ----------
     baseline_bias : added to the network's own
     baseline_gain : added for an interval shorter than the usual one, times the log of their ratio
-    max_prematurity : largest value of that log; shorter intervals count no more
+    baseline_sudden : added for an interval shorter than both the usual one and the last one that
+        followed an N or S beat, times the log of its ratio to the shorter of these: a rate that
+        rises by and by is none of S beats
+    baseline_unknown : added as far as the usual interval is not known: S is rare
+    max_prematurity : largest value of these logs; shorter intervals count no more
     baseline_beats : number of N beats remembered; as long as fewer beats, N or S, were compared, as
         in a strip of half a minute, what is added counts in proportion
     lasting_s : a run of S beats that lasts so long is the patient's rate by now
@@ -47,6 +52,8 @@ class BaselineLimits(Section):
     bounds = {
         "baseline_bias": (-100, 100),
         "baseline_gain": (0, 1000),
+        "baseline_sudden": (0, 1000),
+        "baseline_unknown": (-100, 100),
         "max_prematurity": (0, 10),
         "baseline_beats": (1, 1_000_000),
         "lasting_s": (0, 1_000_000),
@@ -56,6 +63,8 @@ class BaselineLimits(Section):
 
     baseline_bias: float
     baseline_gain: float
+    baseline_sudden: float
+    baseline_unknown: float
     max_prematurity: float
     baseline_beats: float
     lasting_s: float
@@ -152,15 +161,22 @@ class RrBaseline:
         evidence = limits.baseline_bias
         if after_atrial and state.log_interval is not None:
             early = max(state.log_interval - log_interval, 0.0)
+            sudden = max(min(state.log_interval, state.last_log_interval) - log_interval, 0.0)
             evidence += limits.baseline_gain * min(early, limits.max_prematurity)
+            evidence += limits.baseline_sudden * min(sudden, limits.max_prematurity)
         known = min(1.0, max(state.beats, state.compared) / limits.baseline_beats)
-        return 1 / (1 + math.exp(-(network + evidence * known)))
+        evidence = known * evidence + (1 - known) * limits.baseline_unknown
+        return 1 / (1 + math.exp(-(network + evidence)))
 
     def _lasts(self, sample: int, log_interval: float, premature: float) -> bool:
-        """True if the S beats in a row up to this one are a rate that lasts."""
+        """True if the S beats in a row up to this one are a rate that lasts.
+
+        At a rate that is hardly premature one that seems N among them does not end the run.
+        """
         state, limits = self.state, self.limits
         last, state.last_log_interval = state.last_log_interval, single(log_interval)
-        if premature < 0.5:
+        goes_on = state.run_beats > 0 and abs(log_interval - state.run_log_interval) < SAME_RATE
+        if premature < 0.5 and not (state.run_start is not None and goes_on):
             state.run_start = None
             return False
         if state.run_start is None:

@@ -13,8 +13,9 @@ from ..model.rhythm_network import RhythmNetwork
 from ..signal.features import FEATURES, WindowModel
 from ..signal.quality import QualityPolicy
 from .policy import RhythmPolicy
+from .template import FirstBeats
 
-FORMAT = 2  # of rhythm.json
+FORMAT = 3  # of rhythm.json
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class RhythmModel:
     ----------
     policy, quality : limits of the rules, and of the signal's quality
     fibrillation, noise : of the features of five seconds of signal
+    first_beats : of a beat whose patient is not known yet: what decides on V
     beats : the second network, which reads beats
     networks : file name -> SHA-256 of the networks that all of it was chosen with
     digest : of the file, 32 bytes
@@ -34,6 +36,7 @@ class RhythmModel:
     quality: QualityPolicy
     fibrillation: WindowModel
     noise: WindowModel
+    first_beats: FirstBeats
     beats: RhythmNetwork
     networks: Mapping[str, str]
     digest: bytes
@@ -64,6 +67,7 @@ class RhythmModel:
                 QualityPolicy(**stored["quality"]),
                 WindowModel.from_dict(models["fibrillation"]),
                 WindowModel.from_dict(models["noise"]),
+                FirstBeats.from_dict(models["first beats"]),
                 beats,
                 {str(name): str(sha256) for name, sha256 in stored["networks"].items()},
                 digest,

@@ -8,6 +8,9 @@ network's opinion, as monitors have long matched templates (Krasteva and Jekova,
 35:2065, 2007). So does how rough the signal is: noise makes a beat unlike and rough, but the
 complex of a V beat is wide, and smoother than usual. ``python -m training.choose`` chose the
 numbers, on patients that the network had not seen.
+
+Of the first beats, as in a strip of half a minute, the template knows little. As far as it does
+not, the learned numbers of `FirstBeats` join in its place.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..beats import ATRIAL, PROBABILITY_FLOOR, Beats, N, S, V, choose_label
 from ..errors import InputError
+from ..signal.features import SmallNetwork
 from .policy import Section
 from .state import Matrix, Maybe, Number, saved, single
 
@@ -87,6 +91,39 @@ class TemplateLimits(Section):
             )
 
 
+class FirstBeats(SmallNetwork):
+    """Correction to the log-odds of V against N and S while few N beats are known.
+
+    What is not known of a beat is 0. ``python -m training.fit_first_beats`` fits the numbers, on
+    half-minutes of patients that the network had not seen and on strips of strangers.
+    """
+
+    inputs = (
+        "log-odds of S against N",
+        "log-odds of V against N and S",
+        "less alike than N beats",
+        "rougher than N beats",
+        "known",
+    )
+    about = "the first beats"
+
+    @staticmethod
+    def row(
+        probabilities: Sequence[float], compared: tuple[float, float, float] | None, trust: float
+    ) -> list[float]:
+        """`inputs` of a beat.
+
+        Parameters
+        ----------
+        compared : what `QrsTemplate.compare` gives of it
+        trust : how well the usual QRS complex is known, 0 to 1
+        """
+        n, s, v = (max(one, PROBABILITY_FLOOR) for one in probabilities[: V + 1])
+        atrial = max(probabilities[N] + probabilities[S], PROBABILITY_FLOOR)
+        z_below, roughness_above, _ = compared or (0.0, 0.0, 0.0)
+        return [math.log(s / n), math.log(v / atrial), z_below, roughness_above, trust]
+
+
 @dataclass
 class TemplateState:
     """The usual QRS complex of one patient.
@@ -113,13 +150,22 @@ class TemplateState:
 class QrsTemplate:
     """The usual QRS complex of one patient.
 
+    Parameters
+    ----------
+    first_beats : what joins in as far as the usual QRS complex is not known; None: nothing
+
     Attributes
     ----------
     state : the template so far
     """
 
-    def __init__(self, limits: TemplateLimits, weights: Sequence[float]):
-        self.limits, self._weights = limits, weights
+    def __init__(
+        self,
+        limits: TemplateLimits,
+        weights: Sequence[float],
+        first_beats: FirstBeats | None = None,
+    ):
+        self.limits, self._weights, self._first_beats = limits, weights, first_beats
         self.state = TemplateState()
         self._max_beats = single(limits.template_beats)
 
@@ -133,33 +179,64 @@ class QrsTemplate:
         """
         rows, labels = [], []
         for sample, row, label in zip(*beats, strict=True):
-            piece = around(sample)
+            trust, piece = self.trust, around(sample)
             compared = None if piece is None else self.compare(row[N], piece)
-            if compared is not None:
-                row, label = self.decide(row, label, *compared)
+            correction = self.correct(row, compared, trust)
+            row, label = self.decide(row, label, compared, correction)
             rows.append(row)
             labels.append(label)
         return Beats(beats.samples, rows, labels)
+
+    @property
+    def trust(self) -> float:
+        """How well the usual QRS complex is known, 0 to 1."""
+        return self.state.beats / self._max_beats
+
+    def correct(
+        self,
+        probabilities: list[float],
+        compared: tuple[float, float, float] | None,
+        trust: float,
+    ) -> float:
+        """What `FirstBeats` adds to the log-odds of V, as far as the usual QRS complex is unknown.
+
+        Arguments as of `FirstBeats.row`.
+        """
+        if self._first_beats is None or trust >= 1.0:
+            return 0.0
+        row = self._first_beats.row(probabilities, compared, trust)
+        return (1 - trust) * self._first_beats.log_odds(np.array([row])).item()
 
     def decide(
         self,
         probabilities: list[float],
         label: int,
-        z_below: float,
-        roughness_above: float,
-        trust: float,
+        compared: tuple[float, float, float] | None,
+        correction: float = 0.0,
     ) -> tuple[list[float], int]:
-        """Probabilities and label of a beat, from those of the network and what `compare` gives."""
-        limits = self.limits
-        shift = trust * (
-            limits.template_gain * (z_below - limits.template_margin)
-            - limits.template_roughness * roughness_above
-        )
-        if shift <= 0.0 and label in ATRIAL:  # N or S already, and more so
+        """Probabilities and label of a beat, from those of the network.
+
+        Parameters
+        ----------
+        compared : what `compare` gives; None if nothing is known of the beat
+        correction : what `correct` gives
+        """
+        shift = correction + self.shift(compared)
+        if shift == 0.0 or (shift < 0.0 and label in ATRIAL):  # N or S already, and more so
             return probabilities, label
         moved = towards_v(probabilities, shift)
         among = (N, S, V) if label <= V else (label, V)
         return moved, choose_label(moved, self._weights, among)
+
+    def shift(self, compared: tuple[float, float, float] | None) -> float:
+        """What the usual QRS complex adds to the log-odds of V of a beat that compares so."""
+        if compared is None:
+            return 0.0
+        limits, (z_below, roughness_above, trust) = self.limits, compared
+        return trust * (
+            limits.template_gain * (z_below - limits.template_margin)
+            - limits.template_roughness * roughness_above
+        )
 
     def compare(
         self, normal: float, around: NDArray[np.float32]
@@ -199,7 +276,7 @@ class QrsTemplate:
         compared = (
             state.correlation_z - z,
             min(max(roughness - state.log_roughness, -MAX_ROUGHNESS), MAX_ROUGHNESS),
-            state.beats / self._max_beats,
+            self.trust,
         )
         if usual:
             self._remember(piece, z, roughness)

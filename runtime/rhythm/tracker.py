@@ -75,7 +75,9 @@ class RhythmTracker:
         self.model, policy = model, model.policy
         self.seconds = Seconds(model)
         self.template = (
-            QrsTemplate(policy.of(TemplateLimits), weights) if policy.has(TemplateLimits) else None
+            QrsTemplate(policy.of(TemplateLimits), weights, model.first_beats)
+            if policy.has(TemplateLimits)
+            else None
         )
         self.rr_baseline = (
             RrBaseline(policy.of(BaselineLimits)) if policy.has(BaselineLimits) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,17 +51,20 @@ FEATURES = (
 
 
 @dataclass(frozen=True, eq=False)
-class WindowModel:
-    """A small network of features: one hidden layer (tanh), then log-odds.
+class SmallNetwork:
+    """A small network of named inputs: one hidden layer (tanh), then log-odds.
 
     Attributes
     ----------
-    mean, scale : float64 [features], make them comparable
+    inputs : names of what it is given, in order; each kind of network has its own
+    mean, scale : float64 [inputs], make them comparable
     weights : float64 [hidden]
     bias : log-odds if all else is zero
-    hidden : float64 [features + 1, hidden], the last row its bias
+    hidden : float64 [inputs + 1, hidden], the last row its bias
     """
 
+    inputs: ClassVar[tuple[str, ...]]
+    about: ClassVar[str]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     weights: NDArray[np.float64]
@@ -69,18 +72,18 @@ class WindowModel:
     hidden: NDArray[np.float64]
 
     @classmethod
-    def from_dict(cls, fit: Mapping[str, Any]) -> WindowModel:
-        """The model that `to_dict` wrote.
+    def from_dict(cls, fit: Mapping[str, Any]) -> Self:
+        """The network that `to_dict` wrote.
 
         Raises
         ------
         ValueError
-            The numbers are not those of a model of `FEATURES`.
+            The numbers are not those of a network of `inputs`.
         """
         mean, scale, weights, hidden = (
             np.array(fit[name], dtype=np.float64) for name in ("mean", "scale", "weights", "hidden")
         )
-        bias, count = float(fit["bias"]), len(FEATURES)
+        bias, count = float(fit["bias"]), len(cls.inputs)
         numbers = np.concatenate([mean, scale, weights, hidden.ravel(), [bias]])
         if not (
             mean.shape == scale.shape == (count,)
@@ -88,20 +91,27 @@ class WindowModel:
             and hidden.shape == (count + 1, *weights.shape)
             and np.isfinite(numbers).all()
         ):
-            raise ValueError(f"a model of five seconds does not fit its {count} features")
+            raise ValueError(f"a model of {cls.about} does not fit its {count} features")
         return cls(mean, scale, weights, bias, hidden)
 
     def to_dict(self) -> dict[str, Any]:
-        """The model as JSON has it, with six decimals."""
+        """The network as JSON has it, with six decimals."""
         return {
             field.name: np.round(getattr(self, field.name), 6).tolist() for field in fields(self)
         }
 
-    def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """float64 [windows]; above 0: more likely than not, at equal odds before."""
-        inputs = comparable(features, self.mean, self.scale)
-        values = np.tanh(inputs @ self.hidden[:-1] + self.hidden[-1])
+    def log_odds(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """float64 [rows]; above 0: more likely than not, at equal odds before."""
+        given = comparable(inputs, self.mean, self.scale)
+        values = np.tanh(given @ self.hidden[:-1] + self.hidden[-1])
         return np.asarray(values @ self.weights + self.bias)
+
+
+class WindowModel(SmallNetwork):
+    """Log-odds of fibrillation, or of noise, from the `FEATURES` of five seconds."""
+
+    inputs = FEATURES
+    about = "five seconds"
 
 
 def comparable(

@@ -18,7 +18,8 @@ from runtime.rhythm.template import QrsTemplate, TemplateLimits
 from training import choose as command
 from training import dataset, download
 from training.checkpoint import save
-from training.choose import WEIGHTS, Patient, choose, figures, supraventricular, ventricular
+from training.choose import WEIGHTS, choose, figures, supraventricular, ventricular
+from training.held_out import Patient, require_every_fold
 from training.model import Design, EkgNet
 from training.recipe import Recipe
 from training.scores import Score
@@ -35,15 +36,16 @@ def patient(seed: int, beats: int = 400) -> Patient:
     certain = (np.arange(beats) < 180) | (np.arange(beats) >= 230)
     truth = rng.integers(-1, 3, beats)
     compared = [(*row, 1.0) for row in rng.normal((0.5, 0.0), (0.6, 0.4), (beats, 2)).tolist()]
+    found = [*[None] * 10, *compared[10:]]
+    labels = probabilities.argmax(axis=1).tolist()
     block = Beats(
         np.rint(np.cumsum(intervals) * FS).astype(int).tolist(),
         probabilities.tolist(),
-        probabilities.argmax(axis=1).tolist(),
+        labels,
     )
     return Patient(
         "mitdb",
-        block,
-        [*[None] * 10, *compared[10:]],
+        list(zip(probabilities.tolist(), labels, found, rng.normal(0, 1, beats), strict=True)),
         block,
         certain.tolist(),
         truth,
@@ -66,7 +68,7 @@ def test_counted_s_beats_are_those_that_the_runtime_reports(changes: dict[str, f
     assert counted[:, 1].tolist() == [(called & (one.truth == S)).sum(), called.sum()]
     assert counted[1, 0] != counted[1, 1]
     unsure = replace(one, sinus_certain=[False] * len(one.truth))
-    assert supraventricular(unsure, [limits])[1, 0] == (np.array(one.network.labels) == S).sum()
+    assert supraventricular(unsure, [limits])[1, 0] == (np.array(one.relabelled.labels) == S).sum()
 
 
 @pytest.mark.parametrize(
@@ -74,21 +76,26 @@ def test_counted_s_beats_are_those_that_the_runtime_reports(changes: dict[str, f
 )
 def test_counted_v_beats_are_those_that_the_runtime_reports(changes: dict[str, float]) -> None:
     one, limits = patient(2), replace(TEMPLATE, **changes)
-    found = iter(one.compared)
+    compared, corrections = (iter(column) for column in list(zip(*one.evidence, strict=True))[2:])
 
-    class Told(QrsTemplate):
+    class Noted(QrsTemplate):
         def compare(self, *_: object) -> tuple[float, float, float] | None:
-            return next(found)
+            return next(compared)
+
+        def correct(self, *_: object) -> float:
+            return next(corrections)
 
     nothing = np.zeros(0, dtype=np.float32)
-    called = np.array(Told(limits, WEIGHTS).relabel(one.network, lambda _: nothing).labels) == V
+    template = Noted(limits, WEIGHTS)
+    called = np.array(template.relabel(one.relabelled, lambda _: nothing).labels) == V
     counted = ventricular(
         one, [replace(TEMPLATE, template_gain=0.0, template_roughness=0.0), limits]
     )
     assert counted[:, 1].tolist() == [(called & (one.truth == V)).sum(), called.sum()]
-    labels = np.array(one.network.labels)
-    assert counted[1].tolist() != [(labels == V).sum()] * 2
-    assert counted[1, 0] == (labels == V).sum()
+    assert counted[1, 0] != counted[1, 1]
+    still = replace(one, evidence=[(row, label, how, 0.0) for row, label, how, _ in one.evidence])
+    alone = ventricular(still, [replace(TEMPLATE, template_gain=0.0, template_roughness=0.0)])
+    assert alone[1, 0] == (np.array(one.relabelled.labels) == V).sum()
 
 
 def test_cross_validation_does_not_see_its_own_fold(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +164,7 @@ def test_runs_that_are_not_one_for_each_fold_are_refused(
 
 
 def test_every_fold_once_is_accepted_in_any_order(tmp_path: Path) -> None:
-    command.require_every_fold([Path(run(tmp_path / str(fold), fold, 3)) for fold in (2, 0, 1)])
+    require_every_fold([Path(run(tmp_path / str(fold), fold, 3)) for fold in (2, 0, 1)])
 
 
 def test_nothing_is_chosen_on_simulated_patients(

@@ -118,7 +118,7 @@ def written(folder: Path, rhythm: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 2"),
+        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 3"),
         (lambda r: r.pop("format"), "rhythm.json is not what export wrote (KeyError: 'format')"),
         (lambda r: r["features"].reverse(), "has features that this runtime does not compute"),
         (
@@ -144,6 +144,8 @@ def written(folder: Path, rhythm: str) -> Path:
             lambda r: r["models"]["noise"]["scale"].__setitem__(3, 0.0),
             "does not fit its 45 features",
         ),
+        (lambda r: r["models"].pop("first beats"), "(KeyError: 'first beats')"),
+        (lambda r: r["models"]["first beats"]["mean"].pop(), "first beats does not fit its 5"),
         (lambda r: r.update(policy=[]), "rhythm.json is not what export wrote"),
         (lambda r: r.pop("networks"), "(KeyError: 'networks')"),
         (lambda r: r.update(networks=[1]), "rhythm.json is not what export wrote"),

@@ -106,6 +106,38 @@ def test_a_rate_that_changes_slowly_is_no_prematurity() -> None:
     assert set(labels(rising.tolist())) == {"N"}
 
 
+def test_an_interval_that_falls_at_once_is_more_premature_than_one_that_falls_by_and_by() -> None:
+    def log_odds(intervals: list[float]) -> float:
+        baseline = knows(0.8)
+        at = 40.0
+        for interval in intervals:
+            at += interval
+            found = read(baseline, at, (0.9, 0.1, 0.0, 0.0, 0.0))
+        return float(np.log(found[1] / found[0]))
+
+    sudden, gradual = log_odds([0.8, 0.8, 0.64]), log_odds([0.74, 0.69, 0.64])
+    expected = LIMITS.baseline_sudden * np.log(0.69 / 0.64)
+    assert sudden - gradual == pytest.approx(
+        LIMITS.baseline_sudden * np.log(0.8 / 0.64) - expected, abs=2.5
+    )
+    assert log_odds([0.9, 0.64]) == pytest.approx(log_odds([0.8, 0.64]), abs=0.5)
+
+
+@pytest.mark.parametrize("beats", [0, 30, 100])
+def test_as_far_as_the_patient_is_not_known_s_is_less_likely(beats: int) -> None:
+    baseline = RrBaseline(LIMITS)
+    for i in range(beats + 1):
+        read(baseline, 0.8 * i, CERTAIN["N"])
+    doubtful = replace(LIMITS, baseline_unknown=LIMITS.baseline_unknown - 2.0)
+    other = RrBaseline(doubtful)
+    other.state = replace(baseline.state)
+    at = 0.8 * (beats + 1)
+    found, less = (read(one, at, (0.6, 0.4, 0.0, 0.0, 0.0)) for one in (baseline, other))
+    moved = np.log(found[1] / found[0]) - np.log(less[1] / less[0])
+    known = min(1.0, max(baseline.state.beats, 1 + beats, 1.0) / LIMITS.baseline_beats)
+    assert moved == pytest.approx(2.0 * (1 - known), abs=0.05)
+
+
 def test_without_a_certain_sinus_rhythm_beats_stay_and_nothing_is_learnt() -> None:
     baseline = knows(0.8)
     usual = baseline.state.log_interval
@@ -121,6 +153,8 @@ def test_without_a_certain_sinus_rhythm_beats_stay_and_nothing_is_learnt() -> No
         {"baseline_beats": float("nan")},
         {"baseline_bias": -1000.0},
         {"baseline_gain": -1.0},
+        {"baseline_sudden": -1.0},
+        {"baseline_unknown": float("nan")},
         {"max_prematurity": 11.0},
     ],
 )
@@ -150,7 +184,9 @@ def test_only_n_and_s_share_their_probability_anew() -> None:
 
 
 def test_without_gain_and_bias_only_the_larger_share_counts() -> None:
-    nothing = replace(LIMITS, baseline_bias=0.0, baseline_gain=0.0)
+    nothing = replace(
+        LIMITS, baseline_bias=0.0, baseline_gain=0.0, baseline_sudden=0.0, baseline_unknown=0.0
+    )
     assert labels([0.8, 0.3, 0.8], (0.6, 0.4, 0.0, 0.0, 0.0), nothing) == "NNN"
     assert labels([0.8, 0.3, 0.8], (0.4, 0.6, 0.0, 0.0, 0.0), nothing) == "SSS"
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from patient import EVEN, beat, shipped, tracker_of
 
-from runtime.beats import Beats, from_beats
+from runtime.beats import PROBABILITY_FLOOR, Beats, from_beats
 from runtime.detector import Detector
 from runtime.errors import InputError
 from runtime.findings import Beat
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy
-from runtime.rhythm.template import FIRST, LAST, QrsTemplate, TemplateLimits
+from runtime.rhythm.template import FIRST, LAST, FirstBeats, QrsTemplate, TemplateLimits
 from runtime.simulate import simulate
 
 CERTAIN_N = (0.97, 0.01, 0.01, 0.005, 0.005)
@@ -34,6 +37,17 @@ def around(
     ecg = np.exp(-((time - at) ** 2) / (2 * width**2))
     ecg -= 0.2 * np.exp(-((time - at - 0.04) ** 2) / (2 * width**2))  # an S wave
     return (ecg + np.random.default_rng(seed).normal(0, noise, len(time))).astype(np.float32)
+
+
+def drawn_network(random: np.random.Generator) -> FirstBeats:
+    """A network of random numbers, whose log-odds reach some units to either side."""
+    return FirstBeats(
+        random.normal(size=5),
+        random.uniform(0.5, 2.0, 5),
+        random.normal(size=4) * 2,
+        random.normal(),
+        random.normal(size=(6, 4)),
+    )
 
 
 def read(
@@ -93,6 +107,68 @@ def test_before_anything_is_usual_beats_stay() -> None:
     assert usual.state.template is None  # nor is it remembered, for it is not certainly N
     # The recording ends in it.
     assert read(knows(NARROW), RATHER_V, None) == beat(1.0, RATHER_V)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**31), cuts=st.sets(st.integers(1, 79), max_size=8))
+def test_first_beats_are_decided_alike_beat_by_beat_and_as_one_array(
+    seed: int, cuts: set[int]
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.dirichlet((4.0, 0.5, 1.0, 0.2, 0.2), 80)
+    pieces = [
+        around(WIDE if random.random() < 0.2 else NARROW, noise=0.03, seed=i) for i in range(80)
+    ]
+    missing = random.random(80) < 0.1
+    block = Beats(list(range(80)), rows.tolist(), rows.argmax(axis=1).tolist())
+    network = drawn_network(random)
+
+    def taken(sample: int) -> NDArray[np.float32] | None:
+        return None if missing[sample] else pieces[sample]
+
+    whole = QrsTemplate(LIMITS, EVEN, network).relabel(block, taken)
+    cut, state = [], None
+    for first, last in pairwise([0, *sorted(cuts), 80]):
+        template = QrsTemplate(LIMITS, EVEN, network)
+        template.state = template.state if state is None else state
+        cut.append(template.relabel(Beats(*(column[first:last] for column in block)), taken))
+        state = template.state
+    assert [label for one in cut for label in one.labels] == whole.labels
+    assert [row for one in cut for row in one.probabilities] == whole.probabilities
+
+    notes, compared, trust = QrsTemplate(LIMITS, EVEN), [], []
+    for sample, row in enumerate(rows.tolist()):
+        trust.append(notes.trust)
+        compared.append(None if missing[sample] else notes.compare(row[0], pieces[sample]))
+    known = np.array(trust)
+    z_below, rougher = np.array([one[:2] if one else (0.0, 0.0) for one in compared]).T
+    floor = np.maximum(rows, PROBABILITY_FLOOR)
+    against = np.log(floor[:, 2] / np.maximum(rows[:, 0] + rows[:, 1], PROBABILITY_FLOOR))
+    inputs = [np.log(floor[:, 1] / floor[:, 0]), against, z_below, rougher, known]
+    moved = (1 - known) * network.log_odds(np.stack(inputs, axis=1))
+    moved += (
+        known
+        * np.array([one is not None for one in compared])
+        * (
+            LIMITS.template_gain * (z_below - LIMITS.template_margin)
+            - LIMITS.template_roughness * rougher
+        )
+    )
+    ventricular = np.array(whole.labels) == 2
+    plain = (np.array(block.labels) <= 2) & (np.abs(against + moved) > 1e-9)
+    # V has to beat N and S one by one, not their sum.
+    assert not (plain & ventricular & (against + moved < -np.log(2))).any()
+    assert ventricular[plain & (against + moved > 0)].all()
+
+
+def test_first_beats_no_longer_decide_once_the_usual_complex_is_known() -> None:
+    sure = FirstBeats(np.zeros(5), np.ones(5), np.zeros(1), 40.0, np.zeros((6, 1)))
+    usual = QrsTemplate(LIMITS, EVEN, sure)
+    first = read(usual, RATHER_N, None)
+    assert first.label == "V"
+    usual.state = knows(NARROW).state
+    assert read(usual, RATHER_N, None) == beat(1.0, RATHER_N)
+    assert read(usual, RATHER_N, around(NARROW)).label == "N"
 
 
 def test_only_beats_that_are_certainly_normal_are_remembered() -> None:

@@ -244,7 +244,7 @@ def follow(
         there,
         _beside(given),
         shifted,
-        policy,
+        rhythm.model,
         rhythm.weights,
     )
     for name, value in columns(last, sizes).items():
@@ -413,7 +413,7 @@ def _judge(
         ring = concat(memory["ecg_60hz"], seconds_graph.at_60hz(rows).reshape(0, -1))
         windows = ring.along((i * RATE).expand(1) + np.arange(WINDOW_S * RATE))
         features, again = seconds_graph.measure(windows)
-        noise = seconds_graph.log_odds(model.noise, features) >= model.quality.noise_log_odds
+        noise = seconds_graph.log_odds(model.noise, features).to(F32).to(F64)
         # A second is searched for gaps when the next one is complete.
         lying = chunk.cut(in_gap, starts - float(FS), FS) * np.arange(1, FS + 1)
         return {
@@ -423,8 +423,8 @@ def _judge(
             "ring": ring,
             "lying": lying.max(),
             "windows": concat(
-                seconds_graph.log_odds(model.fibrillation, features),
-                noise.to(F32),
+                seconds_graph.log_odds(model.fibrillation, features).to(F32),
+                (noise >= model.quality.noise_log_odds).to(F32),
                 seconds_graph.is_fast(again).to(F32),
                 axis=2,
             ),

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from export import seconds_graph
 from export.values import FAR, Value, columns, concat, over_beats
 from runtime.beats import PROBABILITY_FLOOR, F, N, Q, S, V
 from runtime.findings import CLASSES
 from runtime.model.contract import FS
-from runtime.rhythm import RhythmPolicy
-from runtime.rhythm.baseline import LONGEST_S, RUN_BEATS, SHORTEST_S, BaselineLimits
+from runtime.rhythm import RhythmModel, RhythmPolicy
+from runtime.rhythm.baseline import LONGEST_S, RUN_BEATS, SAME_RATE, SHORTEST_S, BaselineLimits
 from runtime.rhythm.events.atrial import AtrialLimits
 from runtime.rhythm.template import (
     FIRST_FEW,
@@ -72,7 +73,7 @@ def label(
     there: Value,
     beats: Value,
     shifted: dict[str, Value],
-    policy: RhythmPolicy,
+    model: RhythmModel,
     weights: Sequence[float],
 ) -> tuple[Value, Value]:
     """Go through beats in order; gives the state after them, and their probabilities and labels.
@@ -89,15 +90,15 @@ def label(
     the state, and float64 [batch, beats, 6]
     """
 
+    policy = model.policy
+
     def step(state: Value, given: Value, more: dict[str, Value]) -> tuple[Value, Value]:
         sizes = [sum(TEMPLATE.values()), sum(BASELINE.values())]
         whole = columns(state, dict(zip(("template", "baseline"), sizes, strict=True)))
         beat = columns(given, BEAT)
         template = whole["template"]
         if policy.has(TemplateLimits):
-            template, beat = _by_template(
-                template, beat, more["shifted"], policy.of(TemplateLimits), weights
-            )
+            template, beat = _by_template(template, beat, more["shifted"], model, weights)
         baseline, beat = _by_baseline(whole["baseline"], beat, policy, weights)
         return concat(template, baseline), concat(*(beat[one] for one in CLASSES), beat["label"])
 
@@ -108,11 +109,11 @@ def _by_template(
     block: Value,
     beat: dict[str, Value],
     shifted: Value,
-    limits: TemplateLimits,
+    model: RhythmModel,
     weights: Sequence[float],
 ) -> tuple[Value, dict[str, Value]]:
     """The template after a beat, and the beat in its light: N or S may become V, V one of these."""
-    build, state = block.build, columns(block, TEMPLATE)
+    limits, build, state = model.policy.of(TemplateLimits), block.build, columns(block, TEMPLATE)
     template, beats, label = state["template"], state["template_beats"], beat["label"]
     known, whole = beats > 0.5, beat["whole"] > 0.5
     products = (shifted @ template.expand(2)).op("Squeeze", build.axes(2))
@@ -126,13 +127,21 @@ def _by_template(
     z_below = state["correlation_z"] - known.where(z, ORDINARY_Z)
     rougher = beat["roughness"] - state["log_roughness"]
     most = float(F32(limits.template_beats))
-    shift = beats * (
-        z_below * (limits.template_gain / most)
-        - rougher.within(-MAX_ROUGHNESS, MAX_ROUGHNESS) * (limits.template_roughness / most)
-        - limits.template_gain * limits.template_margin / most
+    trust, compared = beats / most, known & whole
+    less_alike = compared.where(z_below, 0.0)
+    above = compared.where(rougher.within(-MAX_ROUGHNESS, MAX_ROUGHNESS), 0.0)
+    n, s, v = (beat[CLASSES[one]] for one in (N, S, V))
+    floor = PROBABILITY_FLOOR
+    v_odds = (v.at_least(floor) / (n + s).at_least(floor)).log()
+    s_odds = (s.at_least(floor) / n.at_least(floor)).log()
+    inputs = concat(s_odds, v_odds, less_alike, above, trust)
+    correction = (1.0 - trust) * seconds_graph.log_odds(model.first_beats, inputs)
+    margin = compared.where(trust.like(limits.template_gain * limits.template_margin), 0.0)
+    shift = correction + trust * (
+        less_alike * limits.template_gain - above * limits.template_roughness - margin
     )
-    moves = known & whole & ((shift > 0.0) | (label > float(S)))
-    n, s, v = _towards_v(beat[CLASSES[N]], beat[CLASSES[S]], beat[CLASSES[V]], shift)
+    moves = (shift > 0.0) | ((shift < 0.0) & (label > float(S)))
+    n, s, v = _towards_v(n, s, v, v_odds, shift)
     weighted_n, weighted_s = n * weights[N], s * weights[S]
     other = label > float(V)
     own = (label > float(F)).where(beat[CLASSES[Q]] * weights[Q], beat[CLASSES[F]] * weights[F])
@@ -156,13 +165,13 @@ def _by_template(
     return usual.where(after, block), beat | found
 
 
-def _towards_v(n: Value, s: Value, v: Value, shift: Value) -> tuple[Value, Value, Value]:
+def _towards_v(
+    n: Value, s: Value, v: Value, log_odds: Value, shift: Value
+) -> tuple[Value, Value, Value]:
     """Shift the log-odds of V against N and S by so much; F and Q keep their probabilities."""
-    atrial, floor = n + s, PROBABILITY_FLOOR
-    together = atrial + v
-    log_odds = (v.at_least(floor) / atrial.at_least(floor)).log()
+    together = n + s + v
     v = together * (log_odds + shift.within(-MAX_LOG_ODDS_SHIFT, MAX_LOG_ODDS_SHIFT)).expit()
-    left, normal = together - v, n.at_least(floor)
+    left, normal = together - v, n.at_least(PROBABILITY_FLOOR)
     n = left * (normal / (normal + s))
     return n, left - n, v
 
@@ -213,28 +222,32 @@ def _read(
     network = (s.at_least(floor) / n.at_least(floor)).log()
     weight = (beats.at_least(state["compared"]) / limits.baseline_beats).at_most(1.0)
 
-    def log_odds(usual: Value) -> Value:
+    unknown = network + (1.0 - weight) * limits.baseline_unknown
+
+    def log_odds(usual: Value, last: Value) -> Value:
         early = (usual - length).within(0.0, limits.max_prematurity)
-        counts = after_atrial.where(early, 0.0) * limits.baseline_gain
-        return network + (counts + limits.baseline_bias) * weight
+        sudden = (usual.at_most(last) - length).within(0.0, limits.max_prematurity)
+        counts = early * limits.baseline_gain + sudden * limits.baseline_sudden
+        return unknown + (after_atrial.where(counts, 0.0) + limits.baseline_bias) * weight
 
     # A run of S beats that lasts is a rate.
-    early, in_run = log_odds(usual) >= 0.0, run > FAR
+    mean, change, in_run = state["run_log_interval"], state["run_change"], run > FAR
+    same_rate = (state["run_beats"] > 0.5) & ((length - mean).abs() < SAME_RATE) & in_run
+    goes_on = (log_odds(usual, state["last"]) >= 0.0) | same_rate
     run_beats = (state["run_beats"] + 1.0).at_most(float(RUN_BEATS))
-    mean, change = state["run_log_interval"], state["run_change"]
     mean = mean + (length - mean) / run_beats
     change = change + ((length - state["last"]).abs() - change) / run_beats
     lasting = (change < limits.steady_change).where(
         sample.like(limits.steady_s * FS), limits.lasting_s * FS
     )
-    lasts = learns & early & in_run & (sample - run >= lasting)
+    lasts = learns & goes_on & in_run & (sample - run >= lasting)
     usual = lasts.where(mean, usual)
-    premature = log_odds(usual).expit()
+    premature = log_odds(usual, lasts.where(length, state["last"])).expit()
     normal = 1.0 - premature
     most = limits.baseline_beats
     after = {
         "log_interval": usual + normal / beats.at_most(most) * (length - usual),
-        "run": early.where(in_run.where(run, sample), FAR),
+        "run": goes_on.where(in_run.where(run, sample), FAR),
         "baseline_beats": (beats + normal).at_most(most),
         "compared": (state["compared"] + 1.0).at_most(most),
         "run_beats": in_run.where(run_beats, 0.0),

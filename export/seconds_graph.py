@@ -21,7 +21,7 @@ from runtime.signal.features import (
     LONGEST_HALF,
     RATE,
     WINDOW_S,
-    WindowModel,
+    SmallNetwork,
 )
 from runtime.signal.quality import EQUAL_MV, SPIKE_S, QualityPolicy
 
@@ -99,11 +99,11 @@ def at_60hz(rows: Value) -> Value:
     return (parts - hum.expand(2)).reshape(0, 0, RATE, FS // RATE).to(F32).mean()
 
 
-def log_odds(model: WindowModel, features: Value) -> Value:
-    """What a small network says of windows, float32 [batch, windows, 1]."""
-    inputs = ((features - model.mean) / model.scale).within(-LARGEST, LARGEST)
-    values = (inputs @ model.hidden[:-1] + model.hidden[-1]).tanh()
-    return (values @ model.weights[:, None] + model.bias).to(F32)
+def log_odds(model: SmallNetwork, inputs: Value) -> Value:
+    """What a small network says of its inputs, float64 [..., 1] of [..., inputs]."""
+    given = ((inputs - model.mean) / model.scale).within(-LARGEST, LARGEST)
+    values = (given @ model.hidden[:-1] + model.hidden[-1]).tanh()
+    return values @ model.weights[:, None] + model.bias
 
 
 def measure(pieces: Value) -> tuple[Value, Value]:

@@ -390,8 +390,7 @@ def _judge(
 
     Returns
     -------
-    ``ring``, the last signal at 60 Hz; ``seconds`` and ``windows`` [batch, seconds, numbers], in the
-    order of `FOUND` and `WINDOW`
+    ``ring``, the last signal at 60 Hz; ``seconds`` and ``windows``, [batch, seconds, numbers]
     """
     i = count_to(chunk.line.build, clock.new)
     number = clock.before + i.to(F64)

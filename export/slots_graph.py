@@ -98,8 +98,8 @@ def strongest(build: Builder, contract: Contract, frames: str) -> tuple[str, str
 def r_peaks(build: Builder, contract: Contract, line: str) -> tuple[str, str]:
     """R peaks near each frame's moment, and the moments, int64 [batch, frames], in samples.
 
-    As `runtime.signal.r_peak.r_peaks`. ``line`` begins `Layout.near` samples before the chunk. R peaks count from the chunk's first sample, moments from
-    the first frame's.
+    As `runtime.signal.r_peak.r_peaks`; ``line`` begins `Layout.near` samples before the chunk.
+    R peaks count from the chunk's first sample, moments from the first frame's.
     """
     layout, hop = Layout.of(contract), contract.hop
     unused = layout.near + hop - (2 * layout.wide + 1)

@@ -16,7 +16,8 @@ from onnx import TensorProto
 
 from export import follow_graph, slots_graph
 from export.builder import END, Builder, tensor
-from export.follow_graph import CONTEXT, Chunk, Rhythm, Slots
+from export.chunk_graph import CONTEXT, Chunk
+from export.follow_graph import Rhythm, Slots
 from export.slots_graph import Layout
 from export.values import Value, concat
 from runtime.findings import CLASSES, Flaw
@@ -27,8 +28,13 @@ COUNT = 1 << 20  # samples counted by the second number of a position, floats be
 OFFSET = 3  # floats that hold a float64
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 KINDS = {
-    **{"r_peaks": INT64, "valid": BOOL, "labels": INT64, "fibrillating": BOOL},
-    **{"seconds": INT64, "flaws": INT64, "rhythms": INT64},
+    "r_peaks": INT64,
+    "valid": BOOL,
+    "labels": INT64,
+    "fibrillating": BOOL,
+    "seconds": INT64,
+    "flaws": INT64,
+    "rhythms": INT64,
 }
 
 

@@ -82,14 +82,22 @@ def graphs(patients: int, length: int, *, seconds: float) -> dict[str, Any]:
     carry = np.zeros((patients, contract.carry_size), np.float32)
     less_first = ecg - ecg[:, :1]
     frames, carry = detector.session.run(less_first[:, :-samples], carry)
-    given = {"probabilities": frames, "ecg": less_first[:, :-samples], "missing": _there(before)}
+    given: dict[str, NDArray[Any]] = {
+        "probabilities": frames,
+        "ecg": less_first[:, :-samples],
+        "missing": _there(before),
+    }
     _, memory = one.run(given, np.zeros((patients, one.state_size), np.float32))
     ecg64 = ecg.astype(np.float64)
     given = {"ecg": ecg64[:, :-samples], "missing": _there(before)}
     _, state = whole.run(given, np.zeros((patients, whole.state_size), np.float32))
     there, frames_now = _there(now), detector.session.run(less_first[:, -samples:], carry)[0]
-    to_beats = {"probabilities": frames_now, "ecg": less_first[:, -samples:], "missing": there}
-    to_all = {"ecg": ecg64[:, -samples:], "missing": there}
+    to_beats: dict[str, NDArray[Any]] = {
+        "probabilities": frames_now,
+        "ecg": less_first[:, -samples:],
+        "missing": there,
+    }
+    to_all: dict[str, NDArray[Any]] = {"ecg": ecg64[:, -samples:], "missing": there}
     candidates: dict[str, Callable[[], object]] = {
         f"frames to beats, {BEATS}": lambda: one.run(to_beats, memory),
         "ECG to frames": lambda: detector.session.run(less_first[:, -samples:], carry),

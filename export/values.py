@@ -80,16 +80,16 @@ class Value:
     def __neg__(self) -> Value:
         return self.op("Neg")
 
-    def __lt__(self, other: Value | Number) -> Value:
+    def __lt__(self, other: Any) -> Value:
         return self.op("Less", other, dtype=bool)
 
-    def __le__(self, other: Value | Number) -> Value:
+    def __le__(self, other: Any) -> Value:
         return self.op("LessOrEqual", other, dtype=bool)
 
-    def __gt__(self, other: Value | Number) -> Value:
+    def __gt__(self, other: Any) -> Value:
         return self.op("Greater", other, dtype=bool)
 
-    def __ge__(self, other: Value | Number) -> Value:
+    def __ge__(self, other: Any) -> Value:
         return self.op("GreaterOrEqual", other, dtype=bool)
 
     def equals(self, other: Value | Number) -> Value:

@@ -3,7 +3,7 @@
 
 const HOP = 18; // samples a frame: the graph takes whole frames
 const HOLD = 540; // samples to hold after a recording, for what the graph looks ahead
-const PIECE = 5 * 360; // samples in one run: in WebAssembly longer ones take longer for each second
+const PIECE = 20 * 360; // samples in one run: shorter ones take longer for each second, in WebAssembly
 const LABELS = ["N", "S", "V", "F", "Q"];
 const [THERE, MISSING, PAST_END] = [0, 1, 2];
 

@@ -6,6 +6,8 @@ As `runtime.signal.quality`, `runtime.signal.features` and `runtime.signal.fast`
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -216,7 +218,7 @@ def _spectrum(y: Value) -> list[Value]:
     share = power / (power.sum(keep=True) + 1e-12)
     edges = [*np.searchsorted(frequency, BANDS[:-1]).tolist(), len(frequency)]
     bands = np.zeros((len(frequency), len(edges) - 1))
-    for band, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+    for band, (first, last) in enumerate(pairwise(edges)):
         bands[first:last, band] = 1.0
     peak = share.like(frequency).along(share.argmax(), axis=0).expand(2)
     centroid = share @ frequency[:, None]

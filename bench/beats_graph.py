@@ -23,19 +23,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.environments import ROOT
 from runtime import Detector
-from runtime.beats import choose_label
 from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
-from runtime.model.contract import FS, HOP
+from runtime.model.contract import FS
 from runtime.model.embedded import BEATS, WHOLE, BeatsGraph
-from runtime.model.frames import find_beats
-from runtime.signal.r_peak import r_peaks
 from runtime.simulate import simulate
 from training.download import data_folder
 
 SIZES = ((1, 1), (1, 60), (90, 1), (90, 10))  # patients and seconds in a run
+WARM = 20  # s of each patient before what is measured
+PUSHED = "ECG to beats, arrays of the runtime"
 VISITS = 7
 PUSHES = """async () => {
   const { open } = await import("./ekg.js");
@@ -70,47 +70,56 @@ def main() -> int:
 
 
 def graphs(patients: int, length: int, *, seconds: float) -> dict[str, Any]:
-    """Median microseconds of a run of each, in turns."""
+    """Median microseconds of a push of each, in turns: rhythm followed, without naming events."""
     detector, files = Detector.load(provider="cpu"), Artifacts(DEFAULT_ARTIFACTS)
     contract, samples = detector.contract, length * FS
-    policy = contract.policy
     one, whole = BeatsGraph(files, BEATS), BeatsGraph(files, WHOLE)
-    ecg = np.stack(
-        [simulate(length + 12.0, seed=row % 8).signal[-samples:] for row in range(patients)]
-    )
-    ecg64, carry = ecg.astype(np.float64), np.zeros((patients, contract.carry_size), np.float32)
-    frames, _ = detector.session.run(ecg, carry)
-    around = policy.context_before + policy.context_after
-    reach = -(-contract.delay // HOP) * HOP + around * HOP
-    recent, past = np.zeros((patients, around, 6), np.float32), np.zeros((patients, reach), "f")
-    memory, state = (np.zeros((patients, graph.state_size), np.float32) for graph in (one, whole))
-
-    def arrays() -> object:
-        line = np.concatenate([past, ecg], axis=1)
-        rows = np.concatenate([recent, frames], axis=1)
-        owners, at, probabilities = find_beats(rows, policy)
-        near = [
-            owner * line.shape[1] + reach + (frame - around) * HOP - contract.delay
-            for owner, frame in zip(owners, at, strict=True)
-        ]
-        peaks = r_peaks(line.ravel(), near, FS)
-        return peaks, [choose_label(row, policy.class_weights) for row in probabilities]
-
-    candidates: dict[str, Callable[[], object]] = {
-        "frames to beats, arrays": arrays,
-        f"frames to beats, {BEATS}": lambda: one.run({"probabilities": frames, "ecg": ecg}, memory),
-        "ECG to frames": lambda: detector.session.run(ecg, carry),
-        f"ECG to beats, {WHOLE}": lambda: whole.run({"ecg": ecg64}, state),
+    ecg = np.stack([simulate(WARM + length, seed=row % 8).signal for row in range(patients)])
+    before, now = ecg[:, : -samples or None], ecg[:, -samples:]
+    streams = [detector.stream(FS, events=True) for _ in range(patients)]
+    detector.push(streams, list(before))
+    tokens = [stream.save() for stream in streams]
+    carry = np.zeros((patients, contract.carry_size), np.float32)
+    less_first = ecg - ecg[:, :1]
+    frames, carry = detector.session.run(less_first[:, :-samples], carry)
+    given: dict[str, NDArray[Any]] = {
+        "probabilities": frames,
+        "ecg": less_first[:, :-samples],
+        "missing": _there(before),
     }
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    _, memory = one.run(given, np.zeros((patients, one.state_size), np.float32))
+    ecg64 = ecg.astype(np.float64)
+    given = {"ecg": ecg64[:, :-samples], "missing": _there(before)}
+    _, state = whole.run(given, np.zeros((patients, whole.state_size), np.float32))
+    there, frames_now = _there(now), detector.session.run(less_first[:, -samples:], carry)[0]
+    to_beats: dict[str, NDArray[Any]] = {
+        "probabilities": frames_now,
+        "ecg": less_first[:, -samples:],
+        "missing": there,
+    }
+    to_all: dict[str, NDArray[Any]] = {"ecg": ecg64[:, -samples:], "missing": there}
+    candidates: dict[str, Callable[[], object]] = {
+        f"frames to beats, {BEATS}": lambda: one.run(to_beats, memory),
+        "ECG to frames": lambda: detector.session.run(less_first[:, -samples:], carry),
+        f"ECG to beats, {WHOLE}": lambda: whole.run(to_all, state),
+    }
+    times: dict[str, list[float]] = {name: [] for name in (*candidates, PUSHED)}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[f"ECG to beats, {WHOLE}"]) < 5:
-        for name, run in candidates.items():
+    while time.perf_counter() < end or len(times[PUSHED]) < 5:
+        streams = [detector.resume(token) for token in tokens]
+        turns = candidates | {PUSHED: functools.partial(detector.push, streams, list(now))}
+        for name, run in turns.items():
             started = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - started)
     medians = {name: round(1e6 * statistics.median(t), 1) for name, t in times.items()}
-    return {"patients": patients, "seconds": length, **medians}
+    ratios = (a / b for a, b in zip(times[f"ECG to beats, {WHOLE}"], times[PUSHED], strict=True))
+    ratio = round(statistics.median(ratios), 2)
+    return {"patients": patients, "seconds": length, **medians, "graph over arrays": ratio}
+
+
+def _there(ecg: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.zeros(ecg.shape, dtype=np.uint8)
 
 
 def page() -> dict[str, Any] | str:

@@ -1,7 +1,8 @@
 """Beats with ONNX Runtime and NumPy alone: one graph, ECG and state in, beats and state out.
 
 python examples/plain_onnxruntime.py artifacts/ekg.onnx < samples.txt
-Samples are numbers in mV at 360 Hz, one a line. Prints R peak (sample), label and score of a beat.
+Samples are numbers in mV at 360 Hz, one a line; nan is missing. Prints of each beat its R peak
+(sample), label, score and probability of atrial fibrillation.
 """
 
 from __future__ import annotations
@@ -12,59 +13,73 @@ from collections.abc import Iterator
 import numpy as np
 import onnxruntime
 
-CHUNK = 20  # frames; any number gives the same beats
+CHUNK = 100  # frames; any number gives the same beats
+THERE, MISSING, PAST_END = range(3)
 
 
 class Stream:
     """One patient: the graph's state, and the samples that do not fill a frame yet."""
 
     def __init__(self, path: str):
-        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.enable_mem_pattern = False  # sizes in the graph depend on the signal
+        self.session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
         metadata = self.session.get_modelmeta().custom_metadata_map
         self.hop, self.hold = int(metadata["hop"]), int(metadata["hold_samples"])
         self.labels = metadata["beat_classes"].split(",")
         self.state = np.zeros((1, int(metadata["state_size"])), dtype=np.float32)
-        self.waiting = np.zeros(0)
-        self.taken = 0
+        self.waiting = np.zeros((2, 0))  # samples, and which are missing
+        self.last = np.nan
 
-    def push(self, samples: np.ndarray) -> Iterator[tuple[int, str, float]]:
-        """R peak, label and score of each beat that the next samples decide."""
-        self.taken += len(samples)
-        ecg = np.concatenate([self.waiting, samples])
-        whole = len(ecg) // self.hop * self.hop
-        self.waiting = ecg[whole:]
-        if not whole:
-            return
-        names = ["r_peaks", "valid", "labels", "scores", "state_out"]
-        inputs = {"ecg": ecg[None, :whole], "state": self.state}
-        r_peaks, valid, labels, scores, self.state = self.session.run(names, inputs)
-        for slot in np.flatnonzero(valid[0]):
-            yield int(r_peaks[0, slot]), self.labels[labels[0, slot]], float(scores[0, slot])
+    def push(self, samples: np.ndarray) -> Iterator[tuple[int, str, float, float]]:
+        """R peak, label, score and probability of AF of each beat that the samples decide."""
+        if np.isnan(self.last):  # nothing came yet: as if the first sample had been there before
+            self.last = next(iter(samples[~np.isnan(samples)]), np.nan)
+            if np.isnan(self.last):
+                raise ValueError("expected a recording that begins with a number.")
+        missing = np.isnan(samples)
+        places = np.where(missing, -1, np.arange(len(samples)))
+        before = np.maximum.accumulate(places) if len(samples) else places
+        held = np.where(before < 0, self.last, samples[before])  # the value before
+        self.last = held[-1] if len(held) else self.last
+        yield from self._run(held, np.where(missing, MISSING, THERE))
 
-    def finish(self, last: float) -> Iterator[tuple[int, str, float]]:
+    def finish(self) -> Iterator[tuple[int, str, float, float]]:
         """The last beats: the last value is held until the graph has looked ahead."""
-        end = self.taken
-        for beat in self.push(np.full(self.hold + self.hop, last)):
-            if beat[0] < end:
-                yield beat
+        held = np.full(self.hold + self.hop, self.last)
+        yield from self._run(held, np.full(len(held), PAST_END))
+
+    def _run(self, samples: np.ndarray, missing: np.ndarray) -> Iterator[tuple]:
+        both = np.concatenate([self.waiting, [samples, missing]], axis=1)
+        whole = both.shape[1] // self.hop * self.hop
+        self.waiting = both[:, whole:]
+        size = CHUNK * self.hop
+        names = ["r_peaks", "valid", "labels", "scores", "af_probabilities", "state_out"]
+        for at in range(0, whole, size):
+            ecg, flags = both[:, None, at : min(at + size, whole)]
+            inputs = {"ecg": ecg, "missing": flags.astype(np.uint8), "state": self.state}
+            r_peaks, valid, labels, scores, af, self.state = self.session.run(names, inputs)
+            for slot in np.flatnonzero(valid[0]):
+                label = self.labels[labels[0, slot]]
+                yield int(r_peaks[0, slot]), label, float(scores[0, slot]), float(af[0, slot])
 
 
 def main() -> None:
     """Read samples, print beats."""
     ecg = np.loadtxt(sys.stdin, ndmin=1)
-    if not (len(ecg) and np.isfinite(ecg).all()):
-        sys.exit("expected a number a line; hold the last value where samples are missing.")
+    if not len(ecg) or np.isinf(ecg).any():
+        sys.exit("expected a number a line, or nan for a sample that is missing.")
     stream = Stream(sys.argv[1])
-    size = CHUNK * stream.hop
-    for at in range(0, len(ecg), size):
-        show(stream.push(ecg[at : at + size]))
-    show(stream.finish(ecg[-1]))
+    show(stream.push(ecg))
+    show(stream.finish())
 
 
-def show(beats: Iterator[tuple[int, str, float]]) -> None:
+def show(beats: Iterator[tuple[int, str, float, float]]) -> None:
     """Print beats, one a line."""
-    for r_peak, label, score in beats:
-        print(r_peak, label, f"{score:.5f}")
+    for r_peak, label, score, af in beats:
+        print(r_peak, label, f"{score:.5f} {af:.5f}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -12,28 +13,37 @@ from onnx import TensorProto, helper, numpy_helper
 from export.graphs import IR_VERSION, OPSET
 
 Shape = Sequence[str | int]
+Attribute = int | str | Sequence[int] | onnx.GraphProto
 END = np.iinfo(np.int64).max  # of a slice
+
+
+class Body(NamedTuple):
+    """Nodes and constants of a graph, or of the step of a loop in it."""
+
+    nodes: list[onnx.NodeProto]
+    constants: list[onnx.TensorProto]
 
 
 class Builder:
     """Nodes and constants of a graph, each value named by its number."""
 
     def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        self._bodies = [Body([], [])]  # the last is the one that is being written
+        self._values = self._constants = 0
 
-    def __call__(self, operator: str, *inputs: str, **attributes: int | str | Sequence[int]) -> str:
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """The nodes written so far."""
+        return self._bodies[-1].nodes
+
+    def __call__(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
         """The first output of a node."""
         return self.node(operator, inputs, 1, **attributes)[0]
 
     def node(
-        self,
-        operator: str,
-        inputs: Sequence[str],
-        outputs: int,
-        **attributes: int | str | Sequence[int],
+        self, operator: str, inputs: Sequence[str], outputs: int, **attributes: Attribute
     ) -> list[str]:
-        names = [f"value{len(self.nodes)}_{i}" for i in range(outputs)]
+        names = self._names(outputs)
         self.nodes.append(helper.make_node(operator, inputs, names, **attributes))  # type: ignore[arg-type]
         return names
 
@@ -61,13 +71,92 @@ class Builder:
         return self.constant(np.array(values, dtype=np.int64))
 
     def constant(self, value: NDArray[np.generic]) -> str:
-        for one in self.constants:
+        constants = self._bodies[-1].constants
+        for one in constants:
             known = numpy_helper.to_array(one)
             if known.dtype == value.dtype and np.array_equal(known, value):
                 return one.name
-        name = f"constant{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(value, name))
+        name = f"constant{self._constants}"
+        self._constants += 1
+        constants.append(numpy_helper.from_array(value, name))
         return name
+
+    def scan(
+        self,
+        step: Callable[[list[str]], tuple[list[str], list[str]]],
+        states: Sequence[tuple[str, int]],
+        inputs: Sequence[tuple[str, int]],
+        outputs: Sequence[int],
+        *,
+        axes: int,
+    ) -> tuple[list[str], list[str]]:
+        """Go through inputs step by step, along their axis 1.
+
+        Parameters
+        ----------
+        step : takes the states and one step's inputs; gives the states after it and its outputs
+        states, inputs : each a value and the kind of its elements
+        outputs : the kind of each output's elements
+        axes : of every state and of a step's every output; ONNX Runtime 1.16 asks for their number
+
+        Returns
+        -------
+        the last states, and the outputs, of all steps along axis 1
+        """
+        given = [
+            helper.make_tensor_value_info(name, kind, None)
+            for name, (_, kind) in zip(
+                self._names(len(states) + len(inputs)), [*states, *inputs], strict=True
+            )
+        ]
+        self._bodies.append(Body([], []))
+        after, found = step([one.name for one in given])
+        # A step may give an input back, or one value twice: an output has a name of its own.
+        results = [self("Identity", one) for one in (*after, *found)]
+        nodes, constants = self._bodies.pop()
+        kinds = [kind for _, kind in states] + list(outputs)
+        body = helper.make_graph(
+            nodes,
+            "step",
+            given,
+            [
+                helper.make_tensor_value_info(name, kind, [None] * axes)
+                for name, kind in zip(results, kinds, strict=True)
+            ],
+            constants,
+        )
+        names = self.node(
+            "Scan",
+            [value for value, _ in (*states, *inputs)],
+            len(results),
+            body=body,
+            num_scan_inputs=len(inputs),
+            scan_input_axes=[1] * len(inputs),
+            scan_output_axes=[1] * len(outputs),
+        )
+        return names[: len(states)], names[len(states) :]
+
+    def branch(
+        self,
+        condition: str,
+        then: Callable[[], list[tuple[str, int]]],
+        otherwise: Callable[[], list[tuple[str, int]]],
+    ) -> list[str]:
+        """Do one thing or the other; both give values with the kind of their elements."""
+        graphs = []
+        for write in (then, otherwise):
+            self._bodies.append(Body([], []))
+            found = write()
+            results = [self("Identity", name) for name, _ in found]
+            nodes, constants = self._bodies.pop()
+            given = [
+                helper.make_tensor_value_info(name, kind, None)
+                for name, (_, kind) in zip(results, found, strict=True)
+            ]
+            graphs.append(helper.make_graph(nodes, "branch", [], given, constants))
+        return self.node(
+            "If", [condition], len(given), then_branch=graphs[0], else_branch=graphs[1]
+        )
 
     def inline(self, graph: onnx.GraphProto, inputs: Mapping[str, str]) -> dict[str, str]:
         """Take over another graph's nodes; gives its outputs' names here, by theirs.
@@ -84,16 +173,10 @@ class Builder:
             copy.CopyFrom(node)
             copy.name = ""
             copy.input[:] = [names[name] if name else "" for name in node.input]
-            copy.output[:] = [f"value{len(self.nodes)}_{i}" for i in range(len(node.output))]
+            copy.output[:] = self._names(len(node.output))
             names |= dict(zip(node.output, copy.output, strict=True))
             self.nodes.append(copy)
         return {tensor.name: names[tensor.name] for tensor in graph.output}
-
-    def name(self, value: str, name: str) -> None:
-        """Give a value that is an output its name."""
-        for node in self.nodes:
-            for names in (node.input, node.output):
-                names[:] = [name if one == value else one for one in names]
 
     def model(
         self,
@@ -103,8 +186,9 @@ class Builder:
         metadata: Mapping[str, str],
     ) -> onnx.ModelProto:
         """The finished model, checked."""
+        (body,) = self._bodies
         model = helper.make_model(
-            helper.make_graph(self.nodes, name, inputs, outputs, self.constants),
+            helper.make_graph(body.nodes, name, inputs, outputs, body.constants),
             opset_imports=[helper.make_opsetid("", OPSET)],
             producer_name="ekg",
             ir_version=IR_VERSION,
@@ -112,6 +196,14 @@ class Builder:
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def name(self, value: str, name: str) -> None:
+        """Give a value a name of its own, as an output of the graph."""
+        self.nodes.append(helper.make_node("Identity", [value], [name]))
+
+    def _names(self, count: int) -> list[str]:
+        self._values += count
+        return [f"value{self._values - count + i}" for i in range(count)]
 
 
 def tensor(name: str, *shape: str | int, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:

@@ -7,6 +7,7 @@ for the present one.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -19,23 +20,36 @@ import onnx
 from numpy.typing import NDArray
 
 from export import beats_graph, manifest
+from export.follow_graph import Rhythm
 from export.graphs import TOLERANCE, ExportError
 from runtime.detector import DEFAULT_ARTIFACTS, Detector
 from runtime.errors import EkgError
 from runtime.findings import CLASSES
 from runtime.model.artifacts import Artifacts
-from runtime.model.contract import FS, HOP
-from runtime.model.embedded import BEATS, GOLDEN, WHOLE, BeatsGraph
+from runtime.model.contract import FS, HOP, Contract
+from runtime.model.embedded import (
+    BEATS,
+    GOLDEN,
+    MISSING,
+    PAST_END,
+    SLOTS,
+    WHOLE,
+    BeatsGraph,
+)
+from runtime.model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
+from runtime.rhythm import RhythmModel
 from runtime.simulate import simulate
 
 NETWORK = "ekg_fused.onnx"
 # Of probabilities, on every processor; a frame's may differ by 1e-3.
 GOLDEN_TOLERANCE = 2e-3
 ROLES: dict[str, dict[str, object]] = {
-    BEATS: {"role": "frames and signal to beats, for other languages"},
-    WHOLE: {"role": "ECG to beats in one graph, for other languages"},
+    BEATS: {"role": "frames and signal to beats and rhythm, for other languages"},
+    WHOLE: {"role": "ECG to beats and rhythm in one graph, for other languages"},
     GOLDEN: {"role": "ECG and the beats that both find in it", "tolerance": GOLDEN_TOLERANCE},
 }
+GOLDEN_S = 16.0
+GOLDEN_GAPS = (6.2, 7.4), (14.5, GOLDEN_S)  # missing samples, and those after the end, s
 Slots = dict[str, NDArray[Any]]
 
 
@@ -73,8 +87,9 @@ def write(staged: Path, detector: Detector) -> None:
     network = onnx.load(staged / NETWORK)
     described = {entry.key: entry.value for entry in network.metadata_props}
     contract = detector.contract
-    onnx.save(beats_graph.beats_graph(contract, described), staged / BEATS)
-    onnx.save(beats_graph.whole_graph(contract, network, described), staged / WHOLE)
+    rhythm = rhythm_of(staged, contract)
+    onnx.save(beats_graph.beats_graph(contract, described, rhythm), staged / BEATS)
+    onnx.save(beats_graph.whole_graph(contract, network, described, rhythm), staged / WHOLE)
     roles: dict[str, dict[str, object]] = {name: {"role": ""} for name in (NETWORK, BEATS, WHOLE)}
     with tempfile.TemporaryDirectory() as folder:
         for name in roles:
@@ -84,18 +99,28 @@ def write(staged: Path, detector: Detector) -> None:
     signals = np.stack([simulate(40.0, seed=seed, ectopic=0.3).signal for seed in range(4)])
     worst = prove(graphs, detector, signals + np.array([[0.0], [0.3], [-5.0], [200.0]]))
     print(f"{BEATS} and {WHOLE}: the detector's beats; probabilities differ by {worst:.1g}")
-    ecg = simulate(8.0, seed=7, ectopic=0.3).signal.astype(np.float64).reshape(1, -1) + 0.1
-    slots, probabilities = graphs.whole(ecg, [FS] * 8), graphs.frames(ecg)
-    seconds = {
-        name: value[0].reshape(8, FS // HOP, *value.shape[2:]) for name, value in slots.items()
-    }
+    ecg = simulate(GOLDEN_S, seed=7, ectopic=0.3).signal.astype(np.float64).reshape(1, -1) + 0.1
+    missing = np.zeros(ecg.shape, dtype=np.uint8)
+    gap, end = (slice(*(round(second * FS) for second in one)) for one in GOLDEN_GAPS)
+    ecg[0, gap], missing[0, gap] = ecg[0, gap.start], MISSING
+    ecg[0, end], missing[0, end] = ecg[0, end.start], PAST_END
+    found = graphs.whole(ecg, [FS] * int(GOLDEN_S), missing)
     np.savez_compressed(
         staged / GOLDEN,
         allow_pickle=False,
-        ecg=ecg.reshape(8, FS),
-        probabilities=probabilities.reshape(8, FS // HOP, -1),
-        **seconds,
+        ecg=ecg[0],
+        missing=missing[0],
+        probabilities=graphs.frames(ecg)[0],
+        **{name: value[0] for name, value in found.items()},
     )
+
+
+def rhythm_of(folder: Path, contract: Contract) -> Rhythm:
+    """Everything that follows the rhythm, of a folder of artifacts."""
+    path = folder / RHYTHM_GRAPH
+    beats = RhythmGraph(path)
+    model = RhythmModel.read(json.loads((folder / "rhythm.json").read_text()), b"", beats)
+    return Rhythm(model, onnx.load(path).graph, beats.lag, contract.policy.class_weights)
 
 
 class Graphs:
@@ -110,9 +135,15 @@ class Graphs:
         self._run, self._carry_size = detector.session.run, detector.contract.carry_size
         self._graphs = {name: BeatsGraph(files, name) for name in (BEATS, WHOLE)}
 
-    def whole(self, ecg: NDArray[np.float64], sizes: Sequence[int]) -> Slots:
-        """Slots of ECG, mV, [batch, samples], given in chunks of these sizes."""
-        return self._in_chunks(WHOLE, [{"ecg": part} for part in _cut(ecg, sizes)])
+    def whole(
+        self,
+        ecg: NDArray[np.float64],
+        sizes: Sequence[int],
+        missing: NDArray[np.uint8] | None = None,
+    ) -> Slots:
+        """Outputs for ECG, mV, [batch, samples], given in chunks of these sizes."""
+        parts = zip(_cut(ecg, sizes), _missing(ecg, sizes, missing), strict=True)
+        return self._in_chunks(WHOLE, [{"ecg": part, "missing": mask} for part, mask in parts])
 
     def frames(self, ecg: NDArray[np.float64], sizes: Sequence[int] = ()) -> NDArray[np.float32]:
         """The network's frames of ECG, [batch, frames, 6]."""
@@ -123,18 +154,35 @@ class Graphs:
             found.append(frames)
         return np.concatenate(found, axis=1)
 
-    def beats(self, ecg: NDArray[np.float64], sizes: Sequence[int]) -> Slots:
+    def beats(
+        self,
+        ecg: NDArray[np.float64],
+        sizes: Sequence[int],
+        missing: NDArray[np.uint8] | None = None,
+    ) -> Slots:
         """As `whole`, by the network and the graph after it."""
-        frames = self.frames(ecg, sizes)
-        return self.of_frames(frames, _less_first(ecg), sizes)
+        return self.of_frames(self.frames(ecg, sizes), _less_first(ecg), sizes, missing)
 
     def of_frames(
-        self, frames: NDArray[np.float32], ecg: NDArray[np.float32], sizes: Sequence[int]
+        self,
+        frames: NDArray[np.float32],
+        ecg: NDArray[np.float32],
+        sizes: Sequence[int],
+        missing: NDArray[np.uint8] | None = None,
     ) -> Slots:
         """As `beats`, of frames [batch, frames, 6] and their signal, less its first sample."""
-        parts = zip(_cut(frames, [size // HOP for size in sizes]), _cut(ecg, sizes), strict=True)
+        parts = zip(
+            _cut(frames, [size // HOP for size in sizes]),
+            _cut(ecg, sizes),
+            _missing(ecg, sizes, missing),
+            strict=True,
+        )
         return self._in_chunks(
-            BEATS, [{"probabilities": rows, "ecg": signal} for rows, signal in parts]
+            BEATS,
+            [
+                {"probabilities": rows, "ecg": signal, "missing": mask}
+                for rows, signal, mask in parts
+            ],
         )
 
     def _in_chunks(self, name: str, chunks: Sequence[Slots]) -> Slots:
@@ -169,13 +217,13 @@ def prove(
         A beat differs in its R peak or label, or a probability by more than `TOLERANCE`.
     """
     worst = 0.0
-    expected = [detector.stream(FS).push(signal) for signal in signals]
+    expected = [detector.stream(FS, events=True).push(signal) for signal in signals]
     for sizes in _sizes(signals.shape[1], seed):
         for name, run in ((WHOLE, graphs.whole), (BEATS, graphs.beats)):
             slots = run(signals, sizes)
             for row, beats in enumerate(expected):
                 valid = slots["valid"][row]
-                found = {output: value[row][valid] for output, value in slots.items()}
+                found = {output: slots[output][row][valid] for output in SLOTS}
                 peaks = [round(beat.time * FS) for beat in beats]
                 labels = [CLASSES.index(beat.label) for beat in beats]
                 if found["r_peaks"].tolist() != peaks or found["labels"].tolist() != labels:
@@ -197,6 +245,12 @@ def prove(
 
 def _less_first(ecg: NDArray[np.float64]) -> NDArray[np.float32]:
     return (ecg - ecg[:, :1]).astype(np.float32)
+
+
+def _missing(
+    ecg: NDArray[Any], sizes: Sequence[int], missing: NDArray[np.uint8] | None
+) -> list[NDArray[np.uint8]]:
+    return _cut(np.zeros(ecg.shape, dtype=np.uint8) if missing is None else missing, sizes)
 
 
 def _cut(array: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:

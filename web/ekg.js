@@ -3,7 +3,7 @@
 //
 //   const detector = await open();
 //   const stream = detector.stream();
-//   const beats = await stream.push(samples); // mV at 360 Hz, any number
+//   const { beats, seconds } = await stream.push(samples); // mV at 360 Hz, any number
 //   const last = await stream.finish();
 
 const HERE = import.meta.url;
@@ -53,18 +53,21 @@ class Stream {
     this.state = state;
   }
 
-  /** The beats that the next samples decide; pushes are done one after another. */
-  push(samples) {
+  /** The beats and seconds that the next samples decide; pushes are done one after another. */
+  push(samples, missing) {
     return this.#next(async () => {
-      const { beats, after } = await this.#ask("push", this.state, samples);
+      const { beats, seconds, after } = await this.#ask("push", this.state, samples, missing);
       this.state = after;
-      return beats;
+      return { beats, seconds };
     });
   }
 
   /** The last beats, when a recording ends. */
   finish() {
-    return this.#next(() => this.#ask("finish", this.state));
+    return this.#next(async () => {
+      const { beats, seconds } = await this.#ask("finish", this.state);
+      return { beats, seconds };
+    });
   }
 
   #next(task) {
@@ -86,10 +89,11 @@ function serve() {
       ]);
       ort.env.wasm.wasmPaths = library;
       ort.env.wasm.numThreads = 1; // more need headers that a plain web host does not send
-      session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+      const options = { ...stream.OPTIONS, executionProviders: ["wasm"] };
+      session = await ort.InferenceSession.create(model, options);
       return stream.start(session);
     },
-    push: (state, samples) => stream.push(ort, session, state, samples),
+    push: (state, samples, missing) => stream.push(ort, session, state, samples, missing),
     finish: (state) => stream.finish(ort, session, state),
   };
   let last = Promise.resolve();

@@ -1,11 +1,13 @@
 // Recordings that are dropped on the page: tables of numbers, and WFDB records.
-// What is missing is NaN in what is read, and `bridged` holds the last value over it.
+// What is missing is NaN in what is read, and `bridged` holds the level over it.
 
 const USUAL_LEADS = ["MLII", "II", "ECG", "EKG", "I"];
 const MV = { mv: 1, uv: 1e-3, "µv": 1e-3, v: 1e3 };
 const SECONDS = { s: 1, sec: 1, ms: 1e-3, us: 1e-6, "µs": 1e-6 };
 const LARGEST_MV = 20; // beyond it numbers without a unit are hardly mV
 const GAP_S = 0.08; // so much missing signal can hide a beat
+const EASE_S = 0.3; // time constant of the way back after it, and what of it counts no more
+const EASED_MV = 1e-4;
 const WFDB_NO_SAMPLE = { 16: -32768, 212: -2048 };
 
 /** The recording among some files: its name, lead, rate (Hz) and ECG (mV, NaN if missing). */
@@ -111,20 +113,39 @@ function of212(buffer) {
   return samples.map((sample) => (sample << 20) >> 20); // the sign of twelve bits
 }
 
-/** The signal with the last value held where samples are missing, and those gaps, in samples. */
+/**
+ * The signal with its level held where samples are missing, eased back after gaps that can hide a
+ * beat, because the network takes a step for one; and 1 for each sample that is missing.
+ */
 export function bridged(ecg, fs) {
   const held = Float64Array.from(ecg);
-  const gaps = [];
-  let last = held.find((value) => !Number.isNaN(value));
-  if (last === undefined) throw new Error("the recording has no sample.");
-  for (let i = 0, start = 0; i < held.length; i += 1) {
-    if (Number.isNaN(held[i])) held[i] = last;
-    else {
-      if (i - start >= GAP_S * fs) gaps.push([start, i]);
-      start = i + 1;
+  const missing = Uint8Array.from(ecg, Number.isNaN);
+  const first = missing.indexOf(0);
+  if (first < 0) throw new Error("the recording has no sample.");
+  const recent = [ecg[first], ecg[first], ecg[first]];
+  let ease = 0;
+  for (let i = 0, since = 0, level = ecg[first]; i < held.length; i += 1) {
+    if (missing[i]) {
+      if (!since) level = recent.toSorted((a, b) => a - b)[1] + ease;
+      held[i] = level;
+      since += 1;
+      continue;
     }
-    last = held[i];
-    if (i + 1 === held.length && i + 1 - start >= GAP_S * fs) gaps.push([start, i + 1]);
+    if (since >= GAP_S * fs && i > since) ease = level - ecg[i];
+    since = 0;
+    held[i] += ease;
+    ease = Math.abs(ease) < EASED_MV ? 0 : ease * Math.exp(-1 / (EASE_S * fs));
+    recent.unshift(ecg[i]);
+    recent.pop();
   }
-  return { held, gaps };
+  return { held, missing };
+}
+
+/** The samples at another rate of which a part is missing. */
+export function missingAt(missing, fs, rate, length) {
+  const found = new Uint8Array(length);
+  missing.forEach((one, i) => {
+    if (one) found.fill(1, Math.floor((i * rate) / fs), Math.ceil(((i + 1) * rate) / fs));
+  });
+  return found;
 }

@@ -1,12 +1,15 @@
 // The page: recordings in, beats drawn. The detector is in ekg.js.
 import { open } from "./ekg.js";
-import { bridged, readFiles, readTable } from "./files.js";
+import { bridged, missingAt, readFiles, readTable } from "./files.js";
 import { patient } from "./patient.js";
 import { resampled } from "./resample.js";
 import { draw, SHOWN_S } from "./trace.js";
 
 const FS = 360;
+const [AF, VF] = [1, 2]; // of a second's rhythm
+const DOUBTFUL = 1 + 4 + 8 + 32; // flaws of a second: flat, baseline wander, noise, railed
 const PIECE = 60 * FS;
+const HEADER = "time (s),label,score,AF probability\n";
 const TICK_MS = 100; // between two chunks of the simulated patient
 const at = (id) => document.getElementById(id);
 const canvas = at("trace");
@@ -30,17 +33,18 @@ async function show(read) {
     say("Reading…");
     const { name, lead, fs, ecg } = await read();
     const started = performance.now();
-    const { held, gaps } = bridged(ecg, fs);
+    const { held, missing } = bridged(ecg, fs);
     const signal = resampled(held, fs);
-    const missing = gaps.map((gap) => gap.map((sample) => (sample * FS) / fs));
+    const gone = missingAt(missing, fs, FS, signal.length);
     const stream = (await detector).stream();
     const beats = [];
+    const closed = [];
     const add = (found) => {
-      const inGap = ({ rPeak }) => missing.some(([first, end]) => first <= rPeak && rPeak < end);
-      beats.push(...found.filter((beat) => !inGap(beat)));
+      beats.push(...found.beats);
+      closed.push(...found.seconds);
     };
     for (let i = 0; i < signal.length; i += PIECE) {
-      add(await stream.push(signal.subarray(i, i + PIECE)));
+      add(await stream.push(signal.subarray(i, i + PIECE), gone.subarray(i, i + PIECE)));
       if (mine !== current) return;
       say(`${name}: ${Math.round(i / FS)} of ${Math.round(signal.length / FS)} s…`);
     }
@@ -50,6 +54,7 @@ async function show(read) {
     const took = (performance.now() - started) / 1000;
     say(`${name}, ${lead}, ${fs} Hz: ${seconds.toFixed(0)} s of ECG in ${took.toFixed(2)} s.`);
     count(beats);
+    at("rhythm").textContent = rhythms(closed);
     const from = at("from");
     from.hidden = seconds <= SHOWN_S;
     from.max = Math.max(0, Math.ceil(seconds - SHOWN_S));
@@ -67,11 +72,11 @@ async function show(read) {
 
 /** The beats as a table, to save. */
 function offer(name, beats) {
-  const rows = beats.map(({ rPeak, label, score }) =>
-    [(rPeak / FS).toFixed(4), label, score.toFixed(4)].join(","),
+  const rows = beats.map(({ rPeak, label, score, af }) =>
+    [(rPeak / FS).toFixed(4), label, score.toFixed(4), af.toFixed(4)].join(","),
   );
   URL.revokeObjectURL(at("save").href);
-  at("save").href = URL.createObjectURL(new Blob([`time (s),label,score\n${rows.join("\n")}\n`]));
+  at("save").href = URL.createObjectURL(new Blob([HEADER, rows.join("\n"), "\n"]));
   at("save").download = `${name.replace(/\.\w+$/, "")}-beats.csv`;
   at("save").hidden = false;
 }
@@ -83,11 +88,26 @@ function count(beats) {
   at("counts").textContent = `${beats.length} beats${parts.length ? `: ${parts.join(", ")}` : ""}`;
 }
 
+/** The share of a recording in fibrillation, and of its seconds that no beat is read from. */
+function rhythms(closed) {
+  const share = (part) => `${((100 * closed.filter(part).length) / closed.length).toFixed(0)} %`;
+  if (!closed.length) return "";
+  const parts = [];
+  if (closed.some(({ rhythm }) => rhythm & AF))
+    parts.push(`atrial fibrillation ${share(({ rhythm }) => rhythm & AF)} of the time`);
+  if (closed.some(({ rhythm }) => rhythm & VF))
+    parts.push(`ventricular fibrillation ${share(({ rhythm }) => rhythm & VF)} of the time`);
+  if (closed.some(({ flaws }) => flaws & DOUBTFUL))
+    parts.push(`${share(({ flaws }) => flaws & DOUBTFUL)} too poor to be sure of beats`);
+  return parts.length ? `Detected: ${parts.join(", ")}.` : "No fibrillation detected.";
+}
+
 async function live() {
   const mine = (current += 1);
   const next = patient();
   const stream = (await detector).stream();
   const beats = [];
+  const closed = [];
   let signal = new Float64Array(0);
   let dropped = 0;
   at("save").hidden = true;
@@ -104,7 +124,9 @@ async function live() {
       last = now;
       const samples = next(Math.floor(owed));
       owed -= samples.length;
-      beats.push(...(await stream.push(samples)));
+      const found = await stream.push(samples);
+      beats.push(...found.beats);
+      closed.push(...found.seconds);
       const line = new Float64Array(signal.length + samples.length);
       line.set(signal);
       line.set(samples, signal.length);
@@ -113,6 +135,7 @@ async function live() {
       dropped += extra;
       if (mine !== current) return;
       count(beats);
+      at("rhythm").textContent = rhythms(closed.slice(-1));
       draw(canvas, signal, beats, 0, dropped);
       setTimeout(tick, TICK_MS);
     } catch (error) {

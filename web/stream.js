@@ -3,63 +3,96 @@
 
 const HOP = 18; // samples a frame: the graph takes whole frames
 const HOLD = 540; // samples to hold after a recording, for what the graph looks ahead
-const PIECE = 5 * 360; // samples in one run: in WebAssembly longer ones take longer for each second
+const PIECE = 20 * 360; // samples in one run: shorter ones take longer for each second, in WebAssembly
 const LABELS = ["N", "S", "V", "F", "Q"];
+const [THERE, MISSING, PAST_END] = [0, 1, 2];
+
+/** Options of the graph's session; sizes in it depend on the signal, so no memory is planned. */
+export const OPTIONS = { enableMemPattern: false, intraOpNumThreads: 1 };
 
 /** The state of a stream before its first sample: plain numbers, which the caller keeps. */
 export function start(session) {
   const { shape } = session.inputMetadata.find(({ name }) => name === "state");
-  return { state: new Float32Array(shape[1]), waiting: new Float64Array(0), taken: 0, last: 0 };
+  const waiting = { ecg: new Float64Array(0), missing: new Uint8Array(0) };
+  return { state: new Float32Array(shape[1]), waiting, last: NaN };
 }
 
 /**
- * Take the next samples, give the beats that they decide and the state after them.
+ * Take the next samples, give what they decide and the state after them.
  *
- * samples: mV at 360 Hz, any number, none of them NaN. A beat has its R peak in samples since the
- * start, its label, the score of that, and the probabilities of N, S, V, F and Q.
+ * samples: mV at 360 Hz, any number. Where one is missing it is NaN, or 1 in `flags`, if the signal
+ * is held already. A beat has its R peak in samples since the
+ * start, its label, the score of that, the probabilities of N, S, V, F and Q, and that of atrial
+ * fibrillation, and if its label was chosen as in it. A second has its number, its flaws (bits, see
+ * docs/embed.md) and the fibrillation that lasts: 1 atrial, 2 ventricular.
  */
-export async function push(ort, session, before, samples) {
-  const wrong = samples.findIndex((sample) => !Number.isFinite(sample));
-  if (wrong >= 0)
-    throw new Error(`sample ${wrong} is no number; hold the last value where samples are missing.`);
-  const line = new Float64Array(before.waiting.length + samples.length);
-  line.set(before.waiting);
-  line.set(samples, before.waiting.length);
-  const whole = line.length - (line.length % HOP);
-  let { state } = before;
-  const beats = [];
-  for (let at = 0; at < whole; at += PIECE) {
-    const piece = line.subarray(at, Math.min(at + PIECE, whole));
-    const found = await session.run({
-      ecg: new ort.Tensor("float64", piece, [1, piece.length]),
-      state: new ort.Tensor("float32", state, [1, state.length]),
-    });
-    state = found.state_out.data.slice();
-    beats.push(...read(found));
-  }
-  const taken = before.taken + samples.length;
-  const last = samples.length ? samples[samples.length - 1] : before.last;
-  return { beats, after: { state, waiting: line.slice(whole), taken, last } };
+export async function push(ort, session, before, samples, flags) {
+  let last = Number.isNaN(before.last) ? samples.find((one) => !Number.isNaN(one)) : before.last;
+  const missing = Uint8Array.from(samples, (one, i) =>
+    Number.isNaN(one) || flags?.[i] ? MISSING : THERE,
+  );
+  const held = Float64Array.from(samples, (one) => (last = Number.isNaN(one) ? last : one));
+  const wrong = held.findIndex((one) => !Number.isFinite(one));
+  if (wrong >= 0) throw new Error(`sample ${wrong} is no number, and none came before.`);
+  return run(ort, session, { ...before, last: last ?? NaN }, held, missing);
 }
 
 /** The last beats of a recording, for which the graph waits for signal that does not come. */
 export async function finish(ort, session, before) {
+  if (Number.isNaN(before.last)) return { beats: [], seconds: [] };
   const held = new Float64Array(HOLD + HOP).fill(before.last);
-  const { beats } = await push(ort, session, before, held);
-  return beats.filter((beat) => beat.rPeak < before.taken);
+  return run(ort, session, before, held, new Uint8Array(held.length).fill(PAST_END));
 }
 
-function read(found) {
+async function run(ort, session, before, samples, flags) {
+  const ecg = joined(Float64Array, before.waiting.ecg, samples);
+  const missing = joined(Uint8Array, before.waiting.missing, flags);
+  const whole = ecg.length - (ecg.length % HOP);
+  let { state } = before;
+  const beats = [];
+  const seconds = [];
+  for (let at = 0; at < whole; at += PIECE) {
+    const end = Math.min(at + PIECE, whole);
+    const found = await session.run({
+      ecg: new ort.Tensor("float64", ecg.subarray(at, end), [1, end - at]),
+      missing: new ort.Tensor("uint8", missing.subarray(at, end), [1, end - at]),
+      state: new ort.Tensor("float32", state, [1, state.length]),
+    });
+    state = found.state_out.data.slice();
+    beats.push(...readBeats(found));
+    seconds.push(...readSeconds(found));
+  }
+  const waiting = { ecg: ecg.slice(whole), missing: missing.slice(whole) };
+  return { beats, seconds, after: { state, waiting, last: before.last } };
+}
+
+function joined(kind, first, second) {
+  const both = new kind(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
+}
+
+function readBeats(found) {
   const beats = [];
   found.valid.data.forEach((valid, slot) => {
-    if (valid) {
+    if (valid)
       beats.push({
         rPeak: Number(found.r_peaks.data[slot]),
         label: LABELS[Number(found.labels.data[slot])],
         score: found.scores.data[slot],
         probabilities: [...found.class_probabilities.data.slice(5 * slot, 5 * slot + 5)],
+        af: found.af_probabilities.data[slot],
+        fibrillating: Boolean(found.fibrillating.data[slot]),
       });
-    }
   });
   return beats;
+}
+
+function readSeconds(found) {
+  const numbers = (name) => Array.from(found[name].data, Number);
+  const [flaws, rhythms] = [numbers("flaws"), numbers("rhythms")];
+  return numbers("seconds").flatMap((second, i) =>
+    second < 0 ? [] : [{ second, flaws: flaws[i], rhythm: rhythms[i] }],
+  );
 }

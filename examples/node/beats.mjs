@@ -3,15 +3,16 @@
 //   npm install
 //   node beats.mjs ../../artifacts/ekg.onnx < samples.txt
 //
-// Samples are numbers in mV at 360 Hz, one a line. Prints R peak (sample), label and score of a beat.
+// Samples are numbers in mV at 360 Hz, one a line; nan is missing. Prints of each beat its R peak
+// (sample), label, score and probability of atrial fibrillation.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { finish, push, start } from "../../web/stream.js";
+import { finish, OPTIONS, push, start } from "../../web/stream.js";
 
 const ort = createRequire(import.meta.url)("onnxruntime-node"); // NODE_PATH counts too
 
-const CHUNK = 360; // any number gives the same beats
-const session = await ort.InferenceSession.create(process.argv[2], { intraOpNumThreads: 1 });
+const CHUNK = 1800; // any number gives the same beats
+const session = await ort.InferenceSession.create(process.argv[2], OPTIONS);
 let after = start(session);
 let chunk = [];
 
@@ -23,7 +24,8 @@ async function take() {
 }
 
 function show(beats) {
-  for (const { rPeak, label, score } of beats) console.log(rPeak, label, score.toFixed(5));
+  for (const { rPeak, label, score, af } of beats)
+    console.log(rPeak, label, score.toFixed(5), af.toFixed(5));
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -31,4 +33,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (chunk.length === CHUNK) await take();
 }
 await take();
-show(await finish(ort, session, after));
+show((await finish(ort, session, after)).beats);

@@ -1,4 +1,4 @@
-"""The graphs that give beats: the runtime's beats, however signal is cut and whoever is beside."""
+"""The graphs that give beats: the runtime's, however signal is cut and whoever is beside."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from runtime import Detector, ModelError
 from runtime.findings import CLASSES, Beat
 from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
 from runtime.model.contract import FS, HOP
-from runtime.model.embedded import BEATS, GOLDEN, WHOLE, GoldenEkg
+from runtime.model.embedded import BEATS, GOLDEN, MISSING, OUTPUTS, PAST_END, WHOLE, GoldenEkg
+from runtime.records import read
+from runtime.rhythm import schema
+from runtime.signal.missing import NO_SIGNAL, bridge
 from runtime.simulate import simulate
 
 
@@ -33,15 +36,20 @@ def graphs(detector: Detector) -> Graphs:
 def of_row(slots: Slots, row: int) -> list[tuple[int, int]]:
     """R peak and label of a signal's beats."""
     valid = slots["valid"][row]
-    return list(
-        zip(
-            slots["r_peaks"][row][valid].tolist(), slots["labels"][row][valid].tolist(), strict=True
-        )
-    )
+    peaks, labels = slots["r_peaks"][row][valid], slots["labels"][row][valid]
+    return list(zip(peaks.tolist(), labels.tolist(), strict=True))
 
 
 def of_beats(beats: Sequence[Beat]) -> list[tuple[int, int]]:
     return [(round(beat.time * FS), CLASSES.index(beat.label)) for beat in beats]
+
+
+def same(slots: Slots, row: int, beats: Sequence[Beat], *, atol: float = 2e-5) -> None:
+    """Beat for beat, and their probabilities."""
+    assert of_row(slots, row) == of_beats(beats)
+    found = slots["class_probabilities"][row][slots["valid"][row]].reshape(-1, 5)
+    expected = np.reshape([beat.probabilities for beat in beats], (-1, 5))
+    np.testing.assert_allclose(found, expected, atol=atol)
 
 
 def frames_of(detector: Detector, frames: NDArray[np.float32]) -> Detector:
@@ -57,61 +65,164 @@ def frames_of(detector: Detector, frames: NDArray[np.float32]) -> Detector:
     return detector.with_network(run, detector.contract)
 
 
-cuts = st.lists(st.integers(1, 40), min_size=1, max_size=12)
+def cut(count: int, seed: int, most: int) -> list[int]:
+    """Sizes of chunks that are so many hops in all."""
+    rng, sizes = np.random.default_rng(seed), []
+    while count:
+        sizes.append(min(int(rng.integers(1, most + 1)), count))
+        count -= sizes[-1]
+    return [hops * HOP for hops in sizes]
 
 
-@settings(max_examples=60, deadline=None)
+def beating(rng: np.random.Generator, seconds: int, row: int) -> NDArray[np.float64]:
+    """A patient in mV: sinus rhythm with ectopic beats, and stretches of fibrillation and flaws."""
+    ecg = simulate(seconds, seed=int(rng.integers(1 << 30)), ectopic=0.2).signal.astype(np.float64)
+    for _ in range(int(rng.integers(0, 4))):
+        start, length = rng.integers(0, len(ecg)), int(rng.integers(100, 4000))
+        part = ecg[start : start + length]
+        moments = np.arange(len(part)) / FS
+        kind = rng.integers(0, 5)
+        if kind == 0:
+            part += rng.normal(size=len(part)) * 0.6
+        elif kind == 1:
+            part[:] = 0.2
+        elif kind == 2:
+            part += 8 * np.sin(2 * np.pi * moments)
+        elif kind == 3:
+            part[:] = 0.7 * np.sin(2 * np.pi * 4.5 * moments) * (1 + 0.3 * np.sin(moments))
+        else:
+            part += 0.4 * np.sin(2 * np.pi * 50 * moments)
+    return ecg + row
+
+
+@settings(max_examples=15, deadline=None)
 @given(
-    cuts,
-    st.integers(1, 4),
     st.integers(0, 2**32 - 1),
+    st.integers(1, 150),
+    st.integers(1, 4),
+    st.integers(1, 40),
     st.sampled_from([0.05, 0.5, 3.0]),
     st.booleans(),
 )
 def test_any_frames_give_the_beats_of_the_runtime(
     detector: Detector,
     graphs: Graphs,
-    hops: list[int],
-    batch: int,
     seed: int,
+    count: int,
+    batch: int,
+    most: int,
     concentration: float,
     few: bool,
 ) -> None:
     """Also frames of few values, of which many are equal."""
     rng = np.random.default_rng(seed)
-    count = sum(hops)
     frames = rng.dirichlet([concentration] * 6, size=(batch, count)).astype(np.float32)
     if few:
         frames = np.round(frames * 4) / 4
         frames[..., 0] += frames.sum(axis=2) == 0
     ecg = (0.2 * rng.normal(size=(batch, count * HOP))).astype(np.float32)
     ecg -= ecg[:, :1]
-    sizes = [hop * HOP for hop in hops]
-    slots = graphs.of_frames(frames, ecg, sizes)
+    slots = graphs.of_frames(frames, ecg, cut(count, seed, most))
     for row in range(batch):
-        stream, beats = frames_of(detector, frames[row]).stream(FS), []
-        for part in np.split(ecg[row], np.cumsum(sizes)[:-1][::2]):  # and cut otherwise
-            beats += stream.push(part)
-        assert of_row(slots, row) == of_beats(beats)
-        found = slots["class_probabilities"][row][slots["valid"][row]]
-        np.testing.assert_allclose(
-            found.reshape(-1, 5), np.reshape([b.probabilities for b in beats], (-1, 5)), atol=1e-6
-        )
+        stream = frames_of(detector, frames[row]).stream(FS, events=True)
+        same(slots, row, stream.push(ecg[row]))
 
 
-@settings(max_examples=15, deadline=None)
-@given(cuts, st.integers(1, 3), st.integers(0, 1000), st.floats(-250, 250))
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([5, 40, 5000]))
 def test_one_graph_gives_the_beats_of_the_runtime(
-    detector: Detector, graphs: Graphs, hops: list[int], batch: int, seed: int, offset: float
+    detector: Detector, graphs: Graphs, seed: int, batch: int, most: int
 ) -> None:
-    seconds = sum(hops) * HOP / FS
-    ecg = np.stack(
-        [simulate(seconds + 1, seed=seed + row, ectopic=0.3).signal for row in range(batch)]
-    )
-    ecg = ecg[:, : sum(hops) * HOP].astype(np.float64) + offset
-    slots = graphs.whole(ecg, [hop * HOP for hop in hops])
+    """Rhythm, fibrillation and flaws of seconds too, with missing samples, to a recording's end."""
+    rng = np.random.default_rng(seed)
+    seconds = int(rng.integers(6, 40))
+    ecg = np.stack([beating(rng, seconds, row) for row in range(batch)])
+    length = int(rng.integers(1, ecg.shape[1]))
     for row in range(batch):
-        assert of_row(slots, row) == of_beats(detector.stream(FS).push(ecg[row]))
+        for _ in range(int(rng.integers(0, 5))):
+            start = int(rng.integers(1, ecg.shape[1]))
+            ecg[row, start : start + int(rng.choice([1, 3, 20, 30, 400, 3000]))] = np.nan
+    held, missing = bridged(ecg, length)
+    slots = graphs.whole(held, cut(held.shape[1] // HOP, seed, most), missing)
+    for row in range(batch):
+        stream = detector.stream(FS, events=True)
+        beats = stream.push(ecg[row, :length]) + stream.finish()
+        same(slots, row, beats)
+
+
+def bridged(ecg: NDArray[np.float64], length: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """The signal up to a length without gaps, then held; and the graph's ``missing``."""
+    part = ecg[:, :length]
+    found = bridge(part, [NO_SIGNAL] * len(part), FS)
+    hold = 540 + HOP
+    end = (length + hold) // HOP * HOP - length
+    held = np.concatenate([found.ecg, found.ecg[:, -1:].repeat(end, axis=1)], axis=1)
+    missing = np.full(held.shape, PAST_END, dtype=np.uint8)
+    missing[:, :length] = 0
+    for row, mask in found.missing.items():
+        missing[row, :length][mask] = MISSING
+    return held.astype(np.float64), missing
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([7, 20, 45]))
+def test_seconds_are_judged_as_by_the_runtime(
+    detector: Detector, graphs: Graphs, seed: int, most: int
+) -> None:
+    """Flaws of each second that is closed."""
+    rng = np.random.default_rng(seed)
+    ecg = beating(rng, 20, 0)[None]
+    ecg[0, 2000:2400] = np.nan
+    held, missing = bridged(ecg, ecg.shape[1])
+    found = graphs.whole(held, cut(held.shape[1] // HOP, seed, most), missing)
+    used = found["seconds"][0] >= 0
+    assert found["seconds"][0][used].tolist() == list(range(18))
+    stream, expected = detector.stream(FS, events=True), {}
+    for at in range(0, ecg.shape[1], FS // 2):
+        stream.push(ecg[0, at : at + FS // 2])
+        assert stream.tracker is not None
+        expected[stream.tracker.seconds.next - 1] = int(stream.tracker.flaws)
+    # The first three are closed together.
+    assert [expected[second] for second in range(2, 18)] == found["flaws"][0][used][2:].tolist()
+
+
+def test_atrial_fibrillation_is_that_of_the_runtime(
+    detector: Detector, graphs: Graphs, data: Path
+) -> None:
+    """Record 203 of mitdb is in atrial fibrillation."""
+    ecg = np.asarray(read(str(data / "mitdb" / "203")).signal, dtype=np.float64)[None, : 240 * FS]
+    found = graphs.whole(ecg, [FS] * 240)
+    stream, lasting = detector.stream(FS, events=True), {}
+    for at in range(0, ecg.shape[1], FS):
+        stream.push(ecg[0, at : at + FS])
+        assert stream.tracker is not None
+        _, states = schema().unpack(stream.tracker.save())
+        lasting[stream.tracker.seconds.next - 1] = (
+            states["atrial"].log_odds,
+            stream.tracker.current == "atrial_fibrillation",
+        )
+    used = found["seconds"][0] >= 0
+    rhythms = dict(
+        zip(found["seconds"][0][used].tolist(), found["rhythms"][0][used].tolist(), strict=True)
+    )
+    assert sum(rhythms.values()) > 200
+    assert all(rhythms[second] & 1 for second, (_, af) in lasting.items() if af)
+    valid = found["valid"][0]
+    at = (found["r_peaks"][0][valid] // FS - 2).tolist()
+    odds = [lasting[second][0] for second in at if second >= 2]
+    probabilities = found["af_probabilities"][0][valid][-len(odds) :]
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-np.array(odds))), atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [[FS] * 175, [FS * 175]])
+def test_a_rate_that_lasts_becomes_the_usual_one(
+    detector: Detector, graphs: Graphs, sizes: list[int]
+) -> None:
+    """A minute and more of early beats in a row, which the usual interval follows in the end."""
+    slow = simulate(60.0, seed=4, heart_rate=60.0).signal.astype(np.float64)
+    fast = simulate(115.0, seed=5, heart_rate=125.0).signal.astype(np.float64)
+    ecg = np.concatenate([slow, fast])[None, : sum(sizes)]
+    same(graphs.whole(ecg, sizes), 0, detector.stream(FS, events=True).push(ecg[0]))
 
 
 def test_empty_slots_are_empty(graphs: Graphs) -> None:
@@ -119,23 +230,23 @@ def test_empty_slots_are_empty(graphs: Graphs) -> None:
     empty = ~slots["valid"]
     assert 0 < (~empty).sum() < 20
     assert set(slots["r_peaks"][empty]) == set(slots["labels"][empty]) == {-1}
-    assert not slots["scores"][empty].any()
-    assert not slots["class_probabilities"][empty].any()
+    for name in ("scores", "class_probabilities", "af_probabilities", "fibrillating"):
+        assert not slots[name][empty].any()
     np.testing.assert_allclose(slots["class_probabilities"][~empty].sum(axis=1), 1.0, atol=1e-6)
 
 
-def test_a_position_of_days_is_exact(graphs: Graphs, detector: Detector) -> None:
+def test_a_position_of_days_is_exact(graphs: Graphs) -> None:
     """Floats count to 2^24, 13 hours; a recording may take longer."""
     files, days = Artifacts(DEFAULT_ARTIFACTS), 40 * 24 * 3600 * FS
     graph = embedded.BeatsGraph(files, BEATS)
     ecg = simulate(20.0, seed=3).signal[None]
-    frames = graphs.frames(ecg.astype(np.float64))
+    frames, there = graphs.frames(ecg.astype(np.float64)), np.zeros((1, 3600), dtype=np.uint8)
     less_first = ecg - ecg[:, :1]
     _, state = graph.run(
-        {"probabilities": frames[:, :200], "ecg": less_first[:, :3600]},
+        {"probabilities": frames[:, :200], "ecg": less_first[:, :3600], "missing": there},
         np.zeros((1, graph.state_size), dtype=np.float32),
     )
-    rest = {"probabilities": frames[:, 200:], "ecg": less_first[:, 3600:]}
+    rest = {"probabilities": frames[:, 200:], "ecg": less_first[:, 3600:], "missing": there}
     near, _ = graph.run(rest, state)
     later = state.copy()
     later[0, :2] = divmod(days + 3600, 1 << 20)
@@ -143,6 +254,8 @@ def test_a_position_of_days_is_exact(graphs: Graphs, detector: Detector) -> None
     valid = near["valid"]
     assert valid.sum() > 5
     np.testing.assert_array_equal(far["r_peaks"][valid], near["r_peaks"][valid] + days)
+    np.testing.assert_array_equal(far["labels"], near["labels"])
+    np.testing.assert_array_equal(far["seconds"], near["seconds"] + days // FS)
 
 
 @pytest.mark.parametrize("name", [BEATS, WHOLE])
@@ -153,7 +266,7 @@ def test_the_metadata_say_what_is_needed(name: str) -> None:
     assert (metadata["fs"], metadata["units"], metadata["hop"]) == ("360", "mV", "18")
     assert metadata["beat_classes"] == ",".join(CLASSES)
     assert metadata["hold_samples"] == "540"
-    assert {"slots", "r_peaks", "valid", "labels", "scores", "class_probabilities"} < set(metadata)
+    assert {"slots", "missing", "end", *OUTPUTS} < set(metadata)
 
 
 def test_a_graph_of_another_threshold_is_not_written(detector: Detector, graphs: Graphs) -> None:

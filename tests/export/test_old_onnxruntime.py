@@ -54,7 +54,8 @@ found["labels"] = np.array([beat.label for beat in beats])
 files = Artifacts(folder)
 GoldenEkg.read(files).check(files)  # of both graphs that give beats
 graph = BeatsGraph(files, WHOLE)
-slots, _ = graph.run({"ecg": ecg.astype(np.float64)}, np.zeros((len(ecg), graph.state_size), "f"))
+given = {"ecg": ecg.astype(np.float64), "missing": np.zeros(ecg.shape, "uint8")}
+slots, _ = graph.run(given, np.zeros((len(ecg), graph.state_size), "f"))
 np.savez(answers, **found, **{f"slot_{name}": value for name, value in slots.items()})
 """
 
@@ -126,7 +127,8 @@ def test_the_runtime_finds_the_same_beats(
 def test_one_graph_gives_the_same_beats(old: dict[str, np.ndarray], ecg: np.ndarray) -> None:
     graph = BeatsGraph(Artifacts(ARTIFACTS), WHOLE)
     state = np.zeros((len(ecg), graph.state_size), dtype=np.float32)
-    expected, _ = graph.run({"ecg": ecg.astype(np.float64)}, state)
+    given = {"ecg": ecg.astype(np.float64), "missing": np.zeros(ecg.shape, dtype=np.uint8)}
+    expected, _ = graph.run(given, state)
     assert expected["valid"].sum() > 30
     for name in OUTPUTS:
         np.testing.assert_allclose(old[f"slot_{name}"], expected[name], atol=1e-5, err_msg=name)

@@ -26,11 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def known(detector: Detector) -> Known:
-    """Signal of a record, and R peaks and labels as annotated without following the rhythm."""
+    """Signal of a record, and R peaks and labels as `ekg annotate` gives them."""
 
     def beats(path: str) -> Any:
         record = read(path)
-        stream = detector.stream(record.fs)
+        stream = detector.stream(record.fs, events=True)
         found = stream.push(record.signal) + stream.finish()
         return record.signal, [(round(beat.time * 360), beat.label) for beat in found]
 

@@ -34,8 +34,8 @@ def read_by(reader: list[str], ecg: np.ndarray) -> list[tuple[int, str]]:
     done = ask(reader, "\n".join(map(repr, ecg.tolist())))
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert all(0 < float(score) <= 1 for _, _, score in rows)
-    return [(int(r_peak), label) for r_peak, label, _ in rows]
+    assert all(0 < float(score) <= 1 and 0 < float(af) < 1 for _, _, score, af in rows)
+    return [(int(r_peak), label) for r_peak, label, *_ in rows]
 
 
 def test_the_sample(reader: list[str], known: Known) -> None:
@@ -51,15 +51,24 @@ def test_records_of_mitdb(reader: list[str], known: Known, data: Path, name: str
     assert read_by(reader, ecg) == beats
 
 
-@pytest.mark.parametrize("text", ["0.1\nnan\n0.2\n"])
-def test_a_missing_sample_is_refused(reader: list[str], text: str) -> None:
-    done = ask(reader, text)
+def test_no_beat_lies_in_a_gap(reader: list[str], known: Known) -> None:
+    ecg, beats = known("sample")
+    ecg[3600:4320] = np.nan
+    kept = read_by(reader, ecg)
+    assert not [sample for sample, _ in kept if 3600 <= sample < 4320]
+    assert set(kept) >= {beat for beat in beats if beat[0] < 3400}
+    assert len(kept) > len(beats) - 6
+
+
+def test_what_is_no_number_is_refused(reader: list[str]) -> None:
+    done = ask(reader, "nan\nnan\n")
     assert done.returncode != 0
-    assert "hold the last value where samples are missing" in done.stderr
+    assert "number" in done.stderr
 
 
 @pytest.mark.parametrize(
-    "path", ["examples/plain_onnxruntime.py", "examples/node/beats.mjs", "web/ekg.js"]
+    "path",
+    ["examples/plain_onnxruntime.py", "examples/node/beats.mjs", "web/ekg.js", "web/stream.js"],
 )
 def test_a_reader_is_short(path: str) -> None:
     assert len((ROOT / path).read_text().splitlines()) < 150

@@ -1,0 +1,223 @@
+"""Seconds as nodes: judged when they are complete, closed two seconds later.
+
+As `runtime.rhythm.seconds` and `runtime.rhythm.events.ventricular`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from export import seconds_graph
+from export.chunk_graph import HALF, HIGH, OLDEST, Chunk, Clock, age_of, place_of, rows_at
+from export.seconds_graph import F32, F64
+from export.values import FAR, Value, branch, columns, concat, count_to, flags, through
+from runtime.findings import DOUBTFUL, UNREADABLE, Flaw
+from runtime.model.contract import FS
+from runtime.rhythm import RhythmModel
+from runtime.rhythm.events.ventricular import MAX_LOG_ODDS, RESTING, VentricularLimits
+from runtime.signal.features import RATE, WINDOW_S
+
+KEPT = WINDOW_S - 1  # seconds
+SECOND = len(seconds_graph.BY_ITSELF) + 1  # numbers of a second: its flaws, and where a gap ends
+# Of the flaws of a second: flat, not to be read, doubtful but neither flat nor noise, all as bits.
+SUMS = np.array(
+    [
+        [
+            flaw == Flaw.FLAT,
+            flaw in UNREADABLE,
+            flaw in DOUBTFUL & ~Flaw.FLAT,
+            int(flaw),
+        ]
+        for flaw in seconds_graph.BY_ITSELF
+    ],
+    dtype=F32,
+)
+
+
+def judge(
+    memory: Mapping[str, Value],
+    kept: dict[str, Value],
+    chunk: Chunk,
+    clock: Clock,
+    in_gap: Value,
+    model: RhythmModel,
+) -> dict[str, Value]:
+    """Signal at 60 Hz, flaws and gaps of the seconds that become complete, and their windows.
+
+    Returns
+    -------
+    ``ring``, the last signal at 60 Hz; ``seconds`` and ``windows``, [batch, seconds, numbers]
+    """
+    i = count_to(chunk.line.build, clock.new)
+    number = clock.before + i.to(F64)
+    new = number < clock.after
+    starts = number * float(FS) - chunk.position
+    begun = clock.before > 0.5
+    low, high = begun.where(memory["low"], HIGH), begun.where(memory["high"], -HIGH)
+
+    def look() -> dict[str, Value]:
+        rows = chunk.cut(chunk.line, starts, FS)
+        last, rails = through(
+            _rails,
+            {"low": low.reshape(-1), "high": high.reshape(-1)},
+            {"new": new, "lowest": rows.min(), "highest": rows.max()},
+            {"low": F32, "high": F32},
+            axes=1,
+        )
+        own = seconds_graph.flaws_by_itself(rows, rails["low"], rails["high"], model.quality)
+        ring = concat(memory["ecg_60hz"], seconds_graph.at_60hz(rows).reshape(0, -1))
+        windows = ring.along((i * RATE).expand(1) + np.arange(WINDOW_S * RATE))
+        features, again = seconds_graph.measure(windows)
+        noise = seconds_graph.log_odds(model.noise, features).to(F32).to(F64)
+        # A second is searched for gaps when the next one is complete.
+        lying = chunk.cut(in_gap, starts - float(FS), FS) * np.arange(1, FS + 1)
+        return {
+            "low": last["low"].reshape(-1, 1),
+            "high": last["high"].reshape(-1, 1),
+            "own": own,
+            "ring": ring,
+            "lying": lying.max(),
+            "windows": concat(
+                seconds_graph.log_odds(model.fibrillation, features).to(F32),
+                (noise >= model.quality.noise_log_odds).to(F32),
+                seconds_graph.is_fast(again).to(F32),
+                axis=2,
+            ),
+        }
+
+    def rest() -> dict[str, Value]:
+        none = number.to(F32) * 0.0
+        rows = none.expand(2)
+        return {
+            "low": low,
+            "high": high,
+            "own": rows * np.zeros(SECOND - 1),
+            "ring": concat(memory["ecg_60hz"], none * np.zeros(RATE)),
+            "lying": none,
+            "windows": rows * np.zeros(3),
+        }
+
+    found = branch(new.to(F32).max(1).max(0) > 0.5, look, rest)
+    kept |= {name: found[name] for name in ("low", "high")}
+    flaws, gap_ends = columns(
+        memory["seconds"].reshape(0, KEPT, SECOND), {"flaws": SECOND - 1, "gap": 1}, axis=2
+    ).values()
+    flaws = concat(flaws, found["own"])
+    lying = found["lying"].expand(2)
+    gap_ends = concat(gap_ends.slice(0, KEPT - 1), lying, lying.slice(0, 1) * 0.0)
+    count = (clock.after - clock.before).to(np.int64)
+    last = count + np.arange(KEPT)
+    kept["ecg_60hz"] = found["ring"].at(count * RATE + np.arange(KEPT * RATE))
+    kept["seconds"] = rows_at(concat(flaws, gap_ends, axis=2), last).reshape(0, -1)
+    # Flat, not to be read, doubtful otherwise, all flaws as bits.
+    sums = flaws @ SUMS
+    unreadable = sums.slice(1, 2, axis=2).op("Transpose", perm=[0, 2, 1]).pooled(WINDOW_S)
+    flat = sums.slice(0, 1, axis=2)
+    none = flat.slice(0, 1) * 0.0
+    beside = concat(none, flat.slice(0, -1)) + concat(flat.slice(1), none)
+    return {
+        "ring": found["ring"],
+        "seconds": concat(sums, beside, gap_ends, axis=2),
+        "windows": concat(found["windows"], unreadable.op("Transpose", perm=[0, 2, 1]), axis=2),
+    }
+
+
+def _rails(low: Value, high: Value, **now: Value) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The signal's lowest and highest value after one more second."""
+    low = now["new"].where(low.at_most(now["lowest"]), low)
+    high = now["new"].where(high.at_least(now["highest"]), high)
+    return {"low": low, "high": high}, {"low": low, "high": high}
+
+
+def close(
+    memory: Mapping[str, Value],
+    kept: dict[str, Value],
+    chunk: Chunk,
+    clock: Clock,
+    judged: Mapping[str, Value],
+    limits: VentricularLimits,
+) -> dict[str, Value]:
+    """Flaws of the seconds that are closed, whether their beats count, and gaps up to them."""
+    number = clock.next_before + count_to(chunk.line.build, clock.closing).to(F64)
+    valid = number < clock.next_after
+    place = (number - clock.before).to(np.int64) + KEPT
+    second = rows_at(judged["seconds"], place.at_most(clock.new + (KEPT - 1)))
+    flat, _, others, bits, beside, gap_end = (second.one(i, axis=2) for i in range(6))
+    # A window is complete two seconds after the one that it is closed with.
+    place = (number.at_least(float(HALF)) - clock.before).to(np.int64) + HALF
+    window = rows_at(judged["windows"], place.at_least(0).at_most(clock.new - 1))
+    fibrillation, noise, fast, unreadable = (window.one(i, axis=2) for i in range(4))
+    noisy, is_flat, in_gap = noise > 0.5, flat > 0.5, gap_end > 0.5
+    still = is_flat & (beside > 0.5)
+    all_flaws = bits.to(np.int64) + flags(
+        [
+            (is_flat & ~still, -int(Flaw.FLAT)),
+            (noisy, int(Flaw.NOISE)),
+            ((fast > 0.5) & ~still, int(Flaw.FAST)),
+            (in_gap, int(Flaw.MISSING)),
+        ]
+    )
+    doubtful, readable = still | noisy | (others > 0.5), unreadable < 0.5
+    start = number * float(FS) - chunk.position
+    known = clock.next_before.reshape(-1) > 0.5
+
+    def step(**now: Value) -> tuple[dict[str, Value], dict[str, Value]]:
+        log_odds, lasts = _ventricular(now, limits)
+        confirmed = now["readable"] & (lasts | now["vf_lasts"])
+        hidden = now["doubtful"] | lasts
+        end = hidden.where(now["start"] + float(FS), now["gap_end"])
+        after = {
+            "vf_log_odds": log_odds,
+            "vf_lasts": lasts,
+            "vf_since": confirmed.where(0.0, (now["vf_since"] + 1.0).at_most(OLDEST)),
+            "interrupted": now["interrupted"].at_least(end),
+        }
+        after = {name: now["valid"].where(value, now[name]) for name, value in after.items()}
+        return after, {
+            "hidden": hidden,
+            "vf": after["vf_lasts"],
+            "before": now["interrupted"],
+            "after": after["interrupted"],
+        }
+
+    states, found = through(
+        step,
+        {
+            "vf_log_odds": known.where(memory["vf_log_odds"].reshape(-1), RESTING),
+            "vf_lasts": memory["vf_lasts"].reshape(-1) > 0.5,
+            "vf_since": memory["vf_since"].reshape(-1),
+            "interrupted": place_of(memory["interrupted_age"]).reshape(-1),
+        },
+        {
+            "valid": valid,
+            "readable": readable,
+            "fibrillation": fibrillation,
+            "doubtful": doubtful,
+            "start": start,
+            "gap_end": in_gap.where(start + gap_end.to(F64), FAR),
+        },
+        {"hidden": bool, "vf": bool, "before": F64, "after": F64},
+        axes=1,
+    )
+    for name in ("vf_log_odds", "vf_lasts", "vf_since"):
+        kept[name] = states[name].to(F32).reshape(-1, 1)
+    kept["interrupted_age"] = age_of(states["interrupted"].reshape(-1, 1), chunk)
+    return {"valid": valid, "number": number, "flaws": all_flaws, **found}
+
+
+def _ventricular(now: dict[str, Value], limits: VentricularLimits) -> tuple[Value, Value]:
+    """Log-odds of ventricular fibrillation after a second, and True if it lasts."""
+    chance = limits.vf_transition
+    was = now["vf_log_odds"].to(F64).within(-50.0, 50.0).expit()
+    share = was * (1.0 - 2.0 * chance) + chance
+    log_odds = (share / (1.0 - share)).log()
+    seen = now["fibrillation"].to(F64).within(-MAX_LOG_ODDS, MAX_LOG_ODDS)
+    readable, lasts = now["readable"], now["vf_lasts"]
+    log_odds = log_odds + readable.where((seen - limits.vf_prior) * limits.vf_weight, 0.0)
+    single = log_odds.to(F32)
+    wide = single.to(F64)
+    over = ~readable & lasts & (now["vf_since"] > limits.hold_s)
+    goes_on = lasts.where(~(wide < limits.vf_off), wide >= limits.vf_on)
+    return over.where(RESTING, single), readable.where(goes_on, lasts & ~over)

@@ -1,0 +1,287 @@
+"""The rhythm as nodes: slots of the first network become beats in the light of the patient.
+
+As `runtime.rhythm.tracker` and `runtime.rhythm.seconds`. A second is closed when the two after it
+are complete; atrial fibrillation is judged on the beats of closed seconds, and a beat's label on
+what was known when the second but one before its own was closed. So nothing that is decided later
+changes a label, and three loops follow one another: over seconds (flaws, ventricular fibrillation),
+over the beats of closed seconds (atrial fibrillation), over new beats (labels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from export import atrial_graph, labels_graph
+from export.chunk_graph import (
+    CONTEXT,
+    HALF,
+    OLDEST,
+    Chunk,
+    Clock,
+    State,
+    age_of,
+    beside,
+    cut_rows,
+    first,
+    gaps_begun,
+    in_gaps,
+    ordered,
+    place_of,
+    rows_at,
+)
+from export.closing_graph import KEPT, SECOND, close, judge
+from export.seconds_graph import F32, F64
+from export.values import FAR, Value, columns, concat, flags
+from runtime.beats import V
+from runtime.findings import CLASSES
+from runtime.model.contract import FS
+from runtime.rhythm import RhythmModel
+from runtime.rhythm.events.atrial import P_WAVE, AtrialLimits
+from runtime.rhythm.events.ventricular import RESTING, VentricularLimits
+from runtime.rhythm.template import FIRST, LAST
+from runtime.signal.features import RATE, WINDOW_S
+
+WAITING = 32  # beats whose second is not closed: three seconds and more at the highest rate
+AF, VF = 1, 2  # of `rhythms`
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Everything that follows the rhythm.
+
+    Attributes
+    ----------
+    model : policies and models
+    network, lag : the graph over beats, and by how many it looks back
+    weights : factor for each class before the largest wins
+    """
+
+    model: RhythmModel
+    network: onnx.GraphProto
+    lag: int
+    weights: Sequence[float]
+
+    def parts(self) -> dict[str, int]:
+        """Parts of the memory, in order: name -> size. Zeros where a recording starts."""
+        return {
+            "ended": 1,
+            "gaps": 1,
+            "low": 1,
+            "high": 1,
+            "ecg_60hz": KEPT * RATE,
+            "seconds": KEPT * SECOND,
+            "interrupted_age": 1,
+            "vf_log_odds": 1,
+            "vf_lasts": 1,
+            "vf_since": 1,
+            "waiting": WAITING * 3,
+            "af_then": KEPT * 2,
+            "atrial": sum(atrial_graph.state_sizes(self.network).values()),
+            "template": sum(labels_graph.TEMPLATE.values()),
+            "baseline": sum(labels_graph.BASELINE.values()),
+        }
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Beats as the first network has them.
+
+    Attributes
+    ----------
+    valid : bool [batch, slots]
+    samples : float64, place of the R peak
+    rows, labels : float64 [batch, slots, 5] and int64 [batch, slots]
+    """
+
+    valid: Value
+    samples: Value
+    rows: Value
+    labels: Value
+
+
+def follow(
+    memory: Mapping[str, Value], chunk: Chunk, slots: Slots, rhythm: Rhythm
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Follow the rhythm through a chunk; gives the memory after it, and the outputs by name."""
+    policy = rhythm.model.policy
+    kept: dict[str, Value] = {}
+    before = (chunk.position - memory["ended"].to(F64)).at_least(0.0)
+    came = chunk.ended.slice(chunk.past).sum(keep=True).to(F64)
+    kept["ended"] = (memory["ended"].to(F64) + came).at_most(OLDEST).to(F32)
+    taken = (memory["ended"] > 0.5).where(before * 0.0, chunk.samples - came)
+    clock = Clock.of(*((one / float(FS)).floor() for one in (before, before + taken)))
+    in_gap = in_gaps(chunk)
+    gaps, begun = gaps_begun(in_gap, chunk, memory["gaps"])
+    kept["gaps"] = begun
+    judged = judge(memory, kept, chunk, clock, in_gap, rhythm.model)
+    closed = close(memory, kept, chunk, clock, judged, policy.of(VentricularLimits))
+
+    # New beats: those in a gap, where the signal is only held, are none.
+    limits = policy.of(AtrialLimits)
+    places = slots.samples.to(np.int64) + chunk.past
+    valid = slots.valid & (in_gap.at(places) < 0.5)
+    order, there = first(valid)
+    found = rows_at(beside([slots.samples, slots.rows, slots.labels]), order)
+    sample, label = found.one(0, axis=2), found.one(-1, axis=2)
+    rows = found.slice(1, -1, axis=2)
+    second = ((chunk.position + sample) / float(FS)).floor()
+    certain = (label < float(V)) & (rows.slice(0, V, axis=2).sum() >= limits.af_min_atrial)
+    before = sample - float(FS - 1)
+    lies = (chunk.cut(in_gap, before, FS) * np.arange(1, FS + 1)).max()
+    gap_end = (lies > 0.5).where(before + lies.to(F64), FAR)
+    new = beside([sample, certain, gap_end])
+    states = _atria(memory, kept, chunk, clock, closed, judged["ring"], rhythm, (new, there))
+    lasts, log_odds = _at_labelling(states, second, clock)
+    unseen = chunk.position + sample < float((WINDOW_S - 1) * FS)
+    fibrillating = (lasts | (log_odds >= limits.af_onset)) & ~unseen
+    sinus = unseen | (~fibrillating & (log_odds < limits.af_doubt))
+
+    starts = sample + float(FIRST)
+    around = chunk.cut(chunk.line, starts, LAST - FIRST)
+    missing = chunk.cut(in_gap, starts, LAST - FIRST).any()
+    roughness, shifted = labels_graph.pieces(around)
+    given = [
+        *(sample, rows, label, (chunk.position + starts >= 0.0) & ~missing, fibrillating, sinus),
+        gaps.at(sample.to(np.int64) + (chunk.past - CONTEXT)),
+        roughness,
+    ]
+    blocks = {
+        "template": State(labels_graph.TEMPLATE, labels_graph.AT_START, (), "template_beats"),
+        "baseline": State(
+            labels_graph.BASELINE, labels_graph.AT_START, labels_graph.MOMENTS, "previous"
+        ),
+    }
+    sizes = {name: block.size for name, block in blocks.items()}
+    last, labelled = labels_graph.label(
+        concat(*(block.enter(memory[name]) for name, block in blocks.items())),
+        there,
+        beside(given),
+        shifted,
+        rhythm.model,
+        rhythm.weights,
+    )
+    for name, value in columns(last, sizes).items():
+        kept[name] = blocks[name].leave(value, chunk)
+
+    # Back to the slots.
+    answer = beside([labelled, log_odds.expit(), fibrillating]).to(F32)
+    size = len(CLASSES) + 3
+    none = valid.to(F32).expand(2) * np.zeros(size)
+    everywhere = (order.expand(2) + np.zeros(size)).name
+    spread = none.op("ScatterElements", everywhere, answer.name, axis=1)
+    spread = valid.expand(2).where(spread, 0.0)
+    label = spread.one(len(CLASSES), axis=2).to(np.int64)
+    probabilities = spread.slice(0, len(CLASSES), axis=2)
+    af = states.slice(KEPT).one(0, axis=2) > 0.5
+    return kept, {
+        "valid": valid,
+        "labels": valid.where(label, -1),
+        "scores": probabilities.at(label.expand(2), axis=2).reshape(0, -1),
+        "class_probabilities": probabilities,
+        "af_probabilities": spread.one(-2, axis=2),
+        "fibrillating": spread.one(-1, axis=2) > 0.5,
+        "seconds": closed["valid"].where(closed["number"].to(np.int64), -1),
+        "flaws": closed["valid"].where(closed["flaws"], -1),
+        "rhythms": closed["valid"].where(flags([(af, AF), (closed["vf"], VF)]), -1),
+    }
+
+
+def _atria(
+    memory: Mapping[str, Value],
+    kept: dict[str, Value],
+    chunk: Chunk,
+    clock: Clock,
+    closed: Mapping[str, Value],
+    ring: Value,
+    rhythm: Rhythm,
+    new: tuple[Value, Value],
+) -> Value:
+    """Atrial fibrillation after each second: 1 if it lasts, and its log-odds.
+
+    Parameters
+    ----------
+    new : beats, float64 [batch, beats, 3]: place, 1 if it is certainly N or S, where the last gap
+        before it ended; and bool [batch, beats], which are there
+
+    Returns
+    -------
+    float32 [batch, seconds, 2], of `KEPT` seconds before those that are closed, and these
+    """
+    policy, (beats, there) = rhythm.model.policy, new
+    waiting = memory["waiting"].reshape(0, WAITING, 3)
+    ages = np.array([True, False, True])
+    places = waiting.like(ages) > 0.5
+    waiting = places.where(place_of(waiting), waiting.to(F64))
+    beats = concat(waiting, beats)
+    sample = beats.one(0, axis=2)
+    there = concat(waiting.one(0, axis=2) > FAR, there)
+    second = ((chunk.position + sample) / float(FS)).floor()
+    closes = second < clock.next_after
+    order, waits = ordered(there & ~closes, WAITING)
+    left = rows_at(beats, order)
+    left = waits.expand(2).where(places.where(age_of(left, chunk), left.to(F32)), 0.0)
+    kept["waiting"] = left.reshape(0, -1)
+    place = (second - clock.next_before).to(np.int64)
+    place = place.at_least(0).at_most(clock.closing - 1)
+    order, counts = first(there & closes & ~closed["hidden"].at(place))
+    place, chosen = place.at(order), rows_at(beats, order)
+    sample, certain, gap_end = (chosen.one(i, axis=2) for i in range(3))
+    at_60hz = ((chunk.position + sample) * (RATE / FS)).floor() + float(P_WAVE.start)
+    start_60hz = at_60hz - (clock.before - float(KEPT)) * float(RATE)
+    waves = cut_rows(
+        ring, start_60hz.to(np.int64), len(P_WAVE), clock.new * RATE + (KEPT * RATE - 1)
+    )
+    sizes = atrial_graph.state_sizes(rhythm.network)
+    state = State(sizes, atrial_graph.AT_START, atrial_graph.MOMENTS, "seen")
+    entered = state.enter(memory["atrial"])
+    start = columns(entered, sizes)
+    last, found_odds, found_lasts = atrial_graph.follow(
+        entered,
+        counts,
+        beside(
+            [
+                sample,
+                certain,
+                certain * (at_60hz >= 0.0).to(F64),
+                closed["before"].at(place).at_least(gap_end),
+                atrial_graph.p_waves(waves),
+            ]
+        ),
+        policy,
+        rhythm.network,
+        rhythm.lag,
+    )
+    kept["atrial"] = state.leave(last, chunk)
+    # After a second the state is that of its last beat, unless too long nothing was known since.
+    none = closed["valid"].to(F64) * 0.0
+    per_second = concat(none, none.slice(0, 1)).op(
+        "ScatterElements",
+        counts.where(place, clock.closing).name,
+        counts.to(F64).name,
+        axis=1,
+        reduction="add",
+    )
+    so_far = per_second.slice(0, -1).total().to(np.int64)
+    lasts = concat(start["lasts"] > 0.5, found_lasts).at(so_far)
+    log_odds = concat(start["log_odds"], found_odds.to(F32)).at(so_far)
+    seen = concat(start["seen"].to(F64), sample).at(so_far)
+    over = closed["after"] - seen > policy.of(VentricularLimits).hold_s * FS
+    states = beside([lasts & ~over, over.where(RESTING, log_odds)]).to(F32)
+    states = concat(memory["af_then"].reshape(0, KEPT, 2), states)
+    count = (clock.next_after - clock.next_before).to(np.int64) + np.arange(KEPT)
+    kept["af_then"] = rows_at(states, count).reshape(0, -1)
+    return states
+
+
+def _at_labelling(states: Value, second: Value, clock: Clock) -> tuple[Value, Value]:
+    """Atrial fibrillation as labels of beats in these seconds see it: it lasts, and log-odds."""
+    of = (second - float(HALF)).at_most(clock.next_after - 1.0)
+    place = (of - clock.next_before).to(np.int64) + KEPT
+    place = place.at_least(0).at_most(clock.closing + (KEPT - 1))
+    found, begun = rows_at(states, place), of >= 0.0
+    log_odds = begun.where(found.one(1, axis=2).to(F64), RESTING)
+    return (found.one(0, axis=2) > 0.5) & begun, log_odds

@@ -1,0 +1,268 @@
+"""Labels in the light of the patient as the step of a loop over beats.
+
+As `runtime.rhythm.template` and `runtime.rhythm.baseline`, for a beat of every row at once. What
+needs no memory of the patient is computed before the loop, for all beats together. In the loop
+every number is a column [batch, 1] of float64, and each node counts: a beat takes as long as they
+are many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from export import seconds_graph
+from export.values import FAR, Value, columns, concat, over_beats
+from runtime.beats import PROBABILITY_FLOOR, F, N, Q, S, V
+from runtime.findings import CLASSES
+from runtime.model.contract import FS
+from runtime.rhythm import RhythmModel, RhythmPolicy
+from runtime.rhythm.baseline import LONGEST_S, RUN_BEATS, SAME_RATE, SHORTEST_S, BaselineLimits
+from runtime.rhythm.events.atrial import AtrialLimits
+from runtime.rhythm.template import (
+    FIRST_FEW,
+    MAX_LOG_ODDS_SHIFT,
+    MAX_ROUGHNESS,
+    ORDINARY_Z,
+    SHIFT,
+    SIZE,
+    STEP,
+    STILL_MV,
+    TemplateLimits,
+)
+
+F32, F64 = np.float32, np.float64
+FLAT = 1e-9  # so that a flat line is like nothing
+# Columns of the state: name -> size. All are 0 where a recording starts, but for `AT_START`.
+TEMPLATE = {"template": SIZE, "correlation_z": 1, "log_roughness": 1, "template_beats": 1}
+LEARNED = ("baseline_beats", "compared", "run_beats", "run_log_interval", "run_change", "last")
+BASELINE = dict.fromkeys(
+    (
+        *("log_interval", "interval_known", "previous", "previous_atrial", "previous_gaps", "run"),
+        *LEARNED,
+    ),
+    1,
+)
+AT_START = {"correlation_z": ORDINARY_Z, "previous": FAR, "run": FAR, "baseline_beats": 1.0}
+MOMENTS = ("previous", "run")
+# Columns of a beat: its place, the first network's probabilities and label, 1 if the signal around
+# it is there, 1 if it is in fibrillation or certainly in sinus rhythm, gaps before it.
+BEAT = dict.fromkeys(
+    ("sample", *CLASSES, "label", "whole", "fibrillating", "sinus", "gaps", "roughness"), 1
+)
+
+
+def pieces(around: Value) -> tuple[Value, dict[str, Value]]:
+    """What is compared with a template: roughness [batch, beats, 1], and the signal at each shift.
+
+    Parameters
+    ----------
+    around : float32 [batch, beats, 117], the signal around beats
+    """
+    coarse = around.to(F64).reshape(0, 0, -1, STEP).mean()
+    slope = coarse.slice(1, axis=2) - coarse.slice(0, -1, axis=2)
+    second = slope.slice(1, axis=2) - slope.slice(0, -1, axis=2)
+    roughness = ((second * second).mean(keep=True).sqrt() + STILL_MV).log()
+    shifted = coarse.along(np.arange(2 * SHIFT + 1)[:, None] + np.arange(SIZE), axis=2)
+    return roughness, {"shifted": shifted - shifted.mean(keep=True)}
+
+
+def label(
+    state: Value,
+    there: Value,
+    beats: Value,
+    shifted: dict[str, Value],
+    model: RhythmModel,
+    weights: Sequence[float],
+) -> tuple[Value, Value]:
+    """Go through beats in order; gives the state after them, and their probabilities and labels.
+
+    Parameters
+    ----------
+    state : float32 [batch, numbers], of `STATE`
+    there, beats : bool and float64 [batch, beats, ...], of `BEAT`
+    shifted : of `pieces`
+    weights : factor for each class before the largest wins
+
+    Returns
+    -------
+    the state, and float64 [batch, beats, 6]
+    """
+
+    policy = model.policy
+
+    def step(state: Value, given: Value, more: dict[str, Value]) -> tuple[Value, Value]:
+        sizes = [sum(TEMPLATE.values()), sum(BASELINE.values())]
+        whole = columns(state, dict(zip(("template", "baseline"), sizes, strict=True)))
+        beat = columns(given, BEAT)
+        template = whole["template"]
+        if policy.has(TemplateLimits):
+            template, beat = _by_template(template, beat, more["shifted"], model, weights)
+        baseline, beat = _by_baseline(whole["baseline"], beat, policy, weights)
+        return concat(template, baseline), concat(*(beat[one] for one in CLASSES), beat["label"])
+
+    return over_beats(step, state, there, beats, shifted, len(CLASSES) + 1)
+
+
+def _by_template(
+    block: Value,
+    beat: dict[str, Value],
+    shifted: Value,
+    model: RhythmModel,
+    weights: Sequence[float],
+) -> tuple[Value, dict[str, Value]]:
+    """The template after a beat, and the beat in its light: N or S may become V, V one of these."""
+    limits, build, state = model.policy.of(TemplateLimits), block.build, columns(block, TEMPLATE)
+    template, beats, label = state["template"], state["template_beats"], beat["label"]
+    known, whole = beats > 0.5, beat["whole"] > 0.5
+    products = (shifted @ template.expand(2)).op("Squeeze", build.axes(2))
+    best = products.op("ArgMax", dtype=np.int64, axis=1, keepdims=1)
+    chosen = known.where(best, SHIFT).equals(np.arange(2 * SHIFT + 1)).to(F64)
+    piece = (chosen.expand(1) @ shifted).op("Squeeze", build.axes(1))
+    power = (piece * piece).sum(keep=True) * (template * template).sum(keep=True)
+    correlation = products.max(keep=True) / (power + FLAT).sqrt()
+    correlation = correlation.within(limits.min_correlation, limits.max_correlation)
+    z = ((correlation + 1.0) / (1.0 - correlation)).log() * 0.5
+    z_below = state["correlation_z"] - known.where(z, ORDINARY_Z)
+    rougher = beat["roughness"] - state["log_roughness"]
+    most = float(F32(limits.template_beats))
+    trust, compared = beats / most, known & whole
+    less_alike = compared.where(z_below, 0.0)
+    above = compared.where(rougher.within(-MAX_ROUGHNESS, MAX_ROUGHNESS), 0.0)
+    n, s, v = (beat[CLASSES[one]] for one in (N, S, V))
+    floor = PROBABILITY_FLOOR
+    v_odds = (v.at_least(floor) / (n + s).at_least(floor)).log()
+    s_odds = (s.at_least(floor) / n.at_least(floor)).log()
+    inputs = concat(s_odds, v_odds, less_alike, above, trust)
+    correction = (1.0 - trust) * seconds_graph.log_odds(model.first_beats, inputs)
+    margin = compared.where(trust.like(limits.template_gain * limits.template_margin), 0.0)
+    shift = correction + trust * (
+        less_alike * limits.template_gain - above * limits.template_roughness - margin
+    )
+    moves = (shift > 0.0) | ((shift < 0.0) & (label > float(S)))
+    n, s, v = _towards_v(n, s, v, v_odds, shift)
+    weighted_n, weighted_s = n * weights[N], s * weights[S]
+    other = label > float(V)
+    own = (label > float(F)).where(beat[CLASSES[Q]] * weights[Q], beat[CLASSES[F]] * weights[F])
+    is_v = v * weights[V] > other.where(own, weighted_n.at_least(weighted_s))
+    stays = other.where(label, (weighted_s > weighted_n).to(F64))
+    found = {
+        CLASSES[N]: moves.where(n, beat[CLASSES[N]]),
+        CLASSES[S]: moves.where(s, beat[CLASSES[S]]),
+        CLASSES[V]: moves.where(v, beat[CLASSES[V]]),
+        "label": moves.where(is_v.where(float(V), stays), label),
+    }
+    # One that is certainly N is remembered.
+    usual = (beat[CLASSES[N]] > limits.template_min_normal) & whole
+    count = (beats + 1.0).at_most(most)
+    after = concat(
+        template + (piece - template) / count,
+        state["correlation_z"] - z_below / count.at_least(float(FIRST_FEW)),
+        state["log_roughness"] + rougher / count,
+        count,
+    )
+    return usual.where(after, block), beat | found
+
+
+def _towards_v(
+    n: Value, s: Value, v: Value, log_odds: Value, shift: Value
+) -> tuple[Value, Value, Value]:
+    """Shift the log-odds of V against N and S by so much; F and Q keep their probabilities."""
+    together = n + s + v
+    v = together * (log_odds + shift.within(-MAX_LOG_ODDS_SHIFT, MAX_LOG_ODDS_SHIFT)).expit()
+    left, normal = together - v, n.at_least(PROBABILITY_FLOOR)
+    n = left * (normal / (normal + s))
+    return n, left - n, v
+
+
+def _by_baseline(
+    block: Value, beat: dict[str, Value], policy: RhythmPolicy, weights: Sequence[float]
+) -> tuple[Value, dict[str, Value]]:
+    """As `_by_template`: in fibrillation no beat is premature, elsewhere the interval joins in."""
+    n, s, label = beat[CLASSES[N]], beat[CLASSES[S]], beat["label"]
+    atrial = label < float(V)
+    changed = None
+    if policy.of(AtrialLimits).af_suppresses_s:
+        changed = (beat["fibrillating"] > 0.5) & atrial
+        n, s = changed.where(n + s, n), changed.where(0.0, s)
+    if policy.has(BaselineLimits):
+        block, premature, read = _read(block, beat, atrial, n, s, policy.of(BaselineLimits))
+        both = n + s
+        early = both * premature
+        n, s = read.where(both - early, n), read.where(early, s)
+        changed = read if changed is None else changed | read
+    if changed is None:
+        return block, beat
+    is_s = (s * weights[S] > n * weights[N]).to(F64)
+    found = {CLASSES[N]: n, CLASSES[S]: s, "label": changed.where(is_s, label)}
+    return block, beat | found
+
+
+def _read(
+    block: Value,
+    beat: dict[str, Value],
+    atrial: Value,
+    n: Value,
+    s: Value,
+    limits: BaselineLimits,
+) -> tuple[Value, Value, Value]:
+    """As `RrBaseline.read`: the state after it, the probability of S given N or S, if it counts."""
+    state, sample = columns(block, BASELINE), beat["sample"]
+    previous, after_atrial = state["previous"], state["previous_atrial"] > 0.5
+    has_previous = (previous > FAR) & state["previous_gaps"].equals(beat["gaps"])
+    in_sinus = has_previous & (beat["sinus"] > 0.5)
+    run = in_sinus.where(state["run"], FAR)
+    read = in_sinus & atrial
+    learns = read & after_atrial
+    length = ((sample - previous) / float(FS)).within(SHORTEST_S, LONGEST_S).log()
+    known = state["interval_known"] > 0.5
+    usual = known.where(state["log_interval"], length)
+    floor, beats = PROBABILITY_FLOOR, state["baseline_beats"]
+    network = (s.at_least(floor) / n.at_least(floor)).log()
+    weight = (beats.at_least(state["compared"]) / limits.baseline_beats).at_most(1.0)
+
+    unknown = network + (1.0 - weight) * limits.baseline_unknown
+
+    def log_odds(usual: Value, last: Value) -> Value:
+        early = (usual - length).within(0.0, limits.max_prematurity)
+        sudden = (usual.at_most(last) - length).within(0.0, limits.max_prematurity)
+        counts = early * limits.baseline_gain + sudden * limits.baseline_sudden
+        return unknown + (after_atrial.where(counts, 0.0) + limits.baseline_bias) * weight
+
+    # A run of S beats that lasts is a rate.
+    mean, change, in_run = state["run_log_interval"], state["run_change"], run > FAR
+    same_rate = (state["run_beats"] > 0.5) & ((length - mean).abs() < SAME_RATE) & in_run
+    goes_on = (log_odds(usual, state["last"]) >= 0.0) | same_rate
+    run_beats = (state["run_beats"] + 1.0).at_most(float(RUN_BEATS))
+    mean = mean + (length - mean) / run_beats
+    change = change + ((length - state["last"]).abs() - change) / run_beats
+    lasting = (change < limits.steady_change).where(
+        sample.like(limits.steady_s * FS), limits.lasting_s * FS
+    )
+    lasts = learns & goes_on & in_run & (sample - run >= lasting)
+    usual = lasts.where(mean, usual)
+    premature = log_odds(usual, lasts.where(length, state["last"])).expit()
+    normal = 1.0 - premature
+    most = limits.baseline_beats
+    after = {
+        "log_interval": usual + normal / beats.at_most(most) * (length - usual),
+        "run": goes_on.where(in_run.where(run, sample), FAR),
+        "baseline_beats": (beats + normal).at_most(most),
+        "compared": (state["compared"] + 1.0).at_most(most),
+        "run_beats": in_run.where(run_beats, 0.0),
+        "run_log_interval": in_run.where(mean, length),
+        "run_change": in_run.where(change, 0.0),
+        "last": length,
+    }
+    learned = concat(*(after[name] for name in LEARNED))
+    kept = concat(
+        learns.where(after["log_interval"], usual),
+        (known | has_previous).to(F64),
+        sample,
+        atrial.to(F64),
+        beat["gaps"],
+        learns.where(lasts.where(FAR, after["run"]), run),
+        learns.where(learned, concat(*(state[name] for name in LEARNED))),
+    )
+    return kept, premature, read

@@ -23,6 +23,7 @@ from runtime.rhythm.events.atrial import P_WAVE_BEATS
 from training import checkpoint
 from training.beat_sequences import UNKNOWN, Beats, everything
 from training.errors import DataError
+from training.p_waves import with_p_waves
 from training.results import as_json, require_writable
 from training.rhythm_net import LAG, RhythmNet, features, loss
 
@@ -49,8 +50,9 @@ class RhythmRecipe:
     without_p_wave : share of what was heard that is given without it
     ventricular : share of all crops in which beats become ventricular: fibrillation with many of
         them is rare in every source but ltafdb, whose P waves are not known
-    lent : share of the crops of marks alone that are given the P waves of strips of their rhythm
+    lent : share of the crops of marks alone that are given the P waves of a made-up patient
     fold : of the Holter patients, held out, if any
+    start : run whose weights it goes on from, if any; it must have held out the same fold
     """
 
     steps: int = 3000
@@ -62,10 +64,11 @@ class RhythmRecipe:
     strip_beats: int = 80
     joined: float = 0.5
     without_p_wave: float = 0.3
-    ventricular: float = 0.3
-    lent: float = 0.5
+    ventricular: float = 0.2
+    lent: float = 0.3
     fold: int | None = None
     seed: int = 0
+    start: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,10 +77,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train_rhythm", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/rhythm"))
     parser.add_argument("--steps", type=int, default=defaults.steps)
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--start", type=Path, help="go on from this run")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--fold", type=int, help="hold this fold of the Holter patients out")
     args = parser.parse_args(arguments)
-    recipe = replace(defaults, steps=args.steps, seed=args.seed, fold=args.fold)
+    recipe = replace(
+        defaults,
+        steps=args.steps,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        fold=args.fold,
+        start=args.start and str(args.start),
+    )
     torch.set_num_threads(1)  # what there is to compute is too small to be shared
     try:
         require_writable(args.out)
@@ -97,7 +109,7 @@ def train(recipe: RhythmRecipe, known: Sequence[Beats], out: Path) -> RhythmNet:
     pools = _pools(known, recipe)
     rng = np.random.default_rng((recipe.seed, 0))
     torch.manual_seed(recipe.seed)
-    net = RhythmNet()
+    net = _started(recipe)
     optimiser = torch.optim.AdamW(
         net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -115,7 +127,7 @@ def train(recipe: RhythmRecipe, known: Sequence[Beats], out: Path) -> RhythmNet:
             (recipe.strips, recipe.strip_beats, pools.strips),
         ):
             if groups:
-                rows, rhythm = draw(rng, groups, count, length, recipe, pools.p_waves)
+                rows, rhythm = draw(rng, groups, count, length, recipe)
                 log_odds, _ = net(features(rows), net.start(len(rows)))
                 total = total + loss(log_odds, rhythm.T)
         optimiser.zero_grad()
@@ -141,6 +153,15 @@ def train(recipe: RhythmRecipe, known: Sequence[Beats], out: Path) -> RhythmNet:
         out / "model.pt",
     )
     return net
+
+
+def _started(recipe: RhythmRecipe) -> RhythmNet:
+    if recipe.start is None:
+        return RhythmNet()
+    net, saved = load(Path(recipe.start))
+    if saved["recipe"]["fold"] != recipe.fold:  # type: ignore[index]
+        raise DataError(f"{recipe.start} held out another fold; expected the same.")
+    return net.train()
 
 
 def load(run: Path) -> tuple[RhythmNet, dict[str, object]]:
@@ -174,14 +195,11 @@ class Pools:
 
     Attributes
     ----------
-    p_waves : float32 [strips, 3], the last P waves of strips without fibrillation and of those in
-        it, to be lent
     name : names all of it in a line
     """
 
     days: list[tuple[float, list[Beats]]]
     strips: list[tuple[float, list[Beats]]]
-    p_waves: tuple[NDArray[np.float32], ...]
     name: str
 
 
@@ -206,13 +224,7 @@ def _pools(known: Sequence[Beats], recipe: RhythmRecipe) -> Pools:
         source: sum(one.source == source for one in used)
         for source in dict.fromkeys(one.source for one in used)
     }
-    p_waves = tuple(
-        np.array([one.rows[-1, P_WAVE] for one in some if one.rows[-1, -1] >= P_WAVE_BEATS[1]])
-        for _, some in strips
-    )
-    return Pools(
-        days, strips, p_waves, ", ".join(f"{name} ({count})" for name, count in counts.items())
-    )
+    return Pools(days, strips, ", ".join(f"{name} ({count})" for name, count in counts.items()))
 
 
 def draw(
@@ -221,13 +233,8 @@ def draw(
     count: int,
     length: int,
     recipe: RhythmRecipe,
-    p_waves: Sequence[NDArray[np.float32]] = (),
 ) -> tuple[Tensor, Tensor]:
     """Crops of recordings, each varied as other patients, finders of beats and clocks would.
-
-    Parameters
-    ----------
-    p_waves : as of `Pools`; none are lent unless there are some of both rhythms
 
     Returns
     -------
@@ -247,8 +254,8 @@ def draw(
             after = groups[int(rng.integers(len(groups)))][1]
             crop, known = joined(rng, crop, known, after[int(rng.integers(len(after)))])
         unheard = not crop[:, P_WAVE.stop - 1].any()
-        if unheard and len(p_waves) == 2 and rng.random() < recipe.lent:
-            crop = with_p_waves(rng, crop, known, p_waves)
+        if unheard and rng.random() < recipe.lent:
+            crop = with_p_waves(rng, crop, known)
         if rng.random() < recipe.ventricular:
             crop = with_ventricular(rng, crop)
         crop, labels = varied(rng, crop, known, recipe, heard=not unheard)
@@ -281,7 +288,8 @@ def joined(
 ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     """A crop that goes over into another strip, somewhere in it, as if one patient's rhythm did.
 
-    The means of the P waves forget the beats before as those of a stream do.
+    The means of the P waves forget the beats before as those of a stream do: what is left of the
+    old mean fades, and so does its share of the power, the faster the more the new beats have.
     """
     if len(rows) < 2 or len(after.rows) < 2:
         return rows, rhythm
@@ -289,11 +297,13 @@ def joined(
     later = after.rows.copy()
     later[0, 0] = later[rng.integers(1, len(later)), 0]
     counts = after.rows[:, -1]
+    power = np.exp(rng.normal(0.0, 0.8))  # of the new beats, in that of the old ones
     for column, remembered in zip(P_WAVE_SHARES, P_WAVE_BEATS, strict=True):
         # What the mean of the new beats alone is once it is one of many, not of the first few.
         alone = np.where(counts < remembered / 2, later[-1, column], later[:, column])
         old = np.exp(-np.arange(1, len(later) + 1) / remembered)
-        later[:, column] = old * rows[cut - 1, column] + (1 - old) * alone
+        left = old**2 * _left(rows[cut - 1, column]) + (1 - old) ** 2 * power * _left(alone)
+        later[:, column] = np.log(left / (old + (1 - old) * power) + 0.01)
     later[:, -1] = np.minimum(rows[cut - 1, -1] + np.arange(1, len(later) + 1), P_WAVE_BEATS[0])
     return (
         np.concatenate([rows[:cut], later]),
@@ -301,29 +311,9 @@ def joined(
     )
 
 
-def with_p_waves(
-    rng: np.random.Generator,
-    rows: NDArray[np.float32],
-    rhythm: NDArray[np.int8],
-    p_waves: Sequence[NDArray[np.float32]],
-) -> NDArray[np.float32]:
-    """A crop of which marks alone are known, with P waves of two strips, one for each rhythm.
-
-    Each mean goes over to those of a new rhythm as quickly as it forgets the old one's beats.
-    """
-    rows = rows.copy()
-    levels = np.array([some[rng.integers(len(some))] for some in p_waves])
-    fibrillating = rhythm == 1
-    count = int(rng.integers(P_WAVE_BEATS[0] + 1))
-    means = levels[int(fibrillating[:1].any()), : len(P_WAVE_SHARES)].astype(np.float64)
-    learnt = 1 / np.array(P_WAVE_BEATS)
-    shaken = rng.normal(0.0, 0.1, (len(rows), len(P_WAVE_SHARES)))
-    for row, beat, noise in zip(rows, fibrillating, shaken, strict=True):
-        if row[1]:
-            count = min(count + 1, P_WAVE_BEATS[0])
-            means += (levels[int(beat), : len(P_WAVE_SHARES)] - means) * learnt
-        row[P_WAVE] = *(means + noise), count
-    return rows
+def _left(logarithm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The share of power that is left in a mean, of its logarithm as beats have it."""
+    return np.maximum(np.exp(logarithm) - 0.01, 0.0)
 
 
 def with_ventricular(rng: np.random.Generator, rows: NDArray[np.float32]) -> NDArray[np.float32]:

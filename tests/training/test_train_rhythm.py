@@ -19,10 +19,10 @@ from training.measure_beats import answers, by_time, report
 from training.rhythm_net import LAG, RhythmNet, beats_of, features, loss
 from training.train_rhythm import (
     RhythmRecipe,
+    joined,
     load,
     train,
     varied,
-    with_p_waves,
     with_ventricular,
 )
 
@@ -100,16 +100,31 @@ def test_ventricular_beats_are_early_and_move_no_other(seed: int) -> None:
     assert (found[1:, 0] > 0).all()
 
 
-def test_lent_p_waves_go_over_with_the_rhythm() -> None:
-    one = patient(1, fibrillating=True)
-    sinus, fibrillation = (np.array([[level, level, 24.0]]) for level in (-0.3, -3.0))
-    rows = with_p_waves(np.random.default_rng(0), one.rows, one.fibrillating, (sinus, fibrillation))
-    assert rows[150:200, 2:4].mean(axis=0) == pytest.approx(-0.3, abs=0.1)
-    assert rows[350:, 2:4].mean(axis=0) == pytest.approx(-3.0, abs=0.1)
-    change = (rows[201:, 2:4] < -1.65).argmax(axis=0)
-    assert change.tolist() == pytest.approx([16, 8], abs=4)  # the shorter mean forgets sooner
-    assert rows[:, 4].max() == 24
-    assert not one.rows[:, 2:].any()
+def test_a_strip_that_goes_over_into_another_forgets_it_as_a_stream_does() -> None:
+    """Of two waves that have nothing in common; the joined strip's power is drawn."""
+    rng, state = np.random.default_rng(0), AtrialState()
+    shapes = 0.1 * np.stack([np.hanning(len(P_WAVE)), np.sin(np.arange(len(P_WAVE)) * 1.3)])
+    seen = []
+    for shape in (shapes[0], rng):
+        for _ in range(40):
+            wave = shape if isinstance(shape, np.ndarray) else rng.choice([-1, 1]) * shapes[1]
+            state.take_p_wave(wave.astype(np.float32))
+            seen.append([*state.p_wave(), state.p_wave_beats])
+    rows = np.zeros((40, 5), dtype=np.float32)
+    rows[:, 0], rows[:, 1], rows[:, 2:] = 0.8, 1.0, seen[:40]
+    later = rows.copy()
+    later[:, 2:] = [*seen[-1][:2], 24.0]
+    after = Beats("cinc2017", "b", -1, later, np.arange(40.0), np.ones(40, dtype=np.int8))
+    found = []
+    for seed in range(200):
+        crop, _ = joined(np.random.default_rng(seed), rows, np.zeros(40, dtype=np.int8), after)
+        cut = len(crop) - 40
+        found.append([crop[cut + beats, 2:4] for beats in (5, 12, 24, 39)])
+    low, high = np.quantile(found, [0.02, 0.98], axis=0)
+    for i, beats in enumerate((5, 12, 24, 39)):
+        assert (low[i] - 0.5 < seen[40 + beats][:2]).all()
+        assert (seen[40 + beats][:2] < high[i] + 0.5).all()
+    assert (high - low).max() < 3.5
 
 
 def test_the_loss_asks_only_where_the_rhythm_is_known() -> None:
@@ -152,6 +167,19 @@ def test_training_reads_a_beat_as_the_runtime_does(seed: int) -> None:
     found = torch.tensor(inputs, dtype=torch.float32)
     torch.testing.assert_close(features(raw), found, atol=1e-5, rtol=0)
     torch.testing.assert_close(features(beats_of(found)), found, atol=1e-5, rtol=0)
+
+
+def test_a_run_goes_on_from_another_that_held_out_the_same(tmp_path: Path) -> None:
+    known = [patient(seed, fibrillating=True, fold=seed % 2) for seed in range(4)]
+    recipe = RhythmRecipe(steps=1, crops=2, beats=64, fold=1, learning_rate=1e-9)
+    first = train(recipe, known, tmp_path / "a")
+    on = RhythmRecipe(**{**vars(recipe), "start": str(tmp_path / "a"), "seed": 5})
+    second = train(on, known, tmp_path / "b")
+    np.testing.assert_allclose(
+        answers(second, known[0]), answers(first, known[0]), atol=1e-5, rtol=0
+    )
+    with pytest.raises(DataError, match="held out another fold"):
+        train(RhythmRecipe(**{**vars(on), "fold": 0}), known, tmp_path / "c")
 
 
 @pytest.mark.parametrize("content", [None, b"no checkpoint"])

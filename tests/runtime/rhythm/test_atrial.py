@@ -85,7 +85,7 @@ def test_after_a_long_gap_fibrillation_begins_after_it() -> None:
 def test_beside_beats_that_are_hardly_n_no_fibrillation_is_reported() -> None:
     """Ventricular beats that the network takes for N, now and then, look like no order at all."""
     rng = np.random.default_rng(2)
-    early = rng.random(400) < 0.4
+    early = rng.random(400) < 0.5
     times = np.cumsum(
         np.where(early, rng.uniform(0.4, 0.65, 400), 0.8)
         + np.where(np.roll(early, 1), rng.uniform(0.1, 0.5, 400), 0.0)

@@ -16,7 +16,7 @@ from export.seconds_graph import F32, F64
 from export.values import FAR, Value, at_start, branch, columns, concat
 from runtime.model.contract import FS
 from runtime.signal.features import WINDOW_S
-from runtime.signal.missing import GAP_S, SNIPPET_S
+from runtime.signal.gaps import GAP_S, SNIPPET_S
 
 COUNT = 1 << 20  # gaps are counted up to here, and from 0 again
 OLDEST = float(1 << 23)  # samples: ages beyond count as this, 6.5 hours, so that floats hold them

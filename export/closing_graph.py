@@ -18,6 +18,8 @@ from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.rhythm.events.ventricular import MAX_LOG_ODDS, RESTING, VentricularLimits
 from runtime.signal.features import RATE, WINDOW_S
+from runtime.signal.noise import MAX_LOG_ODDS as MAX_NOISE
+from runtime.signal.noise import Memory
 
 KEPT = WINDOW_S - 1  # seconds
 SECOND = len(seconds_graph.BY_ITSELF) + 1  # numbers of a second: its flaws, and where a gap ends
@@ -70,19 +72,30 @@ def judge(
         ring = concat(memory["ecg_60hz"], seconds_graph.at_60hz(rows).reshape(0, -1))
         windows = ring.along((i * RATE).expand(1) + np.arange(WINDOW_S * RATE))
         features, again = seconds_graph.measure(windows)
-        noise = seconds_graph.log_odds(model.noise, features).to(F32).to(F64)
+        noise, strips, vf = (
+            seconds_graph.log_odds(one, features).to(F32)
+            for one in (model.noise.window, model.noise.lasting, model.fibrillation)
+        )
+        followed, verdict = _lasting_noise(
+            memory, new & (number >= float(KEPT)), strips, vf, model.noise.memory
+        )
+        limits = model.quality
+        noisy = (noise.to(F64) >= limits.noise_log_odds) | (
+            verdict.to(F64) >= limits.lasting_noise_log_odds
+        )
         # A second is searched for gaps when the next one is complete.
         lying = chunk.cut(in_gap, starts - float(FS), FS) * np.arange(1, FS + 1)
         return {
             "low": last["low"].reshape(-1, 1),
             "high": last["high"].reshape(-1, 1),
+            **followed,
             "own": own,
             "ring": ring,
             "lying": lying.max(),
             "windows": concat(
-                seconds_graph.log_odds(model.fibrillation, features).to(F32),
-                (noise >= model.quality.noise_log_odds).to(F32),
-                seconds_graph.is_fast(again).to(F32),
+                vf,
+                noisy.to(F32),
+                seconds_graph.is_fast(again, limits.fast).to(F32),
                 axis=2,
             ),
         }
@@ -93,6 +106,8 @@ def judge(
         return {
             "low": low,
             "high": high,
+            "noise_mean": memory["noise_mean"],
+            "noise_windows": memory["noise_windows"],
             "own": rows * np.zeros(SECOND - 1),
             "ring": concat(memory["ecg_60hz"], none * np.zeros(RATE)),
             "lying": none,
@@ -100,7 +115,7 @@ def judge(
         }
 
     found = branch(new.to(F32).max(1).max(0) > 0.5, look, rest)
-    kept |= {name: found[name] for name in ("low", "high")}
+    kept |= {name: found[name] for name in ("low", "high", "noise_mean", "noise_windows")}
     flaws, gap_ends = columns(
         memory["seconds"].reshape(0, KEPT, SECOND), {"flaws": SECOND - 1, "gap": 1}, axis=2
     ).values()
@@ -129,6 +144,45 @@ def _rails(low: Value, high: Value, **now: Value) -> tuple[dict[str, Value], dic
     low = now["new"].where(low.at_most(now["lowest"]), low)
     high = now["new"].where(high.at_least(now["highest"]), high)
     return {"low": low, "high": high}, {"low": low, "high": high}
+
+
+def _lasting_noise(
+    memory: Mapping[str, Value], valid: Value, strips: Value, vf: Value, limits: Memory
+) -> tuple[dict[str, Value], Value]:
+    """Mean of lasting noise over the windows so far, and each one's verdict in its light.
+
+    As `runtime.signal.noise.NoiseModel.follow`. Where a recording starts the memory is 0.
+    """
+    known = memory["noise_windows"] > 0.5
+
+    def step(
+        mean: Value, windows: Value, **now: Value
+    ) -> tuple[dict[str, Value], dict[str, Value]]:
+        own = now["own"].to(F64).within(-MAX_NOISE, MAX_NOISE)
+        own = (now["vf"].to(F64) > limits.max_fibrillation).where(-MAX_NOISE, own)
+        more = (windows + 1.0).at_most(limits.windows)
+        before = mean.to(F64)
+        after = (before + (own - before) / more.to(F64)).to(F32)
+        verdict = own + ((after.to(F64) - own) * limits.share).at_most(-limits.margin)
+        return {
+            "mean": now["valid"].where(after, mean),
+            "windows": now["valid"].where(more, windows),
+        }, {"verdict": verdict.to(F32)}
+
+    last, found = through(
+        step,
+        {
+            "mean": known.where(memory["noise_mean"], limits.prior).reshape(-1),
+            "windows": known.where(memory["noise_windows"], limits.prior_windows).reshape(-1),
+        },
+        {"valid": valid, "own": strips.one(0, axis=2), "vf": vf.one(0, axis=2)},
+        {"verdict": F32},
+        axes=1,
+    )
+    return {
+        "noise_mean": last["mean"].reshape(-1, 1),
+        "noise_windows": last["windows"].reshape(-1, 1),
+    }, found["verdict"].expand(2)
 
 
 def close(

@@ -72,6 +72,8 @@ class Rhythm:
             "gaps": 1,
             "low": 1,
             "high": 1,
+            "noise_mean": 1,
+            "noise_windows": 1,
             "ecg_60hz": KEPT * RATE,
             "seconds": KEPT * SECOND,
             "interrupted_age": 1,

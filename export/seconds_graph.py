@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from export.values import Value, concat
 from runtime.findings import Flaw
 from runtime.model.contract import FS
-from runtime.signal.fast import LIKE_SEVERAL, LONGEST_BEAT, MIN_LIKENESS, SHORTEST_BEAT
+from runtime.signal.fast import lags
 from runtime.signal.features import (
     BANDS,
     BASELINE,
@@ -25,7 +25,8 @@ from runtime.signal.features import (
     WINDOW_S,
     SmallNetwork,
 )
-from runtime.signal.quality import EQUAL_MV, SPIKE_S, QualityPolicy
+from runtime.signal.policy import FastLimits, QualityPolicy
+from runtime.signal.quality import EQUAL_MV, SPIKE_S
 
 SIZE = WINDOW_S * RATE  # samples of a window
 TENTH = FS // 10
@@ -150,20 +151,21 @@ def measure(pieces: Value) -> tuple[Value, Value]:
     return concat(*columns, axis=2), again
 
 
-def is_fast(again: Value) -> Value:
+def is_fast(again: Value, limits: FastLimits) -> Value:
     """Windows in which the heart is faster than beats are found, bool [batch, windows, 1]."""
+    shortest, longest = lags(limits)
     again = again.to(F64)
-    among = again.slice(SHORTEST_BEAT, LONGEST_BEAT, axis=2)
+    among = again.slice(shortest, longest, axis=2)
     most = among.max(keep=True)
-    lag = (among.argmax() + SHORTEST_BEAT).expand(2)
+    lag = (among.argmax() + shortest).expand(2)
     before = (lag.like(np.arange(LAGS)) < lag) & np.arange(LAGS).astype(bool)
     lowest = before.where(again, 2.0).min(keep=True)
     return (
-        (most > MIN_LIKENESS)
+        (most > limits.min_likeness)
         & (again.at(lag - 1, axis=2) <= most)
         & (again.at(lag + 1, axis=2) <= most)
-        & (most - lowest > MIN_LIKENESS)
-        & (most > again.slice(LONGEST_BEAT, axis=2).max(keep=True) * LIKE_SEVERAL)
+        & (most - lowest > limits.min_likeness)
+        & (most > again.slice(longest, axis=2).max(keep=True) * limits.like_several)
     )
 
 

@@ -23,8 +23,7 @@ def beats_fast(again: NDArray[np.float32], limits: FastLimits) -> list[bool]:
     ----------
     again : [windows, 60], of `autocorrelation`
     """
-    shortest = round(60 * RATE / limits.max_bpm)  # samples
-    longest = int(60 * RATE / limits.min_bpm) + 1
+    shortest, longest = lags(limits)
     fast = [False] * len(again)
     for window, near in enumerate(again[:, shortest:longest].tolist()):
         most = max(near)
@@ -38,6 +37,11 @@ def beats_fast(again: NDArray[np.float32], limits: FastLimits) -> list[bool]:
             and most > limits.like_several * max(row[longest:])
         )
     return fast
+
+
+def lags(limits: FastLimits) -> tuple[int, int]:
+    """Return the lag of one beat of the fastest heart, and that after the slowest fast one's."""
+    return round(60 * RATE / limits.max_bpm), int(60 * RATE / limits.min_bpm) + 1
 
 
 def fast_share(

@@ -140,6 +140,12 @@ UNREADABLE = Flaw.FLAT | Flaw.RAILED
 DOUBTFUL = UNREADABLE | Flaw.BASELINE | Flaw.NOISE
 
 
+# One lead alone cannot separate the two.
+FLAT_LINE = (
+    "the signal is flat: an electrode is off, or the heart stands still; no asystole is reported"
+)
+
+
 @dataclass(frozen=True)
 class Quality:
     """Fitness of a signal to be read.
@@ -178,6 +184,11 @@ class Quality:
             and not any(flaws & Flaw.MISSING for flaws in self.seconds)
             and self.range_mv <= IMPOSSIBLE_RANGE_MV
         )
+
+    @property
+    def warning(self) -> str:
+        """A clause on a signal that is flat throughout; empty for any other."""
+        return FLAT_LINE if self.flat == 1 else ""
 
     def to_dict(self) -> dict[str, object]:
         """The quality as JSON has it, without the single seconds."""
@@ -226,9 +237,9 @@ class Result:
         }
 
     def __repr__(self) -> str:
-        quality = "good" if self.quality.ok else "doubtful"
+        quality = "good" if self.quality.ok else "flat" if self.quality.flat == 1 else "doubtful"
         return (
             f"Result({self.label}, {'anomaly' if self.anomaly else 'no anomaly'}, score "
-            f"{self.score:.2f}: {len(self.beats)} beats, {len(self.events)} events, signal "
+            f"{round(self.score, 4):.2f}: {len(self.beats)} beats, {len(self.events)} events, signal "
             f"{quality})"
         )

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
                 **result_fields(result),
                 "provider": detector.provider,
                 "gaps": round(result.quality.missing, 4),
-                "notes": list(recording.notes),
+                "notes": [*filter(None, [result.quality.warning]), *recording.notes],
             }
         )
     )

@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from ..detector import Detector
 from ..errors import EkgError
-from ..findings import Beat, Event, Record
+from ..findings import FLAT_LINE, Beat, Event, Record
 from ..records import Annotation
 from ..signal.fast import fast_share
 from ..signal.missing import missing_samples
+from ..signal.quality import flat_share
 from .common import drop_output
 
 
@@ -44,6 +45,11 @@ def notes_on(detector: Detector, recording: Record) -> list[str]:
             f"in {fast:.2%} of the signal the heart is too fast for all its beats to be found, "
             f"above {limits.fast_bpm:g} a minute"
         )
+    flat = flat_share(recording.signal, recording.fs, limits)
+    if flat == 1:
+        notes = [FLAT_LINE]
+    elif flat:
+        notes.append(f"{flat:.2%} of it is flat, as with an electrode off: no asystole is reported")
     return [*notes, *recording.notes]
 
 

@@ -207,9 +207,10 @@ class Annotation:
         counts = Counter(beat.label for beat in self.beats)
         beats = ", ".join(f"{n} {label}" for label, n in sorted(counts.items())) or "no beats"
         record = self.record
+        flat = "" if self.beats or not self.quality.warning else "; flat"
         return (
             f"Annotation({record.name!r}, lead {record.lead}, {record.seconds:.6g} s: {beats}; "
-            f"{len(self.events)} events)"
+            f"{len(self.events)} events{flat})"
         )
 
     def _repr_html_(self) -> str:

@@ -40,6 +40,9 @@ ECG_LEADS = re.compile(
     r"mcl[1-6]r?|c[ms][1-6]|cc5|cb5|cr[1-6]|nehb[daj]|v[xyz]|es|as|ai|"
     r"(?:la|ll|ra|rl)(?:la|ll|ra|rl)|v[1-6x]?rl|chest\w*"
 )
+# Names that mean another signal in some files: D1 is respiration, V a voltage, AI an analog input.
+# A lead of twelve beside it, such as D2 or V1, confirms that it is one.
+AMBIGUOUS = re.compile(r"d[123]|l[123]|v|es|as|ai")
 FILLERS = frozenset(
     "lead leads channel ch ableitung derivation dérivation derivacion derivación derivazione "
     "derivação afleiding avledning отведение 导联 signal raw cal".split()
@@ -73,9 +76,7 @@ def is_ecg(name: str) -> bool | None:
         for part in re.split(r"[\W_]+", name)
         for word in {part, *re.findall(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+", part)}
     ]
-    bare = "".join(
-        word for word in re.split(r"[\W_]+", name.lower()) if word and word not in FILLERS
-    )
+    bare = _bare(name)
     if any(OTHER_WORDS.fullmatch(word) for word in (*words, bare)):
         return False
     if any(ECG_WORDS.fullmatch(word) for word in words):
@@ -85,6 +86,21 @@ def is_ecg(name: str) -> bool | None:
     if ECG_LEADS.fullmatch(bare) or (re.search(r"(?i)lead|ableitung", name) and bare in "123"):
         return True
     return None
+
+
+def _bare(name: str) -> str:
+    return "".join(
+        word for word in re.split(r"[\W_]+", name.lower()) if word and word not in FILLERS
+    )
+
+
+def _doubtful(lead: Lead, by_name: Sequence[Lead]) -> bool:
+    """True for a name that means an ECG only beside other leads of twelve."""
+    bare = _bare(lead.name)
+    others = [_bare(each.name) for each in by_name if each is not lead]
+    return bool(AMBIGUOUS.fullmatch(bare)) and not any(
+        ECG_LEADS.fullmatch(other) and other != bare for other in others
+    )
 
 
 def _rank(name: str) -> int:
@@ -138,11 +154,13 @@ def named(path: Path, leads: Sequence[Lead], name: str) -> Lead:
 
 def _ecg(path: Path, leads: Sequence[Lead], any_unit: bool) -> tuple[Lead, str]:
     by_name = [lead for lead in leads if is_ecg(lead.name)]
+    doubtful = [lead for lead in by_name if len(leads) > 1 and _doubtful(lead, by_name)]
+    by_name = [lead for lead in by_name if lead not in doubtful]
     if by_name:
         # A lead without a unit is in mV, if its size does not contradict.
         usable = [lead for lead in by_name if any_unit or _usable(lead)] or by_name
         return min(usable, key=lambda lead: _rank(lead.name)), "by its name"
-    nameless = [lead for lead in leads if is_ecg(lead.name) is None]
+    nameless = [lead for lead in leads if lead in doubtful or is_ecg(lead.name) is None]
     in_volts = [lead for lead in nameless if millivolts(lead.unit) is not None]
     unstated = [lead for lead in nameless if not lead.unit.strip()]
     candidates = in_volts or unstated or nameless

@@ -323,7 +323,7 @@ class Page:
         if excerpt.rate is not None:
             parts.append(words("caption_rate", rate=words.number(excerpt.rate, 1)))
         if excerpt.score is not None:
-            parts.append(words("caption_score", score=words.number(excerpt.score, 2)))
+            parts.append(words("caption_score", score=words.number(round(excerpt.score, 4), 2)))
         if excerpt.event is not None:
             confidence = words.number(excerpt.event.confidence, 2)
             parts.append(words("caption_confidence", confidence=confidence))

@@ -169,6 +169,21 @@ def centred(seconds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.clip(seconds - WINDOW_S // 2, 0, count - 1)
 
 
+def flat_share(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> float:
+    """Share of a recording's whole seconds that are flat, as those beside them are.
+
+    Parameters
+    ----------
+    ecg : [samples], mV, NaN if one is missing: such a second is not flat
+    fs : Hz
+    """
+    second = min(max(round(fs), 1), len(ecg))
+    rows = ecg[: len(ecg) // second * second].reshape(-1, second)
+    flat = rows.max(axis=1) - rows.min(axis=1) < policy.flat_mv
+    beside = np.convolve(flat, [1, 0, 1], "same") > 0 if len(flat) > 1 else flat
+    return float((flat & beside).mean())
+
+
 def flaws_of(
     rows: NDArray[np.floating],
     fs: float,

@@ -238,8 +238,8 @@ class Result:
 
     def __repr__(self) -> str:
         quality = "good" if self.quality.ok else "flat" if self.quality.flat == 1 else "doubtful"
+        score = round(self.score, 4)  # as JSON has it, so that both print the same
         return (
             f"Result({self.label}, {'anomaly' if self.anomaly else 'no anomaly'}, score "
-            f"{round(self.score, 4):.2f}: {len(self.beats)} beats, {len(self.events)} events, signal "
-            f"{quality})"
+            f"{score:.2f}: {len(self.beats)} beats, {len(self.events)} events, signal {quality})"
         )

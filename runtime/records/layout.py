@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .cells import is_missing, is_time, number, split
+from .cells import is_missing, number, split
+from .dates import is_compact, is_time
 from .opensignals import Channel
 from .preambles import Facts, facts
 from .units import bare_unit, known, millivolts, split_unit
@@ -127,7 +128,7 @@ def _kinds(line: str, delimiter: str | None, decimal: str) -> str:
 def _kind(cell: str, decimal: str) -> str:
     if is_missing(cell):
         return "-"
-    if number(cell, decimal) is not None:
+    if number(cell, decimal) is not None and not (len(cell) >= 14 and is_compact(cell)):
         return "n"
     return "t" if is_time(cell) else "w"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from .cells import moment
+from .dates import moment
 from .leads import is_ecg
 from .opensignals import Channel, channels
 from .times import moment_of

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .cells import clock, day, is_missing, moment, number, split
+from .cells import is_missing, number, split
+from .dates import seconds_of
 from .layout import Layout
 
 ROWS_AT_ONCE = 1 << 16
@@ -177,7 +178,7 @@ class _Rows:
         for cell, column in zip(cells, self.columns, strict=True):
             value = 0.0
             if column.kind == "t":
-                time = _time(cell)
+                time = seconds_of(cell)
                 if time is None:
                     return None, False
                 value = time
@@ -207,11 +208,3 @@ class _Rows:
 def _value(cell: str, decimal: str) -> float:
     found = number(cell, decimal)
     return np.nan if found is None else found
-
-
-def _time(cell: str) -> float | None:
-    for read in (clock, moment, day):
-        value = read(cell)
-        if value is not None:
-            return value
-    return None

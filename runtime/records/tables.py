@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .cells import DAY_S
+from .dates import DAY_S
 from .layout import Column, Layout, recognise
 from .leads import Lead, is_ecg
 from .packages import explained
@@ -21,14 +21,24 @@ from .preambles import Facts
 from .reader import Options, Reader
 from .rows import read_leads_as_rows, read_rows
 from .text import open_text
-from .times import UnusableTimesError, likely_scale, moment_of, past_midnight, place_rows
-from .units import seconds, split_unit
+from .times import (
+    UnusableTimesError,
+    digits_of_clock,
+    in_order,
+    in_seconds,
+    likely_scale,
+    moment_of,
+    past_midnight,
+    place_rows,
+    with_months_first,
+)
+from .units import long_seconds, seconds, split_unit
 
 LINES_LOOKED_AT = 400
 TIME_WORDS = re.compile(
     r"t|ts|time\w*|\w*timestamp\w*|datetime|date|clock|seconds?|secs?|s|ms|msec|us|ns|elapsed|"
     r"zeit\w*|uhrzeit|temps|tiempo|tempo|hora|ora|heure|tijd|tid|czas|čas|время|时间\w*|時間|시간|"
-    r"unix\w*|epoch\w*"
+    r"unix\w*|epoch\w*|millis|micros|ticks?|minutes?|hours?"
 )
 NO_TIME_WORDS = re.compile(r"rr|ibi|interval|duration|pr|qrs|qt|offset|zone")
 MAX_CLOCK_S = 100 * 3600.0  # a time of day or since a start, no date
@@ -165,7 +175,7 @@ def _times(table: Table) -> Iterator[tuple[int, float | None]]:
         if scale is not None:
             stated.append((i, scale))
         elif named and column.unit:
-            unstated.append((i, np.nan))
+            unstated.append((i, long_seconds(column.unit) or np.nan))
         elif named:
             unstated.append((i, None))
     if not (stated or unstated or clocks) and not table.named and _rises_evenly(table):
@@ -203,17 +213,19 @@ def _placed(
                 "ns or hh:mm:ss."
             )
             continue
-        if column.kind == "t" and np.nanmax(raw) < MAX_CLOCK_S:
-            raw = past_midnight(raw)
+        if column.kind == "t":
+            raw = past_midnight(raw) if np.nanmax(raw) < MAX_CLOCK_S else _plausible(raw)
         if scale is None:
+            raw = digits_of_clock(raw)
             scale = likely_scale(raw)
-        in_s = _in_seconds(raw, scale)
+        in_s, rows, done = in_order(in_seconds(raw, scale), values)
         try:
-            placed = place_rows(path, column.name, in_s, values, options.fs or table.facts.fs)
+            placed = place_rows(path, column.name, in_s, rows, options.fs or table.facts.fs)
         except UnusableTimesError as error:
             failed = failed or error
         else:
             options.start = moment_of(in_s[0]) or options.start
+            options.notes += [done] if done else []
             return placed
     if failed is not None and (options.fs or table.facts.fs) is None:
         raise failed
@@ -222,9 +234,12 @@ def _placed(
     return None, values
 
 
-def _in_seconds(times: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """Times in s; divided, where that is exact, so that ms stay whole thousandths."""
-    return times / round(1 / scale) if scale < 1 else times * scale
+def _plausible(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Moments with their dates read the other way if midnight is a month long otherwise."""
+    if np.abs(np.diff(times)).max(initial=0.0) < DAY_S:
+        return times
+    swapped = with_months_first(times)
+    return swapped if np.ptp(swapped) < np.ptp(times) else times
 
 
 def _load(

@@ -9,13 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .cells import DAY_S
+from .dates import DAY_S
 
 # Gaps may make a recording so many times as long as its rows, or this long in any case.
 MAX_LENGTHENING, MAX_LENGTH_S = 10, 3600.0
 MAX_JITTER_SAMPLES = 3  # between a time and its place on an even grid
 MAX_JITTER_PACKETS = 2  # the same of packets, whose times are often those of arrival
-MIN_HZ, MAX_HZ = 20.0, 10_000.0  # of any ECG; the units of time differ by more
+MAX_LATE_ROWS, MAX_LATE_S = 0.01, 1.0  # share of rows that may be late, as UDP packets are
+# Seconds of a unit of time, likely first, and the rates of which one is believed, Hz.
+SCALES = (
+    *((scale, 20.0, 10_000.0) for scale in (1.0, 1e-3, 1e-6, 1e-9)),
+    *((scale, 100.0, 2000.0) for scale in (60.0, 3600.0, DAY_S)),
+)
+# Days after the first number count from the second: MATLAB's, and a spreadsheet's from 1954 on.
+DAYS_FROM = ((700_000.0, 719_529.0), (20_000.0, 25_569.0))
 EPOCH_S = 1e8  # later than this in 1973: seconds since 1970, not since a start
 LAST_S = 4e9  # of a moment, in 2096
 
@@ -108,7 +115,66 @@ def likely_scale(times: NDArray[np.float64]) -> float:
         return float(next((s for s in (1.0, 1e-3, 1e-6) if times[0] * s < 1e11), 1e-9))
     # Of a row: rows of a packet share a time. The median, for a pause may outlast the recording.
     step = float(np.median(steps)) * (len(steps) + 1) / len(times)
-    return next((s for s in (1.0, 1e-3, 1e-6, 1e-9) if MIN_HZ <= 1 / (step * s) <= MAX_HZ), 1.0)
+    return next((s for s, low, high in SCALES if low <= 1 / (step * s) <= high), 1.0)
+
+
+def in_seconds(times: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Times in s; divided, where that is exact, so that ms stay whole thousandths.
+
+    Days of a spreadsheet or of MATLAB, which count from 1900 or the year 0, become s since 1970.
+    """
+    if scale == DAY_S:
+        first = next((zero for after, zero in DAYS_FROM if times[0] > after), 0.0)
+        # To whole ms of a clock that has them: a day's part in ten digits is off by some us.
+        return np.round((times - first) * DAY_S, 4)
+    return times / round(1 / scale) if scale < 1 else times * scale
+
+
+def with_months_first(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Read the dates of moments (s since 1970) the other way: the fifth of January for 1 May.
+
+    Moments whose day is no month stay.
+    """
+
+    def swapped(midnight: float) -> float:
+        date = datetime.fromtimestamp(midnight, UTC)
+        return (
+            date.replace(month=date.day, day=date.month).timestamp() if date.day < 13 else midnight
+        )
+
+    days, place = np.unique(times // DAY_S * DAY_S, return_inverse=True)
+    return np.array([swapped(one) for one in days])[place] + times % DAY_S
+
+
+def in_order(
+    times: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Put rows in the order of their times if these all fall, or a few are late by a moment.
+
+    Returns
+    -------
+    times, values, and what was done, empty if nothing
+    """
+    steps = np.diff(times)
+    falls = steps < 0
+    if len(steps) and falls.any() and (steps <= 0).all():
+        return times[::-1], values[::-1], "its rows were in reverse order"
+    if falls.any() and falls.mean() <= MAX_LATE_ROWS and -steps.min() <= MAX_LATE_S:
+        order = np.argsort(times, kind="stable")
+        return times[order], values[order], f"{falls.sum()} of its rows were late and put in order"
+    return times, values, ""
+
+
+def digits_of_clock(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Read 102259.5 as 10:22:59.5 if only so no minute has 100 s; else return the times."""
+    if not (times >= 0).all() or times.max() >= 240_000 or not (times % 100 < 60).all():
+        return times
+    hours, rest = np.divmod(times, 10_000)
+    minutes, seconds = np.divmod(rest, 100)
+    steps = np.diff(times)
+    if minutes.max() >= 60 or not ((steps // 40 % 10 == 1) | (steps < -230_000)).any():
+        return times
+    return past_midnight(np.round(3600 * hours + 60 * minutes + seconds, 6))
 
 
 def _rate_and_jumps(
@@ -139,9 +205,13 @@ def _rate_and_jumps(
     jittered = bool((steps < usual - margin).any())
     if jittered:
         jumps[:] = False
-    count, duration = int(sizes[~jumps].sum()), float(steps[~jumps].sum())
+    if len(sizes) > 2 and sizes[0] < np.median(sizes) and not jumps[1:].all():
+        counted = ~jumps & (np.arange(len(sizes)) > 0)  # the first packet is cut: 10:00:00.5
+    else:
+        counted = ~jumps
+    count, duration = int(sizes[counted].sum()), float(steps[counted].sum())
     mean_rate = count / duration
-    largest_error = max(grain, float(np.abs(steps[~jumps] - sizes[~jumps] / mean_rate).max()))
+    largest_error = max(grain, float(np.abs(steps[counted] - sizes[counted] / mean_rate).max()))
     uncertainty = 1.01 * largest_error * (int(jumps.sum()) + 1)
     if jittered:
         rows = np.append(0, np.cumsum(sizes))

@@ -13,6 +13,7 @@ VOLTAGE = re.compile(
     rf"(?:(n|nano|н|纳)|({MICRO})|({MILLI}))?-?(?:v|volt(?:s|ios?|i)?|в|вольт|伏特?|ボルト)"
 )
 TIME = re.compile(rf"(?:(n|nano)|({MICRO})|(m|milli))?-?s(?:ecs?|econds?|ek|ekunden)?")
+LONG_TIME = re.compile(r"(mins?|minutes?)|(h|hrs?|hours?)|(?:d|days?)")
 GAIN = re.compile(r"(\d+(?:\.\d*)?)\s*/\s*(\S+)")  # as WFDB writes it: 200/mV
 AROUND = re.compile(r"(?i)^(?:units?|einheit|in)\b[\s:=]*|\s*\*$")
 GLUED = re.compile(r"(e[ck]g\w*?|.*[A-Z\d])([num\xb5\u03bc]V)|(e[ck]g\d*)([um\xb5\u03bc]v)")
@@ -46,6 +47,12 @@ def seconds(unit: str) -> float | None:
         return 1.0
     scale = _scale(TIME, unit)
     return None if scale is None else scale / 1000
+
+
+def long_seconds(unit: str) -> float | None:
+    """Return how many s a minute, an hour or a day is; None for any other unit."""
+    match = LONG_TIME.fullmatch(_folded(unit))
+    return None if match is None else 60.0 if match[1] else 3600.0 if match[2] else 86_400.0
 
 
 def known(unit: str) -> bool:

@@ -105,7 +105,9 @@ def _listed(annotation: Annotation) -> list[Any]:
 
 def _event(event: Any) -> str:
     end = "the end" if event.end is None else f"{event.end:.2f} s"
-    return f"{event.start:.2f} s to {end}: {event.rule} (confidence {round(event.confidence, 4):.2f})"
+    return (
+        f"{event.start:.2f} s to {end}: {event.rule} (confidence {round(event.confidence, 4):.2f})"
+    )
 
 
 def _flaws(annotation: Annotation) -> str:

@@ -31,6 +31,7 @@ from .rhythm import RhythmModel, RhythmPolicy, closed
 from .signal.missing import missing_spans, unlike_ecg
 from .signal.policy import QualityPolicy
 from .signal.quality import assess, assess_rows
+from .signal.resample import thinned
 from .signal.units import check_signal
 from .stream import Stream
 
@@ -151,7 +152,7 @@ class Detector:
         ----------
         window : [samples], or [batch, samples] for many at once (then a list is returned); NaN,
             None or masked if a sample is missing. What no heart can have made is missing too.
-        fs : Hz, 100 to 1000
+        fs : Hz, 100 to 20,000; above 1000 means of a few samples are read
         units : mV, uV or V
         events : look for rhythm events too; there are none in less than 5 s
 
@@ -162,7 +163,7 @@ class Detector:
             ECG in mV, and no gap either, is likely in other units.
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
-        rows = np.atleast_2d(ecg)
+        rows, fs = thinned(np.atleast_2d(ecg), fs)
         if not len(rows):
             raise InputError("the batch has 0 rows; expected [batch, samples] with one at least.")
         patients = [self._engine.start(fs, follow_rhythm=False)]
@@ -172,9 +173,8 @@ class Detector:
         patients = [self._engine.start(fs, follow_rhythm=follow_rhythm) for _ in rows]
         if rows.shape[1] < int(SHORTEST_S * rate):
             raise InputError(
-                f"the signal has {rows.shape[1]} samples in {len(rows)} rows, "
-                f"{seconds:.3g} s at {fs:g} Hz; expected at least "
-                f"{SHORTEST_S:g} s."
+                f"the signal has {ecg.shape[-1]} samples in {len(rows)} rows, "
+                f"{seconds:.3g} s; expected at least {SHORTEST_S:g} s."
             )
         found = engine.push_whole(patients, rows)
         rhythm = self._engine.rhythm
@@ -250,14 +250,15 @@ class Detector:
         from .records import Annotation, read
 
         record = read(record, lead=lead, fs=fs, units=units)
-        stream, beats = self.stream(record.fs, events=True), []
-        size = max(1, round(PIECE_S * record.fs))
-        for at in range(0, len(record.signal), size):
-            piece = record.signal[at : at + size]
+        signal, rate = thinned(record.signal, record.fs)
+        stream, beats = self.stream(rate, events=True), []
+        size = max(1, round(PIECE_S * rate))
+        for at in range(0, len(signal), size):
+            piece = signal[at : at + size]
             beats += stream.push(piece)
-            progress(round(len(piece) / record.fs))
+            progress(round(len(piece) / rate))
         beats, events = beats + stream.finish(), closed(stream.events())
-        clock = stream.fs / record.fs  # of odd rates a stream takes the nearest ratio of its own
+        clock = stream.fs / rate  # of odd rates a stream takes the nearest ratio of its own
         if clock != 1:
             beats = [replace(beat, time=beat.time * clock) for beat in beats]
             events = [
@@ -266,7 +267,7 @@ class Detector:
             ]
         rhythm = self._engine.rhythm
         judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
-        gaps = missing_spans(record.signal, record.fs, rhythm.quality.missing)
+        gaps = missing_spans(signal, rate, rhythm.quality.missing)
         return Annotation(record, beats, events, judge, gaps, self.made_by)
 
     @property

@@ -11,6 +11,7 @@ from ..records import check_writable, distinct_names, need, read
 from ..report import PAPERS, Layout, find_browser, flaws_of_seconds, languages, study_of, write
 from ..signal.gaps import gap_spans
 from ..signal.missing import missing_samples
+from ..signal.resample import together
 from .common import count, lead_and_choice, load_detector, record_options, signal_choice
 from .whole_records import beats_and_events, for_each, notes_on
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
     def report(path: str) -> None:
         recording = read(path, **signal_choice(args))
-        detector.stream(recording.fs)  # refuses a rate that cannot be used
+        detector.stream(recording.fs / together(recording.fs))  # refuses a rate that cannot be used
         # Before the beats, of which a day's take 40 MB.
         flaws = flaws_of_seconds(recording, detector.assess)
         beats, events = beats_and_events(detector, recording)

@@ -84,20 +84,16 @@ def moment(cell: str) -> float | None:
     cell = cell.strip("[] ").translate(EAST_ASIAN)
     compact = is_compact(cell)
     if compact:
-        *date, hours, minutes, seconds, fraction, digits = compact.groups()
-        since = _date(*map(int, date))
-        return (
-            None
-            if since is None
-            else since + _of_day(hours, minutes, seconds, fraction or digits, None)
-        )
+        year, month, date, hours, minutes, seconds, fraction, digits = compact.groups()
+        midnight = _date(int(year), int(month), int(date)) or 0.0
+        return midnight + _of_day(hours, minutes, seconds, fraction or digits, None)
     cell = DASHED.sub(r" \1:\2:\3", cell)
     match = OF_DAY.search(cell)
     if not match:
         return None
     hours, minutes, seconds, fraction, half = match.groups()
-    date = re.sub(r"[\s,]+", " ", f"{cell[: match.start()]} {cell[match.end() :]}").strip("T_ ")
-    since_1970 = day(date, month_first=half is not None)
+    rest = re.sub(r"[\s,]+", " ", f"{cell[: match.start()]} {cell[match.end() :]}").strip("T_ ")
+    since_1970 = day(rest, month_first=half is not None)
     if since_1970 is None or int(hours) > 24 or int(minutes) > 59:
         return None
     return since_1970 + _of_day(hours, minutes, seconds or "0", fraction, half)

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from ..findings import CLASSES, Beat, Event, Quality, Result
 from ..model.providers import ONNX_NAMES
 from ..rhythm import kinds
-from ..signal.resample import FASTEST, SLOWEST
+from ..signal.resample import FASTEST, FASTEST_WHOLE, SLOWEST
 from ..signal.units import MILLIVOLTS
 from .bodies import MAX_BATCH
 from .wire import MAX_SAMPLES, MAX_TOKEN
@@ -89,7 +89,12 @@ def shared() -> dict[str, Schema]:
     good = Quality(0.0, 0.0, 0.0)
     shares = {name: share for name, value in good.to_dict().items() if type(value) is float}
     return {
-        "Rate": {"type": "number", "minimum": SLOWEST, "maximum": FASTEST},
+        "Rate": {
+            "type": "number",
+            "minimum": SLOWEST,
+            "maximum": FASTEST_WHOLE,
+            "description": f"Hz; of streams {FASTEST:g} at most",
+        },
         "Units": {"type": "string", "enum": [*MILLIVOLTS], "default": "mV"},
         "Sample": {
             "type": ["number", "null"],

@@ -107,8 +107,8 @@ def assess_rows(
             flaws[row] |= noisy[around] * int(Flaw.NOISE) | fast[around] * _FAST
     elif samples >= FAST_S * fs:
         for row, signal in enumerate(ecg):
-            (fast,) = beats_fast(repetition(at_rate(signal, fs)[None]), policy.fast)
-            flaws[row] |= _FAST if fast else 0
+            (too_fast,) = beats_fast(repetition(at_rate(signal, fs)[None]), policy.fast)
+            flaws[row] |= _FAST if too_fast else 0
     flaws &= np.where(flaws & _NO_HEART, ~_FAST, -1)
     for row, mask in missing.items():
         held = np.add.reduceat(mask.astype(np.int64), np.arange(count) * second) >= GAP_S * fs

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 
 SLOWEST, FASTEST = 100.0, 1000.0  # Hz
+FASTEST_WHOLE = 20_000.0  # Hz, of signals that are there as a whole: see `thinned`
 LOBES = 8  # zero crossings of the sinc to either side; 80 ms at 100 Hz, less at higher rates
 MATRIX = 72  # phases up to which one matrix makes a period: the usual rates
 TABLE = 720  # phases kept in a table: every whole or half rate
@@ -48,6 +49,36 @@ def resampler(fs: float, model_fs: int) -> Resampler:
 @lru_cache(maxsize=64)
 def _resampler(fs: float, model_fs: int) -> Resampler:
     return Resampler(Fraction(fs).limit_denominator(1000), model_fs)
+
+
+def together(fs: float) -> int:
+    """How many samples of a whole signal are read as their mean, so that a stream takes the rate.
+
+    1 for a rate that a stream takes, or that nothing takes.
+    """
+    number = isinstance(fs, int | float | np.integer | np.floating)
+    return math.ceil(fs / FASTEST) if number and FASTEST < fs <= FASTEST_WHOLE else 1
+
+
+def thinned(ecg: NDArray[np.float64], fs: float) -> tuple[NDArray[np.float64], float]:
+    """Signal of research recordings at a rate that a stream takes: see `together`.
+
+    Parameters
+    ----------
+    ecg : [..., samples], NaN if one is missing; so is a mean of which one is
+    fs : Hz
+
+    Returns
+    -------
+    the signal, without what is left over at its end, and its rate
+    """
+    size = together(fs)
+    if size == 1:
+        return ecg, fs
+    samples = ecg.shape[-1] // size * size
+    parts = ecg[..., :samples].reshape(*ecg.shape[:-1], -1, size)
+    # Of the first and the changes, so that equal samples have exactly their own mean.
+    return parts[..., 0] + (parts - parts[..., :1]).mean(axis=-1), fs / size
 
 
 class Resampler:

@@ -10,7 +10,7 @@ import pytest
 
 from runtime import RecordError
 from runtime.records import read
-from runtime.records.leads import is_ecg
+from runtime.records.leads import Lead, choose, is_ecg
 from runtime.records.shape import SHARP, sharpness
 from runtime.simulate import simulate
 
@@ -242,3 +242,20 @@ def test_lead_nearest_to_that_of_training_is_taken(tmp_path: Path, names: str, c
     (tmp_path / "x.csv").write_text(names.replace(" ", ",") + "\n" + rows)
     record = read(tmp_path / "x.csv", fs=FS)
     assert (record.lead, record.choice) == (chosen, "by its name")
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (("D1", "ECG"), "ECG"),
+        (("V", "II"), "II"),
+        (("D1", "D2", "D3"), "D2"),
+        (("D1", "V1"), "D1"),
+        (("D1",), "D1"),
+    ],
+)
+def test_names_that_mean_other_signals_too_need_another_lead_beside_them(
+    names: tuple[str, ...], chosen: str
+) -> None:
+    leads = [Lead(name, 360.0, "mV", lambda: np.zeros(3600)) for name in names]
+    assert choose(Path("x"), leads, None)[0].name == chosen

@@ -6,9 +6,16 @@ import csv
 import re
 
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# Thousands parted by blanks or apostrophes; by a comma or a point only before a fraction, or 1,234
+# could be either.
+GROUPED = {
+    ".": re.compile(r"[+-]?\d{1,3}(?:(?:[ '\u2019\xa0\u202f]\d{3})+(?:\.\d+)?|(?:,\d{3})+\.\d+)"),
+    ",": re.compile(r"[+-]?\d{1,3}(?:(?:[ '\u2019\xa0\u202f]\d{3})+(?:,\d+)?|(?:\.\d{3})+,\d+)"),
+}
 MISSING = frozenset(
-    ("", "nan", "na", "n/a", "#n/a", "null", "none", "-", "--", "?", "inf", "-inf", "+inf")
-)
+    "nan na n/a n.a. #n/a null none nil - -- --- ? * inf -inf +inf infinity -infinity <na> nat \\n "
+    "missing undefined void #num! #div/0! #value! #ref! #null! #name? 1.#qnan -1.#ind".split()
+) | {""}
 BLANKS = re.compile(r"\[[^\]]*\]|\"[^\"]*\"|\S+")  # rdsamp puts dates between brackets
 
 
@@ -30,6 +37,8 @@ def is_missing(cell: str) -> bool:
 
 def number(cell: str, decimal: str = ".") -> float | None:
     """The value of a cell; None if it is no number."""
+    if not NUMBER.fullmatch(cell) and len(cell) > 4 and GROUPED[decimal].fullmatch(cell):
+        cell = re.sub(rf"[^\d+\-{re.escape(decimal)}]", "", cell)
     if decimal != ".":
         if "." in cell:
             return None

@@ -75,8 +75,11 @@ def read(
         return source
     options = Options(fs, partial)
     if isinstance(source, str | os.PathLike):
-        path = locate(Path(source))
-        leads = find(path).leads(path, options)
+        try:
+            path = locate(Path(source))
+            leads = find(path).leads(path, options)
+        except OSError as error:
+            raise RecordError(f"{source} cannot be read ({error.strerror}).") from error
     else:
         path, leads = leads_of(source, options, lead)
     chosen, reason = choose(path, leads, lead, any_unit=scale is not None)
@@ -151,6 +154,12 @@ def _in_millivolts(
 def _check_stated(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
     """Refuse numbers that cannot be an ECG in the unit that the file states."""
     size = usual_range(signal, lead.fs)
+    if size <= LARGEST_ECG_MV and doubt(signal, lead.fs):
+        raise RecordError(
+            f"{path}: lead {lead.name} is said to be in {lead.unit}, and its beats are within "
+            f"{size:.3g} mV, as those of no ECG are; --units says what its numbers are, as in "
+            "200/mV."
+        )
     if size > LARGEST_ECG_MV:
         raise RecordError(
             f"{path}: lead {lead.name} is said to be in {lead.unit}, and spans {size:.3g} mV in "

@@ -15,6 +15,7 @@ from .dates import seconds_of
 from .layout import Layout
 
 ROWS_AT_ONCE = 1 << 16
+MAX_FOOTER = 100  # lines below the numbers; more are numbers that are not understood
 Numbered = list[tuple[int, str]]  # line number from 1 on, and text
 
 
@@ -144,6 +145,8 @@ class _Rows:
         self._flush(good)
 
     def table(self) -> NDArray[np.float64]:
+        if len(self.odd) > MAX_FOOTER:
+            raise self._unlike(*self.odd[0])
         return np.concatenate(self.pieces) if self.pieces else np.zeros((0, len(self.columns)))
 
     def _flush(self, good: list[list[float]]) -> None:
@@ -198,11 +201,14 @@ class _Rows:
             if values is not None:
                 self.pieces.append(np.array([values]))  # "!" or "lead off": a missing sample
                 continue
-            raise RecordError(
-                f"{self.path}: line {line_number} is {text.strip()[:40]!r}; expected "
-                f"{len(self.columns)} numbers, as in the lines before."
-            )
+            raise self._unlike(line_number, text)
         self.odd = []
+
+    def _unlike(self, line_number: int, text: str) -> RecordError:
+        return RecordError(
+            f"{self.path}: line {line_number} is {text.strip()[:40]!r}; expected "
+            f"{len(self.columns)} numbers, as in the lines before."
+        )
 
 
 def _value(cell: str, decimal: str) -> float:

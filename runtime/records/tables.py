@@ -20,7 +20,7 @@ from .packages import explained
 from .preambles import Facts
 from .reader import Options, Reader
 from .rows import read_leads_as_rows, read_rows
-from .text import open_text
+from .text import is_zip, open_text
 from .times import (
     UnusableTimesError,
     digits_of_clock,
@@ -66,7 +66,9 @@ class TableReader(Reader):
         try:
             with open_text(path) as file:
                 return _recognise(file)[0] is not None
-        except (RecordError, OSError):
+        except RecordError:
+            return is_zip(path)  # `leads` says what is wrong with it
+        except OSError:
             return False
 
     def matches(self, path: Path) -> bool:

@@ -14,9 +14,13 @@ from typing import IO
 
 from ..errors import RecordError
 
+TABLES = (".csv", ".tsv", ".tab", ".asc")
+HIDDEN = ("__MACOSX", ".")  # of a folder that macOS packed
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
-MARKS = {
+MARKS = {  # that of UTF-32 begins as UTF-16's does
     codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
@@ -45,6 +49,12 @@ def open_text(path: Path) -> Iterator[IO[str]]:
         raise RecordError(f"{path} does not exist.") from error
 
 
+def is_zip(path: Path) -> bool:
+    """Return True for a file that begins as a ``.zip`` does."""
+    with path.open("rb") as file:
+        return file.read(4) == ZIP
+
+
 @contextmanager
 def _unpacked(path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as file:
@@ -58,8 +68,11 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
                 names = [
                     name
                     for name in archive.namelist()
-                    if not name.endswith("/") and not name.startswith("__MACOSX")
+                    if not name.endswith("/") and not name.startswith(HIDDEN)
                 ]
+                tables = [name for name in names if name.lower().endswith(TABLES)]
+                if len(tables) == 1:  # beside a readme, say
+                    names = tables
                 if len(names) != 1:
                     raise RecordError(
                         f"{path} holds {len(names)} files ({', '.join(names[:5])}); expected one."

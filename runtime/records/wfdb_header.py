@@ -54,6 +54,10 @@ def check_header(file: Path, written: bytes) -> None:
             )
 
     check(0, "number of signals", fields.get("signals"), WHOLE)
+    if fields["rate"] is None and (fields["signals"] or "0") != "0":  # WFDB would say 250
+        raise RecordError(
+            f"{file} does not state a rate; expected it in Hz behind the number of signals."
+        )
     if fields["rate"] is not None:
         check(0, "rate", fields["rate"], RATE)
         if not 0 <= float(fields["rate"].partition("/")[0]) <= MAX_RATE:

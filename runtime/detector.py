@@ -28,7 +28,8 @@ from .model.contract import Contract
 from .model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
-from .signal.missing import missing_spans, unlike_ecg
+from .signal.foreign import unlike_ecg
+from .signal.missing import missing_spans
 from .signal.policy import QualityPolicy
 from .signal.quality import assess, assess_rows
 from .signal.resample import thinned
@@ -159,15 +160,13 @@ class Detector:
         Raises
         ------
         InputError
-            Says what is wrong with the signal, its rate or its units. A row of which most is no
-            ECG in mV, and no gap either, is likely in other units.
+            Says what is wrong with the signal, its rate or its units: most of a row is no ECG in mV.
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows, fs = thinned(np.atleast_2d(ecg), fs)
         if not len(rows):
             raise InputError("the batch has 0 rows; expected [batch, samples] with one at least.")
-        patients = [self._engine.start(fs, follow_rhythm=False)]
-        rate = patients[0].rate.fs
+        rate = self._engine.start(fs, follow_rhythm=False).rate.fs
         seconds = rows.shape[1] / rate
         follow_rhythm = events and seconds >= RHYTHM_S
         patients = [self._engine.start(fs, follow_rhythm=follow_rhythm) for _ in rows]
@@ -181,7 +180,8 @@ class Detector:
         qualities = assess_rows(rows, rate, rhythm.quality, rhythm.noise)
         unlike = partial(unlike_ecg, limits=rhythm.quality.missing)
         for row, quality in enumerate(qualities):
-            if quality.missing > 0.5 and (place := unlike(rows[row], rate)) is not None:
+            in_doubt = quality.missing > 0.5 or not (quality.ok or found[row].samples)
+            if in_doubt and (place := unlike(rows[row], rate)) is not None:
                 raise InputError(
                     f"most of the signal is beyond what a heart can make, such as sample {place} "
                     f"({rows[row][place]:g} mV{f' in row {row}' if ecg.ndim == 2 else ''}); are "

@@ -15,7 +15,8 @@ from .dates import DAY_S
 MAX_LENGTHENING, MAX_LENGTH_S = 10, 3600.0
 MAX_JITTER_SAMPLES = 3  # between a time and its place on an even grid
 MAX_JITTER_PACKETS = 2  # the same of packets, whose times are often those of arrival
-MAX_LATE_ROWS, MAX_LATE_S = 0.01, 1.0  # share of rows that may be late, as UDP packets are
+MAX_LATE_ROWS, MAX_LATE_S = 0.01, 1.0  # share of rows that may be late, as UDP packets are,
+MAX_LATE_BY = 50  # and by so many rows
 # Seconds of a unit of time, likely first, and the rates of which one is believed, Hz.
 SCALES = (
     *((scale, 20.0, 10_000.0) for scale in (1.0, 1e-3, 1e-6, 1e-9)),
@@ -161,7 +162,9 @@ def in_order(
         return times[::-1], values[::-1], "its rows were in reverse order"
     if falls.any() and falls.mean() <= MAX_LATE_ROWS and -steps.min() <= MAX_LATE_S:
         order = np.argsort(times, kind="stable")
-        return times[order], values[order], f"{falls.sum()} of its rows were late and put in order"
+        if np.abs(order - np.arange(len(times))).max() <= MAX_LATE_BY:  # else it starts anew
+            done = f"{falls.sum()} of its rows were late and put in order"
+            return times[order], values[order], done
     return times, values, ""
 
 

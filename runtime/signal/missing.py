@@ -177,18 +177,6 @@ def bridged_pieces(
         yield at, piece
 
 
-def unlike_ecg(ecg: NDArray[np.float64], fs: float, limits: MissingLimits) -> int | None:
-    """The first sample that no heart can have made, if most samples are like it; else None.
-
-    Such a signal is likely in other units. Samples that are missing are none of these, nor those
-    that are repeated, which stand for missing ones. Parameters as of `missing_samples`.
-    """
-    with np.errstate(invalid="ignore"):
-        other = ~np.isnan(ecg) & (np.diff(ecg, prepend=np.nan) != 0)
-    impossible = missing_samples(ecg, fs, limits) & other
-    return int(impossible.argmax()) if impossible.sum() > len(ecg) / 2 else None
-
-
 def plain_after(
     ecg: NDArray[np.float64], edge: Edge, fs: float, limits: MissingLimits
 ) -> Edge | None:

@@ -180,8 +180,10 @@ def flat_share(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> fl
     second = min(max(round(fs), 1), len(ecg))
     rows = ecg[: len(ecg) // second * second].reshape(-1, second)
     flat = rows.max(axis=1) - rows.min(axis=1) < policy.flat_mv
-    beside = np.convolve(flat, [1, 0, 1], "same") > 0 if len(flat) > 1 else flat
-    return float((flat & beside).mean())
+    if len(flat) == 1:
+        return float(flat[0])
+    around = np.concatenate([[False], flat, [False]])
+    return float((flat & (around[:-2] | around[2:])).mean())
 
 
 def flaws_of(

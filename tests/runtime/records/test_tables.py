@@ -111,7 +111,7 @@ def test_marks_quotes_and_empty_cells_of_other_programs_are_read(
         ("1\n2\n3\n", None, "does not say its rate"),
         ("time,I\n0,1\n0,2\n0,3\n", None, "does not rise"),
         ("time (g),I\n0,1\n1,2\n", None, "'time' is in 'g'; expected s, ms, us, ns or hh"),
-        ("'Elapsed time','I'\n'hours','mV'\n0,1\n1,2\n", None, "'Elapsed time' is in 'hours'"),
+        ("'Elapsed time','I'\n'g','mV'\n0,1\n1,2\n", None, "'Elapsed time' is in 'g'"),
         ("'Elapsed time','I'\n'0:00.000',1\n'0:0x',2\n", None, "not a table of numbers"),
         ("'Elapsed time','P'\n's','mmHg'\n0,1\n1,2\n", None, "lead P is in 'mmHg'"),
         (

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.signal import foreign
 from runtime.signal import missing as found_missing
 from runtime.signal.gaps import GAP_S, Gap, Gaps
 from runtime.signal.missing import NO_SIGNAL, Bridged, Edge
@@ -29,7 +30,7 @@ def missing_samples(signal: np.ndarray, fs: float) -> np.ndarray:
 
 
 def unlike_ecg(signal: np.ndarray, fs: float) -> int | None:
-    return found_missing.unlike_ecg(signal, fs, LIMITS)
+    return foreign.unlike_ecg(signal, fs, LIMITS)
 
 
 def ecg(seconds: float = 10, fs: float = FS, scale: float = 1.0) -> np.ndarray:
@@ -239,6 +240,7 @@ def test_only_runs_that_can_hide_a_beat_are_gaps() -> None:
 
 def test_signal_in_other_units_is_recognised_and_gaps_are_not() -> None:
     assert unlike_ecg(1000 * ecg() + 2000, FS) == 0
+    assert unlike_ecg(1000 * ecg(), FS) is not None
     gaps = ecg()
     gaps[100:] = np.nan
     sentinels = ecg()

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.detector import load_rhythm
 from runtime.errors import InputError
 from runtime.findings import DOUBTFUL, Flaw, Quality
 from runtime.model.artifacts import DEFAULT_ARTIFACTS
 from runtime.rhythm import RhythmModel
 from runtime.signal.policy import QualityPolicy
-from runtime.signal.quality import assess, assess_rows, flaws_of, without_hum
+from runtime.signal.quality import assess, assess_rows, flat_share, flaws_of, without_hum
 from runtime.simulate import simulate
 
 Assess = Callable[[np.ndarray, float], Quality]
@@ -266,3 +267,11 @@ def test_no_usual_heart_is_called_too_fast(name: str, data: Path, judge: Assess)
 
     recording = read(data / "mitdb" / name, seconds=600)
     assert judge(recording.signal, recording.fs).fast < 0.004
+
+
+@pytest.mark.parametrize(("seconds", "flat"), [(1, 0), (2, 2), (3, 3), (10, 4)])
+def test_flat_share_counts_seconds_beside_others(seconds: int, flat: int) -> None:
+    policy = load_rhythm().quality
+    ecg = simulate(seconds, seed=3).signal.astype(np.float64)
+    ecg[: flat * 360] = 0.5
+    assert flat_share(ecg, 360, policy) == pytest.approx(flat / seconds)

@@ -160,7 +160,7 @@ class Detector:
         Raises
         ------
         InputError
-            Says what is wrong with the signal, its rate or its units: most of a row is no ECG in mV.
+            Says what is wrong with the signal, its rate or its units (if most is no ECG in mV).
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
         rows, fs = thinned(np.atleast_2d(ecg), fs)

@@ -77,9 +77,11 @@ def is_ecg(name: str) -> bool | None:
         for word in {part, *re.findall(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+", part)}
     ]
     bare = _bare(name)
-    if any(OTHER_WORDS.fullmatch(word) for word in (*words, bare)):
+    ecg = any(ECG_WORDS.fullmatch(word) for word in words)
+    others = [word for word in (*words, bare) if not (ecg and word == "heart")]
+    if any(OTHER_WORDS.fullmatch(word) for word in others):
         return False
-    if any(ECG_WORDS.fullmatch(word) for word in words):
+    if ecg:
         return True
     if EEG_SITES.fullmatch(bare) and not re.fullmatch(r"c[1-6]", bare):
         return False

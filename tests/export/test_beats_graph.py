@@ -142,7 +142,7 @@ def test_one_graph_gives_the_beats_of_the_runtime(
         for _ in range(int(rng.integers(0, 5))):
             start = int(rng.integers(1, ecg.shape[1]))
             ecg[row, start : start + int(rng.choice([1, 3, 20, 30, 400, 3000]))] = np.nan
-    held, missing = bridged(ecg, length)
+    held, missing = bridged(ecg, length, detector)
     slots = graphs.whole(held, cut(held.shape[1] // HOP, seed, most), missing)
     for row in range(batch):
         stream = detector.stream(FS, events=True)
@@ -150,10 +150,12 @@ def test_one_graph_gives_the_beats_of_the_runtime(
         same(slots, row, beats)
 
 
-def bridged(ecg: NDArray[np.float64], length: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def bridged(
+    ecg: NDArray[np.float64], length: int, detector: Detector
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """The signal up to a length without gaps, then held; and the graph's ``missing``."""
     part = ecg[:, :length]
-    found = bridge(part, [NO_SIGNAL] * len(part), FS)
+    found = bridge(part, [NO_SIGNAL] * len(part), FS, detector.quality_policy.missing)
     hold = 540 + HOP
     end = (length + hold) // HOP * HOP - length
     held = np.concatenate([found.ecg, found.ecg[:, -1:].repeat(end, axis=1)], axis=1)

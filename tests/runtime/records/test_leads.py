@@ -23,6 +23,7 @@ FS = 250
         *"ECG EKG ecg1 I II III aVR avf MLII MLI V V1 V5 v6 CM5".split(),
         *"CS5 NEHB-D Vx LA-RA LL-RA DII ES".split(),
         "ECG II",
+        "heart ECG",
         "ECG LEAD II",
         "Lead I",
         "EKG 2",

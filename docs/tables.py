@@ -1,4 +1,4 @@
-"""Tables of docs/ that the code knows: events, rules, limits, codes.
+"""Tables of docs/ that the code knows: events, rules, limits, codes, the plan of docs/scale.md.
 
 ``python -m docs.tables`` writes them between their comment markers; a test holds them equal.
 """
@@ -16,9 +16,14 @@ from runtime import Detector
 from runtime.records.outputs import codes
 from runtime.rhythm import RhythmPolicy, kinds, rules, sections
 from runtime.signal.policy import QualityPolicy
+from scale import plan
 
 FOLDER = Path(__file__).resolve().parent
-PAGES = {"rhythm.md": ("events", "limits", "quality"), "python.md": ("codes",)}
+PAGES = {
+    "rhythm.md": ("events", "limits", "quality"),
+    "python.md": ("codes",),
+    "scale.md": ("plan",),
+}
 _MARKED = r"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)"
 _LIMIT = re.compile(r"^(?:``)?(\w+(?:, \w+)*)(?:``)? : (.*(?:\n .*)*)", re.MULTILINE)
 
@@ -76,6 +81,16 @@ def coded() -> str:
     return f"| finding | MDC | SNOMED CT |\n|---|---|---|\n{rows}"
 
 
+def planned() -> str:
+    """Return what 100,000 live patients and as many Holter days need, from the committed trials."""
+    costs, size, prices = plan.measured(plan.RESULTS), plan.Size(), plan.Prices()
+    live = plan.table(
+        f"{size.patients:,} live patients (250 Hz)", "$ a month", plan.live(costs, size, prices)
+    )
+    days = plan.table(f"{size.days:,} Holter days", "$", plan.archive(costs, size, prices))
+    return f"{live}\n\n{days}\n"
+
+
 def _coded(code: codes.Code | None) -> str:
     return f"{code.value} {code.meaning}" if code else "none"
 
@@ -108,6 +123,7 @@ _TABLES: dict[str, Callable[[Detector], str]] = {
     "limits": lambda shipped: limits(shipped.rhythm_policy),
     "quality": lambda shipped: quality(shipped.quality_policy),
     "codes": lambda shipped: coded(),
+    "plan": lambda shipped: planned(),
 }
 
 

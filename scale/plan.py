@@ -1,6 +1,6 @@
 """What so many patients and Holter days need: `python -m scale.plan`, from measured costs.
 
-The costs are read from the results of `bench.scale_live` and `bench.scale_archive`; the prices are
+The costs are read from the results of `bench.scale_live` and `bench.scale_overhead`; the prices are
 list prices. Everything else is multiplication, so that it can be checked by hand, and at a small
 size against the real thing.
 """
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +46,13 @@ class Costs:
 
 @dataclass(frozen=True)
 class Prices:
-    """List prices, in dollars: by default Amazon's in us-east-1, on demand, as of 2024.
+    """List prices, in dollars: by default Amazon's in us-east-1, on demand, Linux, in 2026.
 
     Attributes
     ----------
     core_hour : of a physical core with 4 GB: half of a c6a.xlarge (4 threads, 8 GB, 0.153 an hour)
     disk_gb_month : gp3
-    object_gb_month : S3 standard
+    object_gb_month : S3 standard, the first 50 TB
     zone_gb : traffic between zones, both directions
     """
 
@@ -124,14 +125,15 @@ def archive(costs: Costs, size: Size, prices: Prices) -> Iterator[Need]:
     yield Need("core hours, once", hours, "h", hours * prices.core_hour)
     yield Need("for it to be done in a day", hours / 24 / size.used, "cores")
     yield Need("read in that day", stored * 1000 / (24 * 3600), "MB/s")
-    yield Need("stored (int16, 250 Hz)", stored, "GB", stored * prices.object_gb_month)
+    yield Need("stored a month (int16, 250 Hz)", stored, "GB", stored * prices.object_gb_month)
 
 
 def measured(folder: Path) -> Costs:
     """The costs in a folder of results, of the trial with the most patients."""
     trials = json.loads((folder / "scale_live.json").read_text())["trials"]
     most, least = trials[-1], trials[0]
-    archive_result = json.loads((folder / "scale_archive.json").read_text())
+    archived = json.loads((folder / "scale_overhead.json").read_text())
+    loop_s = statistics.median(processors for _, processors in archived["loop"])
     more = most["patients"] - least["patients"]
     patient_mb = max(0.0, sum(most["workers_mb"]) - sum(least["workers_mb"])) / more
     workers = len(most["workers_mb"])
@@ -148,18 +150,18 @@ def measured(folder: Path) -> Costs:
         state_bytes=max(
             one["stored_bytes_a_second"]["KV_ecg-states"] * one["minutes"] * 60 for one in trials
         ),
-        day_s=24 * archive_result["loop_cpu_s"] / archive_result["signal_hours"],
+        day_s=24 * loop_s / archived["signal_hours"],
     )
 
 
-def table(needs: Sequence[Need]) -> str:
-    """The needs as Markdown."""
+def table(of: str, dollars: str, needs: Iterable[Need]) -> str:
+    """The needs as Markdown, under the headings of what they are for and of their costs."""
     rows = [
         f"| {need.what} | {need.amount:,.0f} {need.unit} | "
         f"{f'{need.dollars:,.0f}' if need.dollars else ''} |"
         for need in needs
     ]
-    return "\n".join(["| | | $ a month |", "|---|---|---|", *rows])
+    return "\n".join([f"| {of} | | {dollars} |", "|---|---|---|", *rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -179,8 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = Size(args.patients, args.days, args.log_hours)
     prices = Prices(core_hour=args.core_hour)
     print(f"measured: {costs}\n")
-    print(f"{size.patients:,} live patients\n\n{table(list(live(costs, size, prices)))}\n")
-    print(f"{size.days:,} Holter days\n\n{table(list(archive(costs, size, prices)))}")
+    print(table(f"{size.patients:,} live patients", "$ a month", live(costs, size, prices)))
+    print("\n" + table(f"{size.days:,} Holter days", "$", archive(costs, size, prices)))
     return 0
 
 

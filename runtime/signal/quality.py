@@ -187,23 +187,6 @@ def flat_share(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> fl
     return float((flat & (around[:-2] | around[2:])).mean())
 
 
-def flat_share(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> float:
-    """Share of a recording's whole seconds that are flat, as those beside them are.
-
-    Parameters
-    ----------
-    ecg : [samples], mV, NaN if one is missing: such a second is not flat
-    fs : Hz
-    """
-    second = min(max(round(fs), 1), len(ecg))
-    rows = ecg[: len(ecg) // second * second].reshape(-1, second)
-    flat = rows.max(axis=1) - rows.min(axis=1) < policy.flat_mv
-    if len(flat) == 1:
-        return float(flat[0])
-    around = np.concatenate([[False], flat, [False]])
-    return float((flat & (around[:-2] | around[2:])).mean())
-
-
 def flaws_of(
     rows: NDArray[np.floating],
     fs: float,

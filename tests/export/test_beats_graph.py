@@ -175,7 +175,7 @@ def test_seconds_are_judged_as_by_the_runtime(
     rng = np.random.default_rng(seed)
     ecg = beating(rng, 20, 0)[None]
     ecg[0, 2000:2400] = np.nan
-    held, missing = bridged(ecg, ecg.shape[1])
+    held, missing = bridged(ecg, ecg.shape[1], detector)
     found = graphs.whole(held, cut(held.shape[1] // HOP, seed, most), missing)
     used = found["seconds"][0] >= 0
     assert found["seconds"][0][used].tolist() == list(range(18))

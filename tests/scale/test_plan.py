@@ -30,7 +30,7 @@ def test_the_archive_is_core_hours() -> None:
 
 
 def test_the_committed_costs_are_read(capsys: pytest.CaptureFixture[str]) -> None:
-    if not (RESULTS / "scale_archive.json").is_file():
+    if not (RESULTS / "scale_overhead.json").is_file():
         pytest.skip("no results of the trials are committed")
     assert measured(RESULTS).worker_ms > 0
     assert main([]) == 0
@@ -45,9 +45,8 @@ def test_costs_come_from_the_largest_trial(tmp_path: Path) -> None:
     }  # fmt: skip
     larger = trial | {"patients": 300, "worker_ms": 0.7, "workers_mb": [70.0, 80.0]}
     (tmp_path / "scale_live.json").write_text(json.dumps({"trials": [trial, larger]}))
-    (tmp_path / "scale_archive.json").write_text(
-        json.dumps({"loop_cpu_s": 50.0, "signal_hours": 48.0})
-    )
+    spent = [[90.0, 50.0], [60.0, 49.0], [70.0, 53.0]]  # on the wall, of processors
+    (tmp_path / "scale_overhead.json").write_text(json.dumps({"loop": spent, "signal_hours": 48}))
     costs = measured(tmp_path)
     assert (costs.worker_ms, costs.day_s, costs.patient_mb) == (0.7, 25.0, 0.15)
     assert costs.worker_mb == pytest.approx(52.5)

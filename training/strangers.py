@@ -38,7 +38,7 @@ FIGURES = {
     "V": "with a V",
     "S": "with an S",
     "grave": "with a grave event",
-    "AF": "with atrial fibrillation told",
+    "AF": "with atrial fibrillation reported",
     "noise": "flagged as noisy",
     "S beats": "S of the beats",
     "V beats": "V of the beats",
@@ -56,7 +56,7 @@ class Finding:
     Attributes
     ----------
     beats, alone : beats of each label, with the rhythm followed and by the network alone
-    events : kinds of the events told
+    events : kinds of the events reported
     noise : share of its seconds in which beats are doubtful
     """
 

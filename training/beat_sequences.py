@@ -221,7 +221,9 @@ def heard(
     )
     stream = noting.stream(fs, events=True)
     listener.tracker = stream.tracker
-    stream.push(signal)
+    second = round(fs)  # by second, as the network reads the beats of a longer piece in one run
+    for at in range(0, len(signal), second):
+        stream.push(signal[at : at + second])
     stream.finish()
     inputs = torch.zeros(0, 1, len(RhythmGraph.INPUTS))
     inputs = torch.cat([inputs, *map(torch.from_numpy, listener.inputs)])

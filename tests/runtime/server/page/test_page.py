@@ -124,7 +124,7 @@ def test_a_new_model_goes_on_from_the_last_half_minute(
     assert sum(one["carry_bytes"] == "0" for one in asked) == 1  # it never started anew
     again = [one for one in asked if "recent_bytes" in one]
     assert len(again) == 1
-    before = int(again[0]["recent_bytes"]) / 4 / 250
+    before = int(again[0]["recent_bytes"]) / 8 / 250
     assert before == 30 if seconds > 30 else 0 < before < seconds
     shown = saved(page, "Save beats")
     truth = whole(detector, signal, 250)

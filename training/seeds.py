@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from runtime.model.contract import BeatPolicy
 from runtime.detector import Detector
+from runtime.errors import InputError
 from training.databases import BEATLESS, DS2
 from training.devices import one_thread
 from training.download import require_data
@@ -67,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="database/name (default: DS2)",
     )
     parser.add_argument(
+        "--threshold",
+        type=float,
+        help="mean probability from which frames make a beat (default: as each run had it)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="JSON file for every figure of every run; the table goes beside it, as .md",
@@ -92,8 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         named = [written.split("/") for written in args.records]
         folder = require_data(database for database, _ in named)
         records = [load(database, name, folder) for database, name in named]
-        detectors = {str(run): detector_of(run) for run in args.runs}
-    except DataError as error:
+        policy = None if args.threshold is None else BeatPolicy(threshold=args.threshold)
+        detectors = {str(run): detector_of(run, policy) for run in args.runs}
+    except (DataError, InputError) as error:
         parser.exit(2, f"{error}\n")
     results = measure(detectors, records)
     print(table(results))

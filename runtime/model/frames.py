@@ -33,9 +33,9 @@ def find_beats(
     """
     if loops is not None:
         weakest = 3.0 * (1.0 - policy.threshold)
-        frames = np.ascontiguousarray(probabilities, dtype=np.float32)
+        whole = np.ascontiguousarray(probabilities, dtype=np.float32)
         return loops.find_beats(  # type: ignore[no-any-return]
-            frames, len(frames), policy.min_frames_between, weakest
+            whole, len(whole), policy.min_frames_between, weakest
         )
     if probabilities.size >= MANY:
         return _in_many(probabilities.astype(np.float64), policy)

@@ -2,8 +2,9 @@
 
 The first graph reads the signal and remembers ten seconds. This one reads beats one after another,
 and its memory lasts as long as the patient is followed. It is so small that it runs on the CPU
-beside every provider. Of the few beats of a live stream the compiled loops do its arithmetic, if they
-are there, with the weights that are in the file: calling ONNX Runtime takes several times as long.
+beside every provider. Of the few beats of a live stream the compiled loops do its arithmetic, if
+they are there, with the weights that are in the file: a call of ONNX Runtime takes several times as
+long.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ _OPERATORS = b"MatMul Add Tanh GRU Squeeze MatMul Add Identity Identity"
 
 
 def _weights(model: bytes, cells: int) -> tuple[int, NDArray[np.float32]] | None:
-    """Width of the first layer and all weights as the compiled loops take them, from a graph's file.
+    """Width of the first layer, and all weights as the compiled loops take them, of a graph's file.
 
     One after another: of the first layer [inputs, width] and its bias; of the cells' gates
     [width, 3 cells] and [cells, 3 cells] and their biases; of the answers [cells, 2] and their

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,16 +21,20 @@ class CheckoutError(Exception):
 def checkout(revision: str) -> Iterator[Path]:
     """Check a revision out into a temporary git worktree, which is removed at the end.
 
+    If the loops in C are built here, they are built there, so that like is compared with like.
+
     Raises
     ------
     CheckoutError
-        There is no such commit, or no git repository.
+        There is no such commit, or no git repository, or its loops cannot be built.
     """
     commit = commit_of(revision)
     with tempfile.TemporaryDirectory(prefix="ekg-") as folder:
         path = Path(folder) / "base"
         _git("worktree", "add", "--quiet", "--detach", str(path), commit)
         try:
+            if any((ROOT / "runtime").rglob("compiled.*.so")) and (path / "setup.py").exists():
+                _run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], path)
             yield path
         finally:  # git keeps a list of its worktrees: removing the folder is not enough
             _git("worktree", "remove", "--force", str(path))
@@ -52,12 +57,15 @@ def environment() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
+    return _run(["git", *arguments], ROOT)
+
+
+def _run(command: Sequence[str], folder: Path) -> str:
+    what = " ".join(command[:2])
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise CheckoutError(f"git cannot be run ({error.strerror}).") from error
+        raise CheckoutError(f"{command[0]} cannot be run ({error.strerror}).") from error
     if done.returncode:
-        raise CheckoutError(f"git {' '.join(arguments[:2])} failed: {done.stderr.strip()}")
+        raise CheckoutError(f"{what} failed: {done.stderr.strip()}")
     return done.stdout.strip()

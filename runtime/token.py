@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from .engine import NO_SEAM, RECENT_S, Engine, Patient, Rows, Seam
 from .errors import InputError, StaleTokenError, TokenError
-from .model.contract import FORMAT
 from .rhythm import RhythmTracker
 from .rhythm.tracker import LARGEST_SAVED
 from .signal.gaps import Gap, Gaps
@@ -35,7 +34,7 @@ _FIRST_SINCE = 11  # the version
 # where the signal stands, and the lengths of the seven arrays that follow as float32
 _REST = struct.Struct(f"<{len(Edge._fields)}d7I")
 _HEAD_SIZE = _FIRST.size + _REST.size
-_VERSION = FORMAT + 11  # raised with the layout
+_VERSION = 12  # raised with the layout
 _NOTHING = np.zeros(0, dtype=np.float32)
 _NO_RHYTHM = bytes(8)
 

@@ -12,7 +12,7 @@ from ..deprecation import renamed_fields
 from ..errors import ModelError
 from ..findings import CLASSES
 
-FORMAT = 1  # of metadata, manifest and tokens; raised when an old runtime must refuse the new
+FORMAT = 1  # of metadata and manifest; raised when an old runtime must refuse the new
 # The runtime is made for this: the rate (Hz) of the network and of the rhythm, 50 ms frames, and
 # the classes of a frame.
 FS, HOP, FRAME_CLASSES = 360, 18, ("none", *CLASSES)

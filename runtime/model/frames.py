@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..signal.loops import loops
 from .contract import BeatPolicy
 
 MANY = 1000  # probabilities, from which on arrays are faster than lists
@@ -30,6 +31,12 @@ def find_beats(
     patients, frames : of each beat, ascending
     class_probabilities : [beats, 5], given that there is a beat; each sums to 1
     """
+    if loops is not None:
+        weakest = 3.0 * (1.0 - policy.threshold)
+        whole = np.ascontiguousarray(probabilities, dtype=np.float32)
+        return loops.find_beats(  # type: ignore[no-any-return]
+            whole, len(whole), policy.min_frames_between, weakest
+        )
     if probabilities.size >= MANY:
         return _in_many(probabilities.astype(np.float64), policy)
     # Plain numbers: between two runs of the network the code of array functions is cold, and each

@@ -19,7 +19,14 @@ from .packages import explained
 from .reader import Options
 from .registry import find, locate
 from .remote import urls_too
-from .shape import LARGEST_ECG_MV, LARGEST_OFFSET_MV, doubt, level, usual_range
+from .shape import (
+    LARGEST_ECG_MV,
+    LARGEST_OFFSET_MV,
+    SMALLEST_ECG_MV,
+    doubt,
+    level,
+    usual_range,
+)
 from .targets import name_of
 from .units import check_units, millivolts
 
@@ -155,7 +162,7 @@ def _in_millivolts(
 def _check_stated(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
     """Refuse numbers that cannot be an ECG in the unit that the file states."""
     size = usual_range(signal, lead.fs)
-    if size <= LARGEST_ECG_MV and doubt(signal, lead.fs):
+    if size < SMALLEST_ECG_MV and doubt(signal, lead.fs):
         raise RecordError(
             f"{path}: lead {lead.name} is said to be in {lead.unit}, and its beats are within "
             f"{size:.3g} mV, as those of no ECG are; --units says what its numbers are, as in "

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 from ..beats import ATRIAL, PROBABILITY_FLOOR
 from ..model.contract import FS
+from ..signal.loops import single
 from .policy import Section
-from .state import Flag, Maybe, Moment, Number, Whole, clipped, saved, single
+from .state import Flag, Maybe, Moment, Number, Whole, clipped, saved
 
 SHORTEST_S, LONGEST_S = 0.2, 4.0  # intervals beyond are counted as these
 RUN_BEATS = 30  # of a run of S beats, that its means remember
@@ -140,7 +141,10 @@ class RrBaseline:
         if not state.previous_atrial or not sinus_certain:
             return probabilities
         n, s, *others = probabilities
-        network = math.log(max(s, PROBABILITY_FLOOR) / max(n, PROBABILITY_FLOOR))
+        network = math.log(
+            (s if s > PROBABILITY_FLOOR else PROBABILITY_FLOOR)
+            / (n if n > PROBABILITY_FLOOR else PROBABILITY_FLOOR)
+        )
         premature = self._premature(network, log_interval, after_atrial)
         if after_atrial:
             if self._lasts(sample, log_interval, premature):
@@ -148,10 +152,12 @@ class RrBaseline:
                 premature = self._premature(network, log_interval, after_atrial)
             # In float32, as a state is saved.
             late = log_interval - state.log_interval
-            remembered = min(state.beats, limits.baseline_beats)
+            beats, compared, most = state.beats, state.compared, limits.baseline_beats
+            remembered = beats if beats < most else most
             state.log_interval = single(state.log_interval + (1 - premature) / remembered * late)
-            state.beats = single(min(state.beats + 1 - premature, limits.baseline_beats))
-            state.compared = single(min(state.compared + 1, limits.baseline_beats))
+            beats, compared = beats + 1 - premature, compared + 1
+            state.beats = single(beats if beats < most else most)
+            state.compared = single(compared if compared < most else most)
         atrial = n + s
         return [atrial * (1 - premature), atrial * premature, *others]
 
@@ -160,11 +166,14 @@ class RrBaseline:
         limits, state = self.limits, self.state
         evidence = limits.baseline_bias
         if after_atrial and state.log_interval is not None:
-            early = max(state.log_interval - log_interval, 0.0)
-            sudden = max(min(state.log_interval, state.last_log_interval) - log_interval, 0.0)
-            evidence += limits.baseline_gain * min(early, limits.max_prematurity)
-            evidence += limits.baseline_sudden * min(sudden, limits.max_prematurity)
-        known = min(1.0, max(state.beats, state.compared) / limits.baseline_beats)
+            usual, last, most = state.log_interval, state.last_log_interval, limits.max_prematurity
+            early = clipped(usual - log_interval, 0.0, most)
+            sudden = clipped((usual if usual < last else last) - log_interval, 0.0, most)
+            evidence += limits.baseline_gain * early
+            evidence += limits.baseline_sudden * sudden
+        beats, compared = state.beats, state.compared
+        known = (beats if beats > compared else compared) / limits.baseline_beats
+        known = known if known < 1.0 else 1.0
         evidence = known * evidence + (1 - known) * limits.baseline_unknown
         return 1 / (1 + math.exp(-(network + evidence)))
 

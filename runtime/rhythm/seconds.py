@@ -23,7 +23,7 @@ from ..signal.features import RATE, WINDOW_S
 from ..signal.gaps import Gap
 from ..signal.hum import mains, without_hum
 from ..signal.loops import loops
-from ..signal.noise import MAX_LOG_ODDS, NoiseMemory, log_odds
+from ..signal.noise import MAX_LOG_ODDS, NoiseMemory, kept_log_odds
 from ..signal.quality import flaws_of, plain_limits
 from .events.atrial import samples_before
 from .events.family import Second
@@ -257,8 +257,8 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
         return
     features, again = waveform.measure_windows(signals)
     noise = model.noise
-    fibrillation, noisy, lasting = (
-        log_odds(one, features) for one in (model.fibrillation, noise.window, noise.lasting)
+    fibrillation, noisy, lasting = kept_log_odds(
+        (model.fibrillation, noise.window, noise.lasting), features
     )
     fast, at = beats_fast(again, model.quality.fast), 0
     for (patient, _), count in zip(some, counts, strict=True):

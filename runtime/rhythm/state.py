@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
@@ -19,18 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.contract import FS
-from ..signal.loops import loops
 
 SPLIT = 1 << 20  # float32 holds whole numbers up to 2**24 only: a position becomes two
 LARGEST = 1e9  # of any number; float32 stays finite through whatever is computed from it
-
-
-def _single(value: float) -> float:
-    """The value in float32, as a state is saved."""
-    return float(np.float32(value))
-
-
-single: Callable[[float], float] = _single if loops is None else loops.single
 
 
 def clipped(value: float, low: float, high: float) -> float:

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from ..beats import ATRIAL, PROBABILITY_FLOOR, Beats, N, S, V, choose_label
 from ..errors import InputError
 from ..signal.features import SmallNetwork
-from ..signal.loops import loops
+from ..signal.loops import loops, single
 from .policy import Section
-from .state import Matrix, Maybe, Number, clipped, saved, single
+from .state import Matrix, Maybe, Number, clipped, saved
 
 STEP = 3  # samples of which a mean is one of the template's: 120 Hz hold a QRS complex
 BEFORE, AFTER = 12, 18  # of these, on either side of the R peak: 100 and 150 ms

@@ -21,6 +21,7 @@ from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
 from ..signal.features import WINDOW_S
 from ..signal.gaps import Gap
+from ..signal.loops import single
 from .baseline import BaselineLimits, BaselineState, RrBaseline
 from .events import FAMILIES, Ledger, kinds
 from .events.atrial import Atrial, AtrialBeat, AtrialLimits, is_certainly_atrial
@@ -31,7 +32,7 @@ from .events.silence import SilenceLimits
 from .model import RhythmModel
 from .policy import RhythmPolicy
 from .seconds import ALL_FLAWS, MAX_PENDING_SECONDS, Seconds, SecondsState
-from .state import Rows, Schema, Whole, saved, single
+from .state import Rows, Schema, Whole, saved
 from .template import QrsTemplate, TemplateLimits, TemplateState
 
 LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650

@@ -1,6 +1,6 @@
 /* The innermost loops over samples and beats, compiled: optional, and checked by tests against the
  * arrays that do the same where this is not built (`missing.py`, `quality.py`, `hum.py`, `r_peak.py`,
- * `../rhythm/template.py`, `../rhythm/events/atrial.py`). Nothing is decided here, no limit stands
+ * `../rhythm/template.py`, `../rhythm/events/atrial.py`, `../model/frames.py`). Nothing is decided here, no limit stands
  * here, and no memory is kept. Arrays are contiguous, of the types named.
  */
 #include "loops.h"
@@ -248,6 +248,92 @@ static PyObject *p_wave(PyObject *self, PyObject *array) {
                                      left[1] / (wide - 1), (double)means[2 * wide - 1]));
 }
 
+enum { CLASSES = 6 };
+
+/* find_beats(frames 'f' [patients, frames, 6], patients, gap, weakest) -> `frames.find_beats`. */
+static PyObject *find_beats(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers;
+    const float *frames = given == 4 ? take(&held, args[0], 'f', 0, &numbers) : NULL;
+    if (!frames) return refuse(&held, "expected 4 arguments");
+    Py_ssize_t patients = PyLong_AsSsize_t(args[1]), gap = PyLong_AsSsize_t(args[2]);
+    double weakest = PyFloat_AsDouble(args[3]);
+    if (PyErr_Occurred() || patients < 1 || gap < 1 || numbers % (patients * CLASSES))
+        return refuse(&held, "the sizes do not fit");
+    Py_ssize_t size = numbers / patients / CLASSES;
+    PyObject *found[3] = {PyList_New(0), PyList_New(0), PyList_New(0)};
+    for (Py_ssize_t patient = 0; patient < patients; patient++, frames += size * CLASSES)
+        for (Py_ssize_t at = gap + 1; at < size - gap; at++) {
+#define NO_BEAT(i) SUM_OF_THREE(frames + ((i) - 1) * CLASSES)
+#define SUM_OF_THREE(p) ((double)(p)[0] + (p)[CLASSES] + (p)[2 * CLASSES])
+            double weak = NO_BEAT(at), sums[CLASSES], total = 0;
+            int beat = weak <= weakest;
+            for (Py_ssize_t i = at - gap; beat && i < at; i++) beat = NO_BEAT(i) > weak;
+            for (Py_ssize_t i = at + 1; beat && i < at + gap; i++) beat = NO_BEAT(i) >= weak;
+            if (!beat) continue;
+            for (int k = 1; k < CLASSES; k++) {
+                sums[k] = SUM_OF_THREE(frames + (at - 1) * CLASSES + k);
+                total = k == 1 ? sums[1] : total + sums[k];
+            }
+            PyObject *one[3] = {PyLong_FromSsize_t(patient), PyLong_FromSsize_t(at),
+                                Py_BuildValue("[ddddd]", sums[1] / total, sums[2] / total,
+                                              sums[3] / total, sums[4] / total, sums[5] / total)};
+            for (int k = 0; k < 3; k++) {
+                if (found[k] && one[k]) PyList_Append(found[k], one[k]);
+                Py_XDECREF(one[k]);
+            }
+        }
+    return done(&held, Py_BuildValue("NNN", found[0], found[1], found[2]));
+}
+
+enum { MAX_CELLS = 256, MAX_EMBEDDED = 64 };
+
+/* out[k] += sum over i of values[i] * matrix[i][k], in float. */
+static void add_product(const float *values, int rows, const float *matrix, int columns, float *out) {
+    for (int i = 0; i < rows; i++, matrix += columns)
+        for (int k = 0; k < columns; k++) out[k] += values[i] * matrix[k];
+}
+
+/* gru(beats 'f' [n, inputs], inputs, embedded, weights 'f', memory 'f' [cells], found 'f' [n, 2]):
+ * fills in the answers of the second graph (`../model/rhythm_network.py`, which says how its weights
+ * lie) and moves its memory on. */
+static PyObject *gru(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers, weighed, cells, answers;
+    if (given != 6) return refuse(&held, "expected 6 arguments");
+    const float *beats = take(&held, args[0], 'f', 0, &numbers);
+    Py_ssize_t inputs = beats ? PyLong_AsSsize_t(args[1]) : 0, wide = PyLong_AsSsize_t(args[2]);
+    const float *weights = beats ? take(&held, args[3], 'f', 0, &weighed) : NULL;
+    float *memory = weights ? take(&held, args[4], 'f', 1, &cells) : NULL;
+    float *found = memory ? take(&held, args[5], 'f', 1, &answers) : NULL;
+    if (!found || inputs < 1 || wide < 1 || wide > MAX_EMBEDDED || cells > MAX_CELLS ||
+        numbers != answers / 2 * inputs || answers % 2 ||
+        weighed != (inputs + 1) * wide + 3 * cells * (wide + cells + 2) + 2 * cells + 2)
+        return refuse(&held, "the sizes do not fit");
+    const float *embed_bias = weights + inputs * wide, *given_weights = embed_bias + wide;
+    const float *own_weights = given_weights + 3 * cells * wide, *bias = own_weights + 3 * cells * cells;
+    const float *own_bias = bias + 3 * cells, *verdict = own_bias + 3 * cells;
+    for (; answers; answers -= 2, beats += inputs, found += 2) {
+        float input[MAX_EMBEDDED], fresh[3 * MAX_CELLS], own[3 * MAX_CELLS];
+        memcpy(input, embed_bias, wide * sizeof *input);
+        memcpy(fresh, bias, 3 * cells * sizeof *fresh);
+        memcpy(own, own_bias, 3 * cells * sizeof *own);
+        add_product(beats, (int)inputs, weights, (int)wide, input);
+        for (Py_ssize_t i = 0; i < wide; i++) input[i] = tanhf(input[i]);
+        add_product(input, (int)wide, given_weights, 3 * (int)cells, fresh);
+        add_product(memory, (int)cells, own_weights, 3 * (int)cells, own);
+        for (Py_ssize_t i = 0; i < cells; i++) {
+            float keep = 1 / (1 + expf(-(fresh[i] + own[i])));
+            float reset = 1 / (1 + expf(-(fresh[cells + i] + own[cells + i])));
+            float latest = tanhf(fresh[2 * cells + i] + reset * own[2 * cells + i]);
+            memory[i] = (1 - keep) * latest + keep * memory[i];
+        }
+        memcpy(found, verdict + 2 * cells, 2 * sizeof *found);
+        add_product(memory, (int)cells, verdict, 2, found);
+    }
+    return done(&held, Py_NewRef(Py_None));
+}
+
 /* single(number) -> the nearest of float32. */
 static PyObject *single(PyObject *self, PyObject *number) {
     double value = PyFloat_AsDouble(number);
@@ -255,7 +341,7 @@ static PyObject *single(PyObject *self, PyObject *number) {
 }
 
 static PyMethodDef methods[] = {
-    FAST(judge), FAST(r_peak), FAST(qrs), FAST(follow), FAST(take_p_wave),
+    FAST(judge), FAST(r_peak), FAST(qrs), FAST(follow), FAST(take_p_wave), FAST(find_beats), FAST(gru),
     {"p_wave", p_wave, METH_O, NULL}, {"extent", extent, METH_O, NULL},
     {"single", single, METH_O, NULL}, {NULL, NULL, 0, NULL}};
 

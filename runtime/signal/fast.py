@@ -25,8 +25,8 @@ def beats_fast(again: NDArray[np.float32], limits: FastLimits) -> list[bool]:
     """
     shortest, longest = lags(limits)
     fast = [False] * len(again)
-    for window, near in enumerate(again[:, shortest:longest].tolist()):
-        most = max(near)
+    largest = np.maximum.reduce(again[:, shortest:longest], axis=1)
+    for window, most in enumerate(largest.tolist()):
         if most <= limits.min_likeness:  # nearly always
             continue
         row = again[window].tolist()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -73,12 +74,6 @@ class SmallNetwork:
     bias: float
     hidden: NDArray[np.float64]
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.name != "bias":  # as the loops take them
-                values = np.ascontiguousarray(getattr(self, field.name), dtype=np.float64)
-                object.__setattr__(self, field.name, values)
-
     @classmethod
     def from_dict(cls, fit: Mapping[str, Any]) -> Self:
         """The network that `to_dict` wrote.
@@ -110,22 +105,15 @@ class SmallNetwork:
 
     def log_odds(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [rows]; above 0: more likely than not, at equal odds before."""
-        if window_loops is not None:
-            found = np.empty(len(inputs))
-            window_loops.log_odds(
-                np.ascontiguousarray(inputs, dtype=np.float64),
-                self.mean,
-                self.scale,
-                self.hidden,
-                self.weights,
-                self.bias,
-                LARGEST,
-                found,
-            )
-            return found
-        given = comparable(inputs, self.mean, self.scale)
-        values = np.tanh(given @ self.hidden[:-1] + self.hidden[-1])
-        return np.asarray(values @ self.weights + self.bias)
+        found: NDArray[np.float64] = log_odds([self], inputs)[0]
+        return found
+
+    @cached_property
+    def numbers(self) -> NDArray[np.float64]:
+        """All numbers one after another, as the loops take them."""
+        return np.concatenate(
+            [self.mean, self.scale, self.hidden.ravel(), self.weights, [self.bias]]
+        )
 
 
 class WindowModel(SmallNetwork):
@@ -133,6 +121,21 @@ class WindowModel(SmallNetwork):
 
     inputs = FEATURES
     about = "five seconds"
+
+
+def log_odds(networks: Sequence[SmallNetwork], inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`SmallNetwork.log_odds` of several networks that read the same, float64 [networks, rows]."""
+    found = np.empty((len(networks), len(inputs)))
+    if window_loops is not None:
+        numbers = [network.numbers for network in networks]
+        inputs = np.ascontiguousarray(inputs, dtype=np.float64)
+        window_loops.log_odds(inputs, len(inputs), LARGEST, found, *numbers)
+        return found
+    for row, network in zip(found, networks, strict=True):
+        given = comparable(inputs, network.mean, network.scale)
+        values = np.tanh(given @ network.hidden[:-1] + network.hidden[-1])
+        row[:] = values @ network.weights + network.bias
+    return found
 
 
 def comparable(

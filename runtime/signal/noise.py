@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import WindowModel
+from .features import WindowModel, log_odds
+from .loops import single
 
 MAX_LOG_ODDS = 6.0  # of a window, to either side; larger ones count as this
 
@@ -115,19 +116,28 @@ class NoiseModel:
         """
         memory, followed = self.memory, []
         mean, windows = before or (memory.prior, memory.prior_windows)
+        share, most, margin, max_vf = (
+            memory.share,
+            memory.windows,
+            -memory.margin,
+            memory.max_fibrillation,
+        )
         for own, vf in zip(log_odds, fibrillation, strict=True):
-            own = min(max(own, -MAX_LOG_ODDS), MAX_LOG_ODDS)
-            if vf > memory.max_fibrillation:
+            if vf > max_vf or own < -MAX_LOG_ODDS:
                 own = -MAX_LOG_ODDS
-            windows = min(windows + 1.0, memory.windows)
+            elif own > MAX_LOG_ODDS:
+                own = MAX_LOG_ODDS
+            windows = windows + 1.0 if windows + 1.0 < most else most
             # In float32, as a state is saved, so that a saved stream goes on as it would have.
-            mean = float(np.float32(mean + (own - mean) / windows))
-            verdict = own + min(memory.share * (mean - own), -memory.margin)
-            followed.append(float(np.float32(verdict)))
-        return followed, NoiseMemory(mean, float(np.float32(windows)))
+            mean = single(mean + (own - mean) / windows)
+            change = share * (mean - own)
+            followed.append(single(own + (change if change < margin else margin)))
+        return followed, NoiseMemory(mean, single(windows))
 
 
-def log_odds(model: WindowModel, features: NDArray[np.float64]) -> list[float]:
-    """Log-odds of each window, rounded to float32 as they are kept."""
-    found: list[float] = model.log_odds(features).astype(np.float32).tolist()
+def kept_log_odds(
+    models: Sequence[WindowModel], features: NDArray[np.float64]
+) -> list[list[float]]:
+    """Log-odds of each window by each model, rounded to float32 as they are kept."""
+    found: list[list[float]] = log_odds(models, features).astype(np.float32).tolist()
     return found

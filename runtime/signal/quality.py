@@ -14,7 +14,7 @@ from .features import WINDOW_S, at_rate, centred, measure, repetition, windows
 from .gaps import GAP_S
 from .hum import mains, median
 from .missing import LARGEST_STEP_MV, NO_SIGNAL, Edge, bridge, plain_after
-from .noise import NoiseMemory, NoiseModel, log_odds
+from .noise import NoiseMemory, NoiseModel, kept_log_odds
 from .policy import QualityPolicy
 
 EQUAL_MV = 1e-6  # values that differ by less are the same
@@ -145,7 +145,7 @@ def _of_windows(
     memory: NoiseMemory | None = None
     for at in range(0, len(pieces), AT_ONCE):
         features, again = measure(pieces[at : at + AT_ONCE])
-        own, vf = (log_odds(model, features) for model in (noise.lasting, noise.fibrillation))
+        own, vf = kept_log_odds((noise.lasting, noise.fibrillation), features)
         followed, memory = noise.follow(own, vf, memory)
         lasting = np.array(followed) >= policy.lasting_noise_log_odds
         noisy.append(lasting | (noise.window.log_odds(features) >= policy.noise_log_odds))

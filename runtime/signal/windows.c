@@ -231,35 +231,46 @@ static PyObject *measure(PyObject *self, PyObject *const *args, Py_ssize_t given
     return done(&held, Py_NewRef(Py_None));
 }
 
-/* log_odds(features 'd' [windows, n], mean 'd', scale 'd', hidden 'd' [n + 1, units], weights 'd',
- * bias, largest, found 'd' [windows]): fills in `WindowModel.log_odds`. */
-static PyObject *log_odds(PyObject *self, PyObject *const *args, Py_ssize_t given) {
-    Held held = {.count = 0};
-    Py_ssize_t numbers, means, scales, weighed, units, windows;
-    if (given != 8) return refuse(&held, "expected 8 arguments");
-    const double *features = take(&held, args[0], 'd', 0, &numbers);
-    const double *mean = features ? take(&held, args[1], 'd', 0, &means) : NULL;
-    const double *scale = mean ? take(&held, args[2], 'd', 0, &scales) : NULL;
-    const double *hidden = scale ? take(&held, args[3], 'd', 0, &weighed) : NULL;
-    const double *weights = hidden ? take(&held, args[4], 'd', 0, &units) : NULL;
-    double bias = PyFloat_AsDouble(args[5]), most = PyFloat_AsDouble(args[6]);
-    double *found = weights ? take(&held, args[7], 'd', 1, &windows) : NULL;
-    if (!found || numbers != windows * means || scales != means || units > MAX_UNITS ||
-        weighed != (means + 1) * units)
-        return refuse(&held, "the sizes do not fit");
-    Py_BEGIN_ALLOW_THREADS
-    for (Py_ssize_t at = 0; at < windows; at++) {
-        double sums[MAX_UNITS], result = bias;
-        memcpy(sums, hidden + means * units, units * sizeof *sums);
-        for (Py_ssize_t i = 0; i < means; i++) {
-            double value = (features[at * means + i] - mean[i]) / scale[i];
+/* One network of `features.SmallNetwork`, its numbers one after another. */
+static void weigh(const double *features, Py_ssize_t windows, Py_ssize_t inputs, const double *network,
+                  Py_ssize_t units, double most, double *found) {
+    const double *mean = network, *scale = mean + inputs, *hidden = scale + inputs;
+    const double *weights = hidden + (inputs + 1) * units;
+    for (Py_ssize_t at = 0; at < windows; at++, features += inputs) {
+        double sums[MAX_UNITS], result = weights[units];
+        memcpy(sums, hidden + inputs * units, units * sizeof *sums);
+        for (Py_ssize_t i = 0; i < inputs; i++) {
+            double value = (features[i] - mean[i]) / scale[i];
             value = value < -most ? -most : value > most ? most : value;
             for (Py_ssize_t k = 0; k < units; k++) sums[k] += value * hidden[i * units + k];
         }
         for (Py_ssize_t k = 0; k < units; k++) result += tanh(sums[k]) * weights[k];
         found[at] = result;
     }
-    Py_END_ALLOW_THREADS
+}
+
+/* log_odds(features 'd' [windows, inputs], windows, largest, found 'd' [networks, windows], networks
+ * 'd' ...): fills in `features.log_odds`; of each network mean, scale, hidden, weights, bias. */
+static PyObject *log_odds(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers, answers, networks = given - 4;
+    if (given < 5 || given > 4 + MAX_ARRAYS - 2) return refuse(&held, "expected 5 to 10 arguments");
+    const double *features = take(&held, args[0], 'd', 0, &numbers);
+    Py_ssize_t windows = features ? PyLong_AsSsize_t(args[1]) : 0;
+    double most = PyFloat_AsDouble(args[2]), *found = features ? take(&held, args[3], 'd', 1, &answers) : NULL;
+    if (!found || windows < 0 || answers != networks * windows || (windows && numbers % windows))
+        return refuse(&held, "the sizes do not fit");
+    Py_ssize_t inputs = windows ? numbers / windows : 0;
+    for (Py_ssize_t i = 0; windows && i < networks; i++) {
+        Py_ssize_t size, units;
+        const double *network = take(&held, args[4 + i], 'd', 0, &size);
+        units = network ? (size - 2 * inputs - 1) / (inputs + 2) : 0;
+        if (!network || units < 1 || units > MAX_UNITS || size != 2 * inputs + (inputs + 2) * units + 1)
+            return refuse(&held, "the sizes do not fit");
+        Py_BEGIN_ALLOW_THREADS
+        weigh(features, windows, inputs, network, units, most, found + i * windows);
+        Py_END_ALLOW_THREADS
+    }
     return done(&held, Py_NewRef(Py_None));
 }
 

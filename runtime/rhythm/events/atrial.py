@@ -18,9 +18,9 @@ from ...beats import ATRIAL, N, S
 from ...model.contract import FS
 from ...model.rhythm_network import MAX_LAG, MAX_MEMORY, RhythmNetwork
 from ...signal.features import RATE
-from ...signal.loops import loops
+from ...signal.loops import loops, single
 from ..policy import RhythmPolicy, Section
-from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, clipped, saved, single
+from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, clipped, saved
 from .family import Family, History, Kind, Signal, TrackedBeat
 from .ledger import Ledger
 from .ventricular import RESTING, VentricularLimits, expit
@@ -112,11 +112,10 @@ class AtrialState:
     was_log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
 
     def take_p_wave(self, before: NDArray[np.float32]) -> None:
-        """Take the samples before a beat into the means."""
+        """Take the samples before a beat, float32 [15], contiguous, into the means."""
         if self.p_wave_beats < _MOST_BEATS:
             self.p_wave_beats += 1
         if loops is not None:
-            before = np.ascontiguousarray(before, dtype=np.float32)
             loops.take_p_wave(before, _DETREND, self.p_waves, _LEARNT[self.p_wave_beats])
             return
         latest = np.empty(len(P_WAVE) + 1, dtype=np.float32)

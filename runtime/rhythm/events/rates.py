@@ -96,19 +96,22 @@ class Rates(Family):
         if interval is None:
             return
         limits, now, known = self.limits, beat.sample, history.intervals
+        lasted = summed = 0
         for kind, count, limit, sign in (
             (BRADYCARDIA, limits.bradycardia_beats, limits.bradycardia_bpm, -1),
             (TACHYCARDIA, limits.tachycardia_beats, limits.tachycardia_bpm, 1),
         ):
             if len(known) < count:
                 continue
-            lasted = sum(known[-count:])
-            rate = 60.0 * FS * count / lasted
-            if kind not in self.ledger.open and sign * (rate - limit) > 0:
+            if count != summed:
+                lasted, summed = sum(known[-count:]), count
+            beyond = sign * (60.0 * FS * count / lasted - limit)
+            if kind in self.ledger.open:
+                if beyond < -limits.hysteresis_bpm:
+                    self.ledger.close(kind, now)
+                    self.state.rated_until = now
+            elif beyond > 0:
                 self.ledger.begin(kind, max(now - lasted, self.state.rated_until), beat.score)
-            elif kind in self.ledger.open and sign * (rate - limit) < -limits.hysteresis_bpm:
-                self.ledger.close(kind, now)
-                self.state.rated_until = now
 
     def on_standstill(self, history: History) -> None:
         self.close(history.seen)

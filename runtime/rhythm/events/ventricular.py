@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from ...model.contract import FS
+from ...signal.loops import single
 from ..policy import RhythmPolicy, Section
-from ..state import Number, clipped, saved, single
+from ..state import Number, clipped, saved
 from .family import Family, History, Kind, Second
 
 VF = "ventricular_fibrillation"

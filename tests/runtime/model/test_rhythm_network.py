@@ -99,6 +99,28 @@ def test_a_graph_of_another_contract_is_refused(
         RhythmGraph(tmp_path / RHYTHM_GRAPH)
 
 
+@pytest.mark.needs("onnx")
+@pytest.mark.parametrize("change", ["cell", "operator"])
+def test_cells_that_the_loops_do_not_know_are_left_to_the_graph(
+    tmp_path: Path, change: str
+) -> None:
+    import onnx
+
+    model = onnx.load(DEFAULT_ARTIFACTS / RHYTHM_GRAPH)
+    if change == "cell":
+        gru = next(node for node in model.graph.node if node.op_type == "GRU")
+        next(one for one in gru.attribute if one.name == "linear_before_reset").i = 0
+    else:
+        next(node for node in model.graph.node if node.op_type == "Tanh").op_type = "Sigmoid"
+    onnx.save(model, tmp_path / RHYTHM_GRAPH)
+    other = RhythmGraph(tmp_path / RHYTHM_GRAPH)
+    rows = beats(np.random.default_rng(3), 4, 1)
+    alone, _ = other.run(rows, start(1))
+    two, _ = other.run(rows.repeat(2, axis=1), start(2))
+    np.testing.assert_allclose(alone[:, 0], two[:, 0], atol=1e-5)
+    assert np.abs(alone - GRAPH.run(rows, start(1))[0]).max() > 1e-3
+
+
 def test_another_graph_or_no_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not a graph over beats"):
         RhythmGraph(DEFAULT_ARTIFACTS / "ekg_fused.onnx")

@@ -29,6 +29,7 @@ from runtime.rhythm import RhythmPolicy, RhythmTracker, kinds, schema
 from runtime.rhythm import state as codecs
 from runtime.rhythm.template import towards_v
 from runtime.rhythm.tracker import LARGEST_SAVED
+from runtime.signal.loops import single
 
 ROWS = (
     (0.6, 0.4, 0, 0, 0),
@@ -144,7 +145,7 @@ def values(codec: codecs.Codec, at: int) -> st.SearchStrategy[Any]:
     """Every value that a codec says it can save, positions counted from a sample."""
     match codec:
         case codecs.Number(low, high):
-            return st.floats(low, high).map(codecs.single).filter(lambda v: low <= v <= high)
+            return st.floats(low, high).map(single).filter(lambda v: low <= v <= high)
         case codecs.Whole(low, high):
             return st.integers(low, high)
         case codecs.Flag():

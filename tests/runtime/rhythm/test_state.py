@@ -28,8 +28,8 @@ from runtime.rhythm.state import (
     Vector,
     Whole,
     saved,
-    single,
 )
+from runtime.signal.loops import single
 
 
 class Pair(NamedTuple):

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from runtime.beats import Beats
 from runtime.detector import load_rhythm
-from runtime.model.contract import FS
+from runtime.model import frames
+from runtime.model.artifacts import DEFAULT_ARTIFACTS
+from runtime.model.contract import FS, BeatPolicy
+from runtime.model.rhythm_network import FEW, RHYTHM_GRAPH, RhythmGraph
 from runtime.rhythm import seconds, take_together, template
 from runtime.rhythm.events import atrial
 from runtime.rhythm.seconds import Seconds
@@ -28,7 +31,7 @@ from runtime.signal.loops import loops, window_loops
 from runtime.simulate import simulate
 
 pytestmark = pytest.mark.skipif(loops is None, reason="the loops in C were not built")
-MODULES = (missing, r_peak, seconds, template, atrial)
+MODULES = (frames, missing, r_peak, seconds, template, atrial)
 RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -104,6 +107,38 @@ def test_seconds(rng: np.random.Generator, patients: int) -> None:
         assert found.extremes == expected.extremes
         np.testing.assert_allclose(found.ecg_60hz, expected.ecg_60hz, atol=1e-5)
         assert len(found.windows) == len(expected.windows) == 5
+
+
+@given(RNG, st.integers(1, 12), st.integers(1, 60), st.sampled_from([1, 3, 6]))
+def test_beats_in_frames(rng: np.random.Generator, patients: int, size: int, gap: int) -> None:
+    policy = BeatPolicy(0.4, gap, (1.0,) * 5)
+    none = rng.choice([0.05, 0.3, 0.5, 0.9], (patients, size, 1))  # so that many are equal
+    others = rng.dirichlet(np.ones(5), (patients, size)) * (1 - none)
+    probabilities = np.concatenate([none, others], axis=2).astype(np.float32)
+    found, expected = both(lambda: frames.find_beats(probabilities, policy))
+    assert tuple(found) == tuple(expected)  # to the last bit
+
+
+@given(RNG, st.integers(1, FEW), st.integers(0, 4))
+def test_the_second_graph(rng: np.random.Generator, beats: int, before: int) -> None:
+    graph = RhythmGraph(DEFAULT_ARTIFACTS / RHYTHM_GRAPH)
+    rows = rng.normal(0, 1, (before + beats, 1, len(graph.INPUTS))).astype(np.float32)
+    memory = np.zeros((1, 1, graph.memory_size), dtype=np.float32)
+
+    def read() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        _, kept = graph.run(rows[:before], memory) if before else (None, memory)
+        return graph.run(rows[before:], kept)
+
+    def by_graph() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        # Of several patients ONNX Runtime reads the beats.
+        two, twice = rows.repeat(2, axis=1), memory.repeat(2, axis=1)
+        log_odds, kept = graph.run(two, twice)
+        return log_odds[before:, :1], kept[:, :1]
+
+    for found, expected in zip(read(), by_graph(), strict=True):
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not memory.any()  # what is handed in stays as it is
 
 
 @given(RNG)

@@ -175,7 +175,7 @@ def test_a_serial_device_is_shown_and_saved(
     pieces = [content[at : at + 700] for at in range(0, len(content), 700)]
     page = open_page(script=script(pieces=base64_of(pieces)))
     page.locator("#source").select_option("serial")
-    page.get_by_label("Unit").fill(unit)
+    page.locator("#serial-unit").fill(unit)
     page.get_by_label("Baud").fill("57600")
     page.get_by_role("button", name="Connect").click()
     end(page, len(pieces))
@@ -221,7 +221,7 @@ def test_lines_that_are_no_ecg_are_refused_in_a_sentence(
 ) -> None:
     page = open_page(script=script(pieces=base64_of(["\n".join([*lines, ""]).encode()])))
     page.locator("#source").select_option("serial")
-    page.get_by_label("Unit").fill(unit)
+    page.locator("#serial-unit").fill(unit)
     page.get_by_role("button", name="Connect").click()
     page.get_by_text(reason).wait_for()
 

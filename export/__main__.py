@@ -87,7 +87,7 @@ def export(checkpoint: Path, out: Path, *, beside: dict[str, Any] | None = None)
     worst = {}
     with tempfile.TemporaryDirectory() as folder:
         staged = Path(folder)
-        built = graphs.graphs(net, described)
+        built = list(graphs.graphs(net, described))
         for graph in built:
             worst[graph.name] = graphs.prove(graph, _signals(records))
             onnx.save(graph.model, staged / graph.name)

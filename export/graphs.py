@@ -55,8 +55,11 @@ class Graph:
     chunk: int | None = None
 
 
-def graphs(net: EkgNet, described: dict[str, str]) -> list[Graph]:
-    """The graphs of a network (as `training.model.deployed` gives it), not yet proven."""
+def graphs(net: EkgNet, described: dict[str, str]) -> Iterator[Graph]:
+    """The graphs of a network (as `training.model.deployed` gives it), not yet proven.
+
+    Each takes seconds, and is made when it is asked for.
+    """
 
     def build(name: str, role: str, module: EkgNet | Cnn, chunk: int | None = None) -> Graph:
         carry_size = module.carry_size
@@ -73,16 +76,10 @@ def graphs(net: EkgNet, described: dict[str, str]) -> list[Graph]:
         )
         return Graph(name, role, module, carry_size, model, chunk)
 
-    return [
-        build("ekg_fused.onnx", "filter and CNN, batch and samples free", net),
-        build("ekg_cnn.onnx", "CNN without the filter, for CuPy-filtered signal", net.cnn),
-        build(
-            "ekg_fused_static.onnx",
-            f"filter and CNN, one signal, {CHUNK} samples, for Core ML",
-            net,
-            CHUNK,
-        ),
-    ]
+    yield build("ekg_fused.onnx", "filter and CNN, batch and samples free", net)
+    yield build("ekg_cnn.onnx", "CNN without the filter, for CuPy-filtered signal", net.cnn)
+    role = f"filter and CNN, one signal, {CHUNK} samples, for Core ML"
+    yield build("ekg_fused_static.onnx", role, net, CHUNK)
 
 
 def describe(net: EkgNet, *, policy: BeatPolicy, data: str, commit: str) -> dict[str, str]:

@@ -29,10 +29,11 @@ from .model.rhythm_network import RHYTHM_GRAPH, RhythmGraph
 from .model.session import Session
 from .rhythm import RhythmModel, RhythmPolicy, closed
 from .signal.foreign import unlike_ecg
-from .signal.missing import missing_spans
+from .signal.gaps import gap_spans
+from .signal.missing import missing_samples
 from .signal.policy import QualityPolicy
 from .signal.quality import assess, assess_rows
-from .signal.resample import thinned
+from .signal.resample import of_each, thinned
 from .signal.units import check_signal
 from .stream import Stream
 
@@ -265,10 +266,10 @@ class Detector:
                 replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
                 for event in events
             ]
-        rhythm = self._engine.rhythm
-        judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise)
-        gaps = missing_spans(signal, rate, rhythm.quality.missing)
-        return Annotation(record, beats, events, judge, gaps, self.made_by)
+        judge = partial(assess, policy=self.quality_policy, noise=self._engine.rhythm.noise)
+        missing = missing_samples(signal, rate, self.quality_policy.missing)
+        gaps, missing = gap_spans(missing, rate), of_each(missing, record.fs, len(record.signal))
+        return Annotation(record, beats, events, judge, gaps, self.made_by, missing)
 
     @property
     def made_by(self) -> str:
@@ -340,9 +341,8 @@ class Detector:
         else:
             return
         raise ModelError(
-            f"provider {self.provider!r} finds {what} in the golden recording; it "
-            "computes wrongly here, use another provider, or copy the artifacts "
-            "again."
+            f"provider {self.provider!r} finds {what} in the golden recording; it computes "
+            "wrongly here, use another provider, or copy the artifacts again."
         )
 
     def _replace_rhythm(self, rhythm: RhythmModel) -> None:

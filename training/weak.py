@@ -135,16 +135,14 @@ def label_of_codes(codes: set[str]) -> str:
 
 
 def _cinc2017(folder: Path) -> Iterator[Entry]:
-    with (folder / "REFERENCE.csv").open() as lines:
-        for name, label in csv.reader(lines):
-            yield Entry("cinc2017", name, name, label)
+    for name, label in csv.reader((folder / "REFERENCE.csv").read_text().splitlines()):
+        yield Entry("cinc2017", name, name, label)
 
 
 def _ptbxl(folder: Path) -> Iterator[Entry]:
-    with (folder / "REFERENCE.csv").open() as lines:
-        for row in csv.DictReader(lines):
-            codes = set(ast.literal_eval(row["scp_codes"]))
-            yield Entry("ptbxl", row["record"], row["patient_id"], label_of_codes(codes))
+    for row in csv.DictReader((folder / "REFERENCE.csv").read_text().splitlines()):
+        codes = set(ast.literal_eval(row["scp_codes"]))
+        yield Entry("ptbxl", row["record"], row["patient_id"], label_of_codes(codes))
 
 
 def _cpsc2021(folder: Path) -> Iterator[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from ..records import (
@@ -63,8 +64,10 @@ def run(args: argparse.Namespace) -> int:
     detector = load_detector(args)
 
     def annotate(path: str) -> None:
-        recording = read(path, **signal_choice(args))
+        recording = read(path, compact=True, **signal_choice(args))
         annotation = annotated(detector, recording)
+        notes = "".join(f"; {note}" for note in notes_on(detector, annotation))
+        annotation = replace(annotation, missing=None)  # of a day it takes 20 MB
         written = [
             path
             for writer in writers
@@ -77,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
             ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
             or "no beats"
         )
-        notes = "".join(f"; {note}" for note in notes_on(detector, recording))
         print(
             f"{', '.join(map(str, written))}: {lead_and_choice(recording)}, {counts}, "
             f"{len(annotation.events)} rhythm events{notes}"

@@ -9,11 +9,9 @@ from pathlib import Path
 from ..detector import Detector
 from ..records import check_writable, distinct_names, need, read
 from ..report import PAPERS, Layout, find_browser, flaws_of_seconds, languages, study_of, write
-from ..signal.gaps import gap_spans
-from ..signal.missing import missing_samples
 from ..signal.resample import together
 from .common import count, lead_and_choice, load_detector, record_options, signal_choice
-from .whole_records import beats_and_events, for_each, notes_on
+from .whole_records import annotated, for_each, notes_on
 
 EXAMPLE = "mitdb/207 --out reports"
 MEASURED = ("QRS Se", "VEB Se", "VEB +P", "SVEB Se", "SVEB +P")
@@ -65,20 +63,28 @@ def run(args: argparse.Namespace) -> int:
     }
 
     def report(path: str) -> None:
-        recording = read(path, **signal_choice(args))
+        recording = read(path, compact=True, **signal_choice(args))
         detector.stream(recording.fs / together(recording.fs))  # refuses a rate that cannot be used
         # Before the beats, of which a day's take 40 MB.
         flaws = flaws_of_seconds(recording, detector.assess)
-        beats, events = beats_and_events(detector, recording)
+        found = annotated(detector, recording)
+        beats = found.beats
         counts = f"{len(beats)} beats, {sum(beat.anomaly for beat in beats)} not normal"
-        missing = missing_samples(recording.signal, recording.fs, detector.quality_policy.missing)
-        gaps = gap_spans(missing, recording.fs)
-        study = study_of(recording, beats, events, flaws, missing=missing, gaps=gaps, **described)
-        del beats
+        notes = "".join(f"; {note}" for note in notes_on(detector, found))
+        study = study_of(
+            recording,
+            beats,
+            found.events,
+            flaws,
+            missing=found.missing,
+            gaps=found.gaps,
+            **described,
+        )
+        del beats, found
         written = write(args.out, study, layout)
-        notes = "".join(f"; {note}" for note in notes_on(detector, recording))
         print(
-            f"{written}: {lead_and_choice(recording)}, {counts}, {len(events)} rhythm events{notes}"
+            f"{written}: {lead_and_choice(recording)}, {counts}, "
+            f"{len(study.events)} rhythm events{notes}"
         )
 
     return for_each(args.records, report)

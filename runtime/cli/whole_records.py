@@ -10,10 +10,9 @@ from tqdm import tqdm
 
 from ..detector import Detector
 from ..errors import EkgError
-from ..findings import FLAT_LINE, Beat, Event, Record
+from ..findings import FLAT_LINE, Record
 from ..records import Annotation
 from ..signal.fast import fast_share
-from ..signal.missing import missing_samples
 from ..signal.quality import flat_share
 from .common import drop_output
 
@@ -51,10 +50,10 @@ def _tried(record: str, work: Callable[[str], None]) -> int:
     return 0
 
 
-def notes_on(detector: Detector, recording: Record) -> list[str]:
+def notes_on(detector: Detector, found: Annotation) -> list[str]:
     """What a reader of the beats should know of the signal, a clause each."""
-    limits = detector.quality_policy
-    missing = float(missing_samples(recording.signal, recording.fs, limits.missing).mean())
+    limits, recording = detector.quality_policy, found.record
+    missing = 0.0 if found.missing is None else float(found.missing.mean())
     notes = [f"{missing:.2%} of the signal is missing"] if missing else []
     if fast := fast_share(recording.signal, recording.fs, limits.fast, limits.missing):
         notes.append(
@@ -79,11 +78,3 @@ def annotated(detector: Detector, recording: Record) -> Annotation:
         disable=None,
     ) as progress:
         return detector.annotate(recording, progress=progress.update)
-
-
-def beats_and_events(
-    detector: Detector, recording: Record
-) -> tuple[Sequence[Beat], Sequence[Event]]:
-    """`annotated`, as a study takes it."""
-    found = annotated(detector, recording)
-    return found.beats, found.events

@@ -37,6 +37,7 @@ class Annotation:
     judge : judges a piece of signal, float64 [samples] in mV, at its rate in Hz
     gaps : start and end, s, of each stretch of missing signal
     made_by : the program and its model, in words
+    missing : bool [samples], those that are missing or that no heart can have made; None: not known
     """
 
     record: Record
@@ -45,6 +46,7 @@ class Annotation:
     judge: Judge = field(repr=False)
     gaps: Sequence[tuple[float, float]] = ()
     made_by: str = "ekg"
+    missing: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @cached_property
     def quality(self) -> Quality:

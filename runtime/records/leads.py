@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import RecordError
+from .digital import Signal
 from .shape import SHARP, sharpness
 from .units import millivolts
 
@@ -60,13 +58,14 @@ class Lead:
     name : as the file gives it
     fs : Hz
     unit : as the file gives it, or empty
-    load : returns the signal in that unit, float64 [samples], NaN where a sample is missing
+    load : returns the signal in that unit, float64 [samples] or the codes of such, NaN where a
+        sample is missing
     """
 
     name: str
     fs: float
     unit: str
-    load: Callable[[], NDArray[np.float64]]
+    load: Callable[[], Signal]
 
 
 def is_ecg(name: str) -> bool | None:

@@ -6,13 +6,14 @@ import math
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, RecordError
 from ..findings import Record
+from .digital import AT_ONCE, DigitalSignal, Signal, each
 from .leads import Lead, choose
 from .objects import leads_of
 from .packages import explained
@@ -47,6 +48,7 @@ def read(
     partial: bool = False,
     start_s: float = 0.0,
     seconds: float | None = None,
+    compact: bool = False,
 ) -> Record:
     """Read one lead.
 
@@ -64,6 +66,8 @@ def read(
     units : of the numbers, whatever the file says: mV, uV, V, or a gain, ``200/mV``
     partial : read the whole part of a file that is cut off
     start_s, seconds : the part to read; all of it by default
+    compact : keep a signal that the file has as whole numbers of 16 bits as these, a quarter of
+        its size: the record's is a `DigitalSignal` then, for what cuts pieces out of it
 
     Raises
     ------
@@ -96,7 +100,9 @@ def read(
     if fs is not None and abs(fs - rate) > 1e-6 * rate:
         raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
     with explained(path, "is damaged: its signal cannot be read"):
-        signal = np.asarray(chosen.load(), dtype=np.float64)
+        signal = chosen.load()
+        if not (compact and isinstance(signal, DigitalSignal)):
+            signal = np.asarray(signal, dtype=np.float64)
     stated = millivolts(chosen.unit) if scale is None else None
     if scale is None and stated is None:
         _check_size(path, chosen, signal)
@@ -105,27 +111,30 @@ def read(
         _check_stated(path, chosen, signal)
     first = round(min(start_s * rate, len(signal)))
     last = len(signal) if seconds is None else first + round(min(seconds * rate, len(signal)))
-    part = signal[first:last]
+    part = signal.part(first, last) if isinstance(signal, DigitalSignal) else signal[first:last]
     if not len(part):
         raise RecordError(
             f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
             f"from {start_s:g} s on."
         )
-    missing = ~np.isfinite(part)
-    if missing.all():
+    missing = sum(
+        int(np.count_nonzero(~np.isfinite(part[at : at + AT_ONCE])))
+        for at in range(0, len(part), AT_ONCE)
+    )
+    if missing == len(part):
         raise RecordError(
             f"{path}: lead {chosen.name} has no sample in the part that was asked "
             "for; expected numbers."
         )
-    gaps = float(missing.mean())
-    if gaps and np.isinf(part).any():  # NaN is there already: no second copy of a day
-        part = np.where(missing, np.nan, part)
+    gaps = missing / len(part)
+    if gaps:
+        part = each(part, _without_infinities)
     start = options.start and options.start + timedelta(seconds=first / rate)
     return Record(
         name_of(path),
         chosen.name,
         rate,
-        part,
+        cast("NDArray[np.float64]", part),  # codes only for who asked for them
         gaps,
         reason,
         tuple(options.notes),
@@ -135,7 +144,13 @@ def read(
     )
 
 
-def _check_size(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
+def _without_infinities(signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return NaN for them; nearly always it is there already, and a day needs no copy."""
+    infinite = np.isinf(signal)
+    return np.where(infinite, np.nan, signal) if infinite.any() else signal
+
+
+def _check_size(path: Path, lead: Lead, signal: Signal) -> None:
     """Refuse numbers without a unit that cannot be an ECG in mV."""
     likely = doubt(signal, lead.fs)
     if likely is not None:
@@ -147,19 +162,18 @@ def _check_size(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
         )
 
 
-def _in_millivolts(
-    signal: NDArray[np.float64], scale: float, fs: float, options: Options
-) -> NDArray[np.float64]:
+def _in_millivolts(signal: Signal, scale: float, fs: float, options: Options) -> Signal:
     """Return the signal in mV, less an offset that no electrodes have: half a supply's voltage."""
-    signal = signal if scale == 1.0 else signal * scale
+    if scale != 1.0:
+        signal = each(signal, lambda values: values * scale)
     offset = level(signal)
     if abs(offset) <= LARGEST_OFFSET_MV or usual_range(signal, fs) > LARGEST_ECG_MV:
         return signal
     options.notes.append(f"an offset of {offset:.4g} mV was taken off")
-    return signal - offset
+    return each(signal, lambda values: values - offset)
 
 
-def _check_stated(path: Path, lead: Lead, signal: NDArray[np.float64]) -> None:
+def _check_stated(path: Path, lead: Lead, signal: Signal) -> None:
     """Refuse numbers that cannot be an ECG in the unit that the file states."""
     size = usual_range(signal, lead.fs)
     if size < SMALLEST_ECG_MV and doubt(signal, lead.fs):

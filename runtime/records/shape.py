@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .digital import AT_ONCE, Signal
+
 WINDOW_S = 2.0  # holds a beat of any heart above 30 a minute
 MAX_WINDOWS = 1800  # an hour is enough
-AT_ONCE = 1 << 20  # samples
 MAX_LOOKED_AT = 100_000  # samples, of which a median is nearly that of all
 LARGEST_ECG_MV, SMALLEST_ECG_MV = 20.0, 0.05
 LARGEST_OFFSET_MV = 300.0  # of electrodes, by IEC 60601-2-25; half a supply is more
@@ -20,7 +21,7 @@ SHARP = 6.0  # ECG has 8 and more; noise about 3, pulse and breath 2 to 5
 MIN_LEVELS = 8  # fewer values than this are marks, or the last bit of a converter
 
 
-def usual_range(signal: NDArray[np.float64], fs: float) -> float:
+def usual_range(signal: Signal, fs: float) -> float:
     """Largest less smallest value in two seconds, the median of all that are not flat.
 
     A hundredth of the values at either end, 20 ms, is left out: spikes are shorter, R peaks wider.
@@ -42,7 +43,7 @@ def usual_range(signal: NDArray[np.float64], fs: float) -> float:
     return float(np.median(ranges)) if len(ranges) else 0.0
 
 
-def level(signal: NDArray[np.float64]) -> float:
+def level(signal: Signal) -> float:
     """Median of a signal, [samples], NaN if one is missing; 0 if most are one and the same value.
 
     Such a value stands for missing samples, and is no level.
@@ -54,7 +55,7 @@ def level(signal: NDArray[np.float64]) -> float:
     return median if (present == median).mean() < 0.5 else 0.0
 
 
-def sharpness(signal: NDArray[np.float64], fs: float) -> float:
+def sharpness(signal: Signal, fs: float) -> float:
     """Steepest slope of two seconds over a usual one: a measure of QRS complexes.
 
     Parameters
@@ -79,7 +80,7 @@ def sharpness(signal: NDArray[np.float64], fs: float) -> float:
     return float(np.median(windows.max(axis=1) / usual))
 
 
-def doubt(signal: NDArray[np.float64], fs: float) -> str | None:
+def doubt(signal: Signal, fs: float) -> str | None:
     """The likely unit of numbers that cannot be an ECG in mV; None if they can be.
 
     Parameters
@@ -104,7 +105,7 @@ def doubt(signal: NDArray[np.float64], fs: float) -> str | None:
     return None
 
 
-def _first_present(signal: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _first_present(signal: Signal, count: int) -> NDArray[np.float64]:
     """Return the first so many of the samples that are there, all of fewer."""
     taken, left = [], count
     for at in range(0, len(signal), AT_ONCE):
@@ -116,7 +117,7 @@ def _first_present(signal: NDArray[np.float64], count: int) -> NDArray[np.float6
     return np.concatenate(taken) if taken else np.zeros(0)
 
 
-def _present(signal: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+def _present(signal: Signal, step: int) -> NDArray[np.float64]:
     """Every so many of the samples that are there, without a second copy of a day of them."""
     taken, skip = [], 0
     for at in range(0, len(signal), AT_ONCE):

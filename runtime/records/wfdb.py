@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import RecordError
+from .digital import CODES, DigitalSignal, Signal
 from .leads import Lead
 from .packages import explained, need
 from .reader import Options, Reader
@@ -20,6 +20,7 @@ from .units import millivolts
 from .wfdb_header import check_header, stated_units
 
 SEEKABLE = {"16", "61", "80", "160", "212", "24", "32", "310", "311"}  # a sample by its place
+LONG = {"24", "32"}  # of which a sample has more than 16 bits
 PIECE_FRAMES = 600_000
 
 
@@ -54,13 +55,13 @@ class WfdbReader(Reader):
         if not header.n_sig or not header.sig_name:
             raise RecordError(f"{path}.hea lists no signals.")
 
-        def load(channel: int) -> NDArray[np.float64]:
+        def load(channel: int) -> Signal:
             parts = [
                 _segment(path.parent / name, length, header, channel)
                 for name, length in segments
                 if length != 0
             ]
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return parts[0] if len(parts) == 1 else np.concatenate(list(map(np.asarray, parts)))
 
         return [
             Lead(
@@ -80,7 +81,7 @@ class WfdbReader(Reader):
         return [path.parent / name for name in names if name]
 
 
-def _segment(path: Path, length: int | None, whole: Any, channel: int) -> NDArray[np.float64]:
+def _segment(path: Path, length: int | None, whole: Any, channel: int) -> Signal:
     """Read the part of a channel that is in one segment; NaN if the segment lacks it.
 
     Parameters
@@ -100,29 +101,38 @@ def _segment(path: Path, length: int | None, whole: Any, channel: int) -> NDArra
         return signal
     # The segments' units may differ; what is no voltage stays as it is.
     ours, theirs = millivolts(written or "mV"), millivolts(unit or "mV")
-    return signal * (ours / theirs) if ours and theirs else signal
+    return np.asarray(signal) * (ours / theirs) if ours and theirs else signal
 
 
-def _samples(path: Path, length: int | None, header: Any, channel: int) -> NDArray[np.float64]:
-    """Read a channel of a segment, piece by piece if its form allows it.
+def _samples(path: Path, length: int | None, header: Any, channel: int) -> Signal:
+    """Read a channel of a segment, piece by piece and as codes if its form allows it.
 
     At once the package needs three times the memory of what it returns.
     """
     rdrecord = need("wfdb", "to read WFDB records").rdrecord
 
-    def read(first: int, last: int | None) -> NDArray[np.float64]:
-        return rdrecord(  # type: ignore[no-any-return]
-            str(path), sampfrom=first, sampto=last, channels=[channel], smooth_frames=False
-        ).e_p_signal[0]
+    def read(first: int, last: int | None, *, physical: bool) -> Any:
+        return rdrecord(
+            str(path),
+            sampfrom=first,
+            sampto=last,
+            channels=[channel],
+            smooth_frames=False,
+            physical=physical,
+        )
 
     if not length or header.fmt[channel] not in SEEKABLE:
-        return read(0, length)
-    each = header.samps_per_frame[channel]
-    signal = np.empty(length * each)
+        return read(0, length, physical=True).e_p_signal[0]  # type: ignore[no-any-return]
+    each, small = header.samps_per_frame[channel], header.fmt[channel] not in LONG
+    signal = np.empty(length * each, dtype=np.int16 if small else np.float64)
     for first in range(0, length, PIECE_FRAMES):
         last = min(first + PIECE_FRAMES, length)
-        signal[first * each : last * each] = read(first, last)
-    return signal
+        piece = read(first, last, physical=not small)
+        signal[first * each : last * each] = (piece.e_d_signal if small else piece.e_p_signal)[0]
+    if not small:
+        return signal
+    piece.e_d_signal = [CODES]  # the package itself says what each is worth
+    return DigitalSignal(signal, piece.dac(expanded=True)[0])
 
 
 def _header(path: Path) -> Any:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .gaps import GAP_S, gap_spans
+from .gaps import GAP_S
 from .loops import loops
 from .policy import MissingLimits
 
@@ -154,13 +154,6 @@ def missing_samples(
             found[at : at + len(mask)] = mask
             found[at - piece.back.get(0, 0) : at] = True
     return found
-
-
-def missing_spans(
-    ecg: NDArray[np.float64], fs: float, limits: MissingLimits
-) -> tuple[tuple[float, float], ...]:
-    """Return start and end, s, of the gaps of a recording; parameters as of `missing_samples`."""
-    return gap_spans(missing_samples(ecg, fs, limits), fs)
 
 
 def bridged_pieces(

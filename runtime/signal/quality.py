@@ -179,8 +179,12 @@ def flat_share(ecg: NDArray[np.float64], fs: float, policy: QualityPolicy) -> fl
     fs : Hz
     """
     second = min(max(round(fs), 1), len(ecg))
-    rows = ecg[: len(ecg) // second * second].reshape(-1, second)
-    flat = rows.max(axis=1) - rows.min(axis=1) < policy.flat_mv
+    pieces = []
+    for at in range(0, len(ecg) // second * second, AT_ONCE * second):
+        piece = ecg[at : at + AT_ONCE * second]
+        rows = piece[: len(piece) // second * second].reshape(-1, second)
+        pieces.append(rows.max(axis=1) - rows.min(axis=1) < policy.flat_mv)
+    flat = np.concatenate(pieces)
     if len(flat) == 1:
         return float(flat[0])
     around = np.concatenate([[False], flat, [False]])

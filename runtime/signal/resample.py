@@ -75,10 +75,26 @@ def thinned(ecg: NDArray[np.float64], fs: float) -> tuple[NDArray[np.float64], f
     size = together(fs)
     if size == 1:
         return ecg, fs
+    ecg = np.asarray(ecg)  # of codes, too
     samples = ecg.shape[-1] // size * size
     parts = ecg[..., :samples].reshape(*ecg.shape[:-1], -1, size)
     # Of the first and the changes, so that equal samples have exactly their own mean.
     return parts[..., 0] + (parts - parts[..., :1]).mean(axis=-1), fs / size
+
+
+def of_each(marks: NDArray[np.bool_], fs: float, samples: int) -> NDArray[np.bool_]:
+    """Marks of `thinned` signal, for each sample that there was; those left over as the last.
+
+    Parameters
+    ----------
+    marks : bool [means]
+    fs : Hz, before thinning
+    samples : before thinning
+    """
+    if (size := together(fs)) == 1:
+        return marks
+    every = np.repeat(marks, size)
+    return np.pad(every, (0, samples - len(every)), mode="edge")
 
 
 class Resampler:

@@ -15,25 +15,22 @@ from export import __main__ as command
 from export import graphs, manifest
 from runtime import Detector
 from runtime.model.contract import BeatPolicy, Contract
+from tests.export.conftest import Exported
 from training.checkpoint import save
 from training.databases import DS2
-from training.model import Design, EkgNet, deployed
+from training.model import Design, EkgNet
 from training.recipe import Recipe
 from training.scores import Score
 
-POLICY = BeatPolicy()
+
+@pytest.fixture
+def net(small: Exported) -> EkgNet:
+    return small.net
 
 
-@pytest.fixture(scope="module")
-def net() -> EkgNet:
-    torch.manual_seed(0)
-    return deployed(EkgNet())
-
-
-@pytest.fixture(scope="module")
-def exported(net: EkgNet) -> list[graphs.Graph]:
-    described = graphs.describe(net, policy=POLICY, data="SIMULATED", commit="abc")
-    return graphs.graphs(net, described)
+@pytest.fixture
+def exported(small: Exported) -> list[graphs.Graph]:
+    return list(small.graphs.values())
 
 
 def signals() -> np.ndarray:
@@ -110,12 +107,14 @@ def test_the_whole_export_makes_a_folder_that_the_runtime_loads(
 
 def test_a_failed_export_leaves_the_old_artifacts(
     checkpoint: Path,
+    exported: list[graphs.Graph],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "manifest.json").write_text("old")
     monkeypatch.setattr(command, "records_to_measure", list)
+    monkeypatch.setattr(graphs, "graphs", lambda net, described: exported)
     monkeypatch.setattr(graphs, "TOLERANCE", 0.0)
     assert command.main(["--checkpoint", str(checkpoint), "--out", str(tmp_path)]) == 1
     assert "Nothing was written" in capsys.readouterr().err

@@ -8,7 +8,8 @@ import pytest
 from runtime import Detector, InputError
 from runtime.findings import Record
 from runtime.records import read
-from runtime.signal.resample import thinned
+from runtime.signal.resample import of_each, thinned
+from runtime.simulate import simulate
 
 
 @pytest.mark.parametrize("fs", [2000, 2048, 4000, 10_000, 20_000])
@@ -49,3 +50,15 @@ def test_means_keep_gaps_and_equal_samples() -> None:
     assert len(means) == 1000
     assert set(means[~np.isnan(means)].tolist()) == {0.1}
     assert thinned(ecg, 1000.0)[0] is ecg
+
+
+def test_samples_of_a_missing_mean_are_missing(detector: Detector) -> None:
+    marks = np.array([False, True, False, True])
+    assert np.flatnonzero(of_each(marks, 2000.0, 9)).tolist() == [2, 3, 6, 7, 8]
+    assert of_each(marks, 1000.0, 4) is marks
+    ecg = np.repeat(simulate(10, seed=3).signal.astype(np.float64), 5)[:17_999]
+    ecg[6000:7000] = np.nan
+    found = detector.annotate(Record("x", "II", 1800.0, ecg, 0.0))
+    assert found.missing is not None
+    assert np.flatnonzero(found.missing).tolist() == list(range(6000, 7000))
+    assert found.gaps == ((6000 / 1800, 7000 / 1800),)

@@ -45,7 +45,7 @@ def test_a_checkpoint_measures_as_its_export(tmp_path: Path) -> None:
     net = deployed(net)
     policy = BeatPolicy.from_dict(saved["policy"])  # type: ignore[arg-type]
     described = graphs.describe(net, policy=policy, data="SIMULATED", commit="abc")
-    onnx.save(graphs.graphs(net, described)[0].model, tmp_path / "ekg_fused.onnx")
+    onnx.save(next(graphs.graphs(net, described)).model, tmp_path / "ekg_fused.onnx")
     ecg, probabilities = graphs.golden(net, simulate(8.0, seed=7).signal)
     np.savez(tmp_path / "golden.npz", ecg=ecg, probabilities=probabilities)
     rhythm.carry_over(tmp_path)

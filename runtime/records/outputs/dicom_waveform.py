@@ -89,7 +89,7 @@ def _object(pydicom: Any, annotation: Annotation, said: str) -> Any:
 
 
 def _waveform(pydicom: Any, record: Record) -> Any:
-    signal_uv = record.signal * 1000.0
+    signal_uv = np.asarray(record.signal) * 1000.0
     missing = ~np.isfinite(signal_uv)
     known = np.where(missing, 0.0, signal_uv)
     step = max(FINEST_STEP_UV, float(np.abs(known).max()) / LARGEST)

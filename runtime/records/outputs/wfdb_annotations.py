@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # From the gravest rhythm to the mildest; kinds without a code are written as comments.
 RHYTHM_CODES = {kind.name: kind.wfdb for kind in kinds() if kind.wfdb}
 NORMAL = "(N"  # while none of them lasts
+Mark = tuple[int, str, str]  # sample, symbol and aux field
 
 
 class WfdbWriter(Writer):
@@ -36,37 +37,39 @@ class WfdbWriter(Writer):
 
     def contents(self, annotation: Annotation, scores: bool) -> tuple[bytes, ...]:
         """Return the file; scores are in the aux field of their beats."""
-        found = [
-            (int(sample), beat.label, f"{beat.score:.3f}" if scores else "")
-            for beat, sample in zip(annotation.beats, annotation.samples, strict=True)
-        ]
-        fs = annotation.record.fs
-        rhythm = _rhythm_marks(annotation.events, fs, (at for at, _, _ in found))
-        marks = sorted([*rhythm, *found], key=lambda mark: mark[0])
-        # wfdb refuses to write no marks; two zero bytes are an empty file.
-        return (_written(marks, fs) if marks else b"\0\0",)
+        return (_written(_marks(annotation, scores), annotation.record.fs),)
 
 
-def _written(marks: Sequence[tuple[int, str, str]], fs: float) -> bytes:
+def _marks(annotation: Annotation, scores: bool) -> list[Mark]:
+    found = [
+        (int(sample), beat.label, f"{beat.score:.3f}" if scores else "")
+        for beat, sample in zip(annotation.beats, annotation.samples, strict=True)
+    ]
+    rhythm = _rhythm_marks(annotation.events, annotation.record.fs, (at for at, _, _ in found))
+    return sorted([*rhythm, *found], key=lambda mark: mark[0])
+
+
+def _written(marks: list[Mark], fs: float) -> bytes:
     """Annotations as wfdb writes them, under a name that it takes; it refuses, say, a space."""
+    if not marks:
+        return b"\0\0"  # an empty file, which wfdb refuses to write
     wfdb = need("wfdb", "to write WFDB annotations")
-    samples, symbols, notes = zip(*marks, strict=True)
+    samples, symbols, notes = (list(column) for column in zip(*marks, strict=True))
+    marks.clear()  # of a day they take 10 MB, and wfdb as much again
     with tempfile.TemporaryDirectory() as scratch:
         wfdb.wrann(
             "record",
             "ekg",
             np.array(samples),
-            symbol=list(symbols),
+            symbol=symbols,
             fs=fs,
             write_dir=scratch,
-            aux_note=list(notes) if any(notes) else None,
+            aux_note=notes if any(notes) else None,
         )
         return Path(scratch, "record.ekg").read_bytes()
 
 
-def _rhythm_marks(
-    events: Sequence[Event], fs: float, beats: Iterable[int]
-) -> list[tuple[int, str, str]]:
+def _rhythm_marks(events: Sequence[Event], fs: float, beats: Iterable[int]) -> list[Mark]:
     """Sample, symbol and aux field of each change of rhythm and of each comment.
 
     If rhythms overlap, the gravest is written. A mark is placed one sample before its beat, or on
@@ -83,7 +86,7 @@ def _rhythm_marks(
     coded = [
         (e.kind, e.start, e.end) for e in events if e.kind in RHYTHM_CODES and e.end is not None
     ]
-    changes: list[tuple[int, str, str]] = []
+    changes: list[Mark] = []
     written = NORMAL
     for moment in sorted({time for _, start, end in coded for time in (start, end)}):
         lasting = {kind for kind, start, end in coded if start <= moment < end}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from runtime import Detector
-from runtime.cli.whole_records import beats_and_events
+from runtime.cli.whole_records import annotated
 from runtime.findings import Record
 from runtime.records import read
 from runtime.simulate import simulate
@@ -164,16 +164,14 @@ def test_marks_of_an_odd_rate_lie_on_its_samples(detector: Detector) -> None:
     """A stream takes the nearest ratio; over a day that is 0.4 s at this rate."""
     signal, fs = simulate(60, fs=100, seed=1, heart_rate=40).signal.astype(float), 100.00049
     assert detector.stream(fs).fs == 100
-    at, odd = (
-        beats_and_events(detector, Record("x", "I", rate, signal, 0.0)) for rate in (100.0, fs)
+    at, odd = (annotated(detector, Record("x", "I", rate, signal, 0.0)) for rate in (100.0, fs))
+    assert [beat.time * fs for beat in odd.beats] == pytest.approx(
+        [beat.time * 100 for beat in at.beats], abs=1e-6
     )
-    assert [beat.time * fs for beat in odd[0]] == pytest.approx(
-        [beat.time * 100 for beat in at[0]], abs=1e-6
+    assert [event.start * fs for event in odd.events] == pytest.approx(
+        [event.start * 100 for event in at.events], abs=1e-6
     )
-    assert [event.start * fs for event in odd[1]] == pytest.approx(
-        [event.start * 100 for event in at[1]], abs=1e-6
-    )
-    assert odd[1]
+    assert odd.events
 
 
 def test_annotate_gives_the_figures_of_evaluate(

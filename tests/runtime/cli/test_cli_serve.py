@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -174,6 +175,9 @@ def test_the_demo_begins_with_whole_sentences_on_a_terminal() -> None:
             out += os.read(terminal, 1 << 16)
     finally:
         process.send_signal(2)
+        with suppress(OSError):  # at its end; it waits if nobody takes what it writes
+            while os.read(terminal, 1 << 16):
+                pass
         process.communicate(timeout=60)
         os.close(terminal)
     assert re.match(FIRST, out.decode().replace("\r\n", "\n"))

@@ -276,3 +276,9 @@ def test_flat_share_counts_seconds_beside_others(seconds: int, flat: int) -> Non
     ecg = simulate(seconds, seed=3).signal.astype(np.float64)
     ecg[: flat * 360] = 0.5
     assert flat_share(ecg, 360, policy) == pytest.approx(flat / seconds)
+
+
+def test_flat_share_of_a_long_signal_is_that_of_its_seconds() -> None:
+    ecg = np.tile([0.0, 1.0], 100 * 1300 // 2)  # longer than what is looked at together, twice
+    ecg[100 * 599 : 100 * 601] = ecg[100 * 1000 : 100 * 1001] = 0.5
+    assert flat_share(ecg, 100, load_rhythm().quality) == 2 / 1300

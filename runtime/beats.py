@@ -14,6 +14,7 @@ from .findings import CLASSES, Beat
 N, S, V, F, Q = range(len(CLASSES))
 ALL = (N, S, V, F, Q)
 ATRIAL = (N, S)  # classes of beats that come from above the ventricles
+NO_BEAT = len(CLASSES)  # stands for the label of a deflection that no heart can have made
 PROBABILITY_FLOOR = 1e-4  # the network's probabilities are no more certain than that
 
 

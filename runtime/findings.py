@@ -173,6 +173,23 @@ class Quality:
     fast: float = 0.0
     seconds: tuple[Flaw, ...] = field(default=(), repr=False)
 
+    @classmethod
+    def of_second(cls, flaws: Flaw) -> Quality:
+        """Return the quality of one second; its range is not known and 0."""
+        flat, baseline, noise, powerline, missing, fast = (
+            float(flaw in flaws)
+            for flaw in (
+                Flaw.FLAT,
+                Flaw.BASELINE,
+                Flaw.NOISE,
+                Flaw.POWERLINE,
+                Flaw.MISSING,
+                Flaw.FAST,
+            )
+        )
+        cut_off = float(bool(flaws & (Flaw.CLIPPED | Flaw.RAILED)))
+        return cls(flat, cut_off, 0.0, baseline, noise, powerline, missing, fast, (flaws,))
+
     @property
     def ok(self) -> bool:
         """True if nothing makes beats doubtful.
@@ -189,6 +206,28 @@ class Quality:
     def warning(self) -> str:
         """A clause on a signal that is flat throughout; empty for any other."""
         return FLAT_LINE if self.flat == 1 else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Clauses on what a reader of the beats should know, one for each doubt; empty if none.
+
+        Hum is filtered out and is no doubt.
+        """
+        if self.warning:
+            return (self.warning,)
+        return tuple(
+            words.format("the signal" if share == 1 else f"{share:.2%} of the signal")
+            for share, words in (
+                (self.missing, "{} is missing"),
+                (self.fast, "in {} the heart is too fast for all its beats to be found"),
+                (self.flat, "{} is flat, as with an electrode off: no asystole is reported"),
+                (self.clipped, "in {} peaks are cut off, or it is at the amplifier's end"),
+                (self.baseline, "in {} the baseline wanders: beats may be false"),
+                (self.noise, "in {} there is muscle or motion noise: beats may be false"),
+                (float(self.range_mv > IMPOSSIBLE_RANGE_MV), "{} spans more mV than an ECG does"),
+            )
+            if share > 0
+        )
 
     def to_dict(self) -> dict[str, object]:
         """The quality as JSON has it, without the single seconds."""
@@ -225,7 +264,8 @@ class Result:
     events: list[Event] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON has it, the server's too."""
+        """The result as JSON has it, the server's too; ``notes`` only if there are any."""
+        notes = self.quality.notes
         return {
             "label": self.label,
             "anomaly": self.anomaly,
@@ -234,6 +274,7 @@ class Result:
             "beats": [beat.to_dict() for beat in self.beats],
             "quality": self.quality.to_dict(),
             "events": [event.to_dict() for event in self.events],
+            **({"notes": [*notes]} if notes else {}),
         }
 
     def __repr__(self) -> str:

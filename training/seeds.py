@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime.model.contract import BeatPolicy
 from runtime.detector import Detector
 from runtime.errors import InputError
+from runtime.model.contract import BeatPolicy
 from training.databases import BEATLESS, DS2
 from training.devices import one_thread
 from training.download import require_data

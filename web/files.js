@@ -8,6 +8,7 @@ const LARGEST_MV = 20; // beyond it numbers without a unit are hardly mV
 const GAP_S = 0.08; // so much missing signal can hide a beat
 const EASE_S = 0.3; // time constant of the way back after it, and what of it counts no more
 const EASED_MV = 1e-4;
+const CONSTANT_S = 1; // so long a signal that has moved repeats no value, unless that stands for none
 const WFDB_NO_SAMPLE = { 16: -32768, 212: -2048 };
 
 /** The recording among some files: its name, lead, rate (Hz) and ECG (mV, NaN if missing). */
@@ -121,11 +122,21 @@ export function bridged(ecg, fs) {
   const held = Float64Array.from(ecg);
   const missing = Uint8Array.from(ecg, Number.isNaN);
   const first = missing.indexOf(0);
+  const unknown = Uint8Array.from(missing); // as it is when each sample comes
   if (first < 0) throw new Error("the recording has no sample.");
+  const most = Math.trunc(CONSTANT_S * fs) + 1;
+  for (let from = first, end = first; from < ecg.length; from = end) {
+    while (end < ecg.length && ecg[end] === ecg[from]) end += 1;
+    if (end === from) end += 1;
+    else if (from > first && end - from > most) {
+      missing.fill(1, from, end);
+      unknown.fill(1, from + most, end);
+    }
+  }
   const recent = [ecg[first], ecg[first], ecg[first]];
   let ease = 0;
   for (let i = 0, since = 0, level = ecg[first]; i < held.length; i += 1) {
-    if (missing[i]) {
+    if (unknown[i]) {
       if (!since) level = recent.toSorted((a, b) => a - b)[1] + ease;
       held[i] = level;
       since += 1;

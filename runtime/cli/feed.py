@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import queue
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from ..errors import InputError, RecordError
 from ..records.cells import is_missing, number, split
-from ..records.leads import Lead, choose
+from ..records.leads import Lead, choose, is_ecg
 from ..records.rows import EmptyLines
 from ..records.shape import doubt
 from ..records.units import check_units, millivolts, split_unit
@@ -25,6 +29,8 @@ MAX_CATCH_UP = 100_000  # samples in one chunk after an outage
 CHECKED_S = 6.0  # of a feed without a unit, before its numbers are believed to be mV
 MAX_WORDS_S = 10.0  # lines of words before the first number
 DELIMITERS = ("\t", ";", ",")
+LOOKED_AT = 12  # lines that show which column without a name is the time
+COMMA = re.compile(r"([+-]?\d+),(\d+)")  # a number with a decimal comma, or two whole ones
 
 
 def is_feed(source: str) -> bool:
@@ -49,8 +55,11 @@ def read_feed(
     """Read numbers from a feed, one a line, a quarter of a second at a time, in mV.
 
     Lines of words at the start are a greeting or names of columns: then the ECG among them is read,
-    in the unit behind its name. Later, a line that is no finite number is a missing sample, NaN,
-    and so is an empty one between numbers, unless there is one after each.
+    in the unit behind its name. A line may also be a JSON object, the columns by their names. Of
+    two columns without names the first is left out if it counts or rises by a sample's time. Commas
+    are decimal between semicolons or tabs, below the name of an ECG, and in ``-0,12``. Later, a
+    line that is no finite number is a missing sample, NaN, and so is an empty one between numbers,
+    unless there is one after each.
 
     Parameters
     ----------
@@ -64,11 +73,12 @@ def read_feed(
     InputError
         The feed cannot be read, has no number, or numbers that are likely not mV.
     """
-    lines = _Lines(feed_name(source), units, lead)
+    lines = _Lines(feed_name(source), fs, units, lead)
     chunk: list[float] = []
     first: list[float] | None = []  # until they are checked
     with opened or _opened(source) as feed:
-        for line_number, line in enumerate(feed, 1):
+        lines.ahead = ahead = _Ahead(feed)
+        for line_number, line in enumerate(ahead, 1):
             if not lines.is_sample(line):
                 continue
             value = lines.read(line_number, line)
@@ -105,6 +115,24 @@ def _opened(source: str) -> IO[str]:
     return feed
 
 
+class _Ahead:
+    """Lines of a feed, some of which may be looked at before their turn."""
+
+    def __init__(self, feed: IO[str]):
+        self._feed, self._waiting = iter(feed), deque[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return self._waiting.popleft() if self._waiting else next(self._feed)
+
+    def look(self, count: int) -> Sequence[str]:
+        """Return the next lines, fewer at the end; they still come."""
+        self._waiting.extend(islice(self._feed, max(0, count - len(self._waiting))))
+        return [*islice(self._waiting, count)]
+
+
 class _Lines:
     """From lines to samples in mV.
 
@@ -113,16 +141,21 @@ class _Lines:
     scale : mV of the numbers' unit; None before the first number
     unit_known : the caller or the feed says the unit
     last_words : the last line in front of the first number
+    ahead : the lines that come
     """
 
-    def __init__(self, name: str, units: str | None, lead: str | None):
-        self.name = name
+    ahead: _Ahead
+
+    def __init__(self, name: str, fs: float, units: str | None, lead: str | None):
+        self.name, self.fs = name, fs
         self.lead = lead
         self.given = check_units(units)
         self.scale: float | None = None
         self.unit_known = units is not None
         self.last_words = ""
         self._delimiter: str | None = None
+        self._decimal = "."
+        self._keys: list[str] | None = None  # of JSON
         self._columns = 1
         self._column = 0
         self._warned = False
@@ -142,10 +175,12 @@ class _Lines:
             self.last_words = line
             return None
         assert self.scale is not None
-        cells = [line] if self._delimiter is None else split(line, self._delimiter)
+        cells = self._cells(line)
         while len(cells) > self._columns and not cells[-1]:
             cells.pop()
-        value = number(cells[self._column]) if len(cells) == self._columns else None
+        value = None
+        if len(cells) == self._columns:
+            value = number(cells[self._column], self._decimal)
         if value is not None and abs(self.scale * value) <= LARGEST_MV:
             return self.scale * value
         if not self._warned:
@@ -174,35 +209,119 @@ class _Lines:
         words = f", such as {line.strip()[:40]!r}" if line.strip() else ""
         return f"{self.name} has no line that is a number{words}; expected one number a line."
 
+    def _cells(self, line: str) -> list[str]:
+        if self._keys is not None:
+            fields = _json(line)
+            return [str(fields.get(key, "")) for key in self._keys] if fields else []
+        return [line] if self._delimiter is None else split(line, self._delimiter)
+
     def _begin(self, line_number: int, line: str) -> bool:
         """Return True if this is the first line of numbers; learn the columns."""
-        delimiter = next((d for d in DELIMITERS if len(split(line.rstrip(d), d)) > 1), None)
-        cells = split(line.rstrip(delimiter), delimiter) if delimiter else [line]
-        if not any(number(cell) is not None or _is_gap(cell) for cell in cells):
-            return False
-        names = split(self.last_words.lstrip("#% "), delimiter) if delimiter else [self.last_words]
-        if len(cells) > 1 and len(names) != len(cells):
+        if (fields := _json(line)) is not None:
+            names = self._keys = [*fields]
+            cells = self._cells(line)
+        elif line.startswith(("[", "{")) and any(map(str.isdigit, line)) and _is_json(line):
             raise InputError(
-                f"line {line_number} of {self.name} is {line[:40]!r}, {len(cells)} values; "
-                "expected one number a line, or a line of the columns' names first."
+                f"line {line_number} of {self.name} is {line[:40]!r}; expected one number a line, "
+                'or an object of numbers, {"ecg": 0.12}, a line for each sample.'
             )
+        else:
+            delimiter = next((d for d in DELIMITERS if len(split(line.rstrip(d), d)) > 1), None)
+            if delimiter == "," and self._is_decimal_comma(line_number, line):
+                delimiter, self._decimal = None, ","
+            cells = split(line.rstrip(delimiter), delimiter) if delimiter else [line]
+            if delimiter in (";", "\t") and any(map(COMMA.fullmatch, cells)):
+                self._decimal = ","
+            if not any(number(cell, self._decimal) is not None or _is_gap(cell) for cell in cells):
+                self._decimal = "."
+                return False
+            words = self.last_words
+            names = split(words.lstrip("#% "), delimiter) if delimiter else [words]
+            self._delimiter = delimiter
+        self._columns = len(cells)
+        if len(cells) > 1 and len(names) != len(cells):
+            if not (len(cells) == 2 and self._is_time(line)):
+                raise InputError(
+                    f"line {line_number} of {self.name} is {line[:40]!r}, {len(cells)} values; "
+                    "expected one number a line, a line of the columns' names first, or a column "
+                    f"of times that rises by 1/{self.fs:g} s."
+                )
+            self._column, self.scale = 1, self.given or 1.0
+            return True
         leads = [
             Lead(*_name_and_unit(name, i), lambda: np.zeros(0)) for i, name in enumerate(names)
         ]
         chosen = leads[0]
         if len(leads) > 1:
             try:
-                chosen, _ = choose(
+                chosen, reason = choose(
                     Path(self.name), leads, self.lead, any_unit=self.given is not None
                 )
             except RecordError as error:
                 raise InputError(str(error)) from error
-        self._delimiter, self._columns = delimiter, len(cells)
+            if reason.startswith("the first"):  # nothing of the signal is known yet
+                raise InputError(
+                    f"none of the columns of {self.name} ({', '.join(names)}) is called ECG, nor "
+                    "is one alone in volts; --lead names the one that is."
+                )
         self._column = leads.index(chosen)
         stated = millivolts(chosen.unit)
         self.unit_known = self.unit_known or stated is not None
         self.scale = self.given or stated or 1.0
         return True
+
+    def _is_decimal_comma(self, line_number: int, line: str) -> bool:
+        """Return True for a number with a decimal comma, False for columns; refuse either-or."""
+        parts = COMMA.fullmatch(line)
+        if parts is None or "," in self.last_words:
+            return False
+        if self._is_time(line, ","):
+            return False
+        name, unit = split_unit(self.last_words)
+        if parts[1] in ("-0", "+0") or is_ecg(name) or millivolts(unit) is not None:
+            return True
+        raise InputError(
+            f"line {line_number} of {self.name} is {line[:40]!r}, which may be a number with a "
+            "decimal comma or two columns; expected decimal points, or a line with the name of the "
+            "column, or the names, first."
+        )
+
+    def _is_time(self, line: str, delimiter: str | None = None) -> bool:
+        """Return True if the first column counts, or rises by a sample's time, s, ms, us or ns."""
+        rows = [line, *self.ahead.look(LOOKED_AT)]
+        first = [
+            split(row.strip(), delimiter or self._delimiter)[:1] for row in rows if row.strip()
+        ]
+        times = [number(cell, self._decimal) for (cell,) in first]
+        if len(times) < 3 or None in times:
+            return False
+        steps = np.diff(np.array(times, dtype=np.float64))
+        return any(
+            bool(np.all(np.abs(steps - unit) <= 0.5 * unit))
+            and abs(steps.mean() - unit) < 0.1 * unit
+            for unit in (1.0, *(scale / self.fs for scale in (1.0, 1e3, 1e6, 1e9)))
+        )
+
+
+def _json(line: str) -> dict[str, Any] | None:
+    """Return a JSON object that holds values only, of which one at least is a number."""
+    if not line.startswith("{"):
+        return None
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return None
+    plain = all(isinstance(value, float | int | str | None) for value in fields.values())
+    some = any(isinstance(value, float | int) for value in fields.values())
+    return fields if plain and some else None
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_and_unit(name: str, place: int) -> tuple[str, float, str]:

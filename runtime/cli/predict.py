@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
                 **result.to_dict(),
                 "provider": detector.provider,
                 "gaps": round(result.quality.missing, 4),
-                "notes": [*filter(None, [result.quality.warning]), *recording.notes],
+                "notes": [*result.quality.notes, *recording.notes],
             }
         )
     )

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..detector import Detector
 from ..errors import EkgError
-from ..findings import FLAT_LINE, Record
+from ..findings import Quality, Record
 from ..records import Annotation
 from ..signal.fast import fast_share
 from ..signal.quality import flat_share
@@ -54,18 +54,10 @@ def notes_on(detector: Detector, found: Annotation) -> list[str]:
     """What a reader of the beats should know of the signal, a clause each."""
     limits, recording = detector.quality_policy, found.record
     missing = 0.0 if found.missing is None else float(found.missing.mean())
-    notes = [f"{missing:.2%} of the signal is missing"] if missing else []
-    if fast := fast_share(recording.signal, recording.fs, limits.fast, limits.missing):
-        notes.append(
-            f"in {fast:.2%} of the signal the heart is too fast for all its beats to be found, "
-            f"above {limits.fast_bpm:g} a minute"
-        )
+    fast = fast_share(recording.signal, recording.fs, limits.fast, limits.missing)
     flat = flat_share(recording.signal, recording.fs, limits)
-    if flat == 1:
-        notes = [FLAT_LINE]
-    elif flat:
-        notes.append(f"{flat:.2%} of it is flat, as with an electrode off: no asystole is reported")
-    return [*notes, *recording.notes]
+    known = Quality(flat, 0.0, 0.0, missing=missing, fast=fast)
+    return [*known.notes, *recording.notes]
 
 
 def annotated(detector: Detector, recording: Record) -> Annotation:

@@ -117,13 +117,17 @@ def _sequence(code: str, value: Element, fs: float, start_s: float) -> _Sequence
         if not ours or theirs is None:
             raise ValueError(f"the origin of {name} is in another unit than its scale")
         per_origin = theirs / ours
+    level = 0.0 if origin is None else float(origin.get("value", 0)) * per_origin
+    step = 1.0 if scale is None else float(scale.get("value", 1))
+    if not (step and math.isfinite(step) and math.isfinite(level)):
+        raise ValueError(f"the scale of {name} is {step:g}, its origin {level:g}")
     return _Sequence(
         NAMES.get(name, name),
         fs,
         unit,
         start_s,
-        0.0 if origin is None else float(origin.get("value", 0)) * per_origin,
-        1.0 if scale is None else float(scale.get("value", 1)),
+        level,
+        step,
         value.findtext("digits") or "",
     )
 

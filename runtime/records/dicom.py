@@ -74,6 +74,14 @@ def _group_leads(pydicom: Any, dataset: Any, index: int, taken: set[str]) -> lis
     offset_s = float(group.get("MultiplexGroupTimeOffset") or 0.0) / 1000
     if not 0 <= offset_s <= MAX_OFFSET_S:
         raise ValueError(f"its waveform begins {offset_s:g} s after the start")
+    channels, samples = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
+    promised = channels * samples * int(group.WaveformBitsAllocated) // 8
+    if channels != len(group.ChannelDefinitionSequence):
+        raise ValueError(
+            f"it has {channels} channels and describes {len(group.ChannelDefinitionSequence)}"
+        )
+    if not 0 <= len(group.WaveformData) - promised <= 1:  # of an odd number one byte more
+        raise ValueError(f"its waveform has {len(group.WaveformData)} bytes, promised {promised}")
     label = str(group.get("MultiplexGroupLabel") or index + 1)
     found = []
     for place, channel in enumerate(group.ChannelDefinitionSequence):
@@ -98,8 +106,11 @@ def _load(pydicom: Any, dataset: Any, index: int, place: int, offset: int) -> ND
     values = raw.astype(np.float64)
     if channel.get("ChannelSensitivity") is not None:
         correction = channel.get("ChannelSensitivityCorrectionFactor")
-        values *= float(channel.ChannelSensitivity) * float(1 if correction is None else correction)
-        values += float(channel.get("ChannelBaseline") or 0.0)
+        gain = float(channel.ChannelSensitivity) * float(1 if correction is None else correction)
+        baseline = float(channel.get("ChannelBaseline") or 0.0)
+        if not (gain and np.isfinite(gain) and np.isfinite(baseline)):
+            raise ValueError(f"its sensitivity is {gain:g}, its baseline {baseline:g}")
+        values = gain * values + baseline
     padding, kind = group.get("WaveformPaddingValue"), group.get("WaveformSampleInterpretation")
     if isinstance(padding, bytes) and kind in PADDING:
         width = np.dtype(PADDING[kind]).itemsize

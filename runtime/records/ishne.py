@@ -77,6 +77,8 @@ class IshneReader(Reader):
                     f"it holds {held} of each of {count} leads; --partial reads them."
                 )
             options.notes.append(f"cut off: the {held} samples of each lead were read")
+        elif promised and promised not in (held, held * count):
+            options.notes.append(f"the header promises {promised} samples; {held} were read")
         options.start = header.start
         return [
             Lead(
@@ -121,6 +123,8 @@ def read_ishne_header(path: Path) -> IshneHeader:
         raise RecordError(
             f"{path} is damaged: the checksum of its header is {found:04X}; expected {stated:04X}."
         )
+    if samples < 0:
+        raise RecordError(f"{path} is damaged: its header promises {samples} samples.")
     record_date, start_time, count = fields[10:13], fields[16:19], fields[19]
     fs = fields[-1]
     resolutions = fields[44 : 44 + count]

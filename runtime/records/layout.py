@@ -209,7 +209,7 @@ def _names(
         count == 2
         and millivolts(last[1]) is not None
         and millivolts(last[0]) is None
-        and not (len(before) == count and known(last[0]))
+        and not (len(before) == count and known(bare_unit(last[0])))
     ):
         return [], [], ""  # "Unit,µV" is a line of a preamble
     units = [bare_unit(cell) for cell in last]

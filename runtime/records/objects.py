@@ -54,7 +54,9 @@ def leads_of(source: Any, options: Options, lead: str | None) -> tuple[Path, lis
         return _of_wfdb(source, options)
     if hasattr(source, "ch_names") and hasattr(source, "get_data"):
         return _of_mne(source, options, lead)
-    if isinstance(source, tuple) and len(source) == 2 and hasattr(source[0], "columns"):
+    if _is_pair(source) and isinstance(source[1], Mapping) and "sig_name" in source[1]:
+        return _of_samples(source[0], source[1], options)
+    if _is_pair(source) and hasattr(source[0], "columns"):
         return _of_frame(source[0], options, _rate_beside(source[1]))
     if hasattr(source, "to_frame") and hasattr(source, "index"):  # a Series
         return _of_frame(source.to_frame(), options)
@@ -63,6 +65,10 @@ def leads_of(source: Any, options: Options, lead: str | None) -> tuple[Path, lis
     if isinstance(source, Mapping):
         return _of_mapping(source, options)
     return _of_numbers(source, options)
+
+
+def _is_pair(source: Any) -> bool:
+    return isinstance(source, tuple) and len(source) == 2
 
 
 def _of_wfdb(source: Any, options: Options) -> tuple[Path, list[Lead]]:
@@ -94,6 +100,26 @@ def _of_wfdb(source: Any, options: Options) -> tuple[Path, list[Lead]]:
             partial(load, place),
         )
         for place, lead in enumerate(source.sig_name)
+    ]
+
+
+def _of_samples(
+    signals: Any, fields: Mapping[str, Any], options: Options
+) -> tuple[Path, list[Lead]]:
+    """List what ``wfdb.rdsamp`` gives: samples [samples, leads] and a dict of what is known."""
+    values, names = np.asarray(signals, dtype=np.float64), list(fields["sig_name"])
+    units = list(fields.get("units") or [""] * len(names))
+    if values.ndim != 2 or values.shape[1] != len(names) or len(units) != len(names):
+        raise InputError(
+            f"the samples have the shape {values.shape} and {len(names)} names; expected "
+            "[samples, leads] with a name for each lead, as of wfdb.rdsamp."
+        )
+    if fields.get("base_time") is not None:
+        options.start = datetime.combine(fields.get("base_date") or date.min, fields["base_time"])
+    fs = float(fields.get("fs") or 0)
+    return Path("record"), [
+        Lead(str(name), fs, unit or "", partial(values.__getitem__, (slice(None), place)))
+        for place, (name, unit) in enumerate(zip(names, units, strict=True))
     ]
 
 

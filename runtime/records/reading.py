@@ -31,6 +31,9 @@ from .shape import (
 from .targets import name_of
 from .units import check_units, millivolts
 
+RATES_HZ = 1.0, 1e6  # wider than any recorder's: of others a header is damaged
+FARTHEST_MV = 1e7  # beyond what converters of 32 bits count in uV
+LOOKED_AT = 100_000  # samples of a signal, to see where it lies
 LIKELY = {  # and the option that says so
     "uV": ("uV", "--units uV, or for a converter's counts how many make a mV, as in 200/mV"),
     "V": ("V", "--units V"),
@@ -95,8 +98,10 @@ def read(
         path, leads = leads_of(source, options, lead)
     chosen, reason = choose(path, leads, lead, any_unit=scale is not None)
     rate = float(chosen.fs)
-    if not 0 < rate < math.inf:
-        raise RecordError(f"{path} is damaged: its rate is {rate:g} Hz.")
+    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+        raise RecordError(
+            f"{path} is damaged: its rate is {rate:g} Hz; expected an ECG's, 100 to 20,000 Hz."
+        )
     if fs is not None and abs(fs - rate) > 1e-6 * rate:
         raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
     with explained(path, "is damaged: its signal cannot be read"):
@@ -106,7 +111,7 @@ def read(
     stated = millivolts(chosen.unit) if scale is None else None
     if scale is None and stated is None:
         _check_size(path, chosen, signal)
-    signal = _in_millivolts(signal, scale or stated or 1.0, rate, options)
+    signal = _in_millivolts(path, chosen, signal, scale or stated or 1.0, options)
     if stated is not None:
         _check_stated(path, chosen, signal)
     first = round(min(start_s * rate, len(signal)))
@@ -162,12 +167,21 @@ def _check_size(path: Path, lead: Lead, signal: Signal) -> None:
         )
 
 
-def _in_millivolts(signal: Signal, scale: float, fs: float, options: Options) -> Signal:
+def _in_millivolts(
+    path: Path, lead: Lead, signal: Signal, scale: float, options: Options
+) -> Signal:
     """Return the signal in mV, less an offset that no electrodes have: half a supply's voltage."""
     if scale != 1.0:
         signal = each(signal, lambda values: values * scale)
     offset = level(signal)
-    if abs(offset) <= LARGEST_OFFSET_MV or usual_range(signal, fs) > LARGEST_ECG_MV:
+    some = signal[:: max(1, len(signal) // LOOKED_AT)]
+    some = some[np.isfinite(some)]
+    if len(some) and np.abs(some).min() > FARTHEST_MV:
+        raise RecordError(
+            f"{path} is damaged: lead {lead.name} lies at {np.median(some):.3g} mV; expected "
+            "another gain, offset or unit."
+        )
+    if abs(offset) <= LARGEST_OFFSET_MV or usual_range(signal, lead.fs) > LARGEST_ECG_MV:
         return signal
     options.notes.append(f"an offset of {offset:.4g} mV was taken off")
     return each(signal, lambda values: values - offset)

@@ -75,6 +75,10 @@ def find(path: Path) -> Reader:
             f"{path} is of no format that can be read; expected a WFDB record, or a file of "
             f"another format: {others}."
         )
+    if path.exists() and not path.is_dir():
+        raise RecordError(
+            f"{path} is no file but a pipe or a device; expected a file, or `ekg stream {path}`."
+        )
     raise RecordError(
         f"{path}.hea does not exist; expected a WFDB record named without its "
         f"extension, or a file of another format: {others}."

@@ -15,7 +15,11 @@ VOLTAGE = re.compile(
 TIME = re.compile(rf"(?:(n|nano)|({MICRO})|(m|milli))?-?s(?:ecs?|econds?|ek|ekunden)?")
 LONG_TIME = re.compile(r"(mins?|minutes?)|(h|hrs?|hours?)|(?:d|days?)")
 GAIN = re.compile(r"(\d+(?:\.\d*)?)\s*/\s*(\S+)")  # as WFDB writes it: 200/mV
-AROUND = re.compile(r"(?i)^(?:units?|einheit|in)\b[\s:=]*|\s*\*$")
+POWER = re.compile(r"(?:[x*·×]?1?e|[x*·×]?10(?:\^|\*\*))\(?([+-]?\d{1,2})\)?[*·×]?([^\d\s].*)")
+RAISED = str.maketrans("\u2070\xb9\xb2\xb3\u2074\u2075\u2076\u2077\u2078\u2079", "0123456789")
+AROUND = re.compile(
+    r"(?i)^(?:units?|einheit|in)\b[\s:=]*|\s*\*$|[\s_-]+(?:pk|peak|pp|p-p|pk-pk|peak-to-peak)$"
+)
 GLUED = re.compile(r"(e[ck]g\w*?|.*[A-Z\d])([num\xb5\u03bc]V)|(e[ck]g\d*)([um\xb5\u03bc]v)")
 SCALES = (1e-6, 1e-3, 1.0)  # of nano, micro and milli, in thousandths
 CLOCK = re.compile(r"h+:m+:s+(\.[mf]+)?")  # what PhysioNet's rdsamp calls the unit of its times
@@ -31,13 +35,18 @@ def millivolts(unit: str) -> float | None:
     """Return how many mV a unit is, or None if it is no voltage.
 
     Case, blanks and the spelling of micro do not count; ``200/mV`` is a gain, 200 counts a mV.
-    Words around a unit do not count either: ``in uV``, ``unit: uV``, and Shimmer's ``mV*``.
+    Words around a unit do not count either: ``in uV``, ``unit: uV``, ``uV pk`` and Shimmer's
+    ``mV*``. Powers of ten may stand before it: ``1e-6 V``, ``10^-6 V``.
     """
     unit = AROUND.sub("", unit.strip())
     gain = GAIN.fullmatch(unit.strip())
     if gain:
         whole = millivolts(gain[2])
         return None if whole is None or not float(gain[1]) else whole / float(gain[1])
+    power = POWER.fullmatch(_folded(unit.replace("\u207b", "^-").translate(RAISED)))
+    if power:
+        whole = _scale(VOLTAGE, power[2])
+        return None if whole is None else float(f"{whole:g}e{power[1]}")
     return _scale(VOLTAGE, unit)
 
 

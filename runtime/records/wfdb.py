@@ -90,6 +90,8 @@ def _segment(path: Path, length: int | None, whole: Any, channel: int) -> Signal
     channel : index into the record's signals
     """
     header = None if path.name == "~" else _header(path)
+    if header is not None and header.sig_name is None:  # segments of segments
+        raise RecordError(f"{path}.hea is a record of segments itself; expected one of signals.")
     name, unit = whole.sig_name[channel], whole.units[channel]
     if header is None or name not in header.sig_name:
         return np.full((length or 0) * whole.samps_per_frame[channel], np.nan)

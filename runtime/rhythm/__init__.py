@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from .baseline import BaselineLimits
-from .events import FAMILIES, kinds
+from .events import FAMILIES, closed, kinds
 from .events.rates import RATE_INTERVALS, heart_rate
 from .model import RhythmModel
 from .policy import RhythmPolicy, Section
 from .seconds import take_together
 from .template import TemplateLimits
-from .tracker import RhythmTracker, closed, rules, schema
+from .tracker import RhythmTracker, rules, schema
 
 __all__ = [
     "RATE_INTERVALS",

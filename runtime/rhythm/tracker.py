@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..beats import ATRIAL, Beats, choose_label
+from ..beats import ATRIAL, NO_BEAT, Beats, as_block, choose_label
 from ..deprecation import renamed_attribute
 from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
@@ -161,9 +161,8 @@ class RhythmTracker:
             for row, label in zip(beats.probabilities, beats.labels, strict=True)
         ]
         if self.template is not None and certain:
-            beats = self.template.relabel(
-                beats, seconds.around_outside(gaps) if gaps else seconds.around
-            )
+            around = seconds.around_outside(gaps) if gaps else seconds.around
+            beats = self.template.relabel(beats, around)
         coming = zip(*beats, certain, strict=True)
         count = len(certain)
         rows: list[list[float]] = []
@@ -176,7 +175,7 @@ class RhythmTracker:
 
         ready = seconds.ready(decided)
         if ready > 1:
-            self._foresee(beats.samples, certain, (seconds.next + ready) * FS)
+            self._foresee(beats, certain, (seconds.next + ready) * FS)
         for _ in range(ready):
             end = (seconds.next + 2) * FS
             while len(rows) < count and beats.samples[len(rows)] < end:
@@ -187,7 +186,10 @@ class RhythmTracker:
             relabel_next()
         self._atrial.settle()
         seconds.forget()
-        return Beats(beats.samples, rows, labels), self._ledger.drain()
+        found = Beats(beats.samples, rows, labels)
+        if NO_BEAT in labels:
+            found = as_block(row for row in zip(*found, strict=True) if row[2] != NO_BEAT)
+        return found, self._ledger.drain()
 
     def finish(self, gaps: Sequence[Gap] = ()) -> list[Event]:
         """The last events; what lasts ends with the signal. ``gaps`` as of `follow`."""
@@ -248,14 +250,14 @@ class RhythmTracker:
             family.check()
         return tracker
 
-    def _foresee(self, samples: Sequence[int], certain: Sequence[bool], end: int) -> None:
+    def _foresee(self, beats: Beats, certain: Sequence[bool], end: int) -> None:
         """Let the network over beats read all beats up to a sample at once."""
-        coming = [(beat.sample, beat.atrial) for beat in self._state.waiting]
-        coming += zip(samples, certain, strict=True)
+        coming = [(beat.sample, beat.label, beat.atrial) for beat in self._state.waiting]
+        coming += zip(beats.samples, beats.labels, certain, strict=True)
         before = self.seconds.before
-        beats = [AtrialBeat(at, atrial, before(at)) for at, atrial in coming if at < end]
-        if beats:
-            self._atrial.foresee(beats)
+        read = [one for one in coming if one[0] < end and one[1] != NO_BEAT]
+        if read:
+            self._atrial.foresee([AtrialBeat(at, atrial, before(at)) for at, _, atrial in read])
 
     def _relabel(
         self, sample: int, row: list[float], label: int, certain: bool, gaps: Sequence[Gap]
@@ -266,6 +268,10 @@ class RhythmTracker:
         own: these are closed when it is decided, later ones may be or not. In the first seconds
         none may be, for the first waits for a whole window.
         """
+        if label == NO_BEAT:
+            self._interrupt_baseline([Gap(sample, sample + 1)])
+            self._state.waiting.append(TrackedBeat(sample, label, 0.0, False))
+            return row, label
         atrial = self._atrial
         if sample < _UNSEEN:
             fibrillating, sinus_certain = False, True
@@ -300,6 +306,9 @@ class RhythmTracker:
         if state.waiting and state.waiting[0].sample < second.end:
             beats = [beat for beat in state.waiting if beat.sample < second.end]
             state.waiting = state.waiting[len(beats) :]
+        if away := [Gap(one.sample, one.sample + 1) for one in beats if one.label == NO_BEAT]:
+            gaps = sorted([*gaps, *away])
+            beats = [beat for beat in beats if beat.label != NO_BEAT]
         if gaps:
             gaps = [
                 Gap(max(gap.start, second.start), min(gap.end, second.end))
@@ -369,15 +378,6 @@ def rules(policy: RhythmPolicy) -> dict[str, str]:
     """Kind -> its rule in words, with the limits of a policy; from the gravest to the mildest."""
     words = {kind: rule for family in FAMILIES for kind, rule in family.rules(policy).items()}
     return {kind.name: words[kind.name] for kind in kinds()}
-
-
-def closed(events: Iterable[Event]) -> list[Event]:
-    """Only the events that have ended, in order of their start, the gravest first."""
-    order = [kind.name for kind in kinds()]
-    return sorted(
-        (event for event in events if event.end is not None),
-        key=lambda event: (event.start, order.index(event.kind)),
-    )
 
 
 def schema() -> Schema:

@@ -29,6 +29,12 @@ OBJECT: Schema = {"type": "object"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 POSITIVE: Schema = {"type": "number", "minimum": 0}
 SECONDS = POSITIVE
+NOTES: Schema = {
+    "type": "array",
+    "items": TEXT,
+    "description": "What a reader of the beats should know, a clause each, such as that the signal "
+    "is flat; left out if there is nothing. Of a stream: of the last second that was judged.",
+}
 _TYPES: dict[Any, Schema] = {
     float: NUMBER,
     str: TEXT,
@@ -81,6 +87,10 @@ def attributes(docstring: str) -> dict[str, str]:
     return {name: " ".join(words.split()) for names, words in entries for name in names.split(", ")}
 
 
+def _with_notes(schema: Schema) -> Schema:
+    return {**schema, "properties": {**schema["properties"], "notes": NOTES}}
+
+
 def shared() -> dict[str, Schema]:
     """Return the schemas that routes refer to by name."""
     share: Schema = {"type": "number", "minimum": 0, "maximum": 1}
@@ -126,14 +136,16 @@ def shared() -> dict[str, Schema]:
             "enum": [*CALM, *events],
             "description": "The gravest event that lasts.",
         },
-        "Found": finding(
-            Result("none", False, 0.0, {}, [], good),
-            label=labels,
-            score=share,
-            probabilities={"type": "object", "additionalProperties": share},
-            beats=array(ref("Beat")),
-            quality=ref("Quality"),
-            events=array(ref("Event")),
+        "Found": _with_notes(
+            finding(
+                Result("none", False, 0.0, {}, [], good),
+                label=labels,
+                score=share,
+                probabilities={"type": "object", "additionalProperties": share},
+                beats=array(ref("Beat")),
+                quality=ref("Quality"),
+                events=array(ref("Event")),
+            )
         ),
         "Origin": record(
             {"provider": {"type": "string", "enum": [*ONNX_NAMES]}, "latency_ms": POSITIVE}

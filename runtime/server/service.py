@@ -12,7 +12,7 @@ import numpy as np
 
 from ..detector import Detector, Stream
 from ..errors import InputError, StaleTokenError
-from ..findings import Result
+from ..findings import Quality, Result
 from ..signal.units import check_signal
 from .metrics import Metrics
 from .wire import (
@@ -104,6 +104,7 @@ class Service:
                     "seconds": round(live.seconds, 4),
                     "quality": quality.to_dict() if quality else None,
                     **rhythm_fields(live.tracker, live.events()),
+                    **_notes(live),
                 }
             )
         self._metrics.beats([beat["label"] for answer in answers for beat in answer["beats"]])
@@ -126,3 +127,10 @@ class Service:
                 f"{live.fs:g} Hz; a stream keeps its rate."
             )
         return live
+
+
+def _notes(live: Stream) -> Fields:
+    """Clauses on the last second that was judged: a chunk is too short to say that it is flat."""
+    tracker = live.tracker
+    notes = Quality.of_second(tracker.flaws).notes if tracker is not None else ()
+    return {"notes": [*notes]} if notes else {}

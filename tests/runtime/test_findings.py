@@ -7,6 +7,7 @@ import pytest
 from runtime.findings import (
     CLASSES,
     DOUBTFUL,
+    FLAT_LINE,
     IMPOSSIBLE_RANGE_MV,
     UNREADABLE,
     Beat,
@@ -61,3 +62,14 @@ def test_what_cannot_be_read_is_doubtful_too() -> None:
         Flaw.FAST,
     }
     assert sum(Flaw) == 255  # one bit for each, as states are saved
+
+
+def test_notes_say_which_kind_of_doubt() -> None:
+    assert Quality(0.0, 0.0, 2.0, powerline=1.0).notes == ()
+    assert Quality(1.0, 0.0, 0.0).notes == (FLAT_LINE,)
+    assert Quality(0.0, 0.0, 2.0, noise=0.25, missing=1.0).notes == (
+        "the signal is missing",
+        "in 25.00% of the signal there is muscle or motion noise: beats may be false",
+    )
+    assert len(Quality.of_second(Flaw.RAILED | Flaw.FAST | Flaw.POWERLINE).notes) == 2
+    assert Quality.of_second(Flaw(0)).notes == ()

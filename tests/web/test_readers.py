@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from web_driver import RECORDS, ROOT, Known, require_node_package
+
+from runtime.detector import load_rhythm
+from runtime.signal.missing import NO_SIGNAL, bridge, missing_samples
+from runtime.simulate import simulate
 
 GRAPH = str(ROOT / "artifacts" / "ekg.onnx")
 NODE = ["node", str(ROOT / "examples" / "node" / "beats.mjs"), GRAPH]
@@ -58,6 +64,46 @@ def test_no_beat_lies_in_a_gap(reader: list[str], known: Known) -> None:
     assert not [sample for sample, _ in kept if 3600 <= sample < 4320]
     assert set(kept) >= {beat for beat in beats if beat[0] < 3400}
     assert len(kept) > len(beats) - 6
+
+
+BRIDGED = """
+import { bridged } from %s;
+const ecg = JSON.parse(await new Response(process.stdin).text(), (_, v) => (v === null ? NaN : v));
+const { held, missing } = bridged(Float64Array.from(ecg), 360);
+console.log(JSON.stringify([[...held], [...missing]]));
+"""
+
+
+def test_repeated_values_and_gaps_are_bridged_as_by_the_runtime() -> None:
+    if not shutil.which("node"):
+        pytest.skip("needs node")
+    ecg = simulate(30, seed=4).signal.astype(np.float64)
+    ecg[3600:4320] = 0.3  # for 2 s, at another level
+    ecg[4320:] += 0.7
+    ecg[5400:5760] = ecg[5400]  # for 1 s, which is none too many
+    ecg[6000:6372] = ecg[6000]  # hardly more
+    ecg[7000:7010] = np.nan
+    ecg[8000:8500] = -0.2
+    ecg[8200:8300] = np.nan
+    script = BRIDGED % json.dumps((ROOT / "web" / "files.js").as_uri())
+    samples = json.dumps([None if np.isnan(value) else value for value in ecg])
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", script],
+        input=samples,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    held, missing = map(np.array, json.loads(done.stdout))
+    limits = load_rhythm().quality.missing
+    expected = bridge(ecg[None], [NO_SIGNAL], 360, limits)
+    np.testing.assert_array_equal(missing.astype(bool), missing_samples(ecg, 360, limits))
+    assert missing[3600:4320].all()
+    assert not missing[5400:5760].any()
+    assert missing[6000:6372].all()
+    # What is left of easing counts no more below 0.1 uV, here a sample sooner than there.
+    np.testing.assert_allclose(held - ecg[0], expected.ecg[0], atol=1.1e-4)
 
 
 def test_what_is_no_number_is_refused(reader: list[str]) -> None:

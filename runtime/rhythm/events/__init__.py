@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from ...findings import Event
 from .atrial import Atrial
 from .family import Family, Kind
 from .ledger import Ledger
@@ -11,7 +14,7 @@ from .runs import Runs
 from .silence import Silence
 from .ventricular import Ventricular
 
-__all__ = ["FAMILIES", "Family", "Kind", "Ledger", "kinds"]
+__all__ = ["FAMILIES", "Family", "Kind", "Ledger", "closed", "kinds"]
 
 # A new family of rules is one file here and one name in this list. Beats go through it in this
 # order: what comes later may ask the ledger about what came before.
@@ -24,4 +27,13 @@ def kinds() -> tuple[Kind, ...]:
         sorted(
             (kind for family in FAMILIES for kind in family.kinds), key=lambda kind: -kind.gravity
         )
+    )
+
+
+def closed(events: Iterable[Event]) -> list[Event]:
+    """Only the events that have ended, in order of their start, the gravest first."""
+    order = [kind.name for kind in kinds()]
+    return sorted(
+        (event for event in events if event.end is not None),
+        key=lambda event: (event.start, order.index(event.kind)),
     )

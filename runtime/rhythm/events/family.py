@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...findings import CLASSES
+from ...beats import NO_BEAT
 from ...model.rhythm_network import RhythmNetwork
 from ..policy import RhythmPolicy, Section
 from ..state import Flag, Maybe, Moment, Number, Row, Rows, Whole, saved
@@ -52,7 +52,7 @@ class TrackedBeat(NamedTuple):
     Attributes
     ----------
     sample : of its R peak
-    label : index into `CLASSES`
+    label : index into `CLASSES`; while it waits for its second, also `NO_BEAT`
     score : probability of the label
     atrial : True if it is certainly N or S
     """
@@ -63,7 +63,7 @@ class TrackedBeat(NamedTuple):
     atrial: bool
 
 
-BEAT = Row(TrackedBeat, (Moment(), Whole(0, len(CLASSES) - 1), Number(0.0, 1.001), Flag()))
+BEAT = Row(TrackedBeat, (Moment(), Whole(0, NO_BEAT), Number(0.0, 1.001), Flag()))
 
 
 class Second(NamedTuple):

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from ..bodies import MAX_BATCH
 from ..openapi import described
-from ..schemas import BOOLEAN, COUNT, SECONDS, Schema, array, record, ref
+from ..schemas import BOOLEAN, COUNT, NOTES, SECONDS, Schema, array, record, ref
 from ..service import Fields
 from ..site import Site, query_fields
 from ..wire import (
@@ -77,7 +77,7 @@ SCHEMAS: dict[str, Schema] = {
         "required": ["signal"],
         "additionalProperties": False,
     },
-    "Taken": record(TAKEN),
+    "Taken": record(TAKEN, {"notes": NOTES}),
     "Prediction": {"allOf": [ref("Found"), ref("Origin")]},
     "Predictions": {"allOf": [record({"results": array(ref("Found"))}), ref("Origin")]},
     "StreamAnswer": {"allOf": [ref("Taken"), ref("Origin")]},

@@ -110,3 +110,27 @@ def test_whole_part_of_a_cut_file_is_read_on_request(
     path.write_bytes(path.read_bytes()[:800])
     with pytest.raises(RecordError, match="holds no whole data record"):
         read(path, partial=True)
+
+
+def test_annotations_may_come_before_the_signals(tmp_path: Path) -> None:
+    ecg = np.round(np.sin(np.arange(3600) / 20), 3)
+    path = tmp_path / "rec.edf"
+    edfio.Edf(
+        [edfio.EdfSignal(ecg, 360, label="ECG", physical_dimension="mV")],
+        annotations=[edfio.EdfAnnotation(1.0, None, "hello")],
+    ).write(path)
+    content = path.read_bytes()
+    assert content[252:256].strip() == b"2"
+    header, at = content[:256], 256
+    for width in (16, 80, 8, 8, 8, 8, 8, 80, 8, 32):  # of each field, for both signals
+        header += content[at + width : at + 2 * width] + content[at : at + width]
+        at += 2 * width
+    samples = [int(content[688 + 8 * i : 696 + 8 * i]) for i in range(2)]
+    size, first = 2 * sum(samples), 2 * samples[0]
+    records = [content[place : place + size] for place in range(768, len(content), size)]
+    (tmp_path / "first.edf").write_bytes(
+        header + b"".join(record[first:] + record[:first] for record in records)
+    )
+    found = read(tmp_path / "first.edf")
+    assert (found.lead, found.fs) == ("ECG", 360)
+    np.testing.assert_array_equal(found.signal, read(path).signal)

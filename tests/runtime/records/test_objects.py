@@ -101,6 +101,11 @@ def test_a_wfdb_record_as_its_file(wfdb_record: Path) -> None:
         record = read(source)
         assert (record.name, record.lead, record.fs) == ("rec", "MLII", FS)
         assert np.array_equal(record.signal, expected.signal)
+    samples = read(wfdb.rdsamp(str(wfdb_record)))
+    assert (samples.lead, samples.fs) == ("MLII", FS)
+    assert np.array_equal(samples.signal, expected.signal)
+    with pytest.raises(InputError, match=r"a name for each lead, as of wfdb\.rdsamp"):
+        read((expected.signal, {"sig_name": ["MLII"], "fs": FS}))
     physical.base_date, physical.base_time = datetime(2020, 1, 2).date(), datetime.min.time()
     assert read(physical).start == datetime(2020, 1, 2)
     assert read(physical, start_s=1.5).start == datetime(2020, 1, 2, 0, 0, 1, 500_000)

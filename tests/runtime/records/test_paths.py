@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,16 @@ def test_faulty_field_of_a_header_is_named(tmp_path: Path, header: str, sentence
     (tmp_path / "x.hea").write_text(header)
     with pytest.raises(RecordError, match=sentence):
         read(tmp_path / "x")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_refused_with_the_command_that_follows_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RecordError, match=r"no file but a pipe or a device; .*ekg stream"):
+        read(tmp_path / "pipe")
+
+
+def test_a_link_to_nothing_is_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "rec.csv").symlink_to(tmp_path / "nothing.csv")
+    with pytest.raises(RecordError, match=r"rec\.csv does not exist"):
+        read(tmp_path / "rec.csv")

@@ -329,3 +329,12 @@ def test_digital_input_of_opensignals_is_no_lead_i(tmp_path: Path) -> None:
     lines = ["# OpenSignals Text File Format", f"# {header}", "# EndOfHeader", *rows]
     (tmp_path / "x.txt").write_text("\n".join(lines))
     assert read(tmp_path / "x.txt").lead == "ECG"
+
+
+@pytest.mark.parametrize("units", ["units:s,uV", "# units: s, uV", "Unit: s,uV", "[s],[1e-6 V]"])
+def test_a_row_of_units_may_say_that_it_is_one(units: str, tmp_path: Path) -> None:
+    microvolts = 1000 * np.sin(np.arange(1800) / 20)
+    rows = "".join(f"{i / 360:.4f},{value:.2f}\n" for i, value in enumerate(microvolts))
+    (tmp_path / "rec.csv").write_text(f"time,ECG\n{units}\n{rows}")
+    found = read(tmp_path / "rec.csv")
+    np.testing.assert_allclose(found.signal, microvolts / 1000, atol=1e-4)

@@ -17,6 +17,12 @@ from runtime.records.units import check_units, millivolts, seconds, split_unit
         *((unit, 1e3) for unit in ("V", "v", "Volt", "volts")),
         *((unit, 1e-3) for unit in ("Mikrovolt", "microvoltios", "мкВ", "in uV", "unit: uV")),
         *((unit, 1.0) for unit in ("milivoltios", "мВ", "mV*", "毫伏")),
+        *(
+            (unit, 1e-3)
+            for unit in ("1e-6 V", "10^-6 V", "10\u207b\u2076 V", "x10**-3 mV", "\xb5V pk")
+        ),
+        *((unit, 1.0) for unit in ("1E-3 V", "10^(-3) V", "mV p-p", "mV-pk")),
+        *((unit, 1e-3) for unit in ("\xb5V pk", "uV peak")),
         ("nV", 1e-6),
         ("200/mV", 1 / 200),
         ("0.5 / uV", 2e-3),
@@ -26,7 +32,10 @@ def test_voltages_are_known_in_any_usual_spelling(unit: str, scale: float) -> No
     assert millivolts(unit) == pytest.approx(scale)
 
 
-@pytest.mark.parametrize("unit", ["", "adu", "mmHg", "counts", "m", "mg", "s", "0/mV", "kV/m"])
+@pytest.mark.parametrize(
+    "unit",
+    ["", "adu", "mmHg", "counts", "m", "mg", "s", "0/mV", "kV/m", "10^3/mm3", "10e-6 V", "e V"],
+)
 def test_other_units_are_no_voltages(unit: str) -> None:
     assert millivolts(unit) is None
     with pytest.raises(InputError, match="expected mV, uV or V"):

@@ -140,3 +140,10 @@ def test_control_character_in_a_header_is_named(wfdb_record: Path) -> None:
     header.write_bytes(header.read_bytes().replace(b" 0 V5", b"\x0b0 V5"))
     with pytest.raises(RecordError, match=r"line 2 holds the control character b'\\x0b'"):
         read(wfdb_record)
+
+
+def test_a_record_of_segments_that_names_itself_is_refused(wfdb_record: Path) -> None:
+    again = wfdb_record.parent / "again.hea"
+    again.write_text(f"again/2 1 360 3600\n{wfdb_record.name} 1800\nagain 1800\n")
+    with pytest.raises(RecordError, match="a record of segments itself"):
+        read(wfdb_record.parent / "again")

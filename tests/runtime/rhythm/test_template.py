@@ -256,3 +256,57 @@ def test_the_same_complexes_are_seen_however_the_signal_is_cut_and_saved(
     # Only at the recording's ends is something missing.
     assert all(piece is not None for sample, piece in expected if 0.2 < sample / FS < 29.5)
     assert len([piece for _, piece in expected if piece is not None]) > 25
+
+
+def popped(height: float, times: list[float]) -> NDArray[np.float64]:
+    """A simulated patient with smooth pops of an electrode, 80 ms wide."""
+    signal = simulate(60, seed=6, ectopic=0.0).signal.astype(np.float64)
+    seconds = np.arange(len(signal)) / FS
+    for time in times:
+        signal += height * np.exp(-0.5 * ((seconds - time) / 0.034) ** 2)
+    return signal
+
+
+def test_deflections_far_higher_than_the_patients_beats_are_none(detector: Detector) -> None:
+    clean, _ = found_by(detector, popped(0.0, []), 360)
+    between = [
+        (one + other) / 2
+        for one, other in zip(clean[20:-5:4], clean[21:-4:4], strict=True)
+        if other - one > 0.7
+    ]
+    signal = popped(20.0, between)
+    beats, events = found_by(detector, signal, 360)
+    assert len(between) > 4
+    assert np.abs(np.subtract.outer(beats, between)).min() > 0.1
+    assert not events
+    assert found_by(detector, signal, 17, saved=True) == (beats, events)
+
+
+def test_a_beat_that_is_merely_large_stays(detector: Detector) -> None:
+    template = QrsTemplate(LIMITS, [1.0] * 5)
+    around = np.zeros(LAST - FIRST, dtype=np.float32)
+    around[-FIRST - 9 : -FIRST + 9] = 1.0
+    for _ in range(20):
+        template.compare(0.999, around)
+    assert not template.is_too_high(4.9 * around)  # as a V beat may be
+    assert not template.is_too_high(7.9 * around)
+    assert template.is_too_high(9.0 * around)
+    spike = around.copy()
+    spike[-FIRST : -FIRST + 2] = 9.0  # a pacemaker's, of two samples
+    assert not template.is_too_high(spike)
+    assert not QrsTemplate(LIMITS, [1.0] * 5).is_too_high(9.0 * around)
+
+
+def found_by(
+    detector: Detector, signal: NDArray[np.float64], piece: int, *, saved: bool = False
+) -> tuple[list[float], list[str]]:
+    """Times of the beats and kinds of the events of a stream that is cut into pieces."""
+    stream, beats, events = detector.stream(FS, events=True), [], []
+    for at in range(0, len(signal), piece):
+        beats += stream.push(signal[at : at + piece])
+        events += stream.events()
+        if saved and at % 5 == 0:
+            stream = detector.resume(stream.save())
+    beats += stream.finish()
+    events += stream.events()
+    return [beat.time for beat in beats], [event.kind for event in events]

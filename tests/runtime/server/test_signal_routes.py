@@ -17,6 +17,7 @@ from http_client import FS, MAX_TOKEN, SIGNAL, push, refusal
 from werkzeug.test import TestResponse
 
 from runtime import Detector
+from runtime.findings import FLAT_LINE
 from runtime.server.wire import RAW
 from runtime.simulate import simulate
 
@@ -74,8 +75,31 @@ class TestPredict:
             == http.post("/predict", json=in_mv).get_json()["beats"]
         )
 
+    def test_a_flat_signal_is_said(self, http: FlaskClient) -> None:
+        good = http.post("/predict", json={"signal": SIGNAL.tolist(), "fs": FS}).get_json()
+        flat = http.post("/predict", json={"signal": [0.0] * 3600, "fs": FS}).get_json()
+        assert "notes" not in good
+        assert flat["notes"] == [FLAT_LINE]
+
 
 class TestStream:
+    def test_a_lead_that_falls_off_is_said_and_a_good_one_says_nothing(
+        self, http: FlaskClient
+    ) -> None:
+        signal = simulate(30, seed=2, ectopic=0.0).signal.tolist()
+        signal[15 * FS : 21 * FS] = [signal[15 * FS] + 0.001 * (i % 2) for i in range(6 * FS)]
+        carry, notes = None, []
+        for at in range(0, len(signal), 90):
+            answer = http.post(
+                "/stream", json={"signal": signal[at : at + 90], "fs": FS, "carry": carry}
+            ).get_json()
+            carry = answer["carry"]
+            notes.append(tuple(answer.get("notes", ())))
+        flat = [at / 4 for at, said in enumerate(notes) if said == (FLAT_LINE,)]
+        assert 15 < min(flat) < max(flat) < 26
+        assert len(flat) > 12
+        assert not any(notes[: 15 * 4])
+
     def test_a_gap_is_no_pause_and_is_said(self, http: FlaskClient) -> None:
         signal: list[Any] = simulate(30, seed=2, ectopic=0.0).signal.tolist()
         signal[12 * FS : 14 * FS] = [None] * (2 * FS)

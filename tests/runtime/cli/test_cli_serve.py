@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,6 +135,8 @@ def demo(*arguments: str, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background have SIGINT ignored, and a child would inherit it.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -174,7 +178,7 @@ def test_the_demo_begins_with_whole_sentences_on_a_terminal() -> None:
         while b"until Ctrl-C" not in out:
             out += os.read(terminal, 1 << 16)
     finally:
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         with suppress(OSError):  # at its end; it waits if nobody takes what it writes
             while os.read(terminal, 1 << 16):
                 pass
@@ -319,7 +323,7 @@ def test_waitress_answers_predict(detector: Detector) -> None:
         assert last["carry"] is None
         time.sleep(0.1)
     finally:
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "with waitress" in out

@@ -206,6 +206,8 @@ class QrsTemplate:
     def is_too_high(self, around: NDArray[np.float32]) -> bool:
         """True for a deflection that this heart cannot have made; argument as of `compare`."""
         peak, template = around[PEAK], self.state.template
+        if not len(peak):
+            return False
         if float(peak.max() - peak.min()) <= HIGHEST_MV:  # nearly always
             return False
         if template is None or self.state.beats < HEIGHT_KNOWN:

@@ -55,7 +55,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin; the first request has a time to arrive as the others have."""
         super().connection_made(Outgoing(transport, self))  # type: ignore[arg-type]
-        transport.set_write_buffer_limits(high=0)
+        # TLS pauses at this size and not only above it, and 0 would be a pause without an end.
+        transport.set_write_buffer_limits(high=1 if self.scheme == "https" else 0)
         self.in_head, self.whole = False, True  # of the request that arrives
         self.last = False  # after it the connection is closed
         self.deaf = False  # what comes is no request

@@ -203,7 +203,7 @@ def test_the_rhythm_names_the_network_that_it_was_chosen_with() -> None:
     [
         lambda r: r["policy"]["runs"].update(vt_bpm=300.0),
         lambda r: r["policy"]["silence"].update(pause_s=3.0),
-        lambda r: r["policy"]["runs"].update(run_beats=4),
+        lambda r: r["policy"]["runs"].update(run_beats=12),
         lambda r: r["policy"]["atrial"].update(af_on=50.0),
     ],
 )

@@ -174,8 +174,9 @@ def main() -> int:
 def overload(port: int, message: bytes, rate: float, seconds: float) -> Tally:
     """Send at this rate whatever the answers are."""
     tally, chance = Tally(), random.Random(0)
-    idle: list[Link] = []
-    opened = 0
+    # As many clients as connections, who send in turn: the latest to be answered first would pile
+    # all on the workers that happen to hold a few of them.
+    idle = deque(Link(port) for _ in range(CONNECTIONS))
     waiting: deque[float] = deque()  # due, but every connection is in use
     with selectors.DefaultSelector() as selector:
         due = time.perf_counter()
@@ -184,13 +185,10 @@ def overload(port: int, message: bytes, rate: float, seconds: float) -> Tally:
             while due <= now and due < end:
                 waiting.append(due)
                 due += chance.expovariate(rate)
-            while waiting and (idle or opened < CONNECTIONS):
-                if idle:
-                    link = idle.pop()
-                    if now - link.answered > IDLE_S:
-                        link = renewed(link, port)
-                else:
-                    link, opened = Link(port), opened + 1
+            while waiting and idle:
+                link = idle.popleft()
+                if now - link.answered > IDLE_S:
+                    link = renewed(link, port)
                 link.begin(message, waiting.popleft())
                 selector.register(
                     link,

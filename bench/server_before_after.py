@@ -27,6 +27,11 @@ def main() -> int:
         prog="python -m bench.server_before_after", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--base", required=True, metavar="REV", help="commit to compare with")
+    parser.add_argument(
+        "--other-model",
+        action="store_true",
+        help="the commit has another model: its answers are not compared, only their cost",
+    )
     parser.add_argument("--rounds", type=count, default=12, help="turns of each")
     parser.add_argument("--block", type=positive, default=1.0, help="s of a turn")
     parser.add_argument("--machine", help="folder under bench/results")
@@ -34,9 +39,10 @@ def main() -> int:
     unwind_on_sigterm()
     ours = servers(None)[0]
     with checkout(args.base) as base:
+        before = replace(ours, name="before", folder=base, answers=not args.other_model)
         measured = measure(
             ROOT / "artifacts",
-            [replace(ours, name="before", folder=base), replace(ours, name="after")],
+            [before, replace(ours, name="after")],
             rounds=args.rounds,
             block_s=args.block,
         )

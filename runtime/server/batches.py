@@ -30,6 +30,9 @@ from .wire import JSON, MAX_TOKEN, RAW, dump, read_chunks, read_window
 SHORT = {JSON: 16 << 10, RAW: 8 << 10}
 # Lists in such a request: in a batch every patient is one, and costs a good part of a request.
 LISTS = 8
+# Of the event loop, where several ask at once: it reads what has come, begins to answer it, and so
+# on. A batch of six costs a third less a request than one of two.
+PASSES = 3
 log = logging.getLogger("ekg")
 
 
@@ -106,6 +109,8 @@ class Batches:
             asked.answer = loop.create_future()
             return await asked.answer
         await asyncio.sleep(0)  # those that came in with it join
+        for _ in range(PASSES if len(together) > 1 else 0):
+            await asyncio.sleep(0)  # and those whose requests came meanwhile
         self._together[asked.path] = []
         answers = self._results(together, self._short)
         for other, answer in zip(together[1:], answers[1:], strict=True):

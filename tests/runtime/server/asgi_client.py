@@ -34,11 +34,17 @@ class Answer(NamedTuple):
         return found
 
 
-def ask(application: Application, *requests: Request) -> list[Answer]:
-    """Answers to requests that come in together."""
+def ask(application: Application, *requests: Request, late: int = 0) -> list[Answer]:
+    """Answers to requests that come in together; the last of them so many passes later."""
+
+    async def after(passes: int, request: Request) -> Answer:
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        return await _one(application, request)
 
     async def together() -> list[Answer]:
-        return list(await asyncio.gather(*(_one(application, one) for one in requests)))
+        first = [_one(application, one) for one in requests[:-1]]
+        return list(await asyncio.gather(*first, after(late, requests[-1])))
 
     return asyncio.run(together())
 

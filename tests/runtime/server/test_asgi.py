@@ -192,18 +192,31 @@ class TestBatches:
             assert one.fields | {"latency_ms": 0} == other.fields | {"latency_ms": 0}
 
     def test_requests_that_wait_together_run_as_one_batch(
-        self, application: Application, detector: Detector, monkeypatch: pytest.MonkeyPatch
+        self, application: Application, sizes: list[tuple[int, ...]]
     ) -> None:
-        sizes = []
+        ask(application, *[GOOD] * SHORTEST)  # more may be refused on a busy machine
+        assert sizes == [(SHORTEST, FS)]
+
+    def test_where_several_wait_one_that_comes_a_little_later_joins(
+        self, application: Application, sizes: list[tuple[int, ...]]
+    ) -> None:
+        ask(application, GOOD, GOOD, GOOD, late=2)
+        assert sizes == [(3, FS)]
+        ask(application, GOOD, GOOD, late=2)  # nobody who is alone waits for another
+        assert sizes[1:] == [(FS,), (FS,)]
+
+    @pytest.fixture
+    def sizes(self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+        """Shapes of what the detector gets from now on."""
+        found: list[tuple[int, ...]] = []
         predict = detector.predict
 
         def counting(window: Any, *args: Any, **options: Any) -> Any:
-            sizes.append(window.shape)
+            found.append(window.shape)
             return predict(window, *args, **options)
 
         monkeypatch.setattr(detector, "predict", counting)
-        ask(application, *[GOOD] * SHORTEST)  # more may be refused on a busy machine
-        assert sizes == [(SHORTEST, FS)]
+        return found
 
     @pytest.mark.parametrize("bad", ["/predict?fs=360", "/stream?fs=360"])
     def test_a_bad_request_costs_the_others_nothing(

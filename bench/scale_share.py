@@ -22,7 +22,7 @@ from typing import Any
 from bench.measure import count, positive, processor_s, resident_mb, unwind_on_sigterm
 from bench.scale_archive import archive_command, start
 from bench.scale_live import trial
-from bench.server_common import ROOT, write
+from bench.server_common import write
 from scale.plan import RESULTS, Prices, Size, archive, live, measured
 from training.databases import DS1
 from training.download import data_folder

@@ -1,7 +1,8 @@
 """The graphs that give beats, beside the runtime's arrays; and the page without a server.
 
 ``python -m bench.beats_graph --out FILE``. Candidates take turns; of the page the median and the
-smallest of several visits are given, each with an empty cache.
+smallest of several visits are given, each with an empty cache. The page wants Node.js, Chromium and
+onnxruntime-web (``make web`` installs it; else NODE_PATH names the ``node_modules`` it lies in).
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from training.download import data_folder
 SIZES = ((1, 1), (1, 60), (90, 1), (90, 10))  # patients and seconds in a run
 WARM = 20  # s of each patient before what is measured
 PUSHED = "ECG to beats, arrays of the runtime"
-VISITS = 7
 PUSHES = """async () => {
   const { open } = await import("./ekg.js");
   const detector = await open();
@@ -58,10 +58,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.beats_graph", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a file of results, JSON")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each size")
+    parser.add_argument("--visits", type=int, default=7, help="of the page")
     args = parser.parse_args()
     found: dict[str, Any] = {"load average before": os.getloadavg()[0]}
     found["microseconds"] = [graphs(*size, seconds=args.seconds) for size in SIZES]
-    found["page"] = page()
+    found["page"] = page(args.visits)
     found["load average after"] = os.getloadavg()[0]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(found, indent=1) + "\n")
@@ -122,7 +123,7 @@ def _there(ecg: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.zeros(ecg.shape, dtype=np.uint8)
 
 
-def page() -> dict[str, Any] | str:
+def page(visits: int) -> dict[str, Any] | str:
     """Sizes and times of the page in Chromium, or why there are none."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder:
@@ -135,15 +136,15 @@ def page() -> dict[str, Any] | str:
             return "no Chromium"
         server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=folder))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        visits = [_visit(chromium, server.server_port) for _ in range(VISITS)]
+        found = [_visit(chromium, server.server_port) for _ in range(visits)]
         server.shutdown()
         server.server_close()
     figures = {
         name: {
-            "median": round(statistics.median(visit[name] for visit in visits), 4),
-            "smallest": round(min(visit[name] for visit in visits), 4),
+            "median": round(statistics.median(visit[name] for visit in found), 4),
+            "smallest": round(min(visit[name] for visit in found), 4),
         }
-        for name in visits[0]
+        for name in found[0]
     }
     return {"compressed": built.rsplit(": ", 1)[1].strip(), **figures}
 

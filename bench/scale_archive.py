@@ -32,15 +32,7 @@ PYTHON = (sys.executable, "-m")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.scale_archive", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--records", type=count, default=200)
-    parser.add_argument("--minutes", type=positive, help="of each record (default: all of it)")
-    parser.add_argument("--rounds", type=count, default=2, help="of loop and workers in turns")
-    parser.add_argument("--machine", help="folder under bench/results")
-    args = parser.parse_args()
-    unwind_on_sigterm()
+    args = parsed("archive", __doc__, records=200, rounds=2)
     data = data_folder()
     if data is None:
         print("no recordings at hand (set EKG_DATA to the folder that holds mitdb/)")
@@ -105,6 +97,22 @@ def main() -> int:
     ]
     what = "Archives: 200 records, killed worker and scheduler"
     return 0 if write("archive", what, result, rows, args.machine, of="scale") else 1
+
+
+def parsed(name: str, about: str, *, records: int, rounds: int) -> argparse.Namespace:
+    """The command line of a trial of archives, `python -m bench.scale_NAME`, with its defaults."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m bench.scale_{name}", description=about.splitlines()[0]
+    )
+    parser.add_argument(
+        "--records", type=count, default=records, help=f"{DAMAGED} of them damaged (%(default)s)"
+    )
+    parser.add_argument("--minutes", type=positive, help="of each record (default: all of it)")
+    parser.add_argument("--rounds", type=count, default=rounds, help="in turns (%(default)s)")
+    parser.add_argument("--machine", help="folder under bench/results")
+    args = parser.parse_args()
+    unwind_on_sigterm()
+    return args
 
 
 def above(plain: Sequence[Spent], worker: Sequence[Spent]) -> dict[str, float]:

@@ -7,7 +7,6 @@ Ray's helpers live on for a moment.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -16,8 +15,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.measure import count, positive, unwind_on_sigterm
-from bench.scale_archive import PYTHON, Spent, above, archive, hours, make_archive, spending
+from bench.scale_archive import PYTHON, Spent, above, archive, hours, make_archive, parsed, spending
 from bench.scale_overhead import loop_of_tasks
 from bench.server_common import ROOT, write
 from training.download import data_folder
@@ -59,15 +57,7 @@ PROGRAMS = {"Ray": RAY, "Spark": SPARK}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.scale_engines", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--records", type=count, default=105, help="five of them not used")
-    parser.add_argument("--minutes", type=positive, help="of each record (default: all of it)")
-    parser.add_argument("--rounds", type=count, default=1)
-    parser.add_argument("--machine", help="folder under bench/results")
-    args = parser.parse_args()
-    unwind_on_sigterm()
+    args = parsed("engines", __doc__, records=105, rounds=1)
     data = data_folder()
     if data is None or not all(map(find_spec, ("ray", "pyspark"))):
         print("needs recordings (EKG_DATA, the folder that holds mitdb/), ray and pyspark")

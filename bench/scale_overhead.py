@@ -7,7 +7,6 @@ includes the start of its cluster. The overhead is that of the cluster over the 
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.measure import count, positive, unwind_on_sigterm
 from bench.scale_archive import (
     PYTHON,
     Spent,
@@ -24,6 +22,7 @@ from bench.scale_archive import (
     hours,
     loop,
     make_archive,
+    parsed,
     spending,
 )
 from bench.server_common import ROOT, write
@@ -44,15 +43,7 @@ for source in sys.argv[2:]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.scale_overhead", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--records", type=count, default=65, help="five of them damaged")
-    parser.add_argument("--minutes", type=positive, help="of each record (default: all of it)")
-    parser.add_argument("--rounds", type=count, default=2)
-    parser.add_argument("--machine", help="folder under bench/results")
-    args = parser.parse_args()
-    unwind_on_sigterm()
+    args = parsed("overhead", __doc__, records=200, rounds=2)
     data = data_folder()
     if data is None:
         print("no recordings at hand (set EKG_DATA to the folder that holds mitdb/)")

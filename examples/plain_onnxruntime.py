@@ -1,7 +1,8 @@
 """Beats with ONNX Runtime and NumPy alone: one graph, ECG and state in, beats and state out.
 
 python examples/plain_onnxruntime.py artifacts/ekg.onnx < samples.txt
-Samples are numbers in mV at 360 Hz, one a line; nan is missing. Prints of each beat its R peak
+Samples are numbers in mV at 360 Hz, one a line; nan is missing, and so is what is beyond 500 mV,
+as a converter's -32768. Prints of each beat its R peak
 (sample), label, score and probability of atrial fibrillation.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 CHUNK = 100  # frames; any number gives the same beats
-THERE, MISSING, PAST_END = range(3)
+THERE, PAST_END = 0, 2  # of `missing`; what is no number the graph finds itself
 
 
 class Stream:
@@ -31,28 +32,18 @@ class Stream:
         self.labels = metadata["beat_classes"].split(",")
         self.state = np.zeros((1, int(metadata["state_size"])), dtype=np.float32)
         self.waiting = np.zeros((2, 0))  # samples, and which are missing
-        self.last = np.nan
 
     def push(self, samples: np.ndarray) -> Iterator[tuple[int, str, float, float]]:
         """R peak, label, score and probability of AF of each beat that the samples decide."""
-        if np.isnan(self.last):  # nothing came yet: as if the first sample had been there before
-            self.last = next(iter(samples[~np.isnan(samples)]), np.nan)
-            if np.isnan(self.last):
-                raise ValueError("expected a recording that begins with a number.")
-        missing = np.isnan(samples)
-        places = np.where(missing, -1, np.arange(len(samples)))
-        before = np.maximum.accumulate(places) if len(samples) else places
-        held = np.where(before < 0, self.last, samples[before])  # the value before
-        self.last = held[-1] if len(held) else self.last
-        yield from self._run(held, np.where(missing, MISSING, THERE))
+        yield from self._run(samples, THERE)
 
     def finish(self) -> Iterator[tuple[int, str, float, float]]:
         """The last beats: the last value is held until the graph has looked ahead."""
-        held = np.full(self.hold + self.hop, self.last)
-        yield from self._run(held, np.full(len(held), PAST_END))
+        yield from self._run(np.full(self.hold + self.hop, np.nan), PAST_END)
 
-    def _run(self, samples: np.ndarray, missing: np.ndarray) -> Iterator[tuple]:
-        both = np.concatenate([self.waiting, [samples, missing]], axis=1)
+    def _run(self, samples: np.ndarray, flag: int) -> Iterator[tuple]:
+        new = [samples, np.full(len(samples), flag)]
+        both = np.concatenate([self.waiting, new], axis=1)
         whole = both.shape[1] // self.hop * self.hop
         self.waiting = both[:, whole:]
         size = CHUNK * self.hop
@@ -69,7 +60,7 @@ class Stream:
 def main() -> None:
     """Read samples, print beats."""
     ecg = np.loadtxt(sys.stdin, ndmin=1)
-    if not len(ecg) or np.isinf(ecg).any():
+    if np.isnan(ecg).all():
         sys.exit("expected a number a line, or nan for a sample that is missing.")
     stream = Stream(sys.argv[1])
     show(stream.push(ecg))

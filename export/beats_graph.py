@@ -18,14 +18,15 @@ from export import follow_graph, slots_graph
 from export.builder import END, Builder, tensor
 from export.chunk_graph import CONTEXT, Chunk
 from export.follow_graph import Rhythm, Slots
+from export.held_graph import OFFSET, held
 from export.slots_graph import Layout
-from export.values import Value, concat
+from export.values import Value, columns, concat
 from runtime.findings import CLASSES, Flaw
 from runtime.model.contract import FS, Contract
 from runtime.model.embedded import MISSING, OUTPUTS, PAST_END, THERE
+from runtime.signal.missing import LARGEST_MV
 
 COUNT = 1 << 20  # samples counted by the second number of a position, floats being exact to 2^24
-OFFSET = 3  # floats that hold a float64
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 KINDS = {
     "r_peaks": INT64,
@@ -50,7 +51,7 @@ def beats_graph(
     parts = _parts(contract, rhythm)
     size = sum(parts.values())
     build = Builder()
-    found, memory = _beats(build, contract, rhythm, "probabilities", "ecg", "memory")
+    found, memory = _beats(build, contract, rhythm, "probabilities", "ecg", "missing", "memory")
     for name, value in {**found, "memory_out": memory}.items():
         build.name(value, name)
     return build.model(
@@ -87,10 +88,20 @@ def whole_graph(
     ]
     build = Builder()
     carry, memory, offset = build.split("state", [count for _, count in parts], axis=1)
-    ecg, offset = _less_first_sample(build, build.slice(memory, 0, 2, axis=1), offset)
-    frames = build.inline(network.graph, {"ecg": ecg, "carry": carry})
-    found, memory = _beats(build, contract, rhythm, frames["probabilities"], ecg, memory)
-    state = build("Concat", frames["carry_out"], memory, offset, axis=1)
+    sizes = _parts(contract, rhythm)
+    given = columns(Value(build, memory, np.float32), sizes)
+    ecg, missing, level = held(
+        Value(build, "ecg", np.float64),
+        Value(build, "missing", np.uint8),
+        given["past"].slice(-1),
+        Value(build, _begun(build, given["position"].name), bool),
+        Value(build, offset, np.float32),
+    )
+    frames = build.inline(network.graph, {"ecg": ecg.name, "carry": carry})
+    found, memory = _beats(
+        build, contract, rhythm, frames["probabilities"], ecg.name, missing.name, memory
+    )
+    state = build("Concat", frames["carry_out"], memory, level.name, axis=1)
     for name, value in {**found, "state_out": state}.items():
         build.name(value, name)
     size = sum(count for _, count in parts)
@@ -108,6 +119,8 @@ def whole_graph(
             "role": "ECG to beats: filter, CNN, what makes beats of frames, and the rhythm",
             "state_size": str(size),
             "state_layout": json.dumps(parts),
+            "largest_mv": f"{LARGEST_MV:g}",
+            "beyond": "a sample beyond largest_mv, infinite or NaN is taken as missing",
         },
     )
 
@@ -181,19 +194,6 @@ def _metadata(contract: Contract, described: Mapping[str, str]) -> dict[str, str
     return {key: value for key, value in described.items() if key not in left_out} | of_beats
 
 
-def _less_first_sample(build: Builder, position: str, offset: str) -> tuple[str, str]:
-    """The signal, float32, less the recording's first sample, and that sample as floats."""
-    first = build.slice("ecg", 0, 1, axis=1)
-    parts, rest = [], first
-    for _ in range(OFFSET):  # together they hold each of a float64's bits
-        parts.append(build.cast(rest, TensorProto.FLOAT))
-        rest = build("Sub", rest, build.cast(parts[-1], TensorProto.DOUBLE))
-    kept = build("Where", _begun(build, position), offset, build("Concat", *parts, axis=1))
-    wide = build.cast(kept, TensorProto.DOUBLE)
-    level = build("ReduceSum", wide, build.axes(1), keepdims=1)
-    return build.cast(build("Sub", "ecg", level), TensorProto.FLOAT), kept
-
-
 def _begun(build: Builder, position: str) -> str:
     """True for rows with signal before this chunk, bool [batch, 1]."""
     total = build("ReduceSum", position, build.axes(1), keepdims=1)
@@ -201,7 +201,13 @@ def _begun(build: Builder, position: str) -> str:
 
 
 def _beats(
-    build: Builder, contract: Contract, rhythm: Rhythm, probabilities: str, ecg: str, given: str
+    build: Builder,
+    contract: Contract,
+    rhythm: Rhythm,
+    probabilities: str,
+    ecg: str,
+    missing: str,
+    given: str,
 ) -> tuple[dict[str, str], str]:
     """Values of `OUTPUTS` by name, and the memory after them."""
     layout, parts = Layout.of(contract), _parts(contract, rhythm)
@@ -231,14 +237,13 @@ def _beats(
     r_peaks = (peaks + before).at_least(0)
     sums = Value(build, class_sums, np.float64)
     rows = sums / sums.sum(keep=True)
-    missing = Value(build, "missing", np.uint8).to(np.float32)
-    missing = concat(memory["past_missing"], missing)
-    ended = missing > PAST_END - 0.5
+    flags = concat(memory["past_missing"], Value(build, missing, np.uint8).to(np.float32))
+    ended = flags > PAST_END - 0.5
     kept, outputs = follow_graph.follow(
         memory,
         Chunk(
             line,
-            ((missing > MISSING - 0.5) & ~ended).to(np.float32),
+            ((flags > MISSING - 0.5) & ~ended).to(np.float32),
             ended.to(np.float32),
             past,
             before.to(np.float64),
@@ -258,7 +263,7 @@ def _beats(
             build, build.slice(frames, -(layout.before + layout.after), END, axis=1), np.float32
         ).reshape(0, -1),
         "past": line.slice(-past),
-        "past_missing": missing.slice(-past),
+        "past_missing": flags.slice(-past),
     }
     outputs["r_peaks"] = outputs["valid"].where(r_peaks, -1)
     return (

@@ -14,34 +14,27 @@ export const OPTIONS = { enableMemPattern: false, intraOpNumThreads: 1 };
 export function start(session) {
   const { shape } = session.inputMetadata.find(({ name }) => name === "state");
   const waiting = { ecg: new Float64Array(0), missing: new Uint8Array(0) };
-  return { state: new Float32Array(shape[1]), waiting, last: NaN };
+  return { state: new Float32Array(shape[1]), waiting };
 }
 
 /**
  * Take the next samples, give what they decide and the state after them.
  *
- * samples: mV at 360 Hz, any number. Where one is missing it is NaN, or 1 in `flags`, if the signal
- * is held already. A beat has its R peak in samples since the
+ * samples: mV at 360 Hz, any number. One is missing if it is NaN or beyond 500 mV, or 1 in `flags`,
+ * if the signal is held already. A beat has its R peak in samples since the
  * start, its label, the score of that, the probabilities of N, S, V, F and Q, and that of atrial
  * fibrillation, and if its label was chosen as in it. A second has its number, its flaws (bits, see
  * docs/embed.md) and the fibrillation that lasts: 1 atrial, 2 ventricular.
  */
 export async function push(ort, session, before, samples, flags) {
-  let last = Number.isNaN(before.last) ? samples.find((one) => !Number.isNaN(one)) : before.last;
-  const missing = Uint8Array.from(samples, (one, i) =>
-    Number.isNaN(one) || flags?.[i] ? MISSING : THERE,
-  );
-  const held = Float64Array.from(samples, (one) => (last = Number.isNaN(one) ? last : one));
-  const wrong = held.findIndex((one) => !Number.isFinite(one));
-  if (wrong >= 0) throw new Error(`sample ${wrong} is no number, and none came before.`);
-  return run(ort, session, { ...before, last: last ?? NaN }, held, missing);
+  const missing = Uint8Array.from(samples, (_, i) => (flags?.[i] ? MISSING : THERE));
+  return run(ort, session, before, Float64Array.from(samples), missing);
 }
 
 /** The last beats of a recording, for which the graph waits for signal that does not come. */
 export async function finish(ort, session, before) {
-  if (Number.isNaN(before.last)) return { beats: [], seconds: [] };
-  const held = new Float64Array(HOLD + HOP).fill(before.last);
-  return run(ort, session, before, held, new Uint8Array(held.length).fill(PAST_END));
+  const none = new Float64Array(HOLD + HOP).fill(NaN);
+  return run(ort, session, before, none, new Uint8Array(none.length).fill(PAST_END));
 }
 
 async function run(ort, session, before, samples, flags) {
@@ -63,7 +56,7 @@ async function run(ort, session, before, samples, flags) {
     seconds.push(...readSeconds(found));
   }
   const waiting = { ecg: ecg.slice(whole), missing: missing.slice(whole) };
-  return { beats, seconds, after: { state, waiting, last: before.last } };
+  return { beats, seconds, after: { state, waiting } };
 }
 
 function joined(kind, first, second) {

@@ -3,7 +3,8 @@
 //   npm install
 //   node beats.mjs ../../artifacts/ekg.onnx < samples.txt
 //
-// Samples are numbers in mV at 360 Hz, one a line; nan is missing. Prints of each beat its R peak
+// Samples are numbers in mV at 360 Hz, one a line; nan is missing, and so is what is beyond 500 mV.
+// Prints of each beat its R peak
 // (sample), label, score and probability of atrial fibrillation.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -15,6 +16,7 @@ const CHUNK = 1800; // any number gives the same beats
 const session = await ort.InferenceSession.create(process.argv[2], OPTIONS);
 let after = start(session);
 let chunk = [];
+let numbers = false;
 
 async function take() {
   let beats;
@@ -30,7 +32,9 @@ function show(beats) {
 
 for await (const line of createInterface({ input: process.stdin })) {
   chunk.push(Number(line));
+  numbers ||= !Number.isNaN(chunk.at(-1));
   if (chunk.length === CHUNK) await take();
 }
+if (!numbers) throw new Error("expected a number a line, or nan for a sample that is missing.");
 await take();
 show((await finish(ort, session, after)).beats);

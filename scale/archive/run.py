@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -19,6 +20,7 @@ TRIES = 3  # of a record whose worker ends while it has it
 AWAY_S = 300.0  # a scheduler may be away so long
 PAUSE_S = 1.0
 CONNECT_S = 10.0
+START_S = 120.0  # a worker on this machine may take so long to start
 # Of the cluster on this machine: what Dask looks at so often that an idle worker and its scheduler
 # took 4.5 % of a core; like this they take 0.8 %.
 QUIET = {
@@ -26,9 +28,10 @@ QUIET = {
     "distributed.worker.memory.monitor-interval": "1s",
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "2s",
-    # Dask has glibc give memory back at every 64 kB, so that each array of signal is mapped anew: a
-    # sixth of a record's processor time went there.
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 256 << 20,
+    # Dask sets glibc's limit for giving memory back, which also ends glibc's own adjusting of it:
+    # each array of signal was mapped anew, with eight times the page faults of a plain loop.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    "distributed.dashboard.link": "{scheme}://{host}:{port}/",
 }
 # What a scheduler that ends leaves of a task; its record is given to the next one.
 LOST = (CancelledError, asyncio.CancelledError, OSError, TimeoutError)
@@ -42,24 +45,37 @@ class SchedulerError(EkgError):
 def local_cluster(workers: int | None) -> Iterator[tuple[str, str]]:
     """Start a cluster on this machine; gives its scheduler's and its dashboard's address.
 
+    Its workers are still starting then.
+
     Parameters
     ----------
     workers : processes, of one thread each; one for each core without it
     """
+    count = workers or os.cpu_count() or 1
+    routes = [*dask.config.get("distributed.scheduler.http.routes"), f"{__package__}.dashboard"]
     with (
-        dask.config.set(QUIET),
+        dask.config.set({**QUIET, "distributed.scheduler.http.routes": routes}),
         LocalCluster(
-            n_workers=workers,
+            n_workers=0,
             threads_per_worker=1,
+            memory_limit=1.0 / count,
+            preload=[annotate.__module__],  # while the records are listed
             dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},  # `dashboard` makes it at the first visit
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
+        cluster.scale(count)
         yield cluster.scheduler_address, cluster.dashboard_link
 
 
 def annotate_all(
-    jobs: Sequence[Job], scheduler: str, *, done: Callable[[Row], None], away_s: float = AWAY_S
+    jobs: Sequence[Job],
+    scheduler: str,
+    *,
+    done: Callable[[Row], None],
+    away_s: float = AWAY_S,
+    start_s: float | None = None,
 ) -> list[Row]:
     """Return the jobs' rows in their order; a row with an ``error`` is of a record that failed.
 
@@ -69,11 +85,13 @@ def annotate_all(
     Parameters
     ----------
     done : called with each row as it is there
+    away_s : no scheduler may answer for so long
+    start_s : a first worker has to be there within so long; without it, it may come at any time
 
     Raises
     ------
     SchedulerError
-        No scheduler answers for so long.
+        No scheduler answers, or no worker starts.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost scheduler is no traceback
     rows: dict[int, Row] = {}
@@ -82,6 +100,8 @@ def annotate_all(
         left = {i: job for i, job in enumerate(jobs) if i not in rows}
         try:
             with Client(scheduler, timeout=CONNECT_S, set_as_default=False) as client:
+                if start_s is not None:
+                    _wait_for_worker(client, start_s)
                 for i, row in _rows(client, left):
                     rows[i] = row
                     done(row)
@@ -94,6 +114,15 @@ def annotate_all(
                 ) from error
             time.sleep(PAUSE_S)
     return [rows[i] for i in range(len(jobs))]
+
+
+def _wait_for_worker(client: Client, within_s: float) -> None:
+    try:
+        client.wait_for_workers(1, timeout=within_s)
+    except TimeoutError as error:
+        raise SchedulerError(
+            f"no worker started within {within_s:g} s; expected one at least. Is there memory left?"
+        ) from error
 
 
 def _rows(client: Client, jobs: Mapping[int, Job]) -> Iterator[tuple[int, Row]]:

@@ -27,7 +27,6 @@ from ..ekg import (
 )
 from ..model import model_name
 from .places import Place, content_hash, fetched, place, read_file, remove, write
-from .tables import beats_table
 
 CUT_MULTIPLE_S = 60.0  # `Detector.annotate` pushes pieces of this length
 
@@ -109,6 +108,8 @@ def _annotate(job: Job, path: Path) -> Row:
     (marks,) = WRITERS["wfdb"].contents(found, scores=False)
     write(out, f"{stem}.ekg", marks)
     if job.beats:
+        from .tables import beats_table
+
         write(out, f"{stem}.beats.parquet", beats_table(name, record.fs, beats))
     write(out, f"{stem}.json", orjson.dumps(row))  # the last: with it the record is done
     return {**row, "source": job.source, "new": True}

@@ -11,10 +11,14 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..ekg import EkgError, common, require
 from ..model import model_name
 from .options import ARCHIVE, positive
+
+if TYPE_CHECKING:
+    from ..archive.task import Job
 
 EXAMPLE = "mitdb svdb s3://bucket/holter --out annotations"
 
@@ -56,14 +60,37 @@ def run(args: argparse.Namespace) -> int:
     require(ARCHIVE, "for archives over Dask")
     from tqdm import tqdm
 
-    from ..archive.places import place, records
-    from ..archive.run import annotate_all
-    from ..archive.tables import write_beats, write_records
+    with _cluster(args) as scheduler:  # first, so that its workers start meanwhile
+        from ..archive.places import place
+        from ..archive.run import START_S, annotate_all
+        from ..archive.tables import write_beats, write_records
+
+        jobs, failed = _jobs(args)
+        start_s = None if args.scheduler else START_S
+        with tqdm(total=len(jobs), unit="record", disable=None) as bar:
+            rows = annotate_all(jobs, scheduler, done=lambda _: bar.update(), start_s=start_s)
+    good = [row for row in rows if "error" not in row]
+    failed += [row["error"] for row in rows if "error" in row]
+    if good:
+        out = place(args.out)
+        write_records(out, good)
+        if args.beats:
+            write_beats(out, good)
+    new = sum(row["new"] for row in good)
+    print(f"{len(good)} records in {args.out}, {new} of them new; {len(failed)} failed.")
+    for sentence in failed:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _jobs(args: argparse.Namespace) -> tuple[list[Job], list[str]]:
+    """The records of all sources, each once, and what is wrong with sources that have none."""
+    from ..archive.places import records
     from ..archive.task import Job
 
     detector = common.load_detector(args)
     failed: list[str] = []
-    sources: dict[str, None] = {}  # in order, each once
+    sources: dict[str, None] = {}  # in order
     for source in args.sources:
         try:
             sources |= dict.fromkeys(records(source))
@@ -83,20 +110,7 @@ def run(args: argparse.Namespace) -> int:
         )
         for source in sources
     ]
-    with _cluster(args) as scheduler, tqdm(total=len(jobs), unit="record", disable=None) as bar:
-        rows = annotate_all(jobs, scheduler, done=lambda _: bar.update())
-    good = [row for row in rows if "error" not in row]
-    failed += [row["error"] for row in rows if "error" in row]
-    if good:
-        out = place(args.out)
-        write_records(out, good)
-        if args.beats:
-            write_beats(out, good)
-    new = sum(row["new"] for row in good)
-    print(f"{len(good)} records in {args.out}, {new} of them new; {len(failed)} failed.")
-    for sentence in failed:
-        print(f"error: {sentence}", file=sys.stderr)
-    return 2 if failed else 0
+    return jobs, failed
 
 
 @contextlib.contextmanager

@@ -150,6 +150,62 @@ def test_one_graph_gives_the_beats_of_the_runtime(
         same(slots, row, beats)
 
 
+IMPOSSIBLE = (np.nan, np.inf, -np.inf, -999.0, 32768.0, 1e300)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([5, 40, 5000]))
+def test_impossible_values_are_missing(graphs: Graphs, seed: int, batch: int, most: int) -> None:
+    """As if the value before had been given there, marked as missing."""
+    rng = np.random.default_rng(seed)
+    seconds = int(rng.integers(6, 30))
+    ecg = np.stack([beating(rng, seconds, row) for row in range(batch)])
+    samples = ecg.shape[1]
+    for row in range(batch):
+        for _ in range(int(rng.integers(0, 6))):
+            start = int(rng.choice([0, int(rng.integers(samples))]))
+            ecg[row, start : start + int(rng.integers(1, 20))] = rng.choice(IMPOSSIBLE)
+    ended = np.full((batch, 540 + 2 * HOP), np.nan)
+    raw = np.concatenate([ecg, ended], axis=1)
+    past_end = np.zeros(raw.shape, dtype=np.uint8)
+    past_end[:, samples:] = PAST_END
+    missing = np.where(~(np.abs(raw) <= 500.0) & (past_end == 0), MISSING, past_end)
+    held = filled(raw)
+    sizes = cut(raw.shape[1] // HOP, seed, most)
+    found = graphs.whole(raw, sizes, past_end)
+    marked = graphs.whole(held, sizes, missing.astype(np.uint8))
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(found[name], marked[name])
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_few_impossible_values_leave_the_beats_of_the_runtime(
+    detector: Detector, graphs: Graphs, seed: int
+) -> None:
+    """R peaks beside them may move by a sample, because the runtime holds a median of three."""
+    rng = np.random.default_rng(seed)
+    ecg = simulate(15.0, seed=seed, ectopic=0.2).signal.astype(np.float64) + rng.normal()
+    for _ in range(4):
+        start = int(rng.choice([0, int(rng.integers(len(ecg)))]))
+        ecg[start : start + int(rng.integers(1, 20))] = rng.choice(IMPOSSIBLE)
+    padded = np.concatenate([ecg, np.full(540 + 2 * HOP, np.nan)])[None]
+    past_end = np.repeat([0, PAST_END], [len(ecg), padded.size - len(ecg)]).astype(np.uint8)
+    found = of_row(graphs.whole(padded, [padded.size], past_end[None]), 0)
+    stream = detector.stream(FS, events=True)
+    expected = of_beats(stream.push(ecg) + stream.finish())
+    assert [label for _, label in found] == [label for _, label in expected]
+    for (one, _), (other, _) in zip(found, expected, strict=True):
+        assert abs(one - other) <= 2
+
+
+def filled(ecg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each sample that no ECG has replaced by the one before, at the start by the first that is."""
+    usable = np.abs(ecg) <= 500.0
+    places = np.where(usable, np.arange(ecg.shape[1]), usable.argmax(axis=1)[:, None])
+    return np.take_along_axis(ecg, np.maximum.accumulate(places, axis=1), axis=1)
+
+
 def bridged(
     ecg: NDArray[np.float64], length: int, detector: Detector
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:

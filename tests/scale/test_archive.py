@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import orjson
@@ -18,7 +19,7 @@ pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
 
 import fsspec
 import pyarrow.parquet as pq
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from runtime import Detector, RecordError
 from runtime.cli.main import main as ekg
@@ -67,9 +68,15 @@ def job(source: object, out: object, detector: Detector, **more: object) -> task
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    with run.local_cluster(2) as (scheduler, _):
-        yield scheduler
+def addresses() -> Iterator[tuple[str, str]]:
+    """Those of a cluster's scheduler and of its dashboard."""
+    with run.local_cluster(2) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def cluster(addresses: tuple[str, str]) -> str:
+    return addresses[0]
 
 
 def test_an_archive_is_done_once(
@@ -124,6 +131,23 @@ def test_no_scheduler_is_one_sentence(
     jobs = [job(archive / "a.csv", tmp_path, detector)]
     with pytest.raises(run.SchedulerError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
         run.annotate_all(jobs, "tcp://127.0.0.1:9", done=lambda _: None, away_s=0.0)
+
+
+def test_no_worker_is_one_sentence(archive: Path, detector: Detector, tmp_path: Path) -> None:
+    jobs = [job(archive / "a.csv", tmp_path, detector)]
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        pytest.raises(run.SchedulerError, match=r"no worker started within 0\.1 s"),
+    ):
+        run.annotate_all(jobs, empty.scheduler_address, done=lambda _: None, start_s=0.1)
+
+
+def test_the_dashboard_is_made_at_the_first_visit(addresses: tuple[str, str]) -> None:
+    pytest.importorskip("bokeh", reason="no bokeh (pip install bokeh)")
+    for _ in range(2):
+        with urlopen(addresses[1]) as answer:
+            assert (answer.status, answer.url) == (200, f"{addresses[1]}status")
+            assert b"Dask" in answer.read()
 
 
 def test_a_long_record_goes_on_where_it_broke_off(

@@ -108,7 +108,7 @@ def test_lost_packets_and_a_strap_out_of_reach_are_gaps_of_their_length(
 @pytest.mark.parametrize(
     ("device", "reason"),
     [
-        ({"ecg": False}, "this strap gives no ECG; expected a Polar H10"),
+        ({"ecg": False}, "gives neither ECG nor heart rate; expected a strap, such as a Polar H10"),
         ({"refuses": 3}, "refuses to give its ECG (f0 02 00 03 00)"),
         ({"packets": base64_of([b"\2" + bytes(20)])}, "expected a frame of ECG (type 0, form 0)"),
     ],
@@ -120,6 +120,51 @@ def test_a_strap_without_ecg_is_refused_in_a_sentence(
     connect(page, "strap")
     state(page, "Stopped")
     assert reason in page.locator("#problem").inner_text()
+
+
+def test_a_strap_that_gives_its_heart_rate_only_is_shown_and_said_to_have_no_ecg(
+    open_page: Callable[..., Any],
+) -> None:
+    rr = [round(1024 * s) for s in np.linspace(0.8, 1.0, 40)]
+    rates = [b"\x10" + bytes([60]) + value.to_bytes(2, "little") for value in rr]
+    page = open_page(script=script(packets=[], ecg=False, rates=base64_of(rates)))
+    connect(page, "strap")
+    until(page, "window.given === 40")
+    state(page, "No ECG")
+    sentence = page.locator("#problem").inner_text()
+    assert "gives its heart rate and RR intervals, and no ECG" in sentence
+    assert "no beat can be found or labelled; a Polar H10 gives it" in sentence
+    reports(page, "60/min by the strap · RR 1000 ms")
+    line = page.locator("#intervals svg")
+    assert line.get_attribute("aria-label") == "RR intervals, the last 40: 800 to 1000 ms"
+    assert len(line.locator("polyline").get_attribute("points").split()) == 40
+    assert page.locator("#counts").inner_text().split().count("0") == 5  # no beat of any class
+    page.get_by_role("button", name="End recording").click()
+    page.locator("#source").select_option("simulated")
+    until(page, "document.getElementById('intervals').hidden")
+
+
+def test_heart_rates_are_those_of_python(open_page: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(3)
+    messages = [bytes([flags]) + rng.bytes(7) for flags in range(32)]
+    messages += [b"\x00\x3c", b"\x11\x2c\x01\x00\x04\xff", b"\x18\x3c\x00\x00"]
+    expected = []
+    for message in messages:
+        read_there = polar.read_heart_rate(message)
+        expected.append([read_there.bpm, *(ms / 1000 for ms in read_there.rr_ms)])
+    got = open_page().evaluate(
+        """async (messages) => {
+        const { readHeartRate } = await import("./static/polar.js");
+        return messages.map((text) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const { bpm, intervals } = readHeartRate(new DataView(bytes.buffer));
+            return [bpm, ...intervals];
+        }); }""",
+        base64_of(messages),
+    )
+    assert [len(one) for one in got] == [len(one) for one in expected]
+    for one, other in zip(got, expected, strict=True):
+        assert one == pytest.approx(other)
 
 
 def test_frames_and_their_places_are_those_of_python(open_page: Callable[..., Any]) -> None:

@@ -34,10 +34,9 @@ from bench.page import (
     beats,
     chromium,
     empty_page,
+    figures,
     free_port,
     heap_mb,
-    long_gaps,
-    overlapping,
     unmatched,
     wait_ready,
 )
@@ -130,25 +129,10 @@ def _watch(
         tasks = page.evaluate("window.tasks")
         memory.append(heap_mb(tools))
         load.append(os.getloadavg()[0])
-    gaps, long, idle_long = np.diff(frames), long_gaps(frames), long_gaps(idle)
     return {
         "patients": len(parts),
         "seconds": seconds,
-        "frames": len(gaps),
-        "median_ms": round(float(np.median(gaps)), 2),
-        "p99_ms": round(float(np.percentile(gaps, 99)), 2),
-        "longest_ms": round(float(gaps.max()), 2),
-        "gaps_over_100_ms": len(long),
-        "with_a_gap_of_the_empty_page": len(overlapping(long, idle_long)),
-        "empty_page_p99_ms": round(float(np.percentile(np.diff(idle), 99)), 2),
-        "empty_page_longest_ms": round(float(np.diff(idle).max()), 2),
-        "empty_page_gaps_over_100_ms": len(idle_long),
-        "long_tasks": len(tasks),
-        "longest_task_ms": max((ms for _, ms in tasks), default=0),
-        "heap_mb_settled": memory[0],
-        "heap_mb_end": memory[1],
-        "load_before": round(load[0], 2),
-        "load_after": round(load[1], 2),
+        **figures(frames, idle, tasks, memory, load),
         "beats": {part.name: _saved(page, part.name, folder) for part in parts},
     }
 

@@ -260,9 +260,31 @@ def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
         load.append(os.getloadavg()[0])
     with page.expect_download() as download:
         page.locator("#save-beats").click()
-    gaps, long, idle_long = np.diff(frames), long_gaps(frames), long_gaps(idle)
     return {
         "seconds": seconds,
+        **figures(frames, idle, tasks, memory, load),
+        "beats": beats(Path(download.value.path())),
+    }
+
+
+def figures(
+    frames: NDArray[np.float64],
+    idle: NDArray[np.float64],
+    tasks: Sequence[tuple[float, float]],
+    memory: Sequence[float],
+    load: Sequence[float],
+) -> dict[str, float]:
+    """What was measured of a page beside an empty one.
+
+    Parameters
+    ----------
+    frames, idle : when each frame of the page and of the empty one was drawn, ms
+    tasks : start and length of the page's long tasks, ms
+    memory : of the page's objects once it has settled and at the end, MB
+    load : of the machine before and after
+    """
+    gaps, long, idle_long = np.diff(frames), long_gaps(frames), long_gaps(idle)
+    return {
         "frames": len(gaps),
         "median_ms": round(float(np.median(gaps)), 2),
         "p99_ms": round(float(np.percentile(gaps, 99)), 2),
@@ -270,6 +292,7 @@ def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
         "gaps_over_100_ms": len(long),
         "with_a_long_task": len(overlapping(long, [(at, at + ms) for at, ms in tasks])),
         "with_a_gap_of_the_empty_page": len(overlapping(long, idle_long)),
+        "empty_page_p99_ms": round(float(np.percentile(np.diff(idle), 99)), 2),
         "empty_page_longest_ms": round(float(np.diff(idle).max()), 2),
         "empty_page_gaps_over_100_ms": len(idle_long),
         "long_tasks": len(tasks),
@@ -278,7 +301,6 @@ def watch(browser: Any, url: str, file: Path, seconds: float) -> dict[str, Any]:
         "heap_mb_end": memory[1],
         "load_before": round(load[0], 2),
         "load_after": round(load[1], 2),
-        "beats": beats(Path(download.value.path())),
     }
 
 

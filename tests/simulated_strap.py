@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,24 @@ import numpy as np
 from runtime.cli import polar
 
 PACKET = 73  # samples, as an H10 sends them
+IN_BROWSER = Path(__file__).parent / "runtime" / "server" / "page" / "simulated_devices.js"
+
+
+def base64_of(pieces: list[bytes]) -> list[str]:
+    """Return bytes as JSON can hold them."""
+    return [base64.b64encode(piece).decode() for piece in pieces]
+
+
+def browser_script(**device: Any) -> str:
+    """Return a script that stands for a browser's Bluetooth and serial ports; see there."""
+    body = IN_BROWSER.read_text(encoding="utf-8")
+    return f"window.device = {json.dumps(device)};\n(() => {{ {body} }})();"
+
+
+def packets_of(ecg: np.ndarray) -> list[bytes]:
+    """Return the packets of an H10 that sends this ECG, mV at `polar.FS`."""
+    strap = SimulatedStrap(ecg)
+    return [strap.packet(number) for number in range(len(ecg) // PACKET)]
 
 
 @dataclass

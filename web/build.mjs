@@ -12,13 +12,18 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "..");
 const target = process.argv[2] ?? join(root, "dist", "web");
 const library = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
-const OURS = ["index.html", "page.css", "page.js", "trace.js", "files.js", "resample.js", "patient.js"];
+const OURS = ["index.html", "page.css", "page.js", "live.js", "trace.js", "files.js", "gaps.js", "resample.js", "patient.js"];
+// Of the page that `ekg serve` gives: a strap, a serial port, and their recording.
+const DEVICES = ["strap.js", "polar.js", "serialport.js", "lines.js", "leads.js", "signal.js", "rrtrend.js", "edfwriter.js"];
 const DETECTOR = ["ekg.js", "stream.js", "app.webmanifest", "icon.svg"];
 const LIBRARY = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 
 await rm(target, { recursive: true, force: true });
 await mkdir(join(target, "ort"), { recursive: true });
 for (const name of [...OURS, ...DETECTOR]) await cp(join(here, name), join(target, name));
+await mkdir(join(target, "devices"));
+for (const name of DEVICES)
+  await cp(join(root, "runtime", "server", "static", name), join(target, "devices", name));
 for (const name of LIBRARY) await cp(join(library, name), join(target, "ort", name));
 await cp(join(root, "artifacts", "ekg.onnx"), join(target, "ekg.onnx"));
 await cp(join(root, "runtime", "sample", "sample.csv"), join(target, "sample.csv"));

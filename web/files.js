@@ -5,10 +5,6 @@ const USUAL_LEADS = ["MLII", "II", "ECG", "EKG", "I"];
 const MV = { mv: 1, uv: 1e-3, "µv": 1e-3, v: 1e3 };
 const SECONDS = { s: 1, sec: 1, ms: 1e-3, us: 1e-6, "µs": 1e-6 };
 const LARGEST_MV = 20; // beyond it numbers without a unit are hardly mV
-const GAP_S = 0.08; // so much missing signal can hide a beat
-const EASE_S = 0.3; // time constant of the way back after it, and what of it counts no more
-const EASED_MV = 1e-4;
-const CONSTANT_S = 1; // so long a signal that has moved repeats no value, unless that stands for none
 const WFDB_NO_SAMPLE = { 16: -32768, 212: -2048 };
 
 /** The recording among some files: its name, lead, rate (Hz) and ECG (mV, NaN if missing). */
@@ -112,51 +108,4 @@ function of212(buffer) {
     samples[i + 1] = ((bytes[at + 1] & 0xf0) << 4) | bytes[at + 2];
   }
   return samples.map((sample) => (sample << 20) >> 20); // the sign of twelve bits
-}
-
-/**
- * The signal with its level held where samples are missing, eased back after gaps that can hide a
- * beat, because the network takes a step for one; and 1 for each sample that is missing.
- */
-export function bridged(ecg, fs) {
-  const held = Float64Array.from(ecg);
-  const missing = Uint8Array.from(ecg, Number.isNaN);
-  const first = missing.indexOf(0);
-  const unknown = Uint8Array.from(missing); // as it is when each sample comes
-  if (first < 0) throw new Error("the recording has no sample.");
-  const most = Math.trunc(CONSTANT_S * fs) + 1;
-  for (let from = first, end = first; from < ecg.length; from = end) {
-    while (end < ecg.length && ecg[end] === ecg[from]) end += 1;
-    if (end === from) end += 1;
-    else if (from > first && end - from > most) {
-      missing.fill(1, from, end);
-      unknown.fill(1, from + most, end);
-    }
-  }
-  const recent = [ecg[first], ecg[first], ecg[first]];
-  let ease = 0;
-  for (let i = 0, since = 0, level = ecg[first]; i < held.length; i += 1) {
-    if (unknown[i]) {
-      if (!since) level = recent.toSorted((a, b) => a - b)[1] + ease;
-      held[i] = level;
-      since += 1;
-      continue;
-    }
-    if (since >= GAP_S * fs && i > since) ease = level - ecg[i];
-    since = 0;
-    held[i] += ease;
-    ease = Math.abs(ease) < EASED_MV ? 0 : ease * Math.exp(-1 / (EASE_S * fs));
-    recent.unshift(ecg[i]);
-    recent.pop();
-  }
-  return { held, missing };
-}
-
-/** The samples at another rate of which a part is missing. */
-export function missingAt(missing, fs, rate, length) {
-  const found = new Uint8Array(length);
-  missing.forEach((one, i) => {
-    if (one) found.fill(1, Math.floor((i * rate) / fs), Math.ceil(((i + 1) * rate) / fs));
-  });
-  return found;
 }

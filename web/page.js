@@ -1,7 +1,9 @@
 // The page: recordings in, beats drawn. The detector is in ekg.js.
 import { open } from "./ekg.js";
-import { bridged, missingAt, readFiles, readTable } from "./files.js";
-import { patient } from "./patient.js";
+import { drawIntervals } from "./devices/rrtrend.js";
+import { readFiles, readTable } from "./files.js";
+import { bridged, missingAt } from "./gaps.js";
+import { DEVICES, follow, SimulatedSource } from "./live.js";
 import { resampled } from "./resample.js";
 import { draw, SHOWN_S } from "./trace.js";
 
@@ -10,10 +12,10 @@ const [AF, VF] = [1, 2]; // of a second's rhythm
 const DOUBTFUL = 1 + 4 + 8 + 32; // flaws of a second: flat, baseline wander, noise, railed
 const PIECE = 60 * FS;
 const HEADER = "time (s),label,score,AF probability\n";
-const TICK_MS = 100; // between two chunks of the simulated patient
 const at = (id) => document.getElementById(id);
 const canvas = at("trace");
 let current = 0; // what is shown now: another recording stops the one before
+let running = null; // its source, if it is live
 
 function say(text, error = false) {
   at("status").textContent = text;
@@ -26,9 +28,19 @@ detector.then(
   (error) => say(`The network does not run in this browser: ${error.message}`, true),
 );
 
+/** Something else is shown from here on; gives its number. */
+function begin(source = null) {
+  running?.stop();
+  running = source;
+  for (const id of ["save", "save-edf", "end"]) at(id).hidden = true;
+  at("intervals").setAttribute("hidden", "");
+  at("sensor").textContent = "";
+  current += 1;
+  return current;
+}
+
 async function show(read) {
-  const mine = (current += 1);
-  at("save").hidden = true;
+  const mine = begin();
   try {
     say("Reading…");
     const { name, lead, fs, ecg } = await read();
@@ -75,10 +87,15 @@ function offer(name, beats) {
   const rows = beats.map(({ rPeak, label, score, af }) =>
     [(rPeak / FS).toFixed(4), label, score.toFixed(4), af.toFixed(4)].join(","),
   );
-  URL.revokeObjectURL(at("save").href);
-  at("save").href = URL.createObjectURL(new Blob([HEADER, rows.join("\n"), "\n"]));
-  at("save").download = `${name.replace(/\.\w+$/, "")}-beats.csv`;
-  at("save").hidden = false;
+  link("save", `${name.replace(/\.\w+$/, "")}-beats.csv`, [HEADER, rows.join("\n"), "\n"]);
+}
+
+/** Let a link save a file. */
+function link(id, name, parts) {
+  URL.revokeObjectURL(at(id).href);
+  at(id).href = URL.createObjectURL(new Blob(parts));
+  at(id).download = name;
+  at(id).hidden = false;
 }
 
 function count(beats) {
@@ -102,53 +119,89 @@ function rhythms(closed) {
   return parts.length ? `Detected: ${parts.join(", ")}.` : "No fibrillation detected.";
 }
 
-async function live() {
-  const mine = (current += 1);
-  const next = patient();
-  const stream = (await detector).stream();
+/** Show a source as its signal comes: a device, or the simulated patient. */
+async function live(source, words) {
+  const mine = begin(source);
   const beats = [];
   const closed = [];
   let signal = new Float64Array(0);
   let dropped = 0;
-  at("save").hidden = true;
   at("from").hidden = true;
   at("place").textContent = "";
-  say("A simulated patient, live. Beats are decided 1.4 s after their R peak.");
-  let last = performance.now();
-  let owed = 0;
-  const tick = async () => {
+  at("counts").textContent = at("rhythm").textContent = "";
+  at("end").hidden = !source.finish;
+  say(words);
+  const told = source.finish && setInterval(() => (mine === current ? report(source, words) : clearInterval(told)), 250);
+  const failed = (error) => {
     if (mine !== current) return;
-    try {
-      const now = performance.now();
-      owed = Math.min(owed + ((now - last) * FS) / 1000, FS); // a page in the background sleeps
-      last = now;
-      const samples = next(Math.floor(owed));
-      owed -= samples.length;
-      const found = await stream.push(samples);
-      beats.push(...found.beats);
-      closed.push(...found.seconds);
-      const line = new Float64Array(signal.length + samples.length);
-      line.set(signal);
-      line.set(samples, signal.length);
-      const extra = Math.max(0, line.length - SHOWN_S * FS);
-      signal = line.subarray(extra);
-      dropped += extra;
-      if (mine !== current) return;
-      count(beats);
-      at("rhythm").textContent = rhythms(closed.slice(-1));
-      draw(canvas, signal, beats, 0, dropped);
-      setTimeout(tick, TICK_MS);
-    } catch (error) {
-      say(error.message, true);
-    }
+    at("end").hidden = true;
+    clearInterval(told);
+    say(error.message, true);
   };
-  tick();
+  try {
+    follow(source, (await detector).stream(), {
+      found(found) {
+        if (mine !== current) return;
+        beats.push(...found.beats);
+        closed.push(...found.seconds);
+        const line = new Float64Array(signal.length + found.signal.length);
+        line.set(signal);
+        line.set(found.signal, signal.length);
+        const extra = Math.max(0, line.length - SHOWN_S * FS);
+        signal = line.subarray(extra);
+        dropped += extra;
+        count(beats);
+        at("rhythm").textContent = rhythms(closed.slice(-1));
+        draw(canvas, signal, beats, 0, dropped);
+      },
+      ended(recording) {
+        if (mine !== current) return;
+        at("end").hidden = true;
+        clearInterval(told);
+        say(`${source.name}: the recording has ended.`);
+        at("rhythm").textContent = rhythms(closed);
+        offer(source.name, beats);
+        if (recording) link("save-edf", `${source.name.replace(/[^\w.-]+/g, "-")}.edf`, [recording]);
+      },
+      failed,
+    });
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** How a device does; of a strap without ECG all that it gives. */
+function report(source, words) {
+  at("sensor").textContent = source.report;
+  at("intervals").toggleAttribute("hidden", !source.rate);
+  if (source.rate) drawIntervals(at("intervals"), source.rate.intervals);
+  say(source.rate || source.away ? source.absence[1] : words);
+}
+
+async function connect(kind) {
+  try {
+    const settings = { fs: Number(at("serial-fs").value), unit: at("serial-unit").value.trim(), baud: Number(at("baud").value) };
+    if (kind === "serial" && !at("serial").reportValidity()) return;
+    const source = await DEVICES[kind].choose(settings);
+    await live(source, `${source.name}: beats are decided 1.4 s after their R peak.`);
+  } catch (error) {
+    // NotFoundError: the user closed the browser's dialog.
+    if (!(error instanceof DOMException && error.name === "NotFoundError")) say(error.message, true);
+  }
 }
 
 const rate = () => Number(at("fs").value) || undefined;
 const fromFiles = (files) => files.length && show(() => readFiles([...files], rate()));
 at("files").onchange = ({ target }) => fromFiles(target.files);
-at("simulated").onclick = live;
+at("simulated").onclick = () =>
+  live(new SimulatedSource(), "A simulated patient, live. Beats are decided 1.4 s after their R peak.");
+at("end").onclick = () => running?.finish();
+for (const [kind, { missing }] of Object.entries(DEVICES)) {
+  const button = at(`connect-${kind}`);
+  button.onclick = () => connect(kind);
+  button.disabled = Boolean(missing());
+  if (missing()) button.textContent += ` (${missing()})`;
+}
 at("sample").onclick = () =>
   show(async () => readTable(await (await fetch("sample.csv")).text(), "Half a minute of real ECG"));
 for (const kind of ["dragover", "dragleave", "drop"])

@@ -47,6 +47,15 @@ class DigitalSignal:
 Signal = Floats | DigitalSignal
 
 
+def unused(codes: NDArray[np.int16]) -> int | None:
+    """Return a code that is not among these, for missing samples; None if all are."""
+    counts = np.zeros(len(CODES), dtype=np.int64)
+    for at in range(0, len(codes), AT_ONCE):
+        counts += np.bincount(codes[at : at + AT_ONCE].view(np.uint16), minlength=len(CODES))
+    free = np.flatnonzero(counts == 0)
+    return int(CODES[free[0]]) if len(free) else None
+
+
 def each(signal: Signal, change: Callable[[Floats], Floats]) -> Signal:
     """Change every sample by itself; of codes, their values."""
     if isinstance(signal, DigitalSignal):

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .edf_header import EdfHeader, is_edf, read_header, record_places
+from .digital import CODES, DigitalSignal, Signal, unused
+from .edf_header import EdfHeader, is_edf, read_codes, read_header, record_places
 from .leads import Lead
 from .packages import explained, need
 from .reader import Options, Reader
@@ -67,9 +68,11 @@ class EdfReader(Reader):
                     signal.label or str(i),
                     float(signal.sampling_frequency),
                     signal.physical_dimension,
-                    partial(_load, signal, path, header, marks),
+                    partial(_load, signal, path, header, channel, marks),
                 )
-                for i, signal in enumerate(edf.signals)
+                for i, (signal, channel) in enumerate(
+                    zip(edf.signals, header.signal_channels, strict=True)
+                )
             ]
         if not leads:
             raise RecordError(f"{path} holds no signals.")
@@ -111,33 +114,60 @@ def _missing_marks(edf: Any) -> list[Mark]:
     return []
 
 
-def _load(signal: Any, path: Path, header: EdfHeader, marks: list[Mark]) -> NDArray[np.float64]:
-    """Return a signal in its own unit, NaN where the recording paused or samples are missing."""
+def _load(signal: Any, path: Path, header: EdfHeader, channel: int, marks: list[Mark]) -> Signal:
+    """Return a signal in its own unit, NaN where the recording paused or samples are missing.
+
+    That of EDF is returned as its codes, unless each of 65,536 is used and none can be missing.
+    """
     if signal.physical_min == signal.physical_max or signal.digital_min == signal.digital_max:
         raise ValueError("it has no calibration")  # edfio would return the digital values
-    records = np.array(signal.data, dtype=np.float64)
-    if not header.discontinuous:
-        return _without_missing(records, signal, marks)
-    records = records[: len(records) // header.whole_records * header.whole_records]
-    records = records.reshape(header.whole_records, -1)
-    size = records.shape[1]
-    starts = record_places(path, header, size)
-    placed = np.full(int(starts[-1]) + size, np.nan)
-    placed[(starts[:, None] + np.arange(size)).ravel()] = records.ravel()
-    return placed
+    if header.sample_bytes == 3:
+        return _without_missing(np.array(signal.data), np.nan, signal, path, header, marks)
+    # Not by edfio, whose map of the file stays in memory.
+    codes = read_codes(path, header, channel)
+    values = code_values(signal)
+    missing = unused(codes)
+    if missing is None:
+        whole = np.asarray(DigitalSignal(codes, values))
+        return _without_missing(whole, np.nan, signal, path, header, marks)
+    values[missing == CODES] = np.nan
+    codes = _without_missing(codes, missing, signal, path, header, marks)
+    return DigitalSignal(codes, values)
+
+
+def code_values(signal: Any) -> NDArray[np.float64]:
+    """Return what each of `CODES` is worth: a line through both ends of the ranges, as in edfio."""
+    gain = (signal.physical_max - signal.physical_min) / (signal.digital_max - signal.digital_min)
+    offset = signal.physical_max / gain - signal.digital_max
+    return np.asarray((CODES + offset) * gain)
 
 
 def _without_missing(
-    samples: NDArray[np.float64], signal: Any, marks: list[Mark]
-) -> NDArray[np.float64]:
-    """Take out samples that are marked as missing; at the end they only fill the last record."""
+    samples: NDArray[Any],
+    missing: float,
+    signal: Any,
+    path: Path,
+    header: EdfHeader,
+    marks: list[Mark],
+) -> NDArray[Any]:
+    """Return samples with this value for those that are missing.
+
+    They are marked, and at the end only fill the last data record, or the recording paused.
+    """
+    if header.discontinuous:
+        size = len(samples) // header.whole_records
+        starts = record_places(path, header, size)
+        placed = np.full(int(starts[-1]) + size, missing, dtype=samples.dtype)
+        for start, record in zip(starts, samples.reshape(-1, size), strict=True):
+            placed[start : start + size] = record
+        return placed
     end = len(samples)
     for onset, length, lead in marks:
         if lead != signal.label:
             continue
         first = round(onset * signal.sampling_frequency)
         last = round((onset + length) * signal.sampling_frequency)
-        samples[max(0, first) : max(0, last)] = np.nan
+        samples[max(0, first) : max(0, last)] = missing
         if last >= len(samples) > first > 0:
             end = min(end, first)
     return samples[:end]

@@ -14,6 +14,8 @@ from ..errors import RecordError
 MAGIC = {b"0       ": 2, b"\xffBIOSEMI": 3}  # bytes of a sample
 SIGNAL_BYTES = 256  # of the header, for each signal
 MAX_SIGNALS = 4096
+AT_ONCE = 1 << 22  # bytes of data records
+ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 # A pause may make a recording so many times as long as its signal, or this long in any case.
 MAX_LENGTHENING, MAX_LENGTH_S = 10, 86_400.0
 ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14\x14")  # of a data record, in its first annotation
@@ -48,6 +50,16 @@ class EdfHeader:
     def record_bytes(self) -> int:
         """Size of a data record."""
         return self.sample_bytes * sum(self.samples)
+
+    @property
+    def signal_channels(self) -> list[int]:
+        """Places, among all that the header lists, of those that are no annotations."""
+        return [i for i, label in enumerate(self.labels) if label != self.annotations]
+
+    @property
+    def annotations(self) -> str:
+        """Label of signals that are annotations."""
+        return ANNOTATIONS[self.sample_bytes == 3]
 
     @property
     def held_records(self) -> float:
@@ -107,7 +119,7 @@ def read_header(path: Path) -> EdfHeader:
         records,
         duration,
         fixed[192:197] in (b"EDF+D", b"BDF+D"),
-        tuple(signals[16 * i : 16 * i + 16].decode("latin-1").strip() for i in range(count)),
+        tuple(signals[16 * i : 16 * i + 16].decode("latin-1").rstrip() for i in range(count)),
         tuple(
             int(
                 _number(
@@ -122,6 +134,22 @@ def read_header(path: Path) -> EdfHeader:
         ),
         size - header_bytes,
     )
+
+
+def read_codes(path: Path, header: EdfHeader, channel: int) -> NDArray[np.int16]:
+    """Return a signal's numbers, of all whole data records of an EDF file, int16 [samples]."""
+    before, size = sum(header.samples[:channel]), header.samples[channel]
+    codes = np.empty(header.whole_records * size, dtype=np.int16)
+    with path.open("rb") as file:
+        file.seek(header.header_bytes)
+        some = max(1, AT_ONCE // header.record_bytes)
+        for first in range(0, header.whole_records, some):
+            count = min(some, header.whole_records - first)
+            records = np.fromfile(file, "<i2", count * header.record_bytes // 2).reshape(count, -1)
+            codes[first * size : (first + count) * size] = records[
+                :, before : before + size
+            ].ravel()
+    return codes
 
 
 def record_places(path: Path, header: EdfHeader, size: int) -> NDArray[np.int64]:
@@ -157,13 +185,12 @@ def record_places(path: Path, header: EdfHeader, size: int) -> NDArray[np.int64]
 
 def _onsets(path: Path, header: EdfHeader) -> NDArray[np.float64]:
     """The time of each data record, s."""
-    name = "BDF Annotations" if header.sample_bytes == 3 else "EDF Annotations"
-    if name not in header.labels:
+    if header.annotations not in header.labels:
         raise RecordError(
             f"{path} is a discontinuous recording (EDF+D) without the times of its data records; "
             "expected a signal 'EDF Annotations'."
         )
-    channel = header.labels.index(name)
+    channel = header.labels.index(header.annotations)
     before = header.sample_bytes * sum(header.samples[:channel])
     length = header.sample_bytes * header.samples[channel]
     data = np.memmap(path, np.uint8, "r", header.header_bytes)

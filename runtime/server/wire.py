@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..errors import EkgError, InputError, TokenError
 from ..findings import Event
 from ..rhythm import RhythmTracker
+from ..signal.resample import FASTEST, FASTEST_WHOLE, rates
 from ..signal.units import as_numbers
 from .bodies import MAX_BATCH, json_object
 from .clients import TOKEN
@@ -89,14 +90,15 @@ def read_window(body: bytes, media_type: str, query: Mapping[str, str]) -> Windo
     """
     if media_type == RAW:
         _only(query, PREDICT_FIELDS[1:])
-        return Window(_floats(body), _rate(query.get("fs"), text=True), _units(query))
+        rate = _rate(query.get("fs"), FASTEST_WHOLE, text=True)
+        return Window(_floats(body), rate, _units(query))
     fields = _object(body, media_type, query, PREDICT_FIELDS)
     rows, many = _rows(fields["signal"])
     if len({len(row) for row in rows}) > 1:
         raise InputError("the rows of the signal differ in length; expected [batch, samples].")
     return Window(
         np.stack(rows) if many and rows else np.empty((0, 0)) if many else rows[0],
-        _rate(fields.get("fs")),
+        _rate(fields.get("fs"), FASTEST_WHOLE),
         _units(fields),
     )
 
@@ -351,8 +353,8 @@ def _only(fields: Mapping[str, Any], known: Sequence[str]) -> None:
             raise InputError(f"{_quoted(name)} is unknown here; expected {', '.join(known)}.")
 
 
-def _rate(value: Any, *, text: bool = False) -> float:
-    expected = "expected the sampling rate in Hz, 100 to 1000."
+def _rate(value: Any, fastest: float = FASTEST, *, text: bool = False) -> float:
+    expected = f"expected the sampling rate in Hz, {rates(fastest)}."
     if value is None:
         raise InputError(f"'fs' is missing; {expected}")
     # float() would take Python's own 3_60 too, and other scripts' digits

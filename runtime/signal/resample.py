@@ -34,16 +34,25 @@ def resampler(fs: float, model_fs: int) -> Resampler:
     InputError
         The rate is no number from 100 to 1000 Hz.
     """
+    _check_rate(fs, FASTEST, " for a stream")
+    return _resampler(float(fs), model_fs)
+
+
+def rates(fastest: float) -> str:
+    """The rates that are taken, as a sentence has them."""
+    return f"{SLOWEST:g} to {fastest:g}" if fastest < 10_000 else f"{SLOWEST:g} to {fastest:,g}"
+
+
+def _check_rate(fs: float, fastest: float, of_what: str = "") -> None:
     if isinstance(fs, bool) or not isinstance(fs, int | float | np.integer | np.floating):
         raise InputError(
             f"fs is {fs!r}; expected the sampling rate in Hz, a number from "
-            f"{SLOWEST:g} to {FASTEST:g}."
+            f"{rates(fastest)}{of_what}."
         )
-    if not SLOWEST <= fs <= FASTEST:
+    if not SLOWEST <= fs <= fastest:
         raise InputError(
-            f"fs is {fs:g} Hz; expected a sampling rate from {SLOWEST:g} to {FASTEST:g} Hz."
+            f"fs is {fs:g} Hz; expected a sampling rate from {rates(fastest)} Hz{of_what}."
         )
-    return _resampler(float(fs), model_fs)
 
 
 @lru_cache(maxsize=64)
@@ -54,10 +63,15 @@ def _resampler(fs: float, model_fs: int) -> Resampler:
 def together(fs: float) -> int:
     """How many samples of a whole signal are read as their mean, so that a stream takes the rate.
 
-    1 for a rate that a stream takes, or that nothing takes.
+    1 for a rate that a stream takes.
+
+    Raises
+    ------
+    InputError
+        The rate is no number from 100 to 20,000 Hz.
     """
-    number = isinstance(fs, int | float | np.integer | np.floating)
-    return math.ceil(fs / FASTEST) if number and FASTEST < fs <= FASTEST_WHOLE else 1
+    _check_rate(fs, FASTEST_WHOLE)
+    return max(1, math.ceil(fs / FASTEST))
 
 
 def thinned(ecg: NDArray[np.float64], fs: float) -> tuple[NDArray[np.float64], float]:
@@ -71,6 +85,11 @@ def thinned(ecg: NDArray[np.float64], fs: float) -> tuple[NDArray[np.float64], f
     Returns
     -------
     the signal, without what is left over at its end, and its rate
+
+    Raises
+    ------
+    InputError
+        The rate is no number from 100 to 20,000 Hz.
     """
     size = together(fs)
     if size == 1:

@@ -28,17 +28,25 @@ def test_fast_recordings_have_the_beats_of_slow_ones(detector: Detector, fs: int
     assert len(window.beats) == len(expected.beats)
 
 
-@pytest.mark.parametrize("fs", [99.0, 20_001.0, 1e9])
-def test_other_rates_are_refused_alike(detector: Detector, fs: float) -> None:
+@pytest.mark.parametrize("fs", [-360.0, 0.0, 99.0, 20_001.0, 1e9, np.inf, np.nan])
+def test_other_rates_are_refused_with_the_limits_that_hold(detector: Detector, fs: float) -> None:
     for use in (
         lambda: detector.predict(np.zeros(50_000), fs),
         lambda: detector.annotate(Record("x", "II", fs, np.zeros(50_000), 0.0)),
-        lambda: detector.stream(fs),
     ):
-        with pytest.raises(InputError, match="expected a sampling rate from 100 to 1000 Hz"):
+        with pytest.raises(InputError, match=r"expected a sampling rate from 100 to 20,000 Hz\.$"):
             use()
-    with pytest.raises(InputError, match="fs is 2000 Hz"):
+    with pytest.raises(InputError, match=r"rate from 100 to 1000 Hz for a stream\.$"):
+        detector.stream(fs)
+    with pytest.raises(InputError, match=r"fs is 2000 Hz; .* 100 to 1000 Hz for a stream"):
         detector.stream(2000)
+
+
+def test_a_rate_that_is_no_number_is_refused_with_the_limits_that_hold(detector: Detector) -> None:
+    with pytest.raises(InputError, match=r"a number from 100 to 20,000\.$"):
+        detector.predict(np.zeros(5000), "360")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"a number from 100 to 1000 for a stream\.$"):
+        detector.stream(True)
 
 
 def test_means_keep_gaps_and_equal_samples() -> None:

@@ -85,7 +85,7 @@ def test_repeated_values_and_gaps_are_bridged_as_by_the_runtime() -> None:
     ecg[7000:7010] = np.nan
     ecg[8000:8500] = -0.2
     ecg[8200:8300] = np.nan
-    script = BRIDGED % json.dumps((ROOT / "web" / "files.js").as_uri())
+    script = BRIDGED % json.dumps((ROOT / "web" / "gaps.js").as_uri())
     samples = json.dumps([None if np.isnan(value) else value for value in ecg])
     done = subprocess.run(
         ["node", "--input-type=module", "-e", script],

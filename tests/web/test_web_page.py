@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_strap import PACKET, base64_of, browser_script, packets_of
 from web_driver import RECORDS, Known
 
 from runtime import Detector
+from runtime.cli import polar
+from runtime.records import read
+from runtime.simulate import simulate
 
 PUSHED = """async ([ecg, sizes]) => {
   const { open } = await import("./ekg.js");
@@ -115,6 +119,106 @@ def test_what_cannot_be_read_is_said(page: Any, name: str, text: str, sentence: 
 def test_the_simulated_patient_is_followed_live(page: Any) -> None:
     page.click("#simulated")
     page.wait_for_selector("#counts:text-matches('^[4-9] beats: ')")
+
+
+def with_devices(page: Any, **device: Any) -> None:
+    """Open the page again in a browser that has these devices."""
+    page.add_init_script(browser_script(**device))
+    page.reload()
+
+
+def given(page: Any, count: int) -> None:
+    """Wait until the device has given so much; the page's policy forbids Playwright's own way."""
+    for _ in range(600):
+        if page.evaluate("window.given") == count:
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"the device has given {page.evaluate('window.given')} of {count}")
+
+
+def ended(page: Any, count: int) -> None:
+    given(page, count)
+    page.click("#end")
+    page.wait_for_selector("#save-edf:not([hidden])")
+
+
+def recording(page: Any, folder: Path) -> Any:
+    with page.expect_download() as download:
+        page.click("#save-edf")
+    download.value.save_as(folder / download.value.suggested_filename)
+    return read(folder / download.value.suggested_filename)
+
+
+def is_as_of_the_runtime(
+    beats: list[tuple[int, str]], detector: Detector, ecg: np.ndarray, fs: float
+) -> None:
+    stream = detector.stream(fs, events=True)
+    expected = [*stream.push(ecg), *stream.finish()]
+    assert [label for _, label in beats] == [beat.label for beat in expected]
+    moved = np.array([at for at, _ in beats]) - [360 * beat.time for beat in expected]
+    assert np.abs(moved).max() <= 1.5
+
+
+@pytest.mark.parametrize("lost", [[], [20, 21, 22, 45]], ids=["whole", "lost"])
+def test_a_strap_is_followed_and_saved(
+    page: Any, detector: Detector, tmp_path: Path, lost: list[int]
+) -> None:
+    pytest.importorskip("edfio")
+    signal = simulate(40, fs=polar.FS, seed=3, ectopic=0.2).signal.astype(np.float64)
+    ecg = np.rint(signal[: len(signal) // PACKET * PACKET] * 1000) / 1000
+    frames = [frame for i, frame in enumerate(packets_of(ecg)) if i not in lost]
+    with_devices(page, packets=base64_of(frames), leavesAfter=[20] if lost else [])
+    page.click("#connect-strap")
+    ended(page, len(frames))
+    for number in lost:
+        ecg[number * PACKET : (number + 1) * PACKET] = np.nan
+    is_as_of_the_runtime(found(page), detector, ecg, polar.FS)
+    saved = recording(page, tmp_path)
+    assert (saved.name, saved.fs) == ("Polar-H10-12345678", polar.FS)
+    np.testing.assert_allclose(saved.signal, ecg, atol=1e-6)
+
+
+def test_a_strap_without_ecg_is_said_to_have_none(page: Any) -> None:
+    rates = [b"\x10\x3c" + (900 + i).to_bytes(2, "little") for i in range(20)]
+    with_devices(page, packets=[], ecg=False, rates=base64_of(rates))
+    page.click("#connect-strap")
+    given(page, 20)
+    page.wait_for_selector("#status:text('gives its heart rate and RR intervals, and no ECG')")
+    page.wait_for_selector("#sensor:text('60/min by the strap · RR 897 ms')")
+    assert "RR intervals, the last 20" in page.get_attribute("#intervals", "aria-label")
+    page.click("#sample")  # another recording ends it
+    page.wait_for_selector("#save:not([hidden])")
+    assert page.is_hidden("#intervals")
+    assert page.is_hidden("#end")
+
+
+def test_a_strap_that_refuses_is_a_sentence(page: Any) -> None:
+    with_devices(page, packets=[], refuses=3)
+    page.click("#connect-strap")
+    page.wait_for_selector("#status.error:text('refuses to give its ECG (f0 02 00 03 00)')")
+
+
+def test_a_serial_port_is_followed_and_saved(page: Any, detector: Detector, tmp_path: Path) -> None:
+    pytest.importorskip("edfio")
+    counts = np.rint(simulate(30, fs=250, seed=2).signal.astype(np.float64) * 225 + 512)
+    content = "".join(["AD8232 ready\r\n", *(f"{value:.0f}\r\n" for value in counts)]).encode()
+    pieces = [content[at : at + 700] for at in range(0, len(content), 700)]
+    with_devices(page, pieces=base64_of(pieces))
+    page.fill("#serial-unit", "225/mV")
+    page.fill("#baud", "57600")
+    page.click("#connect-serial")
+    ended(page, len(pieces))
+    assert page.evaluate("window.asked") == [57600]
+    is_as_of_the_runtime(found(page), detector, counts / 225, 250)
+    np.testing.assert_allclose(recording(page, tmp_path).signal, counts / 225, atol=7e-5)
+
+
+def test_a_browser_without_devices_says_so(page: Any) -> None:
+    page.add_init_script("delete Navigator.prototype.bluetooth; delete Navigator.prototype.serial;")
+    page.reload()
+    button = page.locator("#connect-strap")
+    assert button.is_disabled()
+    assert "this browser has no Web Bluetooth" in button.text_content()
 
 
 def test_it_works_without_a_network(page: Any, site: tuple[ThreadingHTTPServer, str]) -> None:

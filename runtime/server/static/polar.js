@@ -7,6 +7,7 @@ export const PMD_SERVICE = "fb005c80-02e7-f387-1cad-8acd2d8df0c8";
 export const PMD_CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8";
 export const PMD_DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8";
 export const HEART_RATE_SERVICE = "0000180d-0000-1000-8000-00805f9b34fb";
+export const HEART_RATE_MEASUREMENT = "00002a37-0000-1000-8000-00805f9b34fb";
 /** Start ECG (type 0) with setting 0, one value, 130 Hz, and setting 1, one value, 14 bits. */
 export const START_ECG = Uint8Array.of(0x02, 0x00, 0x00, 0x01, 0x82, 0x00, 0x01, 0x01, 0x0e, 0x00);
 export const STOP_ECG = Uint8Array.of(0x03, 0x00);
@@ -41,6 +42,24 @@ export function refusal(answer) {
     && [STARTED, ALREADY].includes(answer.getUint8(3));
   return gives ? "" : `The strap refuses to give its ECG (${hex(answer, answer.byteLength)}); expected `
     + "one that no other program uses.";
+}
+
+/**
+ * Heart rate (/min) and RR intervals (s) of a heart-rate measurement (0x2A37).
+ * @param {DataView} message
+ * @throws {Error} it is cut off
+ */
+export function readHeartRate(message) {
+  const flags = message.byteLength ? message.getUint8(0) : 0;
+  let at = flags & 1 ? 3 : 2;
+  if (message.byteLength < at) {
+    throw new Error(`The strap sent '${hex(message, message.byteLength)}'; expected a measurement of the heart rate.`);
+  }
+  const bpm = flags & 1 ? message.getUint16(1, true) : message.getUint8(1);
+  at += flags & 8 ? 2 : 0; // energy expended
+  const intervals = [];
+  for (; flags & 16 && at + 1 < message.byteLength; at += 2) intervals.push(message.getUint16(at, true) / 1024);
+  return { bpm, intervals };
 }
 
 /** Puts packets one behind the other, NaN for those that were lost. */

@@ -141,7 +141,7 @@ export class Run {
   get hindrance() {
     const { stopped, source, away } = this;
     if (stopped !== null) return ["Stopped", stopped];
-    if (this.isSilent && source.absence) return source.absence;
+    if ((this.isSilent || source.rate) && source.absence) return source.absence;
     if (away) {
       return [`Server away, trying again in ${(away.wait / 1000).toFixed(1)} s`,
         `The server does not answer${away.reason}. The signal is kept, and no beat is lost when it `

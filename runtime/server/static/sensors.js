@@ -1,6 +1,7 @@
 // Sensors at this machine: chosen by the user, connected to, and ended.
 
 import { $, input, put } from "./dom.js";
+import { drawIntervals } from "./rrtrend.js";
 import { choosePort, noPorts, SerialSource } from "./serialport.js";
 import { chooseStrap, noStraps, StrapSource } from "./strap.js";
 import { problem } from "./words.js";
@@ -48,6 +49,13 @@ export class Sensors {
   show(run) {
     this.#recorded = run?.source.finish && !run.link.ended && run.stopped === null ? run.source : null;
     put("sensor", run?.source.report ?? "");
+    const { rate } = run?.source ?? {};
+    $("intervals").hidden = !rate;
+    const drawn = $("intervals").querySelector("svg");
+    if (rate && drawn) {
+      drawIntervals(drawn, rate.intervals);
+      put("intervals-range", drawn.getAttribute("aria-label") ?? "");
+    }
     put("connect", this.#recorded ? "End recording" : "Connect");
   }
 

@@ -16,6 +16,7 @@ import { HOLD_S, STALE_S } from "./signal.js";
  * @property {boolean} [flows] true if pausing stops no signal
  * @property {[string, string]} [absence] two words and a sentence, for while a device gives nothing
  * @property {string} [report] how well a sensor's samples come, in words
+ * @property {{bpm: number, intervals: number[]}|null} [rate] of a strap without ECG: /min, and the last in s
  * @property {() => void} [finish] end a sensor's recording
  * @property {string} [lead] its name
  * @property {(sink: Sink) => void} start

@@ -111,7 +111,7 @@ def test_a_record_that_fails_is_named_and_the_others_are_done(
     status, out, err = run(name, slow, csv_record, "--out", csv_record.parent)
     assert (status, len(out.splitlines())) == (2, 1)
     assert result in out
-    assert err == f"error: {slow}: fs is 1 Hz; expected a sampling rate from 100 to 1000 Hz.\n"
+    assert err == f"error: {slow}: fs is 1 Hz; expected a sampling rate from 100 to 20,000 Hz.\n"
 
 
 def test_annotate_goes_on_after_the_reader_of_its_output_left(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from runtime import Detector
 from runtime.cli.whole_records import notes_on
-from runtime.records import digital, read
+from runtime.records import digital, edf_header, read
 from runtime.records.digital import CODES, DigitalSignal, each
+from runtime.records.edf import code_values
 
 VALUES = (CODES.astype(np.float64) - 17) / 213.7
 VALUES[CODES == -(1 << 15)] = np.nan
@@ -59,6 +60,73 @@ def test_a_compact_record_is_the_same(
     np.testing.assert_array_equal(compact.signal, whole.signal)
     assert compact.gaps == whole.gaps > 0
     assert compact.seconds == whole.seconds
+
+
+def written_edf(folder: Path, codes: np.ndarray, kind: str = "") -> Path:
+    """Write an EDF file of two signals of different rates, of which the second is the ECG."""
+    edfio = pytest.importorskip("edfio", reason="no edfio (pip install edfio)")
+    resp = edfio.EdfSignal(np.sin(np.arange(len(codes) // 10)), 25, label="Resp")
+    ecg = edfio.EdfSignal.from_digital(
+        codes,
+        250,
+        label="ECG",
+        physical_dimension="uV",
+        physical_range=(-10240.0, 10235.5),
+    )
+    marks = [edfio.EdfAnnotation(float(s), None, "") for s in range(len(codes) // 250)]
+    if kind == "marked":
+        marks = [edfio.EdfAnnotation(3.0, 1.5, "signal missing: ECG")]
+    path = folder / "x.edf"
+    edfio.Edf([resp, ecg], annotations=marks, data_record_duration=1).write(path)
+    if kind == "paused":
+        written = bytearray(path.read_bytes())
+        written[192:197] = b"EDF+D"
+        for second in range(len(codes) // 250 - 1, 9, -1):  # each four seconds later
+            onset, later = (f"+{at}\x14\x14".encode() for at in (second, second + 4))
+            written = written.replace(onset, later)
+        path.write_bytes(written)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["whole", "marked", "paused", "all codes"])
+def test_a_compact_edf_file_is_the_same(
+    tmp_path: Path, signal: np.ndarray, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    codes = np.rint(signal * 3200).astype(np.int16)
+    codes = codes[: len(codes) // 250 * 250]
+    if kind == "all codes":
+        codes = np.concatenate([codes, np.repeat(CODES, 4), codes])[: 250 * 1060]
+        codes[-(1 << 16) :] = CODES
+    path = written_edf(tmp_path, codes, kind)
+    monkeypatch.setattr(edf_header, "AT_ONCE", 3000)
+    whole, compact = read(path), read(path, compact=True)
+    assert isinstance(whole.signal, np.ndarray)
+    assert isinstance(compact.signal, DigitalSignal) == (kind != "all codes")
+    np.testing.assert_array_equal(compact.signal, whole.signal)
+    assert compact.gaps == whole.gaps
+    assert bool(whole.gaps) == (kind in ("marked", "paused"))
+    edfio = pytest.importorskip("edfio")
+    expected = edfio.read_edf(path).signals[1].data * 0.001
+    there = ~np.isnan(whole.signal)
+    same = expected[there] if kind == "marked" else expected
+    np.testing.assert_array_equal(whole.signal[there], same)
+
+
+@given(
+    st.tuples(*[st.integers(-(1 << 15), (1 << 15) - 1)] * 2).filter(
+        lambda ends: ends[0] != ends[1]
+    ),
+    st.tuples(*[st.integers(-9_999_999, 9_999_999)] * 2).filter(lambda ends: ends[0] != ends[1]),
+)
+def test_codes_of_edf_are_worth_what_edfio_says(
+    digital: tuple[int, int], physical: tuple[int, int]
+) -> None:
+    edfio = pytest.importorskip("edfio", reason="no edfio (pip install edfio)")
+    ends = np.array(digital, dtype=np.int16)
+    signal = edfio.EdfSignal.from_digital(
+        np.sort(ends), 1, physical_range=physical, digital_range=tuple(sorted(digital))
+    )
+    np.testing.assert_array_equal(code_values(signal)[signal.digital.view(np.uint16)], signal.data)
 
 
 @pytest.mark.parametrize("units", [None, "uV", "400/mV"])

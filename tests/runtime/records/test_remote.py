@@ -84,6 +84,61 @@ def test_kind_of_url_without_its_package_says_which(monkeypatch: pytest.MonkeyPa
         read("s3://b/x.edf")
 
 
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give an S3 bucket of a server on this machine, as boto3 has it."""
+    moto = pytest.importorskip("moto.server", reason="no moto (pip install 'moto[server]')")
+    pytest.importorskip("s3fs", reason="no s3fs (pip install s3fs)")
+    import boto3
+
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "made-up"),
+        ("AWS_SECRET_ACCESS_KEY", "made-up"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", address),
+        ("AWS_ENDPOINT_URL_S3", address),
+    ):
+        monkeypatch.setenv(name, value)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    bucket = boto3.resource("s3").Bucket("recordings")
+    bucket.create()
+    try:
+        yield bucket
+    finally:
+        server.stop()
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("wfdb", "edfio")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of botocore and moto
+def test_recordings_in_s3_are_read_and_annotated(
+    tmp_path: Path, bucket: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("WFDB", "EDF", "CSV"):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = WRITERS[name](folder, recording(gap=True))
+        for file in folder.iterdir():
+            bucket.upload_file(str(file), f"ward 3/{name}/{file.name}")
+        url = f"s3://recordings/ward 3/{name}/{path.name}"
+        here, there = read(path), read(url)
+        assert (there.name, there.lead, there.fs) == (here.name, here.lead, here.fs)
+        np.testing.assert_array_equal(there.signal, here.signal)
+    assert main(["--provider", "cpu", "annotate", url, "--csv", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "rec.ekg.csv").read_text().count("\n") > 10
+    with pytest.raises(RecordError, match=r"^s3://recordings/none\.csv does not exist"):
+        read("s3://recordings/none.csv")
+    with pytest.raises(RecordError, match=r"^s3://other/x\.csv (does not exist|cannot be fetched)"):
+        read("s3://other/x.csv")
+    bucket.put_object(Key="bad.csv", Body=b"no numbers here")
+    with pytest.raises(RecordError, match=r"^s3://recordings/bad\.csv is not a table of numbers"):
+        read("s3://recordings/bad.csv")
+
+
 def test_unknown_kind_of_url_is_refused() -> None:
     with pytest.raises(RecordError, match=r"nosuch://b/x\.edf cannot be fetched"):
         read("nosuch://b/x.edf")

@@ -78,6 +78,21 @@ class TestRefusals:
         answer = http.post(f"/predict{query}", data=body, content_type=RAW)
         assert part in refusal(answer, 400)
 
+    @pytest.mark.parametrize(
+        ("path", "limits"), [("/predict", "100 to 20,000"), ("/stream", "100 to 1000")]
+    )
+    def test_a_refused_rate_names_the_limits_of_its_route(
+        self, http: FlaskClient, path: str, limits: str
+    ) -> None:
+        for sent in (
+            http.post(path, json={"signal": SECOND, "fs": 20_001}),
+            http.post(path, json={"signal": SECOND, "fs": "360"}),
+            http.post(path, json={"signal": SECOND}),
+            http.post(f"{path}?fs=50", data=b"\0" * 4 * FS, content_type=RAW),
+            http.post(f"{path}?fs=x", data=b"\0" * 4 * FS, content_type=RAW),
+        ):
+            assert limits in refusal(sent, 400)
+
     def test_a_repeated_field_with_another_value_is_refused(self, http: FlaskClient) -> None:
         for path, body in (("/predict", b"\0" * 4 * FS), ("/stream", b"")):
             same = http.post(f"{path}?fs=360&fs=360", data=body, content_type=RAW)

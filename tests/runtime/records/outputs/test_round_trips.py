@@ -220,7 +220,7 @@ def test_the_bundle_is_of_the_published_schema(annotation: Annotation, tmp_path:
 
     file = os.environ.get("EKG_FHIR_SCHEMA")
     if not file:
-        pytest.skip("EKG_FHIR_SCHEMA does not name HL7's fhir.schema.json of R4")
+        pytest.skip("EKG_FHIR_SCHEMA names no fhir.schema.json of R4 (see docs/python.md)")
     schema = json.loads(Path(file).read_text())
     assert schema["id"] == "http://hl7.org/fhir/json-schema/4.0"
     bundle = bundle_of(annotation, tmp_path)

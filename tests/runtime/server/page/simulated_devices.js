@@ -1,5 +1,5 @@
 // Stands for the browser's Bluetooth and serial ports; `window.device` says what they give:
-// {packets: base64[], leavesAfter: number[], refuses, ecg} of a strap, {pieces: string[], unplugsAfter}
+// {packets: base64[], leavesAfter: number[], refuses, ecg, rates: base64[]} of a strap, {pieces: string[], unplugsAfter}
 // of a port. `window.given` counts what was given.
 const { device } = window;
 window.given = 0;
@@ -26,11 +26,21 @@ class Strap extends EventTarget {
     connect: async () => {
       if (window.given && this.failures-- > 0) throw new DOMException("out of reach", "NetworkError");
       this.gatt.connected = true;
-      return { getPrimaryService: async () => this.service() };
+      return { getPrimaryService: async (uuid) => this.service(uuid) };
     },
     disconnect: () => { this.gatt.connected = false; },
   };
-  service() {
+  service(uuid) {
+    if (uuid.includes("180d") && device.rates) {
+      const rate = new Characteristic(() => {});
+      const send = () => {
+        if (!this.gatt.connected || window.given >= device.rates.length) return;
+        rate.notify(bytes(device.rates[window.given++]));
+        soon(send);
+      };
+      soon(send);
+      return { getCharacteristic: async () => rate };
+    }
     if (device.ecg === false) throw new DOMException("no such service", "NotFoundError");
     const data = new Characteristic(() => {});
     const control = new Characteristic((command) => {

@@ -361,3 +361,24 @@ def test_a_rejected_bearer_token_can_be_entered_again(
             assert page.locator("#login").is_visible()
     state(page, "Live")
     assert page.locator("#login").is_hidden()
+
+
+def test_every_field_has_a_name_of_its_own(open_page: Callable[..., Any]) -> None:
+    """As Chromium computes it for screen readers, of the fields of all sources."""
+    page = open_page()
+    page.evaluate(
+        "document.querySelectorAll('#controls [data-for]').forEach(it => { it.hidden = false; })"
+    )
+    tools = page.context.new_cdp_session(page)
+    nodes = tools.send("Accessibility.getFullAXTree")["nodes"]
+    roles = {"textbox", "spinbutton", "combobox", "searchbox", "checkbox", "slider"}
+    names = [
+        node["name"]["value"].strip()
+        for node in nodes
+        if not node["ignored"] and node["role"]["value"] in roles
+    ]
+    assert len(names) > 8
+    assert all(names)
+    assert sorted(names) == sorted(set(names))
+    for name in ("Unit of the file", "Unit of the device", "Rate, Hz, of the file"):
+        assert name in names

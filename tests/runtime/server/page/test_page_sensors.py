@@ -11,22 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from page_driver import is_shown, saved, state, until
-from simulated_strap import PACKET, SimulatedStrap
+from simulated_strap import PACKET, base64_of, browser_script, packets_of
 
 from runtime import Detector, InputError
 from runtime.cli import polar
 from runtime.records import read
 from runtime.simulate import simulate
-
-DEVICES = (Path(__file__).parent / "simulated_devices.js").read_text(encoding="utf-8")
-
-
-def base64_of(pieces: list[bytes]) -> list[str]:
-    return [base64.b64encode(piece).decode() for piece in pieces]
-
-
-def script(**device: Any) -> str:
-    return f"window.device = {json.dumps(device)};\n(() => {{ {DEVICES} }})();"
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +24,6 @@ def ecg() -> np.ndarray:
     """Forty seconds at 130 Hz, whole uV, whole packets."""
     signal = simulate(40, fs=130, seed=3, ectopic=0.2).signal.astype(np.float64)
     return np.rint(signal[: len(signal) // PACKET * PACKET] * 1000) / 1000
-
-
-def packets(ecg: np.ndarray) -> list[bytes]:
-    strap = SimulatedStrap(ecg)
-    return [strap.packet(number) for number in range(len(ecg) // PACKET)]
 
 
 def connect(page: Any, source: str) -> None:
@@ -69,8 +54,8 @@ def test_a_straps_ecg_is_shown_and_saved_as_it_came(
     open_page: Callable[..., Any], detector: Detector, ecg: np.ndarray, tmp_path: Path
 ) -> None:
     pytest.importorskip("edfio")
-    frames = packets(ecg)
-    page = open_page(script=script(packets=base64_of(frames)))
+    frames = packets_of(ecg)
+    page = open_page(script=browser_script(packets=base64_of(frames)))
     connect(page, "strap")
     end(page, len(frames))
     assert page.evaluate("window.asked[0]") == list(polar.START_ECG)
@@ -88,11 +73,11 @@ def test_lost_packets_and_a_strap_out_of_reach_are_gaps_of_their_length(
     open_page: Callable[..., Any], ecg: np.ndarray, tmp_path: Path
 ) -> None:
     pytest.importorskip("edfio")
-    frames = packets(ecg)
+    frames = packets_of(ecg)
     lost = [10, 11, 30, 31, 32]
     kept = [frame for number, frame in enumerate(frames) if number not in lost]
     kept.insert(5, kept[4])  # one comes twice
-    page = open_page(script=script(packets=base64_of(kept), leavesAfter=[29]))
+    page = open_page(script=browser_script(packets=base64_of(kept), leavesAfter=[29]))
     connect(page, "strap")
     end(page, len(kept))
     missing = np.zeros(len(ecg), bool)
@@ -108,7 +93,7 @@ def test_lost_packets_and_a_strap_out_of_reach_are_gaps_of_their_length(
 @pytest.mark.parametrize(
     ("device", "reason"),
     [
-        ({"ecg": False}, "this strap gives no ECG; expected a Polar H10"),
+        ({"ecg": False}, "gives neither ECG nor heart rate; expected a strap, such as a Polar H10"),
         ({"refuses": 3}, "refuses to give its ECG (f0 02 00 03 00)"),
         ({"packets": base64_of([b"\2" + bytes(20)])}, "expected a frame of ECG (type 0, form 0)"),
     ],
@@ -116,10 +101,55 @@ def test_lost_packets_and_a_strap_out_of_reach_are_gaps_of_their_length(
 def test_a_strap_without_ecg_is_refused_in_a_sentence(
     open_page: Callable[..., Any], device: dict[str, Any], reason: str
 ) -> None:
-    page = open_page(script=script(**{"packets": []} | device))
+    page = open_page(script=browser_script(**{"packets": []} | device))
     connect(page, "strap")
     state(page, "Stopped")
     assert reason in page.locator("#problem").inner_text()
+
+
+def test_a_strap_that_gives_its_heart_rate_only_is_shown_and_said_to_have_no_ecg(
+    open_page: Callable[..., Any],
+) -> None:
+    rr = [round(1024 * s) for s in np.linspace(0.8, 1.0, 40)]
+    rates = [b"\x10" + bytes([60]) + value.to_bytes(2, "little") for value in rr]
+    page = open_page(script=browser_script(packets=[], ecg=False, rates=base64_of(rates)))
+    connect(page, "strap")
+    until(page, "window.given === 40")
+    state(page, "No ECG")
+    sentence = page.locator("#problem").inner_text()
+    assert "gives its heart rate and RR intervals, and no ECG" in sentence
+    assert "no beat can be found or labelled; a Polar H10 gives it" in sentence
+    reports(page, "60/min by the strap · RR 1000 ms")
+    line = page.locator("#intervals svg")
+    assert line.get_attribute("aria-label") == "RR intervals, the last 40: 800 to 1000 ms"
+    assert len(line.locator("polyline").get_attribute("points").split()) == 40
+    assert page.locator("#counts").inner_text().split().count("0") == 5  # no beat of any class
+    page.get_by_role("button", name="End recording").click()
+    page.locator("#source").select_option("simulated")
+    until(page, "document.getElementById('intervals').hidden")
+
+
+def test_heart_rates_are_those_of_python(open_page: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(3)
+    messages = [bytes([flags]) + rng.bytes(7) for flags in range(32)]
+    messages += [b"\x00\x3c", b"\x11\x2c\x01\x00\x04\xff", b"\x18\x3c\x00\x00"]
+    expected = []
+    for message in messages:
+        read_there = polar.read_heart_rate(message)
+        expected.append([read_there.bpm, *(ms / 1000 for ms in read_there.rr_ms)])
+    got = open_page().evaluate(
+        """async (messages) => {
+        const { readHeartRate } = await import("./static/polar.js");
+        return messages.map((text) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const { bpm, intervals } = readHeartRate(new DataView(bytes.buffer));
+            return [bpm, ...intervals];
+        }); }""",
+        base64_of(messages),
+    )
+    assert [len(one) for one in got] == [len(one) for one in expected]
+    for one, other in zip(got, expected, strict=True):
+        assert one == pytest.approx(other)
 
 
 def test_frames_and_their_places_are_those_of_python(open_page: Callable[..., Any]) -> None:
@@ -173,7 +203,7 @@ def test_a_serial_device_is_shown_and_saved(
         lines = ["time,resp,ECG (uV)", *(f"{i},7,{v:.0f}" for i, v in enumerate(1000 * expected))]
     content = b"\xff\xfe" + "\r\n".join(lines).encode() + b"\r\n"
     pieces = [content[at : at + 700] for at in range(0, len(content), 700)]
-    page = open_page(script=script(pieces=base64_of(pieces)))
+    page = open_page(script=browser_script(pieces=base64_of(pieces)))
     page.locator("#source").select_option("serial")
     page.locator("#serial-unit").fill(unit)
     page.get_by_label("Baud").fill("57600")
@@ -193,7 +223,7 @@ def test_a_device_that_is_unplugged_is_followed_again(
     signal = simulate(20, fs=250, seed=2).signal
     lines = [f"{value:.4f}\r\n" for value in signal]
     pieces = ["".join(lines[at : at + 50]).encode() for at in range(0, 5000, 50)]
-    page = open_page(script=script(pieces=base64_of(pieces), unplugsAfter=40))
+    page = open_page(script=browser_script(pieces=base64_of(pieces), unplugsAfter=40))
     connect(page, "serial")
     end(page, len(pieces))
     shown = saved(page, "Save signal")
@@ -219,7 +249,7 @@ def test_a_device_that_is_unplugged_is_followed_again(
 def test_lines_that_are_no_ecg_are_refused_in_a_sentence(
     open_page: Callable[..., Any], lines: list[str], unit: str, reason: str
 ) -> None:
-    page = open_page(script=script(pieces=base64_of(["\n".join([*lines, ""]).encode()])))
+    page = open_page(script=browser_script(pieces=base64_of(["\n".join([*lines, ""]).encode()])))
     page.locator("#source").select_option("serial")
     page.locator("#serial-unit").fill(unit)
     page.get_by_role("button", name="Connect").click()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from page_driver import state, until
+from record_cuts import cut
 
 from runtime import Detector
 from runtime.records import read
@@ -67,20 +68,7 @@ def test_beats_and_events_are_those_of_annotate(
 ) -> None:
     """Table for table, and mark for mark of the WFDB annotations."""
     wfdb = pytest.importorskip("wfdb")
-    stem = Path(name).name
-    cut = wfdb.rdrecord(str(data / name), physical=False)
-    fs, end = cut.fs, int(SECONDS * cut.fs)
-    wfdb.wrsamp(
-        stem,
-        fs=fs,
-        units=cut.units,
-        sig_name=cut.sig_name,
-        fmt=["16"] * cut.n_sig,
-        d_signal=cut.d_signal[:end],
-        adc_gain=cut.adc_gain,
-        baseline=cut.baseline,
-        write_dir=str(tmp_path),
-    )
+    stem = cut(data / name, tmp_path, SECONDS, "16").name
     found = detector.annotate(read(tmp_path / stem))
     page = open_page()
     page.locator("#files").set_input_files([tmp_path / f"{stem}.hea", tmp_path / f"{stem}.dat"])

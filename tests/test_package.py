@@ -1,6 +1,7 @@
 """The wheel, installed where nothing else is: what it brings, and that its commands work.
 
-Each Python that the project is for and that starts here as ``python3.NN`` gets an environment.
+Each Python that the project is for and that starts here as ``python3.NN`` gets an environment; of
+others than this one, as a trial.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ SOURCES = {
     "scale": "ekg/scale",
 }
 FS = 360
-INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+INSTALL = ("-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def output(*command: object, folder: Path) -> str:
@@ -48,8 +50,7 @@ def output(*command: object, folder: Path) -> str:
 
 def interpreter(version: str) -> str | None:
     """A Python of this version that starts; a name on the path alone may be a shim of nothing."""
-    own = f"{sys.version_info[0]}.{sys.version_info[1]}" == version
-    path = sys.executable if own else shutil.which(f"python{version}")
+    path = sys.executable if version == OWN else shutil.which(f"python{version}")
     if path is None:
         return None
     started = subprocess.run([path, "-c", "import venv"], capture_output=True, check=False)
@@ -96,7 +97,13 @@ class Environment:
         return output(*command, folder=self.empty)
 
 
-@pytest.fixture(scope="module", params=["3.11", "3.12", "3.13"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(version, marks=[pytest.mark.trial] if version != OWN else [])
+        for version in ("3.11", "3.12", "3.13")
+    ],
+)
 def base(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Environment:

@@ -16,16 +16,21 @@ CHECK_VENV := .venv-check
 RELEASE_VENV := .venv-release
 DOCS_VENV := .venv-docs
 PIP_INSTALL := -m pip install --disable-pip-version-check
-# A process for each core, each on one thread: more made the tests no faster. The tests of a file share
-# what they make, and so one process. Files with slow tests come first (tests/conftest.py).
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
+# A process for each core, each on one thread, and one more for the tests that wait: for a server's
+# time limit, a browser, a download. The tests of a file share what they make, and so one process.
+# Files with slow tests come first (tests/conftest.py).
+JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 PYTEST = -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+# Bytecode is kept even where the machine forbids it: the tests start some hundred processes, and each
+# would compile the source again.
+TEST_SETTINGS = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+ALL_TESTS = EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" $(TEST_SETTINGS) $(VENV)/bin/python $(PYTEST)
 
 # The innermost loops in C, beside their source; without a compiler it says so and goes on.
 BUILD_LOOPS := setup.py --quiet build_ext --inplace
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scale-demo serve check test lint docs train export evaluate folds ablation notebooks web bench \
+.PHONY: help demo scale-demo serve check test trials lint docs train export evaluate folds ablation notebooks web bench \
     loops bundle release clean
 
 help:  ## this list
@@ -45,12 +50,15 @@ check: $(CHECK_VENV)/.ready  ## style, types and the fast tests of the runtime, 
 	@$(CHECK_VENV)/bin/ruff check .
 	@$(CHECK_VENV)/bin/ruff format --check --quiet . || { echo "run \`ruff format .\`"; exit 1; }
 	@$(CHECK_VENV)/bin/mypy runtime kernels
-	@OMP_NUM_THREADS=1 $(CHECK_VENV)/bin/python $(PYTEST) -m "not slow" tests/runtime $(wildcard tests/test_*.py)
+	@$(TEST_SETTINGS) $(CHECK_VENV)/bin/python $(PYTEST) -m "not slow and not trial" tests/runtime $(wildcard tests/test_*.py)
 
-test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run all tests
+test: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## run the tests
 	@$(VENV)/bin/python $(BUILD_LOOPS)
-	@EKG_RUNTIME_PYTHON="$(CURDIR)/$(RUNTIME_VENV)/bin/python" OMP_NUM_THREADS=1 \
-	    $(VENV)/bin/python $(PYTEST)
+	@$(ALL_TESTS) -m "not trial"
+
+trials: $(TRAIN_READY) $(RUNTIME_READY) $(OLD_READY)  ## what `make test` leaves out: whole recordings
+	@$(VENV)/bin/python $(BUILD_LOOPS)
+	@$(ALL_TESTS) -m trial
 
 lint: $(TRAIN_READY)  ## check style and types of everything
 	@$(VENV)/bin/ruff check .

@@ -33,7 +33,7 @@ def checkout(revision: str) -> Iterator[Path]:
         path = Path(folder) / "base"
         _git("worktree", "add", "--quiet", "--detach", str(path), commit)
         try:
-            if any((ROOT / "runtime").rglob("compiled.*.so")) and (path / "setup.py").exists():
+            if loops_are_built() and (path / "setup.py").exists():
                 _run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], path)
             yield path
         finally:  # git keeps a list of its worktrees: removing the folder is not enough
@@ -49,6 +49,11 @@ def commit_of(revision: str) -> str:
             f"--base {revision}: there is no such commit in {ROOT.name}/; expected "
             "a branch, a tag or a hash, in a git checkout."
         ) from None
+
+
+def loops_are_built() -> bool:
+    """Whether the loops in C are built in this working tree."""
+    return any((ROOT / "runtime").rglob("compiled.*.so"))
 
 
 def environment() -> dict[str, str]:

@@ -22,6 +22,32 @@ SETTLE_S = 0.01  # between two candidates: a thread pool that still spins would 
 SGEMM_SIDE = 512  # 3 MiB in all: large enough to be arithmetic, small enough for the cache
 
 
+class Stopwatch:
+    """How long each part of a run took, with the processes that it started.
+
+    Attributes
+    ----------
+    wall_s, processor_s : part -> seconds
+    """
+
+    def __init__(self) -> None:
+        self.wall_s: dict[str, float] = {}
+        self.processor_s: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        began, used = time.perf_counter(), sum(os.times()[:4])
+        yield
+        self.wall_s[part] = time.perf_counter() - began
+        self.processor_s[part] = sum(os.times()[:4]) - used
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        return {
+            part: {"wall": round(wall, 1), "processor": round(self.processor_s[part], 1)}
+            for part, wall in self.wall_s.items()
+        }
+
+
 @dataclass(frozen=True)
 class Timing:
     """Duration of one call.

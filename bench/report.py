@@ -126,6 +126,21 @@ def markdown(results: dict[str, Any], plots: Sequence[str] = ()) -> str:
     reasons: dict[str, list[str]] = {}
     for row in results["refused"]:
         reasons.setdefault(row["reason"], []).append(row["what"])
+    if "parts_s" in results:
+        parts += [
+            "## How long each part took",
+            "",
+            "The processor's seconds are of all processes that have ended.",
+            "",
+            _table(
+                ("", "wall, s", "processor, s"),
+                (
+                    (part, f"{took['wall']:.0f}", f"{took['processor']:.0f}")
+                    for part, took in results["parts_s"].items()
+                ),
+            ),
+            "",
+        ]
     parts += [
         "## What did not run, and why",
         "",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -18,6 +21,17 @@ except ImportError:
     import hypothesis
 
 ROOT = Path(__file__).resolve().parent.parent
+# The shell, which has no windows, takes half the processor time.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+BROWSER_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+)
 
 # Deterministic, and no example counts as slow on a shared machine.
 hypothesis.settings.register_profile("ekg", deadline=None, derandomize=True, max_examples=25)
@@ -70,3 +84,19 @@ def data() -> Path:
     if folder is None:
         pytest.skip("no recordings at hand (set EKG_DATA to the folder that holds mitdb/)")
     return folder
+
+
+# Of a module: as long as it lasts an event loop runs in this thread, and `asyncio.run` refuses.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by playwright."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright (pip install playwright)"
+    )
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium (apt-get install chromium-headless-shell)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=list(BROWSER_ARGUMENTS))
+        yield browser
+        browser.close()

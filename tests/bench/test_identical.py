@@ -82,7 +82,14 @@ def test_the_same_code_gives_identical_files(
     assert temporary_worktrees() == before
 
 
+@pytest.fixture
+def without_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be compiled in the checkout, for a test that runs nothing there."""
+    monkeypatch.setattr(checkouts, "loops_are_built", lambda: False)
+
+
 @in_git
+@pytest.mark.usefixtures("without_loops")
 def test_a_difference_gives_status_1(
     record: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +118,7 @@ def test_a_missing_record_is_refused(record: str) -> None:
 
 
 @in_git
+@pytest.mark.usefixtures("without_loops")
 def test_a_checkout_is_removed_after_an_error() -> None:
     before = temporary_worktrees()
     paths = []

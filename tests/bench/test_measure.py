@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def test_candidates_alternate_and_each_begins_a_round():
     )
     assert order == ["a", "b", "c", "b", "c", "a", "c", "a", "b"]
     assert {name: timing.calls for name, timing in timings.items()} == dict.fromkeys("abc", 3)
+
+
+def test_a_part_counts_the_processes_it_started():
+    took = measure.Stopwatch()
+    with took("waiting"):
+        time.sleep(0.05)
+    with took("working"):
+        work = "import time\nwhile time.process_time() < 0.2: pass"
+        subprocess.run([sys.executable, "-c", work], check=True)
+    assert took.wall_s["waiting"] >= 0.05 > took.processor_s["waiting"]
+    assert took.to_dict()["working"]["processor"] >= 0.2
 
 
 def test_percentiles_are_in_milliseconds():

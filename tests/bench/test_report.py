@@ -14,6 +14,7 @@ def test_the_report_is_written_and_drawn(results, tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert "| **ekg fused** | cpu |" in text
     assert "- fused, cuda; int8, cuda: there is no GPU" in text
+    assert "| one process | 66 | 61 |" in text
     assert "extrapolated" in text or "measured" in text
     for name in ("latency", "throughput", "http", "scaling"):
         assert f"![{name}]({name}.png)" in text
@@ -56,6 +57,6 @@ def test_the_count_of_patients_is_explained_if_it_is_known(results):
 def test_every_table_has_as_many_cells_in_each_row(results):
     results["targets"] = targets(results)
     tables = [block for block in report.markdown(results).split("\n\n") if block.startswith("|")]
-    assert len(tables) == 9
+    assert len(tables) == 10
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1

@@ -1,8 +1,10 @@
-"""A small network and its graphs, exported once for all tests of this folder."""
+"""A small network and its graphs, exported once for all tests of this folder that ask for them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -17,11 +19,24 @@ from training.model import Design, EkgNet, deployed
 
 @dataclass(frozen=True)
 class Exported:
-    """A network with random weights, what its files say of it, and its graphs by file name."""
+    """A network with random weights, and what its files say of it."""
 
     net: EkgNet
     described: dict[str, str]
-    graphs: dict[str, graphs.Graph]
+
+    @cached_property
+    def _making(self) -> Iterator[graphs.Graph]:
+        return graphs.graphs(self.net, self.described)
+
+    @cached_property
+    def fused(self) -> graphs.Graph:
+        """The first of its graphs, filter and CNN; each is four seconds of work."""
+        return next(self._making)
+
+    @cached_property
+    def graphs(self) -> dict[str, graphs.Graph]:
+        """All of them by file name."""
+        return {graph.name: graph for graph in (self.fused, *self._making)}
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +45,7 @@ def small() -> Exported:
     design = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
     net = deployed(EkgNet(design))
     described = graphs.describe(net, policy=BeatPolicy(), data="SIMULATED", commit="abc")
-    return Exported(net, described, {g.name: g for g in graphs.graphs(net, described)})
+    return Exported(net, described)
 
 
 @pytest.fixture(scope="session")

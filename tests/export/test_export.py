@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from export import __main__ as command
 from export import graphs, manifest
 from runtime import Detector
 from runtime.model.contract import BeatPolicy, Contract
-from tests.export.conftest import Exported
 from training.checkpoint import save
 from training.databases import DS2
 from training.model import Design, EkgNet
@@ -23,14 +23,44 @@ from training.recipe import Recipe
 from training.scores import Score
 
 
-@pytest.fixture
-def net(small: Exported) -> EkgNet:
-    return small.net
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
+    score = Score(np.eye(6, dtype=np.int64), np.zeros(5))
+    path = tmp_path_factory.mktemp("run") / "model.pt"
+    torch.manual_seed(1)
+    save(path, EkgNet(small), Recipe(), BeatPolicy(), "SIMULATED ECG", score)
+    return path
+
+
+@dataclass(frozen=True)
+class WholeExport:
+    """What the command has written, and the graphs that it made on the way."""
+
+    folder: Path
+    graphs: list[graphs.Graph]
+
+
+@pytest.fixture(scope="module")
+def whole(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> WholeExport:
+    """The whole command once, without recordings to measure on."""
+    folder, made, make = tmp_path_factory.mktemp("whole") / "a", [], graphs.graphs
+
+    def kept(net: EkgNet, described: dict[str, str]) -> Iterator[graphs.Graph]:
+        for graph in make(net, described):
+            made.append(graph)
+            yield graph
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "records_to_measure", list)
+        patch.setattr(graphs, "graphs", kept)
+        assert command.main(["--checkpoint", str(checkpoint), "--out", str(folder)]) == 0
+    return WholeExport(folder, made)
 
 
 @pytest.fixture
-def exported(small: Exported) -> list[graphs.Graph]:
-    return list(small.graphs.values())
+def exported(whole: WholeExport) -> list[graphs.Graph]:
+    return whole.graphs
 
 
 def signals() -> np.ndarray:
@@ -62,7 +92,9 @@ def test_old_runtimes_can_read_them(exported: list[graphs.Graph]) -> None:
         assert all(o.version <= 18 for o in graph.model.opset_import if not o.domain)
 
 
-def test_the_contract_travels_in_the_file(exported: list[graphs.Graph], net: EkgNet) -> None:
+def test_the_contract_travels_in_the_file(exported: list[graphs.Graph]) -> None:
+    net = exported[0].module
+    assert isinstance(net, EkgNet)
     for graph in exported:
         metadata = {p.key: p.value for p in graph.model.metadata_props}
         contract = Contract.read(metadata, graph.name)
@@ -83,24 +115,10 @@ def test_nothing_of_the_exporting_machine_is_in_the_file(exported: list[graphs.G
         assert b"site-packages" not in body
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
-    score = Score(np.eye(6, dtype=np.int64), np.zeros(5))
-    path = tmp_path_factory.mktemp("run") / "model.pt"
-    torch.manual_seed(1)
-    save(path, EkgNet(small), Recipe(), BeatPolicy(), "SIMULATED ECG", score)
-    return path
-
-
-def test_the_whole_export_makes_a_folder_that_the_runtime_loads(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command, "records_to_measure", list)
-    assert command.main(["--checkpoint", str(checkpoint), "--out", str(tmp_path / "a")]) == 0
-    detector = Detector.load(tmp_path / "a", provider="cpu")
+def test_the_whole_export_makes_a_folder_that_the_runtime_loads(whole: WholeExport) -> None:
+    detector = Detector.load(whole.folder, provider="cpu")
     assert detector.contract.simulated
-    card = (tmp_path / "a" / "MODEL_CARD.md").read_text()
+    card = (whole.folder / "MODEL_CARD.md").read_text()
     assert "has seen no real ECG" in card
     assert "no medical device" in card
 

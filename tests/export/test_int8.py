@@ -27,7 +27,7 @@ ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 
 @pytest.fixture(scope="module")
 def quantized(small: Exported, signals: NDArray[np.float32]) -> onnx.ModelProto:
-    return int8.quantize(small.graphs["ekg_fused.onnx"], [row[None] for row in signals])
+    return int8.quantize(small.fused, [row[None] for row in signals])
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -51,9 +51,7 @@ def test_all_convolutions_but_the_kept_ones_are_quantized(
     whole = [n for n in convolutions if n.input[1] not in made]
     assert len(whole) == len(int8.KEPT)
     assert any("fir" in n.input[1] for n in whole)
-    assert len(quantized.SerializeToString()) < len(
-        small.graphs["ekg_fused.onnx"].model.SerializeToString()
-    )
+    assert len(quantized.SerializeToString()) < len(small.fused.model.SerializeToString())
 
 
 def test_old_runtimes_can_read_it(quantized: onnx.ModelProto) -> None:
@@ -66,7 +64,7 @@ def test_the_quantized_graph_is_close_to_the_whole_one(
 ) -> None:
     start = np.zeros((len(signals), small.net.carry_size), dtype=np.float32)
     feed = {"ecg": signals, "carry": start}
-    expected = session(small.graphs["ekg_fused.onnx"].model).run(None, feed)[0]
+    expected = session(small.fused.model).run(None, feed)[0]
     answer = session(quantized).run(None, feed)[0]
     assert np.abs(answer - expected).max() < 0.1
     np.testing.assert_allclose(answer.sum(axis=2), 1, atol=1e-5)
@@ -86,7 +84,7 @@ def test_rounding_does_not_depend_on_the_cut(
 
 
 def test_changed_names_of_the_exporter_are_refused(small: Exported) -> None:
-    fused = small.graphs["ekg_fused.onnx"]
+    fused = small.fused
     renamed = onnx.ModelProto()
     renamed.CopyFrom(fused.model)
     for node in renamed.graph.node:

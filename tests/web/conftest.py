@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -61,20 +60,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ThreadingHT
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
-
-
-# Of a module: as long as it lasts an event loop runs in this thread, and `asyncio.run` refuses.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no Chromium (apt-get install chromium)")
-    with api.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = driver.chromium.launch(executable_path=chromium, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from web_driver import RECORDS, ROOT, Known, require_node_package
+from record_cuts import cut
+from web_driver import IN_PIECES, PIECE_S, RECORDS, ROOT, Known, require_node_package
 
 from runtime.detector import load_rhythm
 from runtime.signal.missing import NO_SIGNAL, bridge, missing_samples
@@ -50,6 +51,16 @@ def test_the_sample(reader: list[str], known: Known) -> None:
     assert read_by(reader, ecg) == beats
 
 
+@pytest.mark.parametrize("name", IN_PIECES)
+def test_minutes_of_mitdb(
+    reader: list[str], known: Known, data: Path, tmp_path: Path, name: str
+) -> None:
+    ecg, beats = known(str(cut(data / "mitdb" / name, tmp_path, PIECE_S)))
+    assert {label for _, label in beats} >= {"N", "V"}
+    assert read_by(reader, ecg) == beats
+
+
+@pytest.mark.trial
 @pytest.mark.parametrize("name", RECORDS)
 def test_records_of_mitdb(reader: list[str], known: Known, data: Path, name: str) -> None:
     ecg, beats = known(str(data / "mitdb" / name))

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from record_cuts import cut
 from simulated_strap import PACKET, base64_of, browser_script, packets_of
-from web_driver import RECORDS, Known
+from web_driver import IN_PIECES, PIECE_S, RECORDS, Known
 
 from runtime import Detector
 from runtime.cli import polar
@@ -61,18 +62,33 @@ def test_however_the_signal_is_cut(page: Any, known: Known, sizes: list[int]) ->
     assert [tuple(beat) for beat in page.evaluate(PUSHED, [ecg.tolist(), sizes])] == beats
 
 
+def files_of(record: Path) -> list[Path]:
+    return [record.with_suffix(ending) for ending in (".hea", ".dat")]
+
+
+@pytest.mark.parametrize("name", IN_PIECES)
+def test_minutes_of_mitdb(page: Any, known: Known, data: Path, tmp_path: Path, name: str) -> None:
+    piece = cut(data / "mitdb" / name, tmp_path, PIECE_S)
+    assert dropped(page, *files_of(piece)) == known(str(piece))[1]
+
+
+@pytest.mark.trial
 @pytest.mark.parametrize("name", RECORDS)
 def test_records_of_mitdb(page: Any, known: Known, data: Path, name: str) -> None:
-    files = [data / "mitdb" / f"{name}.{ending}" for ending in ("hea", "dat")]
-    assert dropped(page, *files) == known(str(data / "mitdb" / name))[1]
+    record = data / "mitdb" / name
+    assert dropped(page, *files_of(record)) == known(str(record))[1]
 
 
-def test_another_rate_is_resampled(page: Any, known: Known, data: Path) -> None:
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(1800.0, marks=pytest.mark.trial), PIECE_S], ids=["whole", "minutes"]
+)
+def test_another_rate_is_resampled(
+    page: Any, known: Known, data: Path, tmp_path: Path, seconds: float
+) -> None:
     """The same filter in float64 instead of float32: an R peak may move by a sample."""
-    record = data / "svdb" / "800"
-    files = [record.with_suffix(ending) for ending in (".hea", ".dat")]
-    beats, expected = dropped(page, *files), known(str(record))[1]
-    assert len(beats) == len(expected) > 1000
+    record = cut(data / "svdb" / "800", tmp_path, seconds)
+    beats, expected = dropped(page, *files_of(record)), known(str(record))[1]
+    assert len(beats) == len(expected) > seconds / 1.8
     assert max(abs(a - b) for (a, _), (b, _) in zip(beats, expected, strict=True)) <= 1
     differing = sum(a != b for (_, a), (_, b) in zip(beats, expected, strict=True))
     assert differing <= len(expected) // 1000
@@ -90,12 +106,9 @@ def test_a_gap_is_bridged_as_by_the_runtime(page: Any, known: Known, detector: D
     assert dropped(page, file) == [(round(beat.time * 360), beat.label) for beat in beats]
 
 
-def test_fibrillation_is_reported(page: Any, data: Path) -> None:
+def test_fibrillation_is_reported(page: Any, data: Path, tmp_path: Path) -> None:
     """Record 201 of mitdb begins in atrial fibrillation."""
-    page.set_input_files(
-        "#files", [str(data / "mitdb" / f"201.{ending}") for ending in ("hea", "dat")]
-    )
-    found(page)
+    dropped(page, *files_of(cut(data / "mitdb" / "201", tmp_path, PIECE_S)))
     assert "atrial fibrillation" in page.text_content("#rhythm")
 
 

@@ -21,7 +21,7 @@ def timed(path: Path, times: np.ndarray, decimals: int = 6) -> Path:
     return path
 
 
-@settings(max_examples=20, deadline=None)  # each reads two files
+@settings(max_examples=12, deadline=None)  # each reads two files
 @example(
     fs=100, decimals=3, start=0.0, seconds=5.0, gap_at=0.5, lost=4491, given_fs=True
 )  # the pause is nine times as long as the signal

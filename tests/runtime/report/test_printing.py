@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,6 @@ from runtime.findings import Event
 from runtime.report import Layout, Study, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("jinja2", "playwright")]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 PX_MM = 96 / 25.4
 MARGIN_MM = 10
 PAPERS_MM = {
@@ -32,19 +28,6 @@ MEASURE = """() => [...document.querySelectorAll("svg, table, h2, p, figcaption"
   return {what: e.getAttribute("class") || e.tagName, right: box.right, width: box.width,
           height: box.height, scale: e.tagName === "svg" && e.getScreenCTM().a};
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium (apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

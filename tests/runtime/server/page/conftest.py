@@ -1,11 +1,11 @@
 """The monitor page in a real browser.
 
-Needs Chromium and the package playwright (`apt-get install chromium`, `pip install playwright`).
+Needs Chromium and the package playwright (`apt-get install chromium-headless-shell`, `pip install
+playwright`).
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,19 +15,6 @@ from urllib.error import HTTPError
 
 import pytest
 from page_driver import PATIENCE_MS, Server
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,20 +28,6 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.kill()
-
-
-# Of a module: as long as it lasts an event loop runs in this thread, and `asyncio.run` refuses.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="no playwright (pip install playwright)"
-    )
-    if CHROMIUM is None:
-        pytest.skip("no Chromium (apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

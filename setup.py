@@ -28,7 +28,13 @@ LOOPS = [
         py_limited_api=True,
         optional=True,
     )
-    for name in ("signal.compiled", "signal.windows", "records.parsed")
+    for name in (
+        "signal.compiled",
+        "signal.windows",
+        "signal.beats",
+        "signal.intervals",
+        "records.parsed",
+    )
 ]
 COMPILED = os.environ.get("EKG_COMPILED") != "0"
 

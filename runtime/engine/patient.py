@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..findings import Event, Flaw, Quality
 from ..model.artifacts import Run
 from ..model.contract import Contract
+from ..model.frames import weakest_sum
 from ..rhythm import RhythmModel, RhythmTracker, schema
 from ..signal.gaps import Gaps
 from ..signal.missing import NO_SIGNAL, Edge
@@ -46,6 +47,22 @@ class Engine:
     def rhythm_name(self) -> bytes:
         """Eight bytes that name everything that decides after the network."""
         return self.rhythm.fingerprint(self.contract.policy, schema().fingerprint)
+
+    @cached_property
+    def beat_limits(self) -> NDArray[np.float64]:
+        """Everything that makes beats of frames, as the compiled loops take it."""
+        contract, policy = self.contract, self.contract.policy
+        return np.array(
+            [
+                policy.min_frames_between,
+                weakest_sum(policy),
+                contract.hop,
+                round(SEARCH_S * contract.fs),
+                round(LEVEL_S * contract.fs),
+                *policy.class_weights,
+            ],
+            dtype=np.float64,
+        )
 
     @cached_property
     def reach(self) -> int:
@@ -142,10 +159,13 @@ class Patient:
         """Everything before this moment is decided, s."""
         if self.end is not None:
             return self.seconds
-        contract = self.engine.contract
-        frames = self.rate.complete(self.taken) // contract.hop - contract.policy.context_after
+        taken, rate, contract = self.rows.taken[self.row], self.rate, self.engine.contract
+        frames = rate.complete(taken) // contract.hop - contract.policy.context_after
         moment = (frames * contract.hop - contract.delay) / contract.fs - R_PEAK_MARGIN_S
-        return min(max(0.0, moment), self.seconds)
+        if moment < 0.0:
+            return 0.0
+        seconds = taken / rate.fs
+        return moment if moment < seconds else seconds
 
     def assess(self, samples: ArrayLike, *, units: str) -> Quality:
         """The quality of the samples that come next, [samples], at least one.

@@ -16,8 +16,9 @@ from ..beats import NO_BEATS, Beats, as_block, choose_label
 from ..errors import InputError
 from ..model.contract import Contract
 from ..model.frames import find_beats
-from ..rhythm import take_together
+from ..rhythm import RhythmTracker, take_together
 from ..signal.gaps import Gap
+from ..signal.loops import beat_loops
 from ..signal.missing import Edge, bridge
 from ..signal.r_peak import r_peaks
 from ..signal.resample import Resampler
@@ -28,6 +29,7 @@ from .patient import Engine, Patient, Rows
 # between the layers still fit the caches; more in a run take longer each.
 RUN_SAMPLES = 1 << 15
 RUN_SECONDS = 60  # and the longest piece
+NO_GAPS: Sequence[Gap] = ()
 KEPT_S = 10.0  # that gaps are remembered after everything around them is decided
 
 
@@ -61,8 +63,8 @@ def push_one(
 ) -> Beats:
     """`push` for one patient, who has nobody to be grouped with; ``end`` finishes too."""
     _refuse_finished(patient)
-    ecg = check_signal(samples, units=units, dimensions=(1,))
-    return _advance([patient], _stacked([patient]), ecg[None], end=end)[0]
+    ecg, alone = check_signal(samples, units=units, dimensions=(1,)), (patient,)
+    return _advance(alone, _stacked(alone), ecg[None], end=end)[0]
 
 
 def push_whole(patients: Sequence[Patient], ecg: NDArray[np.float64]) -> list[Beats]:
@@ -172,52 +174,53 @@ def _advance(
         for patient, taken in zip(patients, before, strict=True):
             if patient.tracker:
                 patient.tracker.seconds.limit = int((taken + samples) * rate.step)
-    beats: list[list[Beats]] = [[] for _ in patients]
-    piece = max(1, int(RUN_SECONDS * rate.fs))
+    pieces: list[list[Beats]] = []
+    piece = int(RUN_SECONDS * rate.fs)
     for start in range(0, chunk.shape[1], piece):
-        rows, hops, found = _step(engine, rate, rows, chunk[:, start : start + piece], edges)
+        part = chunk if chunk.shape[1] <= piece else chunk[:, start : start + piece]
+        rows, hops, found = _step(engine, rate, rows, part, edges)
+        followed: list[tuple[int, Patient, RhythmTracker, Sequence[Gap]]] = []
         for row, patient in enumerate(patients):
-            patient.rows, patient.row = rows, row
+            patient.rows, patient.row, gaps = rows, row, NO_GAPS
             if row in missing:
                 patient.gaps.add(
                     missing[row][start : start + piece],
                     before[row] + start,
                     0 if start else back.get(row, 0),
                 )
-        gaps = [_gaps(patient) for patient in patients]
-        found = [_outside(one, known) for one, known in zip(found, gaps, strict=True)]
-        followed = [
-            (row, patient, patient.tracker)
-            for row, patient in enumerate(patients)
-            if patient.tracker
-        ]
+            if patient.gaps.runs:  # seldom
+                gaps = _gaps(patient)
+                found[row] = _outside(found[row], gaps)
+            if patient.tracker:
+                followed.append((row, patient, patient.tracker, gaps))
         if followed and hops.shape[1]:
             take_together(
-                [tracker.seconds for _, _, tracker in followed],
-                [hops[row] for row, _, _ in followed],
+                [tracker.seconds for _, _, tracker, _ in followed],
+                [hops[row] for row, _, _, _ in followed],
             )
-            for row, patient, tracker in followed:
-                found[row], events = tracker.follow(found[row], patient.decided, gaps[row])
-                patient.events += events
-        for row, decided in enumerate(found):
-            beats[row].append(decided)
+            for row, patient, tracker, gaps in followed:
+                found[row], events = tracker.follow(found[row], patient.decided, gaps)
+                if events:
+                    patient.events += events
+        pieces.append(found)
     if end:
         for patient, taken in zip(patients, before, strict=True):
             patient.end = taken + samples
             if patient.tracker:
                 patient.events += patient.tracker.finish(_gaps(patient))
+    if len(pieces) == 1 and not end:
+        return pieces[0]
     return [
-        _joined(parts, patient, engine.contract)
-        for parts, patient in zip(beats, patients, strict=True)
+        _joined([found[row] for found in pieces], patient, engine.contract)
+        for row, patient in enumerate(patients)
     ]
 
 
 def _gaps(patient: Patient) -> list[Gap]:
     """The gaps that matter to what is not decided yet, at the model's rate."""
-    gaps = patient.gaps
-    if not gaps.runs:  # nearly always
+    gaps, rate = patient.gaps, patient.rate
+    if not gaps.runs:
         return []
-    rate = patient.rate
     gaps.forget(int((patient.followed - KEPT_S) * rate.fs))
     return gaps.at_rate(rate.up, rate.down)
 
@@ -235,8 +238,6 @@ def _outside(beats: Beats, gaps: Sequence[Gap]) -> Beats:
 
 def _joined(parts: Sequence[Beats], patient: Patient, contract: Contract) -> Beats:
     """The pieces' beats as one block, without those found after a recording's end."""
-    if len(parts) == 1 and patient.end is None:
-        return parts[0]
     rows = [
         row
         for part in parts
@@ -270,7 +271,7 @@ def _step(
     fresh, tail = rate.push(rows.tail, chunk, rows.taken[0])
     new = chunk.shape[1]
     taken = tuple([before + new for before in rows.taken])
-    line = np.concatenate([rows.past, fresh], axis=1)
+    line = np.concatenate((rows.past, fresh), axis=1)
     ready, samples = rows.waiting + fresh.shape[1], line.shape[1]
     waiting = ready % hop
     hops = np.ascontiguousarray(line[:, samples - ready : samples - waiting])
@@ -281,8 +282,8 @@ def _step(
             [NO_BEATS] * len(line),
         )
     probabilities, carry = engine.run(hops, rows.carry)
-    frames = np.concatenate([rows.recent_frames, probabilities], axis=1)
-    found = _decide(engine.contract, rate, frames, line, waiting, taken)
+    frames = np.concatenate((rows.recent_frames, probabilities), axis=1)
+    found = _decide(engine, rate, frames, line, waiting, taken)
     after = Rows(
         tail,
         line[:, ready - waiting :],
@@ -296,7 +297,7 @@ def _step(
 
 
 def _decide(
-    contract: Contract,
+    engine: Engine,
     rate: Resampler,
     frames: NDArray[np.float32],
     line: NDArray[np.float32],
@@ -312,17 +313,22 @@ def _decide(
     waiting : samples at the end of `line` that are in no frame
     taken : samples taken since each one's start
     """
+    contract, samples = engine.contract, line.shape[1]
+    fs, hop = contract.fs, contract.hop
+    # A frame stands for the same place in every row, and the signal around it lies in the row.
+    first = samples - waiting - frames.shape[1] * hop + hop // 2 - contract.delay
+    # From a position in the row to one in the recording.
+    shifts = [rate.complete(one) - (row + 1) * samples for row, one in enumerate(taken)]
+    if beat_loops is not None:
+        frames = np.ascontiguousarray(frames, dtype=np.float32)
+        decided = beat_loops.decide(frames, line, engine.beat_limits, first, shifts)
+        return [NO_BEATS if beats is None else Beats(*beats) for beats in decided]
     owners, found, class_probabilities = find_beats(frames, contract.policy)
     if not found:
         return [NO_BEATS] * len(line)
-    fs, hop, samples = contract.fs, contract.hop, line.shape[1]
-    # A frame stands for the same place in every row, and the signal around it lies in the row.
-    first = samples - waiting - frames.shape[1] * hop + hop // 2 - contract.delay
     near = [
         owner * samples + first + frame * hop for owner, frame in zip(owners, found, strict=True)
     ]
-    # From a position in the row to one in the recording.
-    shifts = [rate.complete(one) - (row + 1) * samples for row, one in enumerate(taken)]
     weights = contract.policy.class_weights
     blocks: list[list[tuple[int, list[float], int]]] = [[] for _ in line]
     for owner, place, peak, row in zip(

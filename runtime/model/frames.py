@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..signal.loops import loops
+from ..signal.loops import beat_loops
 from .contract import BeatPolicy
 
 MANY = 1000  # probabilities, from which on arrays are faster than lists
@@ -31,17 +31,17 @@ def find_beats(
     patients, frames : of each beat, ascending
     class_probabilities : [beats, 5], given that there is a beat; each sums to 1
     """
-    if loops is not None:
-        weakest = 3.0 * (1.0 - policy.threshold)
+    if beat_loops is not None:
+        weakest = weakest_sum(policy)
         whole = np.ascontiguousarray(probabilities, dtype=np.float32)
-        return loops.find_beats(  # type: ignore[no-any-return]
+        return beat_loops.find_beats(  # type: ignore[no-any-return]
             whole, len(whole), policy.min_frames_between, weakest
         )
     if probabilities.size >= MANY:
         return _in_many(probabilities.astype(np.float64), policy)
     # Plain numbers: between two runs of the network the code of array functions is cold, and each
     # takes microseconds.
-    gap, weakest = policy.min_frames_between, 3.0 * (1.0 - policy.threshold)
+    gap, weakest = policy.min_frames_between, weakest_sum(policy)
     patients, frames, class_probabilities = [], [], []
     for patient, none in enumerate(probabilities[:, :, 0].tolist()):
         # Three frames of 50 ms carry one beat (see training.train), so their sum is smooth.
@@ -62,11 +62,16 @@ def find_beats(
     return patients, frames, class_probabilities
 
 
+def weakest_sum(policy: BeatPolicy) -> float:
+    """Return the largest sum of 'no beat' over three frames with which there is a beat."""
+    return 3.0 * (1.0 - policy.threshold)
+
+
 def _in_many(
     probabilities: NDArray[np.float64], policy: BeatPolicy
 ) -> tuple[list[int], list[int], list[list[float]]]:
     """`find_beats` in many frames, to the last bit."""
-    gap, weakest = policy.min_frames_between, 3.0 * (1.0 - policy.threshold)
+    gap, weakest = policy.min_frames_between, weakest_sum(policy)
     three = probabilities[:, :-2] + probabilities[:, 1:-1] + probabilities[:, 2:]
     sums = three[:, :, 0]
     patients, frames = np.nonzero(sums[:, gap : sums.shape[1] + 1 - gap] <= weakest)

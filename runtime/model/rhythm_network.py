@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..signal.loops import loops
+from ..signal.loops import beat_loops
 from .session import open_session, session_options
 
 RHYTHM_GRAPH = "ekg_rhythm.onnx"  # in artifacts/
@@ -124,7 +124,7 @@ class RhythmGraph:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As `RhythmNetwork.run`."""
         if self._weights is not None and beats.shape[1] == 1 and len(beats) <= FEW:
-            return self._by_loops(beats, memory, *self._weights)
+            return self._by_loops(beats, memory, self._weights)
         log_odds, memory = self._session.run(_RESULTS, {"beats": beats, "memory": memory})
         return log_odds, memory
 
@@ -132,26 +132,24 @@ class RhythmGraph:
         self,
         beats: NDArray[np.float32],
         memory: NDArray[np.float32],
-        embedded: int,
-        weights: NDArray[np.float32],
+        known: tuple[int, NDArray[np.float32]],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """`run` of one patient by the compiled loops, with what `_weights` gives."""
-        memory = np.array(memory, dtype=np.float32, order="C")  # its own, which moves on
-        log_odds = np.empty((len(beats), 1, len(self.OUTPUTS)), dtype=np.float32)
-        beats = np.ascontiguousarray(beats, dtype=np.float32)
-        loops.gru(beats, len(self.INPUTS), embedded, weights, memory, log_odds)
+        memory = memory.copy()  # its own, which moves on
+        log_odds = np.empty((*beats.shape[:2], len(self.OUTPUTS)), dtype=np.float32)
+        beat_loops.gru(np.ascontiguousarray(beats), beats.shape[2], *known, memory, log_odds)
         return log_odds, memory
 
     def _known(self, path: Path) -> tuple[int, NDArray[np.float32]] | None:
         """What `_weights` gives, if with it the compiled loops answer as the graph does."""
-        found = None if loops is None else _weights(path.read_bytes(), self.memory_size)
+        found = None if beat_loops is None else _weights(path.read_bytes(), self.memory_size)
         if found is None:
             return None
         shape = FEW, 1, len(self.INPUTS)
         beats = np.linspace(-2, 2, FEW * len(self.INPUTS), dtype=np.float32).reshape(shape)
         memory = np.linspace(-1, 1, self.memory_size, dtype=np.float32).reshape(1, 1, -1)
         asked = self._session.run(_RESULTS, {"beats": beats, "memory": memory})
-        same = zip(self._by_loops(beats, memory, *found), asked, strict=True)
+        same = zip(self._by_loops(beats, memory, found), asked, strict=True)
         return found if all(np.allclose(one, other, atol=AGREE) for one, other in same) else None
 
 

@@ -17,9 +17,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..beats import ATRIAL, PROBABILITY_FLOOR
 from ..model.contract import FS
-from ..signal.loops import single
+from ..signal.loops import interval_loops, single
 from .policy import Section
 from .state import Flag, Maybe, Moment, Number, Whole, clipped, saved
 
@@ -114,6 +116,14 @@ class RrBaseline:
 
     def __init__(self, limits: BaselineLimits):
         self.limits, self.state = limits, BaselineState()
+        # As the compiled loops take them.
+        self._numbers = np.array(
+            [
+                *(getattr(limits, name) for name in BaselineLimits.bounds),
+                *(SHORTEST_S, LONGEST_S, FS, SAME_RATE, RUN_BEATS, PROBABILITY_FLOOR),
+            ],
+            dtype=np.float64,
+        )
 
     def read(
         self, sample: int, label: int, probabilities: Sequence[float], *, sinus_certain: bool = True
@@ -128,6 +138,10 @@ class RrBaseline:
         sinus_certain : False if the atria may have no rhythm: the beat stays as it is, and its
             interval is not remembered
         """
+        if interval_loops is not None:
+            return interval_loops.read_interval(  # type: ignore[no-any-return]
+                self.state, self._numbers, sample, label, probabilities, sinus_certain
+            )
         limits, state = self.limits, self.state
         previous, after_atrial = state.previous, state.previous_atrial
         state.previous, state.previous_atrial = sample, label in ATRIAL

@@ -6,13 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import ModelError
+from ..model.contract import FS
 from ..model.rhythm_network import RhythmNetwork
-from ..signal.features import FEATURES, WindowModel
-from ..signal.noise import NoiseModel
+from ..signal.fast import lags
+from ..signal.features import FEATURES, LARGEST, WindowModel
+from ..signal.hum import mains
+from ..signal.noise import MAX_LOG_ODDS, NoiseModel
 from ..signal.policy import QualityPolicy
+from ..signal.quality import plain_limits
 from .policy import RhythmPolicy
 from .template import FirstBeats
 
@@ -42,6 +50,32 @@ class RhythmModel:
     beats: RhythmNetwork
     networks: Mapping[str, str]
     digest: bytes
+
+    @cached_property
+    def plain_limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mains hum, and limits of seconds with which nothing is wrong, for the compiled loops."""
+        return mains(FS, FS // 10), plain_limits(FS, self.quality)
+
+    @cached_property
+    def verdict_limits(self) -> tuple[NDArray[np.float64], ...]:
+        """Limits of verdicts on five seconds, and networks, as the compiled loops take them."""
+        fast, noise = self.quality.fast, self.noise
+        memory = noise.memory
+        limits = np.array(
+            [
+                *lags(fast),
+                fast.min_likeness,
+                fast.like_several,
+                memory.share,
+                memory.windows,
+                -memory.margin,
+                memory.max_fibrillation,
+                MAX_LOG_ODDS,
+                LARGEST,
+            ]
+        )
+        networks = (self.fibrillation, noise.window, noise.lasting)
+        return limits, *(network.numbers for network in networks)
 
     @classmethod
     def read(cls, stored: Mapping[str, Any], digest: bytes, beats: RhythmNetwork) -> RhythmModel:

@@ -21,10 +21,10 @@ from ..signal import features as waveform
 from ..signal.fast import beats_fast
 from ..signal.features import RATE, WINDOW_S
 from ..signal.gaps import Gap
-from ..signal.hum import mains, without_hum
-from ..signal.loops import loops
+from ..signal.hum import without_hum
+from ..signal.loops import loops, window_loops
 from ..signal.noise import MAX_LOG_ODDS, NoiseMemory, kept_log_odds
-from ..signal.quality import flaws_of, plain_limits
+from ..signal.quality import flaws_of
 from .events.atrial import samples_before
 from .events.family import Second
 from .model import RhythmModel
@@ -106,11 +106,13 @@ class Seconds:
 
     def ready(self, decided: float) -> int:
         """Return how many seconds can be closed: before this moment, their windows known."""
-        windows = len(self.state.windows)
+        windows, second = len(self.state.windows), self.next
         if not windows:
             return 0
-        early = max(0, WINDOW_S // 2 - self.next)  # the first window is also that of these
-        return max(0, min(windows + early, int(decided + 1e-9) - self.next))
+        if second < WINDOW_S // 2:  # the first window is also that of these
+            windows += WINDOW_S // 2 - second
+        ready = int(decided + 1e-9) - second
+        return 0 if ready < 0 else ready if ready < windows else windows
 
     def restore(self, second: int, state: SecondsState, recent: NDArray[np.float32]) -> None:
         """Go on from a saved state.
@@ -147,9 +149,12 @@ class Seconds:
 
     def around(self, sample: int) -> NDArray[np.float32] | None:
         """The signal around an R peak, from `FIRST` to `LAST` of it; None if not at hand."""
-        at = sample - self.state.taken + len(self.recent)
-        first, last = at + FIRST, at + LAST
-        return self.recent[first:last] if first >= 0 and last <= len(self.recent) else None
+        recent = self.recent
+        last = sample + LAST - self.state.taken  # from the end
+        first = len(recent) + last - (LAST - FIRST)
+        if last > 0 or first < 0:
+            return None
+        return recent[first : first + LAST - FIRST]
 
     def around_outside(self, gaps: Sequence[Gap]) -> Callable[[int], NDArray[np.float32] | None]:
         """`around`, but None for beats of which a part is missing."""
@@ -173,8 +178,8 @@ class Seconds:
             flaws = _without_slow_heart(around, min(second, WINDOW_S // 2))
             readable = not any(flaw & _UNREADABLE for flaw in around)
         closed = self._second(flaws, readable, state.windows[0])
-        self.next += 1
-        if self.next > WINDOW_S // 2:
+        self.next = second + 1
+        if second >= WINDOW_S // 2:
             self.base += 1
             state.ecg_60hz = state.ecg_60hz[RATE:]
             state.flaws.pop(0)
@@ -204,18 +209,14 @@ class Seconds:
             yield closed
 
     def _second(self, flaws: int, readable: bool, window: Window) -> Second:
-        limits = self.model.quality
-        if (
-            window.noise >= limits.noise_log_odds
-            or window.lasting_noise >= limits.lasting_noise_log_odds
-        ):
+        limits, (fibrillation, noise, lasting_noise, fast) = self.model.quality, window
+        if noise >= limits.noise_log_odds or lasting_noise >= limits.lasting_noise_log_odds:
             flaws |= _NOISE
-        if window.fast and not flaws & _FLAT:
+        if fast and not flaws & _FLAT:
             flaws |= _FAST
-        start = self.next * FS
-        return Second(
-            start, min(start + FS, self.state.taken), flaws, readable, window.fibrillation
-        )
+        start, end = self.next * FS, self.state.taken
+        end = start + FS if start + FS < end else end
+        return Second(start, end, flaws, readable, fibrillation)
 
 
 def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float32]]) -> None:
@@ -232,13 +233,17 @@ def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float
         state = seconds.state
         if seconds.limit is not None:
             chunk = chunk[: max(0, seconds.limit - state.taken)]
-        short = state.taken % FS
-        seconds.recent = np.concatenate([seconds.recent, chunk])
-        state.taken += len(chunk)
-        whole = (short + len(chunk)) // FS * FS
-        if whole:
-            first = len(seconds.recent) - len(chunk) - short
-            rows = seconds.recent[first : first + whole].reshape(-1, FS)
+        size, short = len(chunk), state.taken % FS
+        first = len(seconds.recent) - short
+        recent = seconds.recent = np.concatenate((seconds.recent, chunk))
+        state.taken += size
+        count = (short + size) // FS
+        if not count:
+            continue
+        rows = recent[first : first + count * FS].reshape(count, FS)
+        if loops is not None:
+            _judge_by_loops(seconds, rows, seconds.model)
+        else:
             complete.setdefault(id(seconds.model), []).append((seconds, rows))
     for some in complete.values():
         _judge(some, some[0][0].model)
@@ -246,9 +251,8 @@ def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float
 
 def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmModel) -> None:
     """Judge whole seconds of each patient, [seconds, `FS`], one at least."""
-    parts = _parts(some, model) if loops is None else (_part(*one, model) for one in some)
     signals = []
-    for (patient, _), part in zip(some, parts, strict=True):
+    for (patient, _), part in zip(some, _parts(some, model), strict=True):
         state = patient.state
         state.ecg_60hz = np.concatenate([state.ecg_60hz, part])
         signals.append(state.ecg_60hz[len(state.windows) * RATE :])
@@ -290,28 +294,31 @@ def _parts(
     return np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
 
 
-def _part(patient: Seconds, rows: NDArray[np.float32], model: RhythmModel) -> NDArray[np.float32]:
-    """`_parts` of one patient, by the compiled loops."""
-    state, count = patient.state, len(rows)
-    at_60hz = np.empty(count * RATE, dtype=np.float32)
-    rails, plain = np.empty((count, 2)), np.empty(count, dtype=bool)
-    low, high, good = loops.judge(
-        np.ascontiguousarray(rows, dtype=np.float32),
-        mains(FS, FS // 10),
-        plain_limits(FS, model.quality),
-        *(state.extremes or (math.inf, -math.inf)),
-        rails,
-        plain,
-        at_60hz,
-    )
+def _judge_by_loops(patient: Seconds, rows: NDArray[np.float32], model: RhythmModel) -> None:
+    """`_judge` one patient by the compiled loops, which a call of numpy would hold up."""
+    state, count, begun = patient.state, len(rows), len(patient.state.ecg_60hz)
+    at_60hz = np.empty(begun + count * RATE, dtype=np.float32)
+    at_60hz[:begun] = state.ecg_60hz
+    state.ecg_60hz = at_60hz
+    given = *model.plain_limits, *(state.extremes or (math.inf, -math.inf)), at_60hz[begun:]
+    low, high, good = loops.judge(rows, *given)
     state.extremes = Extremes(low, high)
     if good == count:  # nearly always
         state.flaws += [0] * count
-        return at_60hz
-    flaws, rest = np.zeros(count, dtype=np.int64), ~plain
-    flaws[rest] = flaws_of(rows[rest], FS, model.quality, *rails[rest].T)
-    state.flaws += flaws.tolist()
-    return at_60hz
+    else:
+        rails, plain = np.empty((count, 2)), np.empty(count, dtype=bool)
+        loops.judge(rows, *given, rails, plain)
+        flaws, rest = np.zeros(count, dtype=np.int64), ~plain
+        flaws[rest] = flaws_of(rows[rest], FS, model.quality, *rails[rest].T)
+        state.flaws += flaws.tolist()
+    first = len(state.windows) * RATE
+    if len(at_60hz) < first + WINDOW_S * RATE:
+        return
+    mean, windows = state.noise_memory or model.noise.memory.start
+    found, *memory = window_loops.verdicts(at_60hz, first, mean, windows, *model.verdict_limits)
+    state.noise_memory = NoiseMemory(*memory)
+    state.windows += [Window(*one) for one in found]
+    state.newest = state.windows[-1]
 
 
 def _wider(extremes: Extremes | None, low: float, high: float) -> Extremes:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from ..beats import ATRIAL, NO_BEAT, PROBABILITY_FLOOR, Beats, N, S, V, choose_label
 from ..errors import InputError
 from ..signal.features import SmallNetwork
-from ..signal.loops import loops, single
+from ..signal.loops import beat_loops, single
 from .policy import Section
 from .state import Matrix, Maybe, Number, clipped, saved
 
@@ -178,6 +179,22 @@ class QrsTemplate:
         self.limits, self._weights, self._first_beats = limits, weights, first_beats
         self.state = TemplateState()
         self._max_beats = single(limits.template_beats)
+        # As the compiled loops take them.
+        self._numbers = np.array(
+            [
+                limits.template_min_normal,
+                limits.min_correlation,
+                limits.max_correlation,
+                self._max_beats,
+                STILL_MV,
+                MAX_ROUGHNESS,
+                ORDINARY_Z,
+                FIRST_FEW,
+                PEAK.start,
+                PEAK.stop,
+                HIGHEST_MV,
+            ]
+        )
 
     def relabel(self, beats: Beats, around: Callable[[int], NDArray[np.float32] | None]) -> Beats:
         """The next beats in the light of those before: N or S may become V, and V one of these.
@@ -191,13 +208,15 @@ class QrsTemplate:
         """
         rows, labels = [], []
         for sample, row, label in zip(*beats, strict=True):
-            trust, piece = self.trust, around(sample)
-            if piece is not None and self.is_too_high(piece):
-                rows.append(row)
-                labels.append(NO_BEAT)
-                continue
-            compared = None if piece is None else self.compare(row[N], piece)
-            correction = self.correct(row, compared, trust)
+            trust, piece, compared = self.trust, around(sample), None
+            if piece is not None:
+                found = self.compare(row[N], piece)
+                if found is False:
+                    rows.append(row)
+                    labels.append(NO_BEAT)
+                    continue
+                compared = found
+            correction = self.correct(row, compared, trust) if trust < 1.0 else 0.0
             row, label = self.decide(row, label, compared, correction)
             rows.append(row)
             labels.append(label)
@@ -268,7 +287,7 @@ class QrsTemplate:
 
     def compare(
         self, normal: float, around: NDArray[np.float32]
-    ) -> tuple[float, float, float] | None:
+    ) -> tuple[float, float, float] | Literal[False] | None:
         """Compare a beat with the usual ones; one that is certainly N is remembered.
 
         Parameters
@@ -279,8 +298,23 @@ class QrsTemplate:
         -------
         how much less like the template the beat is than N beats are, Fisher's z, and how much
         rougher the signal is around it than around them, a log, and how well these are known, 0 to
-        1; None if nothing is known yet
+        1; None if nothing is known yet; False for a deflection that this heart cannot have made
         """
+        if beat_loops is None:
+            return False if self.is_too_high(around) else self._compare(normal, around)
+        around = np.ascontiguousarray(around, dtype=np.float32)
+        piece = np.empty(SIZE, dtype=np.float32)
+        found = beat_loops.compare(self.state, self._numbers, normal, around, piece)
+        if found is False and not self.is_too_high(around):
+            numbers = self._numbers.copy()
+            numbers[-1] = np.inf  # of any height
+            found = beat_loops.compare(self.state, numbers, normal, around, piece)
+        return found  # type: ignore[no-any-return]
+
+    def _compare(
+        self, normal: float, around: NDArray[np.float32]
+    ) -> tuple[float, float, float] | None:
+        """`compare` of a deflection that is not too high."""
         limits, state = self.limits, self.state
         template, usual = state.template, normal > limits.template_min_normal
         if template is None and not usual:
@@ -307,7 +341,7 @@ class QrsTemplate:
         if state.template is None:
             state.template, state.log_roughness = piece, single(roughness)
         else:
-            state.template = _blended(state.template, piece, 1 / beats)
+            state.template = state.template + (piece - state.template) * np.float32(1 / beats)
             state.log_roughness = single(
                 state.log_roughness + (roughness - state.log_roughness) / beats
             )
@@ -326,10 +360,6 @@ def _placed(
     mean square of the second differences around the beat, mV²; correlation; the beat there, float32
     [`SIZE`], its mean 0
     """
-    if loops is not None:
-        piece = np.empty(SIZE, dtype=np.float32)
-        around = np.ascontiguousarray(around, dtype=np.float32)
-        return *loops.qrs(around, template, piece), piece
     coarse = (around[::STEP] + around[1::STEP] + around[2::STEP]) * _THIRD
     slope = coarse[1:] - coarse[:-1]
     second = slope[1:] - slope[:-1]
@@ -343,16 +373,6 @@ def _placed(
         return square, 0.0, piece
     power = float(piece.dot(piece)) * float(template.dot(template))
     return square, products.item(shift) / math.sqrt(power + _FLAT), piece
-
-
-def _blended(
-    template: NDArray[np.float32], piece: NDArray[np.float32], share: float
-) -> NDArray[np.float32]:
-    """The template, moved by this share towards a beat."""
-    if loops is not None:
-        loops.follow(template, piece, share)  # into the piece, which is its own
-        return piece
-    return template + (piece - template) * np.float32(share)
 
 
 def towards_v(probabilities: Sequence[float], shift: float) -> list[float]:

@@ -104,6 +104,7 @@ class RhythmTracker:
             ]
             for hook in HOOKS
         }
+        self._on_beat, self._is_standstill = self._hooks["on_beat"], self._hooks["is_standstill"]
         self._atrial = next(one for one in self._families if isinstance(one, Atrial))
         self._max_intervals = max(
             RATE_INTERVALS, *(family.intervals_needed(policy) for family in FAMILIES)
@@ -154,39 +155,34 @@ class RhythmTracker:
         -------
         the beats in the light of the rhythm, and the events that began or ended
         """
-        limits, seconds = self._atrial_limits, self.seconds
-        # As the first network alone reads them: so the second one was trained.
-        certain = [
-            is_certainly_atrial(row, label, limits)
-            for row, label in zip(beats.probabilities, beats.labels, strict=True)
-        ]
-        if self.template is not None and certain:
-            around = seconds.around_outside(gaps) if gaps else seconds.around
-            beats = self.template.relabel(beats, around)
-        coming = zip(*beats, certain, strict=True)
-        count = len(certain)
-        rows: list[list[float]] = []
-        labels: list[int] = []
-
-        def relabel_next() -> None:
-            row, label = self._relabel(*next(coming), gaps)
-            rows.append(row)
-            labels.append(label)
-
-        ready = seconds.ready(decided)
+        limits, seconds, certain = self._atrial_limits, self.seconds, []
+        samples, rows, labels = beats
+        if samples:
+            # As the first network alone reads them: so the second one was trained.
+            certain = [
+                is_certainly_atrial(row, label, limits)
+                for row, label in zip(rows, labels, strict=True)
+            ]
+            if self.template is not None:
+                around = seconds.around_outside(gaps) if gaps else seconds.around
+                samples, rows, labels = self.template.relabel(beats, around)
+            rows, labels = list(rows), list(labels)  # its own
+        at, count, ready = 0, len(samples), seconds.ready(decided)
         if ready > 1:
-            self._foresee(beats, certain, (seconds.next + ready) * FS)
-        for _ in range(ready):
+            coming = zip(samples, labels, certain, strict=True)
+            self._foresee(coming, (seconds.next + ready) * FS)
+        for left in range(ready, -1, -1):
             end = (seconds.next + 2) * FS
-            while len(rows) < count and beats.samples[len(rows)] < end:
-                relabel_next()
-            self._atrial.remember()
-            self._close(seconds.close(), gaps)
-        while len(rows) < count:
-            relabel_next()
+            while at < count and (not left or samples[at] < end):
+                beat = samples[at], rows[at], labels[at], certain[at]
+                rows[at], labels[at] = self._relabel(*beat, gaps)
+                at += 1
+            if left:
+                self._atrial.remember()
+                self._close(seconds.close(), gaps)
         self._atrial.settle()
         seconds.forget()
-        found = Beats(beats.samples, rows, labels)
+        found = Beats(samples, rows, labels)
         if NO_BEAT in labels:
             found = as_block(row for row in zip(*found, strict=True) if row[2] != NO_BEAT)
         return found, self._ledger.drain()
@@ -250,12 +246,11 @@ class RhythmTracker:
             family.check()
         return tracker
 
-    def _foresee(self, beats: Beats, certain: Sequence[bool], end: int) -> None:
+    def _foresee(self, coming: Iterable[tuple[int, int, bool]], end: int) -> None:
         """Let the network over beats read all beats up to a sample at once."""
-        coming = [(beat.sample, beat.label, beat.atrial) for beat in self._state.waiting]
-        coming += zip(beats.samples, beats.labels, certain, strict=True)
+        waiting = [(beat.sample, beat.label, beat.atrial) for beat in self._state.waiting]
         before = self.seconds.before
-        read = [one for one in coming if one[0] < end and one[1] != NO_BEAT]
+        read = [one for one in (*waiting, *coming) if one[0] < end and one[1] != NO_BEAT]
         if read:
             self._atrial.foresee([AtrialBeat(at, atrial, before(at)) for at, _, atrial in read])
 
@@ -346,7 +341,7 @@ class RhythmTracker:
 
     def _silent_until(self, now: int, second: Second) -> None:
         """End what a standstill ends: no beat came up to this sample."""
-        for is_standstill in self._hooks["is_standstill"]:
+        for is_standstill in self._is_standstill:
             if is_standstill(now, second, self._history):
                 for on_standstill in self._hooks["on_standstill"]:
                     on_standstill(self._history)
@@ -364,14 +359,18 @@ class RhythmTracker:
 
     def _take(self, beat: TrackedBeat) -> None:
         """Hand a beat to every family, then make it the last one."""
-        history, interval = self._history, None
+        history, interval, sample = self._history, None, beat.sample
         if history.previous is not None:
-            interval = max(1, beat.sample - history.previous.sample)
-            history.intervals.append(interval)
-            del history.intervals[: -self._max_intervals]
-        for on_beat in self._hooks["on_beat"]:
-            on_beat(beat, interval, history, self.seconds)
-        history.previous, history.clear, history.seen = beat, beat.sample, beat.sample
+            interval = sample - history.previous.sample
+            interval = interval if interval > 1 else 1
+            intervals = history.intervals
+            intervals.append(interval)
+            if len(intervals) > self._max_intervals:
+                del intervals[: -self._max_intervals]
+        seconds = self.seconds
+        for on_beat in self._on_beat:
+            on_beat(beat, interval, history, seconds)
+        history.previous, history.clear, history.seen = beat, sample, sample
 
 
 def rules(policy: RhythmPolicy) -> dict[str, str]:

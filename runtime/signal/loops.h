@@ -40,6 +40,24 @@ static PyObject *refuse(Held *held, const char *what) {
     return done(held, NULL);
 }
 
+static inline double clipped(double value, double low, double high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+/* An attribute that is a number. */
+static inline double attribute(PyObject *state, const char *name) {
+    PyObject *value = PyObject_GetAttrString(state, name);
+    double number = value ? PyFloat_AsDouble(value) : 0;
+    Py_XDECREF(value);
+    return number;
+}
+
+/* Give an attribute a new value. */
+static inline void set(PyObject *state, const char *name, PyObject *value) {
+    if (value) PyObject_SetAttrString(state, name, value);
+    Py_XDECREF(value);
+}
+
 #define FAST(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 #define MODULE(title, table)                                                                        \
     static PyModuleDef_Slot slots[] = {{Py_mod_exec, table}, {0, NULL}};                             \

@@ -14,12 +14,16 @@ from typing import Any
 
 import numpy as np
 
-loops: Any = None
-window_loops: Any = None  # of features
+loops: Any = None  # over samples
+window_loops: Any = None  # over five seconds: features
+beat_loops: Any = None
+interval_loops: Any = None  # over beats and the intervals between them
 if os.environ.get("EKG_COMPILED") != "0":
     with suppress(ImportError):  # not built, or for another machine
-        loops = import_module(".compiled", __package__)
-        window_loops = import_module(".windows", __package__)
+        loops, window_loops, beat_loops, interval_loops = (
+            import_module(f".{name}", __package__)
+            for name in ("compiled", "windows", "beats", "intervals")
+        )
 
 
 def _single(value: float) -> float:

@@ -117,25 +117,19 @@ def bridge(
     edges : the state before it, of each patient
     fs : Hz
     """
-    patients, samples = ecg.shape
-    if not samples:
+    if not ecg.shape[1]:
         return Bridged(ecg.astype(np.float32), tuple(edges), {}, {})
-    if patients == 1 and (after := plain_after(ecg[0], edges[0], fs, limits)) is not None:
-        # From one row a number is subtracted faster than an array.
-        return Bridged((ecg - after.offset).astype(np.float32), (after,), {}, {})
-    held, moved_on, missing, back = np.empty(ecg.shape), [], {}, {}
+    held, moved_on, missing, back = np.empty(ecg.shape, dtype=np.float32), [], {}, {}
     for patient, (row, edge) in enumerate(zip(ecg, edges, strict=True)):
-        after = plain_after(row, edge, fs, limits)
-        if after is not None:
-            np.subtract(row, after.offset, out=held[patient])
-        else:
+        after = plain_after(row, edge, fs, limits, held[patient])
+        if after is None:
             held[patient], mask, after, before = _bridge(row, edge, fs, limits)
             if mask.any():
                 missing[patient] = mask
             if before:
                 back[patient] = before
         moved_on.append(after)
-    return Bridged(held.astype(np.float32), tuple(moved_on), missing, back)
+    return Bridged(held, tuple(moved_on), missing, back)
 
 
 def missing_samples(
@@ -172,24 +166,30 @@ def bridged_pieces(
 
 
 def plain_after(
-    ecg: NDArray[np.float64], edge: Edge, fs: float, limits: MissingLimits
+    ecg: NDArray[np.float64],
+    edge: Edge,
+    fs: float,
+    limits: MissingLimits,
+    held: NDArray[np.float32] | None = None,
 ) -> Edge | None:
     """State after a chunk of which nothing is missing, nearly always; else None.
 
     Parameters
     ----------
     ecg : float64 [samples], mV, one at least
+    held : float32 [samples], filled with the signal less its offset
     """
-    offset, last, second, third, _, away, _, begun, ease, repeats = edge
-    rise, fall = math.nan, math.nan  # not known yet
+    most, step = limits.constant_s * fs, min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
     if loops is not None:
-        low, high, rise, fall = loops.extent(np.ascontiguousarray(ecg))
-    else:
-        low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
+        given = np.ascontiguousarray(ecg), edge, most, step, LARGEST_MV, MARKS
+        after = loops.plain(*given) if held is None else loops.plain(*given, held)
+        return None if after is None else Edge(*after)
+    offset, last, second, third, _, away, _, begun, ease, repeats = edge
+    low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
     # Of NaN argmin and argmax give the place, and no comparison with it is true.
     if away or ease or not (low >= -LARGEST_MV and high <= LARGEST_MV):
         return None
-    newest, most = ecg[-3:].tolist(), limits.constant_s * fs
+    newest = ecg[-3:].tolist()
     still = begun and low == high
     if begun:
         if begun == NONE_YET:
@@ -201,19 +201,18 @@ def plain_after(
         repeats = 0.0
     else:
         repeats = _repeats(ecg, last, repeats)
-    step = min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
     if max(high, last) - min(low, last) > step:
         if abs(ecg.item(0) - last) > step:
             return None
-        if math.isnan(rise):
-            slopes = np.correlate(ecg, _DIFFERENCE)
-            rise, fall = slopes.item(slopes.argmax()), slopes.item(slopes.argmin())
-        if rise > step or fall < -step:
+        slopes = np.correlate(ecg, _DIFFERENCE)
+        if slopes.item(slopes.argmax()) > step or slopes.item(slopes.argmin()) < -step:
             return None
     if len(newest) == 3:
         third, second, last = newest
     else:
         last, second, third = (*newest[::-1], last, second)[:3]
+    if held is not None:
+        np.subtract(ecg, offset, out=held, casting="same_kind")
     return Edge(offset, last, second, third, last, 0.0, 0.0, begun, 0.0, repeats)
 
 

@@ -61,6 +61,11 @@ class Memory:
         ):
             raise ValueError("the memory of noise is out of bounds")
 
+    @property
+    def start(self) -> NoiseMemory:
+        """What a recording begins with."""
+        return NoiseMemory(self.prior, self.prior_windows)
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseModel:
@@ -115,7 +120,7 @@ class NoiseModel:
         before : the windows before; None if the recording begins
         """
         memory, followed = self.memory, []
-        mean, windows = before or (memory.prior, memory.prior_windows)
+        mean, windows = before or memory.start
         share, most, margin, max_vf = (
             memory.share,
             memory.windows,

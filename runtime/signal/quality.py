@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,7 +246,6 @@ def _plainly_good(
 _DIFFERENCE = np.array([-1.0, 1.0])
 
 
-@lru_cache(maxsize=16)
 def plain_limits(fs: float, policy: QualityPolicy) -> NDArray[np.float64]:
     """The limits of `_plainly_good`, as the compiled loops take them."""
     return np.array(

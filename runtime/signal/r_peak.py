@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .loops import loops
+from .loops import beat_loops
 
 # The search reaches this far to either side of where the frames say the beat is: their 50 ms
 # raster, and the reference marks they were trained on, are not nearer than that.
@@ -32,12 +32,12 @@ def r_peaks(ecg: NDArray[np.float32], near: Iterable[int], fs: int) -> list[int]
     sample positions inside the signal
     """
     places = list(near)
-    if len(places) >= MANY and loops is None:
+    if len(places) >= MANY and beat_loops is None:
         return _of_many(ecg, np.array(places), fs)
     search, reach, around, ones = _window(fs)
-    if loops is not None:
+    if beat_loops is not None:
         ecg = np.ascontiguousarray(ecg, dtype=np.float32)
-        return [loops.r_peak(ecg, place, search, reach) for place in places]
+        return [beat_loops.r_peak(ecg, place, search, reach) for place in places]
     half, end, size = len(around) // 2, len(ecg), len(ones)
     found = []
     for centre in places:

@@ -274,7 +274,75 @@ static PyObject *log_odds(PyObject *self, PyObject *const *args, Py_ssize_t give
     return done(&held, Py_NewRef(Py_None));
 }
 
-static PyMethodDef methods[] = {FAST(measure), FAST(log_odds), {NULL, NULL, 0, NULL}};
+typedef struct {
+    double shortest, longest, min_likeness, like_several; /* of `fast.beats_fast` */
+    double share, most, margin, max_fibrillation, max_log_odds; /* of `NoiseModel.follow` */
+    double largest;                                             /* of `features.comparable` */
+} Verdict;
+
+/* True if a window repeats itself faster than beats are found: `fast.beats_fast`. */
+static int is_fast(const float *again, const Verdict *limits) {
+    int shortest = (int)limits->shortest, longest = (int)limits->longest, lag = shortest;
+    for (int i = shortest; i < longest; i++)
+        if (again[i] > again[lag]) lag = i;
+    double most = again[lag], least = again[1], several = again[longest];
+    if (!(most > limits->min_likeness)) return 0; /* nearly always */
+    for (int i = 1; i < lag; i++) least = again[i] < least ? again[i] : least;
+    for (int i = longest; i < LAGS; i++) several = again[i] > several ? again[i] : several;
+    return again[lag - 1] <= most && most >= again[lag + 1] && most - least > limits->min_likeness &&
+           most > limits->like_several * several;
+}
+
+/* verdicts(signal 'f', first, mean, windows, limits 'd', fibrillation 'd', noise 'd', lasting 'd') -> for
+ * each window from the sample `first` on its log-odds by the three networks, the last in the light of
+ * those before, and whether the heart is too fast; and mean and windows of `noise.NoiseMemory` then. */
+static PyObject *verdicts(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t samples, numbers, sizes[3];
+    const double *networks[3] = {NULL};
+    if (given != 8) return refuse(&held, "expected 8 arguments");
+    const float *signal = take(&held, args[0], 'f', 0, &samples);
+    Py_ssize_t first = signal ? PyLong_AsSsize_t(args[1]) : -1;
+    double mean = PyFloat_AsDouble(args[2]), before = PyFloat_AsDouble(args[3]);
+    const Verdict *limits = signal ? take(&held, args[4], 'd', 0, &numbers) : NULL;
+    for (int i = 0; limits && i < 3; i++) {
+        networks[i] = take(&held, args[5 + i], 'd', 0, &sizes[i]);
+        Py_ssize_t units = networks[i] ? (sizes[i] - 2 * FEATURES - 1) / (FEATURES + 2) : 0;
+        if (units < 1 || units > MAX_UNITS || sizes[i] != 2 * FEATURES + (FEATURES + 2) * units + 1)
+            return refuse(&held, "the sizes do not fit");
+    }
+    if (!limits || PyErr_Occurred() || first < 0 || numbers != sizeof *limits / sizeof(double) ||
+        limits->shortest < 1 || limits->longest <= limits->shortest || limits->longest >= LAGS)
+        return refuse(&held, "the sizes do not fit");
+    PyObject *all = PyList_New(0);
+    for (; all && first + SIZE <= samples; first += RATE) {
+        double piece[SIZE], features[FEATURES], found[3];
+        float again[LAGS];
+        for (int i = 0; i < SIZE; i++) piece[i] = signal[first + i];
+        measure_one(piece, features, again);
+        for (int i = 0; i < 3; i++) {
+            weigh(features, 1, FEATURES, networks[i], (sizes[i] - 2 * FEATURES - 1) / (FEATURES + 2),
+                  limits->largest,
+                  &found[i]);
+            found[i] = (float)found[i];
+        }
+        double own = found[2];
+        before = before + 1 < limits->most ? before + 1 : limits->most;
+        if (found[0] > limits->max_fibrillation || own < -limits->max_log_odds) own = -limits->max_log_odds;
+        else if (own > limits->max_log_odds) own = limits->max_log_odds;
+        /* In float32, as a state is saved. */
+        mean = (float)(mean + (own - mean) / before);
+        double change = limits->share * (mean - own);
+        double followed = (float)(own + (change < limits->margin ? change : limits->margin));
+        PyObject *one = Py_BuildValue("dddN", found[0], found[1], followed,
+                                      PyBool_FromLong(is_fast(again, limits)));
+        if (one) PyList_Append(all, one);
+        Py_XDECREF(one);
+    }
+    return done(&held, Py_BuildValue("Ndd", all, mean, (double)(float)before));
+}
+
+static PyMethodDef methods[] = {FAST(measure), FAST(log_odds), FAST(verdicts), {NULL, NULL, 0, NULL}};
 
 static int tables(PyObject *module) {
     const double turn = 2 * 3.14159265358979323846;

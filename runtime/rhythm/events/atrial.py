@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ...beats import ATRIAL, N, S
 from ...model.contract import FS
-from ...model.rhythm_network import MAX_LAG, MAX_MEMORY, RhythmNetwork
+from ...model.rhythm_network import MAX_LAG, MAX_MEMORY, RhythmGraph, RhythmNetwork
 from ...signal.features import RATE
-from ...signal.loops import loops, single
+from ...signal.loops import interval_loops, single
 from ..policy import RhythmPolicy, Section
 from ..state import Flag, Matrix, Maybe, Moment, Number, Rows, Vector, Whole, clipped, saved
 from .family import Family, History, Kind, Signal, TrackedBeat
@@ -32,6 +32,7 @@ P_WAVE_BEATS = (24, 12)  # that the mean P waves remember
 SHORTEST_S, LONGEST_S = 0.15, 6.0
 SHORTEST_COUNTED_S, LONGEST_COUNTED_S = 0.2, 4.0
 USUAL_S, P_WAVE_LEFT = 0.8, -2.0  # what the inputs are compared with
+INPUTS = len(RhythmGraph.INPUTS)
 
 
 @dataclass(frozen=True)
@@ -115,22 +116,30 @@ class AtrialState:
         """Take the samples before a beat, float32 [15], contiguous, into the means."""
         if self.p_wave_beats < _MOST_BEATS:
             self.p_wave_beats += 1
-        if loops is not None:
-            loops.take_p_wave(before, _DETREND, self.p_waves, _LEARNT[self.p_wave_beats])
+        if interval_loops is not None:
+            learnt = _LEARNT[self.p_wave_beats]
+            interval_loops.take_p_wave(before, _DETREND, self.p_waves, learnt)
             return
         latest = np.empty(len(P_WAVE) + 1, dtype=np.float32)
         wave = np.dot(_DETREND, before, out=latest[:-1])
         latest[-1] = wave.dot(wave) / len(P_WAVE)
-        self.p_waves += (latest - self.p_waves) * _LEARNT[self.p_wave_beats]
+        self.p_waves += (latest - self.p_waves) * _LEARNT[self.p_wave_beats, :, None]
 
     def p_wave(self) -> list[float]:
         """For each mean, the logarithm of the share of the power that is left in it."""
-        if loops is not None:
-            pairs = loops.p_wave(self.p_waves)
-        else:
-            kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN)
-            pairs = zip(kept.tolist(), self.p_waves[:, -1].tolist(), strict=True)
+        if interval_loops is not None:
+            return interval_loops.p_wave(self.p_waves)  # type: ignore[no-any-return]
+        kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN)
+        pairs = zip(kept.tolist(), self.p_waves[:, -1].tolist(), strict=True)
         return [math.log(left / (power + 1e-5) + 0.01) for left, power in pairs]
+
+    def take_all(self, beats: list[AtrialBeat]) -> NDArray[np.float32]:
+        """Take the next beats: what the network reads of them, float32 [beats, 1, inputs]."""
+        if interval_loops is None:
+            return np.array([[self.take(beat, beat.before)] for beat in beats], dtype=np.float32)
+        rows = np.empty((len(beats), 1, INPUTS), dtype=np.float32)
+        interval_loops.take_beats(self, beats, _NUMBERS, _DETREND, _LEARNT, rows)
+        return rows
 
     def take(
         self, beat: TrackedBeat | AtrialBeat, before: NDArray[np.float32] | None
@@ -159,7 +168,7 @@ class _Foreseen:
     ``taken`` : of the beats, that have come
     """
 
-    beats: Sequence[AtrialBeat]
+    beats: list[AtrialBeat]
     log_odds: list[tuple[float, float]]
     after: AtrialState
     taken: int = 0
@@ -214,7 +223,7 @@ class Atrial(Family):
         state = self.state
         state.was_fibrillating, state.was_log_odds = self.fibrillating, state.log_odds
 
-    def foresee(self, beats: Sequence[AtrialBeat]) -> None:
+    def foresee(self, beats: list[AtrialBeat]) -> None:
         """Read all beats that are about to come in one run of the network, not second by second.
 
         As they come `on_beats` takes the answers. A gap ends that.
@@ -244,7 +253,7 @@ class Atrial(Family):
             state.moments.append(beats[0].sample if state.previous is None else state.previous)
         state.moments += [beat.sample for beat in beats]
         if foreseen is None:
-            near = [AtrialBeat(one.sample, one.atrial, signal.before(one.sample)) for one in beats]
+            near = [AtrialBeat(at, atrial, signal.before(at)) for at, _, _, atrial in beats]
             log_odds = self._read(state, near)
         else:
             first, foreseen.taken = foreseen.taken, foreseen.taken + len(beats)
@@ -258,13 +267,13 @@ class Atrial(Family):
                 self._judge(state.moments[0], state.moments[1], before_now)
                 del state.moments[0]
 
-    def _read(self, state: AtrialState, beats: Sequence[AtrialBeat]) -> list[tuple[float, float]]:
+    def _read(self, state: AtrialState, beats: list[AtrialBeat]) -> list[tuple[float, float]]:
         """Let the network read beats: its log-odds at each, and lately; ``state`` goes on."""
         if not beats:
             return []
         if not len(state.memory):
             state.memory = np.zeros(self.network.memory_size, dtype=np.float32)
-        rows = np.array([[state.take(beat, beat.before)] for beat in beats], dtype=np.float32)
+        rows = state.take_all(beats)
         log_odds, memory = self.network.run(rows, state.memory.reshape(1, 1, -1))
         state.memory = memory[0, 0]
         return log_odds[:, 0].tolist()  # type: ignore[no-any-return]
@@ -329,8 +338,15 @@ def _detrend() -> NDArray[np.float32]:
 
 _DETREND, _MOST_BEATS = _detrend(), max(P_WAVE_BEATS)
 # By how much each mean follows a beat, when it is the first, the second, and so on.
-_LEARNT = [
-    np.array([[1 / min(max(count, 1), size)] for size in P_WAVE_BEATS], dtype=np.float32)
-    for count in range(_MOST_BEATS + 1)
-]
+_LEARNT = np.array(
+    [[1 / min(max(count, 1), size) for size in P_WAVE_BEATS] for count in range(_MOST_BEATS + 1)],
+    dtype=np.float32,
+)
+# Of a beat's interval, as the compiled loops take them.
+_NUMBERS = np.array(
+    [
+        *(FS, SHORTEST_S, LONGEST_S, SHORTEST_COUNTED_S, LONGEST_COUNTED_S),
+        *(USUAL_S, P_WAVE_LEFT, _MOST_BEATS),
+    ]
+)
 _WAVE_MEAN = np.array([1 / len(P_WAVE)] * len(P_WAVE) + [0.0], dtype=np.float32)

@@ -200,10 +200,9 @@ class Family:
 
     def confirm(self, score: float) -> None:
         """Confirm every event of this family that lasts."""
-        if self.ledger.open:
-            for kind in self.kinds:
-                if kind.name in self.ledger.open:
-                    self.ledger.confirm(kind.name, score)
+        for kind in self.kinds:
+            if kind.name in self.ledger.open:
+                self.ledger.confirm(kind.name, score)
 
     def close(self, end: int) -> None:
         """Close every event of this family that lasts."""

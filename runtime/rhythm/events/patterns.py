@@ -73,7 +73,8 @@ class Patterns(Family):
     def on_beat(
         self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
     ) -> None:
-        self.confirm(beat.score)
+        if self.ledger.open:
+            self.confirm(beat.score)
         pattern = self.state
         if beat.label != V:
             pattern.others += 1

@@ -92,19 +92,23 @@ class Rates(Family):
     def on_beat(
         self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
     ) -> None:
-        self.confirm(beat.score)
+        if self.ledger.open:
+            self.confirm(beat.score)
         if interval is None:
             return
         limits, now, known = self.limits, beat.sample, history.intervals
-        lasted = summed = 0
+        if limits.bradycardia_beats == limits.tachycardia_beats <= len(known):
+            count = limits.tachycardia_beats
+            rate = 60.0 * FS * count / sum(known[-count:])
+            if not self.ledger.open and limits.bradycardia_bpm <= rate <= limits.tachycardia_bpm:
+                return  # nearly always
         for kind, count, limit, sign in (
             (BRADYCARDIA, limits.bradycardia_beats, limits.bradycardia_bpm, -1),
             (TACHYCARDIA, limits.tachycardia_beats, limits.tachycardia_bpm, 1),
         ):
             if len(known) < count:
                 continue
-            if count != summed:
-                lasted, summed = sum(known[-count:]), count
+            lasted = sum(known[-count:])
             beyond = sign * (60.0 * FS * count / lasted - limit)
             if kind in self.ledger.open:
                 if beyond < -limits.hysteresis_bpm:

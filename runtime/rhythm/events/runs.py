@@ -105,7 +105,8 @@ class Runs(Family):
     def on_beat(
         self, beat: TrackedBeat, interval: int | None, history: History, signal: Signal
     ) -> None:
-        self.confirm(beat.score)
+        if self.ledger.open:
+            self.confirm(beat.score)
         if beat.label != self.state.label or (interval or 0) >= self._pause:
             if self.state.label == NO_RUN and beat.label not in (V, S) and not self.ledger.open:
                 return  # nearly always

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ...model.contract import FS
-from ...signal.loops import single
+from ...signal.loops import interval_loops, single
 from ..policy import RhythmPolicy, Section
 from ..state import Number, clipped, saved
 from .family import Family, History, Kind, Second
@@ -116,6 +116,11 @@ def hmm_step(before: float, observed: float | None, limits: VentricularLimits) -
     before : log-odds after the second before
     observed : of the window; None if it could not be read
     """
+    if interval_loops is not None:
+        return interval_loops.hmm_step(  # type: ignore[no-any-return]
+            *(before, observed, limits.vf_transition, limits.vf_weight, limits.vf_prior),
+            MAX_LOG_ODDS,
+        )
     share = limits.vf_transition + (1 - 2 * limits.vf_transition) * expit(before)
     log_odds = math.log(share / (1 - share))
     if observed is None:

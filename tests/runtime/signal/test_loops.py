@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,22 +18,29 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from runtime import beats
 from runtime.beats import Beats
 from runtime.detector import load_rhythm
 from runtime.model import frames
 from runtime.model.artifacts import DEFAULT_ARTIFACTS
 from runtime.model.contract import FS, BeatPolicy
 from runtime.model.rhythm_network import FEW, RHYTHM_GRAPH, RhythmGraph
-from runtime.rhythm import seconds, take_together, template
+from runtime.rhythm import baseline, seconds, take_together, template
 from runtime.rhythm.events import atrial
 from runtime.rhythm.seconds import Seconds
 from runtime.signal import features, missing, r_peak
 from runtime.signal.features import RATE, WINDOW_S
-from runtime.signal.loops import loops, window_loops
+from runtime.signal.loops import beat_loops, loops, window_loops
 from runtime.simulate import simulate
 
 pytestmark = pytest.mark.skipif(loops is None, reason="the loops in C were not built")
-MODULES = (frames, missing, r_peak, seconds, template, atrial)
+push = import_module("runtime.engine.push")  # the folder has a function of this name
+MODULES: dict[str, tuple[ModuleType, ...]] = {
+    "loops": (missing, seconds),
+    "window_loops": (features,),
+    "beat_loops": (beats, frames, push, r_peak, template),
+    "interval_loops": (atrial, baseline),
+}
 RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -39,9 +48,9 @@ ROOT = Path(__file__).resolve().parents[3]
 @contextmanager
 def arrays_only() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in MODULES:
-            patch.setattr(module, "loops", None)
-        patch.setattr(features, "window_loops", None)
+        for name, modules in MODULES.items():
+            for module in modules:
+                patch.setattr(module, name, None)
         yield
 
 
@@ -216,4 +225,4 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
             np.zeros(10), 1, np.zeros((1, 45)), np.zeros((1, 60), dtype=np.float32)
         )
     with pytest.raises(TypeError, match="not of type"):
-        loops.r_peak(np.zeros(10), 1, 1, 1)
+        beat_loops.r_peak(np.zeros(10), 1, 1, 1)

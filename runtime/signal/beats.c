@@ -1,0 +1,316 @@
+/* The innermost loops over beats, from frames on, compiled: optional, and checked by tests against the
+ * Python that does the same where this is not built (`r_peak.py`, `../model/frames.py`,
+ * `../model/rhythm_network.py`, `../engine/push.py`, `../rhythm/template.py`). No limit stands here, and
+ * no memory is kept. Arrays are contiguous, of the types named.
+ */
+#include "loops.h"
+
+enum { SMOOTH = 5 };
+
+/* The R peak near a sample of the signal. */
+static Py_ssize_t peak_near(const float *ecg, Py_ssize_t size, Py_ssize_t near, Py_ssize_t search,
+                            Py_ssize_t reach) {
+    Py_ssize_t up = near, down = near;
+    float most = -INFINITY, least = INFINITY;
+    double sum = 0;
+    for (Py_ssize_t at = near - reach; at <= near + reach; at++) {
+        float smooth = 0;
+        for (Py_ssize_t i = at - SMOOTH / 2; i <= at + SMOOTH / 2; i++)
+            smooth += ecg[i < 0 ? 0 : i < size ? i : size - 1];
+        sum += smooth;
+        if (at < near - search || at > near + search) continue;
+        if (smooth > most) most = smooth, up = at;
+        if (smooth < least) least = smooth, down = at;
+    }
+    Py_ssize_t peak = (double)most + least >= 2 * sum / (2 * reach + 1) ? up : down;
+    return peak < 0 ? 0 : peak < size ? peak : size - 1;
+}
+
+/* r_peak(ecg 'f', near, search, reach) -> `peak_near`. */
+static PyObject *r_peak(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t size;
+    const float *ecg = given == 4 ? take(&held, args[0], 'f', 0, &size) : NULL;
+    if (!ecg || !size) return refuse(&held, "expected 4 arguments");
+    Py_ssize_t near = PyLong_AsSsize_t(args[1]), search = PyLong_AsSsize_t(args[2]);
+    Py_ssize_t reach = PyLong_AsSsize_t(args[3]);
+    if (PyErr_Occurred()) return refuse(&held, "the places are no numbers");
+    return done(&held, PyLong_FromSsize_t(peak_near(ecg, size, near, search, reach)));
+}
+
+enum { FRAME = 6, CLASSES = 5 };
+
+/* Sum of one probability in three frames, from the first of them on. */
+static double three(const float *frame) { return (double)frame[0] + frame[FRAME] + frame[2 * FRAME]; }
+
+/* True if there is a beat at a frame: `frames.find_beats`. Fills in the probabilities of its class. */
+static int beat_at(const float *frames, Py_ssize_t at, Py_ssize_t gap, double weakest, double *classes) {
+    const float *before = frames + (at - 1) * FRAME;
+    double weak = three(before), total = 0;
+    if (!(weak <= weakest)) return 0;
+    for (Py_ssize_t i = 1; i <= gap; i++)
+        if (!(three(before - i * FRAME) > weak)) return 0;
+    for (Py_ssize_t i = 1; i < gap; i++)
+        if (!(three(before + i * FRAME) >= weak)) return 0;
+    for (int k = 0; k < CLASSES; k++) {
+        classes[k] = three(before + k + 1);
+        total = k ? total + classes[k] : classes[k];
+    }
+    for (int k = 0; k < CLASSES; k++) classes[k] /= total;
+    return 1;
+}
+
+static PyObject *list_of(const double *numbers, int size) {
+    PyObject *list = PyList_New(size);
+    for (int k = 0; list && k < size; k++) PyList_SetItem(list, k, PyFloat_FromDouble(numbers[k]));
+    return list;
+}
+
+/* Append what is new to a list, and let go of it. */
+static void append(PyObject *list, PyObject *one) {
+    if (list && one) PyList_Append(list, one);
+    Py_XDECREF(one);
+}
+
+/* find_beats(frames 'f' [patients, frames, 6], patients, gap, weakest) -> `frames.find_beats`. */
+static PyObject *find_beats(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers;
+    const float *frames = given == 4 ? take(&held, args[0], 'f', 0, &numbers) : NULL;
+    if (!frames) return refuse(&held, "expected 4 arguments");
+    Py_ssize_t patients = PyLong_AsSsize_t(args[1]), gap = PyLong_AsSsize_t(args[2]);
+    double weakest = PyFloat_AsDouble(args[3]), classes[CLASSES];
+    if (PyErr_Occurred() || patients < 1 || gap < 1 || numbers % (patients * FRAME))
+        return refuse(&held, "the sizes do not fit");
+    Py_ssize_t size = numbers / patients / FRAME;
+    PyObject *found[3] = {PyList_New(0), PyList_New(0), PyList_New(0)};
+    for (Py_ssize_t patient = 0; patient < patients; patient++, frames += size * FRAME)
+        for (Py_ssize_t at = gap + 1; at < size - gap; at++) {
+            if (!beat_at(frames, at, gap, weakest, classes)) continue;
+            append(found[0], PyLong_FromSsize_t(patient));
+            append(found[1], PyLong_FromSsize_t(at));
+            append(found[2], list_of(classes, CLASSES));
+        }
+    return done(&held, Py_BuildValue("NNN", found[0], found[1], found[2]));
+}
+
+/* The class whose weighted probability is the largest, of equal ones the first: `beats.choose_label`. */
+static int chosen(const double *classes, const double *weights, int size) {
+    int best = 0;
+    for (int k = 1; k < size; k++)
+        if (classes[k] * weights[k] > classes[best] * weights[best]) best = k;
+    return best;
+}
+
+/* One number of a sequence. */
+static double number_at(PyObject *sequence, Py_ssize_t at) {
+    PyObject *one = PySequence_GetItem(sequence, at);
+    double number = one ? PyFloat_AsDouble(one) : 0;
+    Py_XDECREF(one);
+    return number;
+}
+
+/* choose(probabilities, weights, among) -> `beats.choose_label`. */
+static PyObject *choose(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t size = given == 3 ? PySequence_Size(args[2]) : 0, best = -1;
+    double largest = 0;
+    for (Py_ssize_t i = 0; i < size && !PyErr_Occurred(); i++) {
+        Py_ssize_t at = (Py_ssize_t)number_at(args[2], i);
+        double value = number_at(args[0], at) * number_at(args[1], at);
+        if (best < 0 || value > largest) best = at, largest = value;
+    }
+    if (best < 0) return refuse(&held, "expected probabilities, weights and classes");
+    return done(&held, PyLong_FromSsize_t(best));
+}
+
+/* decide(frames 'f' [patients, frames, 6], line 'f' [patients, samples], policy 'd' [gap, weakest, hop,
+ * search, reach, 5 weights], first, shifts) -> for each patient None, or R peaks, probabilities and
+ * labels: `push._decide`. The first frame stands for the sample `first` of its row, and a sample of
+ * the line for one of the recording by the patient's number in `shifts`. */
+static PyObject *decide(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers, samples, given_policy;
+    const float *frames = given == 5 && PyList_Check(args[4]) ? take(&held, args[0], 'f', 0, &numbers) : NULL;
+    const float *line = frames ? take(&held, args[1], 'f', 0, &samples) : NULL;
+    const double *policy = line ? take(&held, args[2], 'd', 0, &given_policy) : NULL;
+    if (!policy) return refuse(&held, "expected 5 arguments");
+    Py_ssize_t first = PyLong_AsSsize_t(args[3]), patients = PyList_Size(args[4]);
+    Py_ssize_t gap = (Py_ssize_t)policy[0], hop = (Py_ssize_t)policy[2];
+    if (PyErr_Occurred() || patients < 1 || gap < 1 || given_policy != 5 + CLASSES ||
+        numbers % (patients * FRAME) || samples % patients)
+        return refuse(&held, "the sizes do not fit");
+    Py_ssize_t size = numbers / patients / FRAME, row = samples / patients;
+    PyObject *all = PyList_New(patients);
+    for (Py_ssize_t patient = 0; all && patient < patients; patient++, frames += size * FRAME) {
+        Py_ssize_t shift = PyLong_AsSsize_t(PyList_GetItem(args[4], patient));
+        PyObject *found[3] = {NULL, NULL, NULL};
+        double classes[CLASSES];
+        for (Py_ssize_t at = gap + 1; at < size - gap; at++) {
+            if (!beat_at(frames, at, gap, policy[1], classes)) continue;
+            Py_ssize_t near = patient * row + first + at * hop;
+            if (near + shift <= -hop) continue; /* beats before the recording's start do not count */
+            Py_ssize_t peak =
+                shift + peak_near(line, samples, near, (Py_ssize_t)policy[3], (Py_ssize_t)policy[4]);
+            for (int k = 0; k < 3; k++)
+                if (!found[k]) found[k] = PyList_New(0);
+            append(found[0], PyLong_FromSsize_t(peak < 0 ? 0 : peak));
+            append(found[1], list_of(classes, CLASSES));
+            append(found[2], PyLong_FromLong(chosen(classes, policy + 5, CLASSES)));
+        }
+        PyList_SetItem(all, patient, found[0] ? Py_BuildValue("NNN", found[0], found[1], found[2])
+                                              : Py_NewRef(Py_None));
+    }
+    return done(&held, all);
+}
+
+enum { STEP = 3 };
+
+/* Sum of products in the order of OpenBLAS with AVX2, whose last bits scores show: by 32 in lanes of
+ * float, and those left over in double. */
+static float dot(const float *a, const float *b, int size) {
+    float lanes[4][8] = {{0}}, row[8];
+    double rest = 0;
+    int i = 0;
+    for (; i + 32 <= size; i += 32)
+        for (int k = 0; k < 32; k++) lanes[k / 8][k % 8] += a[i + k] * b[i + k];
+    for (int k = 0; k < 8; k++) row[k] = lanes[0][k] + lanes[1][k] + lanes[2][k] + lanes[3][k];
+    for (int k = 0; k < 4; k++) row[k] += row[k + 4];
+    for (; i < size; i++) rest += a[i] * b[i];
+    return (float)(rest + ((row[0] + row[1]) + (row[2] + row[3])));
+}
+
+/* The mean square of second differences, and the correlation with a template [wide] at the best shift
+ * (0 without one). `piece` [wide] is filled with the beat there, less its mean: `template._placed`. */
+static void laid(const float *around, int coarser, const float *usual, float *piece, int wide, double *square,
+                 double *correlation) {
+    int shifts = coarser - wide, best = shifts / 2;
+    float coarse[64], second[64], product = -INFINITY, mean = 0;
+    for (int i = 0; i < coarser; i++)
+        coarse[i] = (around[STEP * i] + around[STEP * i + 1] + around[STEP * i + 2]) * (1.0f / STEP);
+    for (int i = 2; i < coarser; i++)
+        second[i - 2] = (coarse[i] - coarse[i - 1]) - (coarse[i - 1] - coarse[i - 2]);
+    for (int shift = 0; usual && shift <= shifts; shift++) {
+        float sum = dot(coarse + shift, usual, wide);
+        if (sum > product) product = sum, best = shift;
+    }
+    for (int i = 0; i < wide; i++) piece[i] = 1;
+    mean = (float)((double)dot(coarse + best, piece, wide) / wide);
+    for (int i = 0; i < wide; i++) piece[i] = coarse[best + i] - mean;
+    double power = usual ? (double)dot(piece, piece, wide) * dot(usual, usual, wide) : 1;
+    *square = (double)dot(second, second, coarser - 2) / (coarser - 2);
+    *correlation = usual ? product / sqrt(power + 1e-9) : 0.0;
+}
+
+typedef struct {
+    double min_normal, min_correlation, max_correlation, max_beats, still_mv, max_roughness, ordinary_z,
+        first_few, peak_start, peak_stop, highest_mv;
+} Template;
+
+/* compare(state, limits 'd', normal, around 'f', piece 'f') -> `template.compare`, which remembers the
+ * beat in the state; False if the beat is so high that it may be none. */
+static PyObject *compare(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers, samples, size = 0, pieces;
+    if (given != 5) return refuse(&held, "expected 5 arguments");
+    const Template *limits = take(&held, args[1], 'd', 0, &numbers);
+    double normal = PyFloat_AsDouble(args[2]);
+    const float *around = limits ? take(&held, args[3], 'f', 0, &samples) : NULL, *usual = NULL;
+    float *piece = around ? take(&held, args[4], 'f', 1, &pieces) : NULL;
+    PyObject *known = piece ? PyObject_GetAttrString(args[0], "template") : NULL;
+    if (known && known != Py_None) usual = take(&held, known, 'f', 0, &size);
+    Py_XDECREF(known); /* the state, or the buffer, holds it */
+    int coarser = piece ? (int)(samples / STEP) : 0;
+    if (!piece || PyErr_Occurred() || numbers != sizeof *limits / sizeof(double) ||
+        (usual && size != pieces) || coarser < pieces || coarser > 64 || limits->peak_start < 0 ||
+        limits->peak_stop > samples || limits->peak_start >= limits->peak_stop)
+        return refuse(&held, "the sizes do not fit");
+    float high = -INFINITY, low = INFINITY;
+    for (int i = (int)limits->peak_start; i < limits->peak_stop; i++) {
+        high = around[i] > high ? around[i] : high;
+        low = around[i] < low ? around[i] : low;
+    }
+    if (!(high - low <= limits->highest_mv)) return done(&held, Py_NewRef(Py_False)); /* seldom */
+    int ordinary = normal > limits->min_normal;
+    if (!usual && !ordinary) return done(&held, Py_NewRef(Py_None));
+    double square, correlation, beats = attribute(args[0], "beats"), trust = beats / limits->max_beats;
+    double rough = attribute(args[0], "log_roughness"), alike = attribute(args[0], "correlation_z");
+    laid(around, coarser, usual, piece, (int)pieces, &square, &correlation);
+    double roughness = log(sqrt(square) + limits->still_mv), z = limits->ordinary_z;
+    PyObject *compared = NULL;
+    if (usual) {
+        z = atanh(clipped(correlation, limits->min_correlation, limits->max_correlation));
+        compared = Py_BuildValue(
+            "ddd", alike - z, clipped(roughness - rough, -limits->max_roughness, limits->max_roughness), trust);
+    } else {
+        compared = Py_NewRef(Py_None);
+    }
+    if (ordinary) { /* `template._remember`, in float32, as a state is saved */
+        beats = beats + 1 < limits->max_beats ? beats + 1 : limits->max_beats;
+        float share = (float)(1 / beats);
+        if (usual)
+            for (int i = 0; i < pieces; i++) piece[i] = usual[i] + (piece[i] - usual[i]) * share;
+        rough = usual ? (float)(rough + (roughness - rough) / beats) : (float)roughness;
+        alike = (float)(alike + (z - alike) / (beats > limits->first_few ? beats : limits->first_few));
+        set(args[0], "template", Py_NewRef(args[4]));
+        set(args[0], "beats", PyFloat_FromDouble(beats));
+        set(args[0], "log_roughness", PyFloat_FromDouble(rough));
+        set(args[0], "correlation_z", PyFloat_FromDouble(alike));
+    }
+    return done(&held, compared);
+}
+
+enum { MAX_CELLS = 256, MAX_EMBEDDED = 64 };
+
+/* out[k] += sum over i of values[i] * matrix[i][k], in float. */
+static void add_product(const float *values, int rows, const float *matrix, int columns, float *out) {
+    for (int i = 0; i < rows; i++, matrix += columns)
+        for (int k = 0; k < columns; k++) out[k] += values[i] * matrix[k];
+}
+
+/* gru(beats 'f' [n, inputs], inputs, embedded, weights 'f', memory 'f' [cells], found 'f' [n, 2]):
+ * fills in the answers of the second graph (`../model/rhythm_network.py`, which says how its weights
+ * lie) and moves its memory on. */
+static PyObject *gru(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers, weighed, cells, answers;
+    if (given != 6) return refuse(&held, "expected 6 arguments");
+    const float *beats = take(&held, args[0], 'f', 0, &numbers);
+    Py_ssize_t inputs = beats ? PyLong_AsSsize_t(args[1]) : 0, wide = PyLong_AsSsize_t(args[2]);
+    const float *weights = beats ? take(&held, args[3], 'f', 0, &weighed) : NULL;
+    float *memory = weights ? take(&held, args[4], 'f', 1, &cells) : NULL;
+    float *found = memory ? take(&held, args[5], 'f', 1, &answers) : NULL;
+    if (!found || inputs < 1 || wide < 1 || wide > MAX_EMBEDDED || cells > MAX_CELLS ||
+        numbers != answers / 2 * inputs || answers % 2 ||
+        weighed != (inputs + 1) * wide + 3 * cells * (wide + cells + 2) + 2 * cells + 2)
+        return refuse(&held, "the sizes do not fit");
+    const float *embed_bias = weights + inputs * wide, *given_weights = embed_bias + wide;
+    const float *own_weights = given_weights + 3 * cells * wide, *bias = own_weights + 3 * cells * cells;
+    const float *own_bias = bias + 3 * cells, *verdict = own_bias + 3 * cells;
+    for (; answers; answers -= 2, beats += inputs, found += 2) {
+        float input[MAX_EMBEDDED], fresh[3 * MAX_CELLS], own[3 * MAX_CELLS];
+        memcpy(input, embed_bias, wide * sizeof *input);
+        memcpy(fresh, bias, 3 * cells * sizeof *fresh);
+        memcpy(own, own_bias, 3 * cells * sizeof *own);
+        add_product(beats, (int)inputs, weights, (int)wide, input);
+        for (Py_ssize_t i = 0; i < wide; i++) input[i] = tanhf(input[i]);
+        add_product(input, (int)wide, given_weights, 3 * (int)cells, fresh);
+        add_product(memory, (int)cells, own_weights, 3 * (int)cells, own);
+        for (Py_ssize_t i = 0; i < cells; i++) {
+            float keep = 1 / (1 + expf(-(fresh[i] + own[i])));
+            float reset = 1 / (1 + expf(-(fresh[cells + i] + own[cells + i])));
+            float latest = tanhf(fresh[2 * cells + i] + reset * own[2 * cells + i]);
+            memory[i] = (1 - keep) * latest + keep * memory[i];
+        }
+        memcpy(found, verdict + 2 * cells, 2 * sizeof *found);
+        add_product(memory, (int)cells, verdict, 2, found);
+    }
+    return done(&held, Py_NewRef(Py_None));
+}
+
+static PyMethodDef methods[] = {FAST(r_peak), FAST(find_beats), FAST(choose), FAST(decide), FAST(compare), FAST(gru),
+                                {NULL, NULL, 0, NULL}};
+
+static int nothing(PyObject *module) { return module == NULL; }
+
+MODULE(beats, nothing)

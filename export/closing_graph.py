@@ -263,13 +263,12 @@ def close(
 
 def _ventricular(now: dict[str, Value], limits: VentricularLimits) -> tuple[Value, Value]:
     """Log-odds of ventricular fibrillation after a second, and True if it lasts."""
-    chance = limits.vf_transition
-    was = now["vf_log_odds"].to(F64).within(-50.0, 50.0).expit()
-    share = was * (1.0 - 2.0 * chance) + chance
-    log_odds = (share / (1.0 - share)).log()
+    low, high = limits.edges
+    before = now["vf_log_odds"].to(F64).within(low, high)
+    faded = (before > low).where(before * (1.0 - limits.vf_fade), low)
     seen = now["fibrillation"].to(F64).within(-MAX_LOG_ODDS, MAX_LOG_ODDS)
     readable, lasts = now["readable"], now["vf_lasts"]
-    log_odds = log_odds + readable.where((seen - limits.vf_prior) * limits.vf_weight, 0.0)
+    log_odds = readable.where(before + (seen - limits.vf_prior) * limits.vf_weight, faded)
     single = log_odds.to(F32)
     wide = single.to(F64)
     over = ~readable & lasts & (now["vf_since"] > limits.hold_s)

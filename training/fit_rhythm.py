@@ -44,6 +44,7 @@ OUT = Path("runs/rhythm.json")
 # Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
 # a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
 HIDDEN, NETWORKS, STEPS, BATCH, JITTER = 8, 4, 480, 1024, 0.4
+VF_NETWORKS = 6  # of fibrillation, whose long episodes turn on few windows
 FOLDS = 6
 
 
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, task in tasks.items():
         target, weight = task(data)
         used = weight > 0
-        fits[name] = fit_network(data.features[used], target[used], weight[used])
+        fits[name] = fit_network(data.features[used], target[used], weight[used], networks_of(task))
     stored |= {
         "fitted_on": stored["fitted_on"]
         | {
@@ -89,8 +90,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
 
 
+def networks_of(task: Task) -> int:
+    """Networks whose log-odds are averaged for a task."""
+    return VF_NETWORKS if task is fibrillation_task else NETWORKS
+
+
 def fit_network(
-    features: NDArray[np.float64], target: NDArray[np.bool_], weight: NDArray[np.float64]
+    features: NDArray[np.float64],
+    target: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+    count: int = NETWORKS,
+    first_seed: int = 0,
 ) -> WindowModel:
     """Small networks of one hidden layer, trained from several seeds, as one wide network that
     gives the mean of their log-odds."""
@@ -100,7 +110,7 @@ def fit_network(
     inputs = torch.tensor(comparable(features, mean, scale), dtype=torch.float32)
     answers = torch.tensor(target, dtype=torch.float32)
     networks = []
-    for seed in range(NETWORKS):
+    for seed in range(first_seed, first_seed + count):
         torch.manual_seed(seed)
         first, last = torch.nn.Linear(features.shape[1], HIDDEN), torch.nn.Linear(HIDDEN, 1)
         networks.append((first, last))
@@ -150,14 +160,21 @@ def separation(odds: NDArray[np.float64], target: NDArray[np.bool_]) -> dict[str
     }
 
 
-def left_out(data: Windows, task: Task) -> Iterator[tuple[list[str], WindowModel]]:
+def left_out(
+    data: Windows, task: Task, first_seed: int = 0
+) -> Iterator[tuple[list[str], WindowModel]]:
     """A sixth of the patients, and a model that saw nothing of them; six times."""
     patients = sorted(set(data.patients.tolist()), key=lambda name: (name[:2] != "cu", name))
     target, weight = task(data)
     for fold in range(FOLDS):
         names = patients[fold::FOLDS]
         used = ~np.isin(data.patients, names) & (weight > 0)
-        yield names, fit_network(data.features[used], target[used], weight[used])
+        yield (
+            names,
+            fit_network(
+                data.features[used], target[used], weight[used], networks_of(task), first_seed
+            ),
+        )
 
 
 def held_out_odds(data: Windows, task: Task) -> NDArray[np.float64]:

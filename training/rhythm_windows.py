@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from runtime.model.contract import FS
 from runtime.signal import features as waveform
+from runtime.signal.features import RATE
+from runtime.signal.hum import without_hum
 from runtime.signal.policy import QualityPolicy
 from training.databases import CUDB, DS1, NOISES, SVDB
 from training.recordings import load
@@ -26,10 +28,10 @@ from training.rhythm_references import (
 NOISE_DB = (0.0, -6.0)  # what the noise model has to know
 
 
-# Electrode motion added to windows of cudb, so that fibrillation is known through artefact, and
-# artefact over another rhythm for what it is: copies of each; log10 of the noise's deviation as a
-# share of the window's, evenly drawn between.
-MOTION_COPIES, MOTION_GAIN = 2, (-0.5, 0.2)
+# Electrode motion added to cudb, so that fibrillation is known through artefact, and artefact over
+# another rhythm for what it is: copies of each record; shortest and longest stretch of one motion,
+# s; log10 of the motion's deviation as a share of the stretch's. All are evenly drawn between.
+MOTION_COPIES, MOTION_S, MOTION_GAIN = 2, (4, 15), (-0.5, 0.2)
 
 
 SVDB_STEP = 6  # every so many windows of svdb; 30 h of rhythms that are not fibrillation
@@ -147,7 +149,7 @@ def _windows(
     step: int = 1,
 ) -> Windows:
     kept = readable(signal, policy)
-    pieces = waveform.windows(waveform.at_rate(signal, FS))[: len(kept)]
+    pieces = waveform.windows(watched(signal))[: len(kept)]
     at = np.flatnonzero(kept[: len(pieces)])[::step]
     return Windows(
         waveform.features(pieces[at]),
@@ -158,20 +160,30 @@ def _windows(
     )
 
 
+def watched(signal: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Whole seconds of a signal as the runtime judges them: less their hum, at 60 Hz."""
+    rows = signal[: len(signal) // FS * FS].reshape(-1, FS)
+    return without_hum(rows, FS).reshape(-1, FS // RATE).mean(axis=1, dtype=np.float64)
+
+
 def _moved(
     part: Windows,
     signal: NDArray[np.float32],
     noise: NDArray[np.float32],
     random: np.random.Generator,
 ) -> Windows:
-    """The same windows, each with another stretch of electrode motion."""
-    pieces = waveform.windows(waveform.at_rate(signal, FS))[part.second]
-    motion = waveform.at_rate(noise, FS)
-    start = random.integers(0, len(motion) - pieces.shape[1], len(pieces))
-    added = motion[start[:, None] + np.arange(pieces.shape[1])]
-    gain = 10 ** random.uniform(*MOTION_GAIN, len(pieces)) * pieces.std(axis=1) / added.std(axis=1)
-    mixed = pieces + gain[:, None] * (added - added.mean(axis=1, keepdims=True))
-    return replace(part, features=waveform.features(mixed), origin=np.full(len(pieces), "motion"))
+    """The same windows of a record through which electrode motion goes, stretch by stretch."""
+    ecg, motion = watched(signal), waveform.at_rate(noise, FS)
+    moved, at = ecg.copy(), 0
+    while at < len(ecg):
+        size = min(int(random.integers(*MOTION_S)) * RATE, len(ecg) - at)
+        first = int(random.integers(0, len(motion) - size))
+        added, own = motion[first : first + size], ecg[at : at + size].std()
+        gain = 10 ** random.uniform(*MOTION_GAIN) * max(own, 1e-3) / max(added.std(), 1e-3)
+        moved[at : at + size] += gain * (added - added.mean())
+        at += size
+    features = waveform.features(waveform.windows(moved)[part.second])
+    return replace(part, features=features, origin=np.full(len(features), "motion"))
 
 
 def _shares(

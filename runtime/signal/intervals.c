@@ -252,25 +252,7 @@ static PyObject *take_beats(PyObject *self, PyObject *const *args, Py_ssize_t gi
     return done(&held, Py_NewRef(Py_None));
 }
 
-enum { MOST_CERTAIN = 50 }; /* log-odds, of `ventricular.expit` */
-
-/* hmm_step(before, observed or None, transition, weight, prior, largest) -> `ventricular.hmm_step`, whose
- * limits these are. */
-static PyObject *hmm_step(PyObject *self, PyObject *const *args, Py_ssize_t given) {
-    Held held = {.count = 0};
-    double numbers[6];
-    if (given != 6) return refuse(&held, "expected 6 arguments");
-    for (int i = 0; i < 6; i++) numbers[i] = args[i] == Py_None ? NAN : PyFloat_AsDouble(args[i]);
-    double transition = numbers[2], largest = numbers[5];
-    double share = transition +
-                   (1 - 2 * transition) * (1 / (1 + exp(-clipped(numbers[0], -MOST_CERTAIN, MOST_CERTAIN))));
-    double log_odds = log(share / (1 - share));
-    if (args[1] != Py_None)
-        log_odds += numbers[3] * (clipped(numbers[1], -largest, largest) - numbers[4]);
-    return done(&held, PyFloat_FromDouble(log_odds));
-}
-
-static PyMethodDef methods[] = {FAST(read_interval), FAST(hmm_step), FAST(take_p_wave), {"p_wave", p_wave, METH_O, NULL},
+static PyMethodDef methods[] = {FAST(read_interval), FAST(take_p_wave), {"p_wave", p_wave, METH_O, NULL},
                                 FAST(take_beats), {NULL, NULL, 0, NULL}};
 
 static int interned(PyObject *module) {

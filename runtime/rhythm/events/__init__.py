@@ -31,9 +31,12 @@ def kinds() -> tuple[Kind, ...]:
 
 
 def closed(events: Iterable[Event]) -> list[Event]:
-    """Only the events that have ended, in order of their start, the gravest first."""
+    """Only the events that have ended, in order of their start, the gravest first.
+
+    Those that were taken back, which ended where they began, are left out.
+    """
     order = [kind.name for kind in kinds()]
     return sorted(
-        (event for event in events if event.end is not None),
+        (event for event in events if event.end is not None and event.end > event.start),
         key=lambda event: (event.start, order.index(event.kind)),
     )

@@ -1,14 +1,22 @@
-"""Ventricular fibrillation and flutter, recognised on the signal alone: no beat is used."""
+"""Ventricular fibrillation and flutter, recognised on the signal alone: no beat is used.
+
+Seconds are followed as a rhythm of two states that change seldom. The likeliest course of a hidden
+Markov model of two states (Viterbi, 1967) is a sum of log-odds that is held between two bounds: at
+the lower one fibrillation would begin now, at the upper one it would end now. So an event begins
+and ends where it most likely did, not where it was noticed, and all events together are the
+likeliest course. One that later seconds contradict is taken back: it ends where it began.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...model.contract import FS
-from ...signal.loops import interval_loops, single
+from ...signal.loops import single
 from ..policy import RhythmPolicy, Section
-from ..state import Number, clipped, saved
+from ..state import Moment, Number, clipped, saved
 from .family import Family, History, Kind, Second
 
 VF = "ventricular_fibrillation"
@@ -23,11 +31,15 @@ class VentricularLimits(Section):
 
     Attributes
     ----------
-    vf_transition : chance that fibrillation begins, or ends, in a second
-    vf_weight : of a window's log-odds; five windows see each second, so a fifth
+    vf_transition : chance that fibrillation begins in a second
+    vf_end_transition : chance that it ends in a second
+    vf_weight : of a window's log-odds; windows that follow one another say nearly the same
     vf_prior : taken off a window's log-odds, because the model was fitted on even odds
-    vf_on, vf_off : log-odds of fibrillation, after all windows so far, at which it begins and ends
-    vf_min_s : shorter episodes are not reported; every second more delays the alarm by one
+    vf_fade : share of the log-odds so far that a second takes which cannot be read, for a shock may
+        lie in it; what is certainly no fibrillation stays none
+    vf_on, vf_off : log-odds of fibrillation, after all windows so far, at which it is reported, and
+        at which it is over
+    vf_min_s : shorter episodes are not reported, or taken back
     hold_s : time that an episode, atrial or ventricular, outlives signal that cannot be read
     """
 
@@ -35,26 +47,49 @@ class VentricularLimits(Section):
     about = "ventricular fibrillation"
     bounds = {
         "vf_transition": (1e-9, 0.5),
+        "vf_end_transition": (1e-9, 0.5),
         "vf_weight": (0, 10),
         "vf_prior": (-10, 10),
+        "vf_fade": (0, 1),
         "vf_min_s": (0, 3600),
         "hold_s": (0, 86400),
     }
 
     vf_transition: float
+    vf_end_transition: float
     vf_weight: float
     vf_prior: float
+    vf_fade: float
     vf_on: float
     vf_off: float
     vf_min_s: float
     hold_s: float
 
+    @cached_property
+    def edges(self) -> tuple[float, float]:
+        """The bounds of the log-odds, as float32.
+
+        At the lower one fibrillation that begins now is as likely as any that began before, at the
+        upper one fibrillation that ends now is as likely as any that ended before.
+        """
+        begins, ends = self.vf_transition, self.vf_end_transition
+        return single(math.log(begins / (1 - ends))), single(math.log((1 - begins) / ends))
+
 
 @dataclass
 class VentricularState:
-    """``log_odds`` : of fibrillation, after all windows so far."""
+    """What the seconds so far say.
+
+    Attributes
+    ----------
+    log_odds : of fibrillation, after all windows so far
+    since : sample at which it most likely began, if this is fibrillation
+    until : sample at which it most likely ended, if this is none
+    """
 
     log_odds: float = saved(Number(-100.0, 100.0), RESTING)
+    since: int = saved(Moment(), 0)
+    until: int = saved(Moment(), 0)
 
 
 class Ventricular(Family):
@@ -83,23 +118,32 @@ class Ventricular(Family):
         return VF in self.ledger.open
 
     def on_second(self, second: Second) -> None:
-        limits, ledger = self.limits, self.ledger
+        limits, ledger, state = self.limits, self.ledger, self.state
         observed = second.fibrillation if second.readable else None
-        log_odds = self.state.log_odds = single(hmm_step(self.state.log_odds, observed, limits))
+        low, high = limits.edges
+        now = (second.start + second.end) // 2
+        if state.log_odds <= low:
+            state.since = now
+        elif state.log_odds >= high:
+            state.until = now
+        log_odds = state.log_odds = single(hmm_step(state.log_odds, observed, limits))
         if observed is None:
             if VF in ledger.open and second.start - ledger.open[VF].last > limits.hold_s * FS:
                 ledger.close(VF, ledger.open[VF].last)
-                self.state.log_odds = RESTING
+                state.log_odds, state.since = RESTING, now
             return
-        moment = max(0, second.start - LAG_S * FS)
         if VF in ledger.open:
             ledger.confirm(VF, expit(log_odds), last=second.end)
             if log_odds < limits.vf_off:
-                ledger.close(VF, moment)
+                start = ledger.open[VF].start
+                long_enough = state.until - start >= limits.vf_min_s * FS
+                state.since = state.until if long_enough else start
+                ledger.close(VF, state.since)
         elif log_odds >= limits.vf_on:
-            ledger.begin(VF, moment, expit(log_odds), last=second.end)
+            state.until = state.since
+            ledger.begin(VF, state.since, expit(log_odds), last=second.end)
         if VF in ledger.open:
-            ledger.lasted(VF, moment + FS)
+            ledger.lasted(VF, max(0, second.start - LAG_S * FS) + FS)
 
     def on_gap(self, start: int, end: int, history: History) -> None:
         """Keep the event, which outlives unreadable signal for a while: see `on_second`."""
@@ -108,23 +152,18 @@ class Ventricular(Family):
 def hmm_step(before: float, observed: float | None, limits: VentricularLimits) -> float:
     """Log-odds of fibrillation after one more second.
 
-    The forward step of a hidden Markov model of two states that change seldom: a second may change
-    them, then the window's own log-odds count.
+    Of the likeliest course that ends in it, against the likeliest that does not: a second may
+    change the rhythm, then the window's own log-odds count.
 
     Parameters
     ----------
     before : log-odds after the second before
     observed : of the window; None if it could not be read
     """
-    if interval_loops is not None:
-        return interval_loops.hmm_step(  # type: ignore[no-any-return]
-            *(before, observed, limits.vf_transition, limits.vf_weight, limits.vf_prior),
-            MAX_LOG_ODDS,
-        )
-    share = limits.vf_transition + (1 - 2 * limits.vf_transition) * expit(before)
-    log_odds = math.log(share / (1 - share))
+    low, high = limits.edges
+    log_odds = clipped(before, low, high)
     if observed is None:
-        return log_odds
+        return log_odds * (1 - limits.vf_fade) if log_odds > low else low
     window = clipped(observed, -MAX_LOG_ODDS, MAX_LOG_ODDS)
     return log_odds + limits.vf_weight * (window - limits.vf_prior)
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from patient import LABELLED, beats_of, events_of, quiet
 
+from runtime.findings import Event
 from runtime.model.contract import FS
-from runtime.rhythm.events.ventricular import RESTING, VF, VentricularLimits, hmm_step
+from runtime.rhythm import closed
+from runtime.rhythm.events import Ledger
+from runtime.rhythm.events.family import Second
+from runtime.rhythm.events.ventricular import (
+    MAX_LOG_ODDS,
+    RESTING,
+    VF,
+    Ventricular,
+    VentricularLimits,
+    hmm_step,
+)
 from runtime.simulate import simulate
+
+WINDOWS = st.lists(
+    st.one_of(st.floats(-8, 8, width=32), st.sampled_from([-5.0, 5.0])), min_size=1, max_size=80
+).map(lambda windows: [one for one in windows for _ in range(3)])
 
 
 def test_fibrillation_is_found_on_the_signal_alone() -> None:
@@ -27,17 +46,17 @@ def test_fibrillation_is_found_on_the_signal_alone() -> None:
 
 def test_fibrillation_that_is_over_too_soon_is_not_reported() -> None:
     lengths = set()
-    for seconds in (4.0, 4.25, 4.5, 5.0, 6.0, 8.0):
-        signal = simulate(40, seed=0, ectopic=0.0).signal.astype(float)
+    for seconds in (8.0, 10.0, 12.0, 15.0):
+        signal = simulate(50, seed=0, ectopic=0.0).signal.astype(float)
         time = np.arange(round(seconds * FS)) / FS
         wave = 0.6 * np.sin(8 * np.pi * time) * (1 + 0.3 * np.sin(1.4 * np.pi * time))
         signal[20 * FS : 20 * FS + len(wave)] = wave
-        for shortest in (0.0, 3.0, 5.0):
+        for shortest in (0.0, 11.0, 14.0):
             policy = LABELLED.replace(vf_min_s=shortest)
             found = [e for e in events_of([], signal, policy) if e.kind == VF]
             lengths |= {(e.end or 0.0) - e.start for e in found if shortest == 0.0}
             assert all((e.end or 0.0) - e.start >= shortest for e in found)
-    assert min(lengths) < 3.0 < 5.0 < max(lengths)
+    assert min(lengths) < 11.0 < 14.0 < max(lengths)
 
 
 def test_fibrillation_outlives_doubtful_windows_and_unreadable_ones() -> None:
@@ -48,6 +67,72 @@ def test_fibrillation_outlives_doubtful_windows_and_unreadable_ones() -> None:
     assert not any(lasting[:12])
     assert all(lasting[20:52])  # neither two doubtful windows nor 20 s without any end it
     assert not any(lasting[-12:])
+
+
+@given(WINDOWS)
+def test_all_events_together_are_the_likeliest_course(windows: list[float]) -> None:
+    limits = LABELLED.of(VentricularLimits)
+    found = closed(followed(windows))
+    assert all(one.end is not None and one.end > one.start for one in found)
+    called = np.zeros(len(windows), dtype=bool)
+    for one in found:
+        called[math.floor(one.start) : math.floor(one.end or 0.0)] = True
+    # The score of a course: each window in it, and each change of the rhythm.
+    own = limits.vf_weight * (np.clip(windows, -MAX_LOG_ODDS, MAX_LOG_ODDS) - limits.vf_prior)
+    begins, ends = limits.vf_transition, limits.vf_end_transition
+    stays = math.log((1 - ends) / (1 - begins))
+
+    def score(course: np.ndarray) -> float:
+        before = np.concatenate([[False], course[:-1]])
+        return float(
+            own[course].sum()
+            + (course & ~before).sum() * math.log(begins / (1 - begins))
+            + (~course & before).sum() * math.log(ends / (1 - begins))
+            + (course & before).sum() * stays
+        )
+
+    assert score(called) == pytest.approx(likeliest(own, limits), abs=1e-3)
+
+
+def test_an_event_begins_and_ends_where_it_most_likely_did() -> None:
+    begun, ended = followed([-4.0] * 30 + [4.0] * 30 + [-4.0] * 30)
+    assert begun.start == ended.start == pytest.approx(30, abs=1)
+    assert ended.end == pytest.approx(60, abs=1)
+
+
+def test_an_event_that_later_seconds_contradict_is_taken_back() -> None:
+    events = followed([-4.0] * 30 + [4.0] * 5 + [-4.0] * 30)
+    begun, ended = events
+    assert begun.end is None
+    assert ended.end == ended.start == begun.start
+    assert closed(events) == []
+
+
+def followed(windows: list[float]) -> list[Event]:
+    """The events, as they are reported, of seconds whose windows have these log-odds."""
+    policy = LABELLED.replace(vf_min_s=0.0)
+    ledger = Ledger(Ventricular.rules(policy), {VF: 0.0})
+    family = Ventricular(policy, ledger, None)  # type: ignore[arg-type]
+    for second, window in enumerate(windows):
+        family.on_second(Second(second * FS, (second + 1) * FS, 0, True, window))
+    family.on_end(len(windows) * FS)
+    return ledger.drain()
+
+
+def likeliest(own: np.ndarray, limits: VentricularLimits) -> float:
+    """The best score of any course, by going through all of them, second by second."""
+    begins, ends = limits.vf_transition, limits.vf_end_transition
+    none, vf = 0.0, -math.inf
+    for window in own:
+        none, vf = (
+            max(none, vf + math.log(ends / (1 - begins))),
+            window
+            + max(
+                none + math.log(begins / (1 - begins)),
+                vf + math.log((1 - ends) / (1 - begins)),
+            ),
+        )
+    return max(none, vf)
 
 
 def test_unreadable_signal_ends_fibrillation_only_if_it_lasts() -> None:

@@ -131,9 +131,7 @@ def summarise(measured: Sequence[Measured]) -> dict[str, Any]:
         },
         "calibration": {
             what: {
-                kind: calibration(
-                    getattr(m, scores) for m in measured if m.case.named.seen == kind
-                )
+                kind: calibration(getattr(m, scores) for m in measured if m.case.named.seen == kind)
                 for kind in (NEVER, TRAINED)
             }
             for what, scores in (("beats", "scores"), ("s of atrial fibrillation", "atrial"))

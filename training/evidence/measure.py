@@ -266,7 +266,9 @@ def _atrial_scores(
         [e for e in annotation.events if e.kind in ATRIAL], _spans(annotation, ATRIAL), strict=True
     ):
         right = there[inside(middles, [span])]
-        parts.append(_binned(np.full(len(right), event.confidence), right, np.full(len(right), 0.1)))
+        parts.append(
+            _binned(np.full(len(right), event.confidence), right, np.full(len(right), 0.1))
+        )
     return np.sum(parts, axis=0)
 
 

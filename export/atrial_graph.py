@@ -12,6 +12,7 @@ from export.values import FAR, Value, at_start, columns, concat, over_beats
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy
 from runtime.rhythm.events.atrial import (
+    KNOWN_BEATS,
     LONGEST_COUNTED_S,
     LONGEST_S,
     P_WAVE,
@@ -27,8 +28,8 @@ from runtime.rhythm.events.ventricular import RESTING, VentricularLimits
 
 F32, F64 = np.float32, np.float64
 WAVE, MEANS = len(P_WAVE), len(P_WAVE_BEATS)
-AT_START = {"previous": FAR, "log_odds": RESTING}  # the rest is 0
-MOMENTS = ("previous", "seen")
+AT_START = {"previous": FAR, "since": FAR, "log_odds": RESTING}  # the rest is 0
+MOMENTS = ("previous", "since", "seen")
 # Columns of a beat: its place, 1 if it is certainly N or S, 1 if also the signal before it is
 # there, where the last gap before it ended, and its P wave.
 BEAT = {"sample": 1, "certain": 1, "has_wave": 1, "clear": 1, "wave": WAVE + 1}
@@ -47,6 +48,7 @@ def state_sizes(network: onnx.GraphProto) -> dict[str, int]:
         "beats": 1,
         "log_odds": 1,
         "lasts": 1,
+        "since": 1,
         "seen": 1,
     }
 
@@ -70,7 +72,7 @@ def follow(
     policy: RhythmPolicy,
     network: onnx.GraphProto,
     lag: int,
-) -> tuple[Value, Value, Value]:
+) -> tuple[Value, Value, Value, Value]:
     """Go through beats in order; gives the state after them, and what is known after each.
 
     Parameters
@@ -81,7 +83,7 @@ def follow(
 
     Returns
     -------
-    the state, log-odds of fibrillation float64, and bool if it lasts, [batch, beats]
+    the state, log-odds of fibrillation float64, bool if it lasts, and beats read, [batch, beats]
     """
     limits = policy.of(AtrialLimits)
     hold = policy.of(VentricularLimits).hold_s * FS
@@ -121,9 +123,10 @@ def follow(
         )
         odds = Value(build, answer["log_odds"], F32).op("Squeeze", build.axes(0)).to(F64)
         found = columns(odds, {"now": 1, "before": 1})
-        beats = (now["beats"] + 1.0).at_most(float(lag + 1))
+        beats = (now["beats"] + 1.0).at_most(float(max(lag + 1, KNOWN_BEATS)))
         lasts = now["lasts"] > 0.5
-        stays = found["before"] >= lasts.where(found["before"].like(limits.af_off), limits.af_on)
+        old = lasts & (sample - now["since"] >= float(limits.af_min_s * FS))
+        stays = found["before"] >= old.where(found["before"].like(limits.af_off), limits.af_on)
         lasting = (beats > float(lag)).where(stays.to(F64), now["lasts"])
         after = {
             "network": Value(build, answer["memory_out"], F32).op("Squeeze", build.axes(0)).to(F64),
@@ -135,12 +138,19 @@ def follow(
             "beats": beats,
             "log_odds": found["now"],
             "lasts": lasting,
+            "since": (lasts | (lasting < 0.5)).where(now["since"], sample),
             "seen": sample,
         }
-        return concat(*(after[name] for name in sizes)), concat(found["now"], lasting)
+        return concat(*(after[name] for name in sizes)), concat(found["now"], lasting, beats)
 
-    last, found = over_beats(step, state, there, beats, {}, 2)
-    return last, found.one(0, axis=2), found.one(1, axis=2) > 0.5
+    last, found = over_beats(step, state, there, beats, {}, 3)
+    return last, found.one(0, axis=2), found.one(1, axis=2) > 0.5, found.one(2, axis=2)
+
+
+def probability(log_odds: Value, beats: Value, policy: RhythmPolicy) -> Value:
+    """Of fibrillation, of the network's log-odds and the beats that it has read."""
+    unknown = 1.0 - (beats / float(KNOWN_BEATS)).at_most(1.0)
+    return (log_odds + unknown * policy.of(AtrialLimits).af_unknown).expit()
 
 
 def _left(means: Value) -> Value:

@@ -81,7 +81,7 @@ class Rhythm:
             "vf_lasts": 1,
             "vf_since": 1,
             "waiting": WAITING * 3,
-            "af_then": KEPT * 2,
+            "af_then": KEPT * 3,
             "atrial": sum(atrial_graph.state_sizes(self.network).values()),
             "template": sum(labels_graph.TEMPLATE.values()),
             "baseline": sum(labels_graph.BASELINE.values()),
@@ -137,7 +137,8 @@ def follow(
     gap_end = (lies > 0.5).where(before + lies.to(F64), FAR)
     new = beside([sample, certain, gap_end])
     states = _atria(memory, kept, chunk, clock, closed, judged["ring"], rhythm, (new, there))
-    lasts, log_odds = _at_labelling(states, second, clock)
+    lasts, log_odds, beats_read = _at_labelling(states, second, clock)
+    likely = atrial_graph.probability(log_odds, beats_read, policy)
     unseen = chunk.position + sample < float((WINDOW_S - 1) * FS)
     fibrillating = (lasts | (log_odds >= limits.af_onset)) & ~unseen
     sinus = unseen | (~fibrillating & (log_odds < limits.af_doubt))
@@ -170,7 +171,7 @@ def follow(
         kept[name] = blocks[name].leave(value, chunk)
 
     # Back to the slots.
-    answer = beside([labelled, log_odds.expit(), fibrillating]).to(F32)
+    answer = beside([labelled, likely, fibrillating]).to(F32)
     size = len(CLASSES) + 3
     none = valid.to(F32).expand(2) * np.zeros(size)
     everywhere = (order.expand(2) + np.zeros(size)).name
@@ -202,7 +203,7 @@ def _atria(
     rhythm: Rhythm,
     new: tuple[Value, Value],
 ) -> Value:
-    """Atrial fibrillation after each second: 1 if it lasts, and its log-odds.
+    """Atrial fibrillation after each second: 1 if it lasts, its log-odds, and beats read.
 
     Parameters
     ----------
@@ -211,7 +212,7 @@ def _atria(
 
     Returns
     -------
-    float32 [batch, seconds, 2], of `KEPT` seconds before those that are closed, and these
+    float32 [batch, seconds, 3], of `KEPT` seconds before those that are closed, and these
     """
     policy, (beats, there) = rhythm.model.policy, new
     waiting = memory["waiting"].reshape(0, WAITING, 3)
@@ -241,7 +242,7 @@ def _atria(
     state = State(sizes, atrial_graph.AT_START, atrial_graph.MOMENTS, "seen")
     entered = state.enter(memory["atrial"])
     start = columns(entered, sizes)
-    last, found_odds, found_lasts = atrial_graph.follow(
+    last, found_odds, found_lasts, found_beats = atrial_graph.follow(
         entered,
         counts,
         beside(
@@ -270,20 +271,21 @@ def _atria(
     so_far = per_second.slice(0, -1).total().to(np.int64)
     lasts = concat(start["lasts"] > 0.5, found_lasts).at(so_far)
     log_odds = concat(start["log_odds"], found_odds.to(F32)).at(so_far)
+    read = concat(start["beats"], found_beats.to(F32)).at(so_far)
     seen = concat(start["seen"].to(F64), sample).at(so_far)
     over = closed["after"] - seen > policy.of(VentricularLimits).hold_s * FS
-    states = beside([lasts & ~over, over.where(RESTING, log_odds)]).to(F32)
-    states = concat(memory["af_then"].reshape(0, KEPT, 2), states)
+    states = beside([lasts & ~over, over.where(RESTING, log_odds), read]).to(F32)
+    states = concat(memory["af_then"].reshape(0, KEPT, 3), states)
     count = (clock.next_after - clock.next_before).to(np.int64) + np.arange(KEPT)
     kept["af_then"] = rows_at(states, count).reshape(0, -1)
     return states
 
 
-def _at_labelling(states: Value, second: Value, clock: Clock) -> tuple[Value, Value]:
-    """Atrial fibrillation as labels of beats in these seconds see it: it lasts, and log-odds."""
+def _at_labelling(states: Value, second: Value, clock: Clock) -> tuple[Value, Value, Value]:
+    """Atrial fibrillation as labels of beats in these seconds see it: as `_atria` has it."""
     of = (second - float(HALF)).at_most(clock.next_after - 1.0)
     place = (of - clock.next_before).to(np.int64) + KEPT
     place = place.at_least(0).at_most(clock.closing + (KEPT - 1))
     found, begun = rows_at(states, place), of >= 0.0
     log_odds = begun.where(found.one(1, axis=2).to(F64), RESTING)
-    return (found.one(0, axis=2) > 0.5) & begun, log_odds
+    return (found.one(0, axis=2) > 0.5) & begun, log_odds, found.one(2, axis=2).to(F64)

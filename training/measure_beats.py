@@ -2,13 +2,15 @@
 
 On people it was not trained on: by time, with what it says of a beat `LAG` beats later, in the
 databases of whole days (of afdb, whose beats a program found, by intervals alone), and by strip,
-with the mean of what it says of each beat at once.
+with the mean of what it says of each beat at once. Last, how often the probability that is told
+comes true, by beat.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.beat_sequences import Beats, everything
+from runtime.detector import load_rhythm
+from runtime.rhythm.events.atrial import KNOWN_BEATS, AtrialLimits
+from training.beat_sequences import UNKNOWN, Beats, everything
 from training.errors import DataError
 from training.rhythm_net import LAG, RhythmNet, features
 from training.train_rhythm import load
@@ -25,6 +29,7 @@ LONGEST_S = 5.0  # that a beat may stand for; longer ones are gaps
 PIECE = 4096  # beats read at once
 AROUND, MANY = 49, 0.15  # beats; share of them
 SPECIFICITIES = (0.975, 0.985)
+EDGES = np.array([0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0])  # of told probabilities
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,6 +64,9 @@ def report(net: RhythmNet, unseen: Sequence[Beats]) -> str:
                 f"| {source}, among many ventricular beats | {100 * se:.2f} "
                 f"| {100 * (1 - sp):.2f} |"
             )
+        if source == "afdb":
+            flutter = by_time(net, some, label=UNKNOWN)
+            lines.append(f"| {source}, flutter taken for it | | {100 * flutter[0]:.2f} |")
     strips = [one for one in unseen if one.source == "cinc2017" and len(one.rows)]
     scores = np.array([float(answers(net, one)[:, 0].mean()) for one in strips])
     there = np.array([one.fibrillating[0] == 1 for one in strips])
@@ -68,7 +76,46 @@ def report(net: RhythmNet, unseen: Sequence[Beats]) -> str:
             f"| strips of cinc2017, {len(strips)}, above {limit:.2f} | "
             f"{100 * (scores[there] > limit).mean():.1f} | {100 * (1 - specificity):.1f} |"
         )
-    return "\n".join(lines)
+    days = [one for one in unseen if one.source != "cinc2017"]
+    return "\n".join([*lines, "", *reliability(net, {"strips": strips, "other recordings": days})])
+
+
+def reliability(net: RhythmNet, groups: Mapping[str, Sequence[Beats]]) -> list[str]:
+    """How often the probability that the runtime tells of a beat comes true, as Markdown."""
+    unknown, columns = load_rhythm().policy.of(AtrialLimits).af_unknown, []
+    for some in groups.values():
+        told, true = [np.zeros(0)], [np.zeros(0, dtype=bool)]
+        for one in some:
+            log_odds = answers(net, one)[LAG:, 1].astype(np.float64)
+            truth = one.fibrillating[: len(log_odds)]
+            read = np.minimum(np.arange(len(log_odds)) + LAG + 1, KNOWN_BEATS)
+            log_odds += unknown * (1 - read / KNOWN_BEATS)
+            told.append(1 / (1 + np.exp(-log_odds[truth != UNKNOWN])))
+            true.append(truth[truth != UNKNOWN] == 1)
+        probability, right = np.concatenate(told), np.concatenate(true)
+        bins = np.clip(np.digitize(probability, EDGES) - 1, 0, len(EDGES) - 2)
+        beats, comes_true, sums = (
+            np.bincount(bins, weights=weights, minlength=len(EDGES) - 1)
+            for weights in (np.ones(len(bins)), right.astype(np.float64), probability)
+        )
+        error = np.abs(comes_true - sums).sum() / max(len(bins), 1)
+        columns.append((beats, sums, comes_true, error))
+    lines = [
+        "| probability told | "
+        + " | ".join(f"{name}: beats, told, true, %" for name in groups)
+        + " |",
+        "|---" * (len(groups) + 1) + "|",
+    ]
+    for i, (low, high) in enumerate(pairwise(EDGES.tolist())):
+        cells = [
+            f"{beats[i]:,.0f}, {100 * told[i] / beats[i]:.1f}, {100 * true[i] / beats[i]:.1f}"
+            if beats[i]
+            else ""
+            for beats, told, true, _ in columns
+        ]
+        lines.append(f"| {low:g} to {high:g} | " + " | ".join(cells) + " |")
+    errors = " | ".join(f"{100 * error:.2f}" for *_, error in columns)
+    return [*lines, f"| calibration error, % | {errors} |"]
 
 
 def rich(one: Beats) -> NDArray[np.bool_]:
@@ -81,8 +128,12 @@ def by_time(
     net: RhythmNet,
     some: Iterable[Beats],
     where: Callable[[Beats], NDArray[np.bool_]] | None = None,
+    label: int = 1,
 ) -> tuple[float, float]:
-    """Sensitivity and specificity, by time, of the beats that ``where`` is true of."""
+    """Sensitivity and specificity, by time, of the beats that ``where`` is true of.
+
+    ``label`` : of the beats that are meant; `UNKNOWN`, in afdb, is flutter
+    """
     times = np.zeros((2, 2))
     for one in some:
         told = answers(net, one)[LAG:, 1] > 0
@@ -91,7 +142,9 @@ def by_time(
         counted = where(one)[: len(lasting)] if where else np.ones(len(lasting), dtype=bool)
         for value in (0, 1):
             for verdict in (0, 1):
-                here = (truth == value) & (told[: len(lasting)] == verdict) & counted
+                here = (
+                    (truth == (label if value else 0)) & (told[: len(lasting)] == verdict) & counted
+                )
                 times[value, verdict] += lasting[here].sum()
     with np.errstate(invalid="ignore"):
         return float(times[1, 1] / times[1].sum()), float(times[0, 0] / times[0].sum())

@@ -24,6 +24,7 @@ from runtime.model.contract import FS, HOP
 from runtime.model.embedded import BEATS, GOLDEN, MISSING, OUTPUTS, PAST_END, WHOLE, GoldenEkg
 from runtime.records import read
 from runtime.rhythm import schema
+from runtime.rhythm.events.atrial import KNOWN_BEATS
 from runtime.signal.missing import NO_SIGNAL, bridge
 from runtime.simulate import simulate
 
@@ -255,8 +256,9 @@ def test_atrial_fibrillation_is_that_of_the_runtime(
         stream.push(ecg[0, at : at + FS])
         assert stream.tracker is not None
         _, states = schema().unpack(stream.tracker.save())
+        told = detector.rhythm_policy.af_unknown * (1 - states["atrial"].beats / KNOWN_BEATS)
         lasting[stream.tracker.seconds.next - 1] = (
-            states["atrial"].log_odds,
+            states["atrial"].log_odds + told,
             stream.tracker.current == "atrial_fibrillation",
         )
     used = found["seconds"][0] >= 0

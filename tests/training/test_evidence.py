@@ -92,7 +92,7 @@ def measured(patient: str, right: int, of: int, *, seen: str = NEVER) -> Measure
     )
     scores = np.zeros((BINS, 3))
     scores[9] = [of, right, 0.95 * of]
-    return Measured(case, sums, scores, 70.0, 0.0)
+    return Measured(case, sums, scores, scores / 2, 70.0, 0.0)
 
 
 def test_gross_and_average_are_ec57s_two_summaries():
@@ -121,7 +121,7 @@ def test_errors_are_roots_of_mean_squares():
 
 
 def test_calibration_says_how_far_scores_are_from_the_share_right():
-    found = calibration([measured("1", 80, 100)])
+    found = calibration([measured("1", 80, 100).scores])
     assert found["error"] == pytest.approx(0.15)
     assert found["bins"][9]["right"] == pytest.approx(0.8)
     assert math.isnan(found["bins"][0]["right"])

@@ -15,7 +15,7 @@ from runtime.rhythm.events.atrial import P_WAVE, AtrialState
 from runtime.rhythm.events.family import TrackedBeat
 from training.beat_sequences import UNKNOWN, Beats
 from training.errors import DataError
-from training.measure_beats import answers, by_time, report
+from training.measure_beats import answers, by_time, reliability, report
 from training.rhythm_net import LAG, RhythmNet, beats_of, features, loss
 from training.train_rhythm import (
     RhythmRecipe,
@@ -53,6 +53,18 @@ def test_a_run_tells_order_from_none_and_is_the_same_again(tmp_path: Path) -> No
     same = train(recipe, known, tmp_path / "b")
     np.testing.assert_array_equal(answers(same, unseen[0]), answers(net, unseen[0]))
     assert "| ltafdb, 2 |" in report(net, unseen)
+
+
+def test_reliability_says_how_often_a_probability_comes_true() -> None:
+    torch.manual_seed(0)
+    net = RhythmNet().eval()
+    some = [patient(seed, fibrillating=True) for seed in (100, 101)]
+    *bins, error = reliability(net, {"all": some})[2:]
+    told = [line.strip("| ").split(" | ")[1].split(", ") for line in bins if line.count(",") > 1]
+    beats = [float(cells[0].replace(",", "")) for cells in told]
+    assert sum(beats) == sum(len(one.rows) - LAG for one in some)
+    wrong = sum(n * abs(float(p) - float(t)) for n, (_, p, t) in zip(beats, told, strict=True))
+    assert float(error.strip("| ").split(" | ")[1]) == pytest.approx(wrong / sum(beats), abs=0.1)
 
 
 def test_nobody_held_out_is_trained_on(tmp_path: Path) -> None:

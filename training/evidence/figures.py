@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.evidence.cases import NEVER, TRAINED
 from training.evidence.measure import BINS, Measured
@@ -129,8 +130,11 @@ def summarise(measured: Sequence[Measured]) -> dict[str, Any]:
             for by, parts in SUBGROUPS.items()
         },
         "calibration": {
-            NEVER: calibration(strangers),
-            TRAINED: calibration([m for m in measured if m.case.named.seen == TRAINED]),
+            what: {
+                kind: calibration(getattr(m, scores) for m in measured if m.case.named.seen == kind)
+                for kind in (NEVER, TRAINED)
+            }
+            for what, scores in (("beats", "scores"), ("s of atrial fibrillation", "atrial"))
         },
         "records": [record_of(m) for m in measured],
     }
@@ -190,26 +194,30 @@ def _figure(
     return result | {"low": low, "high": high}
 
 
-def calibration(measured: Sequence[Measured]) -> dict[str, Any]:
-    """What share of the reported beats was right, by the score they were given.
+def calibration(scores: Iterable[NDArray[np.float64]]) -> dict[str, Any]:
+    """What share of what was reported was right, by the score it was given.
 
-    ``error`` is the mean distance of score and share right, each bin weighted by its beats
+    ``error`` is the mean distance of score and share right, each bin weighted by what lies in it
     (expected calibration error).
+
+    Parameters
+    ----------
+    scores : `Measured.scores` or `Measured.atrial`, one for each recording
     """
-    total = sum((m.scores for m in measured), start=np.zeros((BINS, 3)))
+    total = sum(scores, start=np.zeros((BINS, 3)))
     bins = [
         {
             "from": i / BINS,
             "to": (i + 1) / BINS,
-            "beats": int(beats),
-            "right": right / beats if beats else math.nan,
-            "score": score / beats if beats else math.nan,
+            "reported": round(reported, 1),
+            "right": right / reported if reported else math.nan,
+            "score": score / reported if reported else math.nan,
         }
-        for i, (beats, right, score) in enumerate(total.tolist())
+        for i, (reported, right, score) in enumerate(total.tolist())
     ]
-    beats = total[:, 0].sum()
-    error = float(np.abs(total[:, 1] - total[:, 2]).sum() / beats) if beats else math.nan
-    return {"beats": int(beats), "error": error, "bins": bins}
+    whole = total[:, 0].sum()
+    error = float(np.abs(total[:, 1] - total[:, 2]).sum() / whole) if whole else math.nan
+    return {"reported": round(float(whole), 1), "error": error, "bins": bins}
 
 
 def record_of(measured: Measured) -> dict[str, Any]:

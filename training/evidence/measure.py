@@ -44,6 +44,7 @@ class Measured:
     ----------
     sums : by name; `training.evidence.figures` says what is made of them
     scores : float64 [BINS, 3]: beats whose score lies there, how many were right, sum of scores
+    atrial : float64 [BINS, 3]: the same of seconds reported as atrial fibrillation, by the event's
     rate : beats a minute in the mean of the reference; NaN of none
     noisy : share of the seconds whose beats are called doubtful
     """
@@ -51,6 +52,7 @@ class Measured:
     case: Case
     sums: dict[str, float]
     scores: NDArray[np.float64]
+    atrial: NDArray[np.float64]
     rate: float
     noisy: float
 
@@ -88,6 +90,9 @@ def measure(detector: Detector, case: Case) -> Measured:
         case,
         sums | {"seconds": seconds - start},
         _scores(reference, annotation, start),
+        _atrial_scores(reference, annotation, start)
+        if "rhythm" in case.named.marked
+        else np.zeros((BINS, 3)),
         float(60 / intervals.mean()) if len(intervals) else float("nan"),
         sum(bool(flaw & DOUBTFUL) for flaw in flaws) / max(len(flaws), 1),
     )
@@ -247,10 +252,34 @@ def _scores(reference: _Reference, annotation: Annotation, start: float) -> NDAr
     kept[kept] = counted[partner[kept]]
     scores = np.array([annotation.beats[beat].score for beat in partner[kept].tolist()])
     right = there[kept] == reported[kept]
+    return _binned(scores, right, np.ones(len(scores)))
+
+
+def _atrial_scores(
+    reference: _Reference, annotation: Annotation, start: float
+) -> NDArray[np.float64]:
+    """Seconds reported as atrial fibrillation by the event's score, and those in it; the
+    reference's flutter is none."""
+    middles = np.arange(start, annotation.record.seconds - 0.1, 0.1) + 0.05
+    there, parts = inside(middles, reference.fibrillating), [np.zeros((BINS, 3))]
+    for event, span in zip(
+        [e for e in annotation.events if e.kind in ATRIAL], _spans(annotation, ATRIAL), strict=True
+    ):
+        right = there[inside(middles, [span])]
+        parts.append(
+            _binned(np.full(len(right), event.confidence), right, np.full(len(right), 0.1))
+        )
+    return np.sum(parts, axis=0)
+
+
+def _binned(
+    scores: NDArray[np.float64], right: NDArray[np.bool_], amount: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How much has a score in each bin, how much of that is right, and the sum of its scores."""
     bins = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
     return np.stack(
         [
-            np.bincount(bins, weights=weights, minlength=BINS)
+            np.bincount(bins, weights=amount * weights, minlength=BINS)
             for weights in (np.ones(len(bins)), right.astype(np.float64), scores)
         ],
         axis=1,

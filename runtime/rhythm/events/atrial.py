@@ -33,6 +33,7 @@ SHORTEST_S, LONGEST_S = 0.15, 6.0
 SHORTEST_COUNTED_S, LONGEST_COUNTED_S = 0.2, 4.0
 USUAL_S, P_WAVE_LEFT = 0.8, -2.0  # what the inputs are compared with
 INPUTS = len(RhythmGraph.INPUTS)
+KNOWN_BEATS = 100  # from so many on a patient is known
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class AtrialLimits(Section):
     Attributes
     ----------
     af_on, af_off : log-odds at which it begins and ends, of a beat in the light of those after it
-    af_min_s : shorter episodes are not reported
+    af_min_s : shorter episodes are not reported; one so young ends below `af_on` already
     af_min_atrial : smallest probability, N and S together, of a beat that is certainly atrial: a V
         beat taken for N makes any rhythm look irregular
     af_suppresses_s : while it lasts no beat is labelled S
@@ -50,6 +51,9 @@ class AtrialLimits(Section):
         is reported later, and until then its early beats would be S
     af_doubt : log-odds of the latest beat from which on fibrillation is not ruled out: the usual
         interval neither decides between N and S nor learns
+    af_unknown : added to log-odds before they are told as a probability, as far as the patient is
+        not known by as many beats as `KNOWN_BEATS`: the network learnt from as many strips in
+        fibrillation as others, and few are
     """
 
     section = "atrial"
@@ -63,6 +67,7 @@ class AtrialLimits(Section):
     af_suppresses_s: bool
     af_onset: float
     af_doubt: float
+    af_unknown: float
 
 
 class AtrialBeat(NamedTuple):
@@ -93,6 +98,8 @@ class AtrialState:
     p_waves : float32 [2, 16], for each of `P_WAVE_BEATS` the mean over beats, mV, and last the
         mean power of single ones, mV²
     p_wave_beats : beats in these means, `P_WAVE_BEATS` at most
+    beats : that the network has read, `KNOWN_BEATS` at most
+    since : sample of the last beat when fibrillation was found that lasts; None if none does
     log_odds : of fibrillation at the last beat
     was_fibrillating, was_log_odds : as they were before the last second was closed
     """
@@ -108,6 +115,8 @@ class AtrialState:
         make=lambda: np.zeros((len(P_WAVE_BEATS), len(P_WAVE) + 1), dtype=np.float32),
     )
     p_wave_beats: int = saved(Whole(0, max(P_WAVE_BEATS)), 0)
+    beats: int = saved(Whole(0, KNOWN_BEATS), 0)
+    since: int | None = saved(Maybe(Moment()))
     log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
     was_fibrillating: bool = saved(Flag(), False)
     was_log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
@@ -218,6 +227,11 @@ class Atrial(Family):
         state = self.state
         return not state.was_fibrillating and state.was_log_odds < self.limits.af_doubt
 
+    def probability(self, log_odds: float) -> float:
+        """What log-odds of the network say of this patient, 0 to 1."""
+        unknown = 1.0 - self.state.beats / KNOWN_BEATS
+        return expit(log_odds + self.limits.af_unknown * unknown)
+
     def remember(self) -> None:
         """Keep it as it is now, before the next second is closed."""
         state = self.state
@@ -261,10 +275,11 @@ class Atrial(Family):
             if foreseen.taken == len(foreseen.beats):
                 self.settle()
         later = len(beats)
-        for state.log_odds, before_now in log_odds:
+        for latest, (state.log_odds, before_now) in zip(beats, log_odds, strict=True):
             later -= 1
+            state.beats = min(state.beats + 1, KNOWN_BEATS)
             if len(state.moments) - later > self.network.lag + 1:
-                self._judge(state.moments[0], state.moments[1], before_now)
+                self._judge(state.moments[0], state.moments[1], latest.sample, before_now)
                 del state.moments[0]
 
     def _read(self, state: AtrialState, beats: list[AtrialBeat]) -> list[tuple[float, float]]:
@@ -295,19 +310,22 @@ class Atrial(Family):
         if len(state.memory) not in (0, self.network.memory_size):
             raise ValueError("the network over beats remembers otherwise")
 
-    def _judge(self, start: int, beat: int, log_odds: float) -> None:
-        """Take the verdict on a beat and the interval before it."""
-        ledger = self.ledger
+    def _judge(self, start: int, beat: int, latest: int, log_odds: float) -> None:
+        """Take the verdict on a beat and the interval before it, at the latest beat."""
+        ledger, limits, state = self.ledger, self.limits, self.state
         if AF in ledger.open:
-            ledger.confirm(AF, expit(log_odds))
-            if log_odds < self.limits.af_off:
+            ledger.confirm(AF, self.probability(log_odds))
+            young = state.since is not None and latest - state.since < limits.af_min_s * FS
+            if log_odds < (limits.af_on if young else limits.af_off):
                 self._end(start)
-        elif log_odds >= self.limits.af_on:
-            ledger.begin(AF, start, expit(log_odds))
+        elif log_odds >= limits.af_on:
+            state.since = latest
+            ledger.begin(AF, start, self.probability(log_odds))
         if AF in ledger.open:
             ledger.lasted(AF, beat)
 
     def _end(self, end: int) -> None:
+        self.state.since = None
         self.ledger.close(AF, max(end, self.ledger.open[AF].start))
 
 

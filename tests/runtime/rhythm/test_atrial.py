@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from patient import (
+    EVEN,
     LABELLED,
     beat,
     between,
@@ -19,11 +21,12 @@ from patient import (
     tracker_of,
 )
 
-from runtime.findings import Beat
+from runtime.findings import Beat, Event
 from runtime.model.contract import FS
-from runtime.rhythm import RhythmPolicy
+from runtime.rhythm import RhythmPolicy, RhythmTracker, closed
 from runtime.rhythm.events.atrial import AF, P_WAVE, AtrialLimits, AtrialState
 from runtime.rhythm.events.family import TrackedBeat
+from runtime.rhythm.events.ventricular import expit
 from runtime.simulate import draw_ecg
 
 
@@ -69,6 +72,51 @@ def test_atrial_fibrillation_begins_and_ends() -> None:
     assert len(events) == 1
     assert events[0].start == pytest.approx(48, abs=12)
     assert events[0].end == pytest.approx(48 + intervals[60:210].sum(), abs=12)
+
+
+class Said:
+    """Stands in for the network over beats: what it is to say of each, in log-odds."""
+
+    memory_size, lag = 1, 1
+
+    def __init__(self, log_odds: Sequence[float]):
+        self.log_odds = np.array(log_odds, dtype=np.float32)
+
+    def run(self, beats: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        first = round(float(memory[0, 0, 0]))
+        said = self.log_odds[first : first + len(beats)]
+        return np.stack([said, said], axis=1)[:, None], memory + len(beats)
+
+
+def said_events(log_odds: Sequence[float]) -> list[Event]:
+    """The fibrillation reported if the network says this of beats one second apart."""
+    policy = LABELLED.replace(af_on=1.5, af_off=0.0, af_min_s=10.0)
+    model = replace(shipped(), policy=policy, beats=Said(log_odds))
+    tracker = RhythmTracker(model, EVEN)
+    signal = quiet(len(log_odds) + 4.0)
+    _, events = push(tracker, normal(1.0 + np.arange(len(log_odds))), signal, len(signal) / FS - 2)
+    return [event for event in closed(events + tracker.finish()) if event.kind == AF]
+
+
+@pytest.mark.parametrize("long", [0, 5, 9, 10, 11, 40])
+def test_what_is_young_and_no_longer_certain_is_not_reported(long: int) -> None:
+    """Between `af_off` and `af_on` it goes on once it has lasted, and before that it ends."""
+    events = said_events([-3.0] * 5 + [3.0] * long + [1.0] * 30 + [-3.0] * 5)
+    if long < 10:
+        assert not events
+    else:
+        (event,) = events
+        assert event.end is not None
+        assert event.end - event.start == pytest.approx(long + 30, abs=1)
+
+
+def test_of_a_new_patient_the_probability_is_lower() -> None:
+    (early,), (late,) = (said_events([-3.0] * n + [2.0] * 20 + [-9.0] * 5) for n in (5, 130))
+    certain = (19 * expit(2.0) + expit(-9.0)) / 20
+    assert late.confidence == pytest.approx(certain, abs=0.06)
+    unknown = LABELLED.of(AtrialLimits).af_unknown
+    assert unknown < 0
+    assert early.confidence < late.confidence - 0.05
 
 
 def test_after_a_long_gap_fibrillation_begins_after_it() -> None:

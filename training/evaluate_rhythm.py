@@ -19,6 +19,7 @@ from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
 from runtime.model.contract import FS
+from runtime.rhythm import closed
 from training.databases import CUDB, DS1, DS2
 from training.download import require_data
 from training.errors import DataError
@@ -74,13 +75,16 @@ def evaluate(
         for record in tqdm(records, desc="beats of mitdb", unit="record")
     ]
     rhythm = load_rhythm(Artifacts(artifacts))
-    found = {h.name: h.events(rhythm) for h in tqdm(heard, desc="events of mitdb", unit="record")}
+    raised = {
+        h.name: h.reported(rhythm) for h in tqdm(heard, desc="events of mitdb", unit="record")
+    }
+    found = {name: closed(events) for name, events in raised.items()}
     fibrillation, misses = measure_fibrillation(detector, folder, rhythm)
     atrial, more = measure_atrial(folder, heard, found)
     misses += more
     runs, more = measure_runs(records, heard, found)
     misses += more
-    false, more = measure_false_alarms(records, heard, found, folder)
+    false, more = measure_false_alarms(records, heard, raised, folder)
     misses += more
     return {
         "model": detector.digest.hex(),

@@ -81,6 +81,10 @@ class Heard:
         """Closed events."""
         return events_of(self.beats, self.signal, model)
 
+    def reported(self, model: RhythmModel) -> list[Event]:
+        """Everything reported of an event, when it began and when it ended, as `Stream.events`."""
+        return reported(self.beats, self.signal, model)
+
 
 def hear(detector: Detector, name: str, signal: NDArray[np.floating], fs: float) -> Heard:
     """Run the detector; the signal is bridged and resampled as a stream would."""
@@ -91,11 +95,16 @@ def hear(detector: Detector, name: str, signal: NDArray[np.floating], fs: float)
 
 def events_of(beats: Beats, signal: NDArray[np.float32], model: RhythmModel) -> list[Event]:
     """Closed events of a whole record."""
+    return closed(reported(beats, signal, model))
+
+
+def reported(beats: Beats, signal: NDArray[np.float32], model: RhythmModel) -> list[Event]:
+    """Events of a whole record as they are reported, those that are taken back too."""
     tracker = RhythmTracker(model, WEIGHTS)
     take_together([tracker.seconds], [signal])
     # Two seconds before the end are decided by `finish`, as in a stream.
     _, events = tracker.follow(beats, len(signal) / FS - 2.0)
-    return closed(events + tracker.finish())
+    return events + tracker.finish()
 
 
 def measure_fibrillation(
@@ -231,14 +240,19 @@ def measure_runs(
 
 
 def measure_false_alarms(
-    records: Sequence[Record], heard: Sequence[Heard], found: dict[str, list[Event]], folder: Path
+    records: Sequence[Record], heard: Sequence[Heard], raised: dict[str, list[Event]], folder: Path
 ) -> tuple[dict[str, Any], list[Miss]]:
-    """Events of fibrillation outside its marks, and of asystole among the reference's beats."""
+    """Events of fibrillation outside its marks, and of asystole among the reference's beats.
+
+    Events that were taken back count as well.
+    """
     misses = []
     for record, h in zip(records, heard, strict=True):
         spans = fibrillation(folder, "mitdb", record.name)
-        for event in found[h.name]:
-            end = event.end or 0.0
+        for event in raised[h.name]:
+            if event.end is None:
+                continue  # it comes again with its end
+            end = event.end
             if event.kind == VF:
                 false = not any(event.start < b and end > a for a, b in spans)
             elif event.kind == "asystole":

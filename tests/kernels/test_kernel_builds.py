@@ -14,8 +14,8 @@ import pytest
 from kernels import CupyFir, CupyStft, Network, cupy_fir, cupy_net, net_launch, stft_kernel
 
 ROOT = Path(__file__).parents[2]
-# Turing (the oldest that CUDA 13 and CuPy's CUDA 12 build share), Ampere, Hopper.
-ARCHITECTURES = (75, 80, 90)
+# Turing (the oldest that CUDA 13 and CuPy's CUDA 12 build share) and Hopper; Ampere lies between.
+ARCHITECTURES = [(75, 90), pytest.param((80,), marks=pytest.mark.trial)]
 NETWORK = Network.of(onnx.load(ROOT / "artifacts" / "ekg_cnn.onnx"))
 SOURCES = {
     "fir": cupy_fir.source(np.hanning(217)),
@@ -43,11 +43,14 @@ def test_sources_need_no_header(name: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc (CUDA 12 or later) is not installed")
+@pytest.mark.parametrize("architectures", ARCHITECTURES)
 @pytest.mark.parametrize("name", SOURCES)
-def test_nvcc_compiles_without_spilling(name: str, tmp_path: Path) -> None:
+def test_nvcc_compiles_without_spilling(
+    name: str, architectures: tuple[int, ...], tmp_path: Path
+) -> None:
     file = tmp_path / f"{name}.cu"
     file.write_text(SOURCES[name], encoding="utf-8")
-    targets = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in ARCHITECTURES]
+    targets = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in architectures]
     # CuPy compiles as C++14 unless told otherwise.
     command = ["nvcc", "-std=c++14", "-fatbin", "-Xptxas", "-v", *targets, "-o", "kernel.fatbin"]
     run = subprocess.run(
@@ -55,7 +58,7 @@ def test_nvcc_compiles_without_spilling(name: str, tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores", run.stderr)
-    assert frames == [("0", "0")] * len(ARCHITECTURES)
+    assert frames == [("0", "0")] * len(architectures)
 
 
 def test_benchmark_says_that_it_needs_cupy() -> None:

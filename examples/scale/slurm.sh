@@ -5,7 +5,7 @@
 #SBATCH --job-name=ekg-archive
 #SBATCH --ntasks=64
 #SBATCH --cpus-per-task=1
-#SBATCH --mem-per-cpu=1500M
+#SBATCH --mem-per-cpu=2G
 #SBATCH --time=04:00:00
 set -euo pipefail
 

@@ -19,6 +19,7 @@ pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
 
 import fsspec
 import pyarrow.parquet as pq
+import wfdb
 from distributed import Client, LocalCluster
 
 from runtime import Detector, RecordError
@@ -185,6 +186,21 @@ def test_a_long_record_goes_on_where_it_broke_off(
     a, b = (tmp_path / name / f"{whole['results']}.ekg" for name in ("whole", "cut"))
     assert a.read_bytes() == b.read_bytes()
     assert not list((tmp_path / "cut").glob("*.part*"))
+
+
+def test_a_record_of_16_bits_is_read_as_codes(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    signal = simulate(130.0, fs=FS, seed=2, ectopic=0.3).signal.astype(np.float64)
+    signal[9000:9300] = np.nan
+    wfdb.wrsamp("r", FS, ["mV"], ["II"], signal[:, None], fmt=["16"], adc_gain=[200], baseline=[0])
+    whole = task.annotate(job("r", "whole", detector))
+    task.annotate(job("r", "cut", detector, cut_s=60.0))
+    assert ekg(["annotate", "r", "--out", "."]) == 0
+    expected = Path("r.ekg").read_bytes()
+    for folder in ("whole", "cut"):
+        assert Path(folder, f"{whole['results']}.ekg").read_bytes() == expected
 
 
 def test_other_options_are_another_result(

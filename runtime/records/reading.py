@@ -98,14 +98,14 @@ def read(
         path, leads = leads_of(source, options, lead)
     chosen, reason = choose(path, leads, lead, any_unit=scale is not None)
     signal = _loaded(path, chosen, fs, compact=compact)
-    first, left = (chosen, reason, signal), list(leads)
+    preferred, left = (chosen, reason, signal), list(leads)
     while lead is None and _is_flat(signal):  # an electrode is off, or a channel is not used
         left = [each for each in left if each is not chosen]
         if not any(is_ecg(each.name) for each in left):
-            chosen, reason, signal = first  # all are
+            chosen, reason, signal = preferred  # all are
             break
         chosen, _ = choose(path, left, None, any_unit=scale is not None)
-        reason = f"as {first[0].name} is flat"
+        reason = f"as {preferred[0].name} is flat"
         signal = _loaded(path, chosen, fs, compact=compact)
     rate = float(chosen.fs)
     stated = millivolts(chosen.unit) if scale is None else None

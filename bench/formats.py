@@ -10,6 +10,7 @@ need an environment of their own, which --python names; without it these rows ar
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import tempfile
 import warnings
@@ -58,6 +59,10 @@ def by_npz(path: Path) -> Samples:
     return np.asarray(np.load(path)["signal"][:, 0])
 
 
+def by_json(path: Path) -> Samples:
+    return np.array(json.loads(path.read_text())["II"])
+
+
 def by_parquet(path: Path) -> Samples:
     import pyarrow.parquet as pq
 
@@ -99,6 +104,7 @@ def elsewhere(python: str, program: str, path: Path) -> Samples:
 
 OTHERS: dict[str, tuple[str, Callable[[Path], Samples]]] = {
     "CSV": ("numpy.genfromtxt", by_csv),
+    "JSON": ("json", by_json),
     "NumPy, .npy": ("numpy", by_npy),
     "NumPy, .npz": ("numpy", by_npz),
     "Parquet": ("pyarrow", by_parquet),

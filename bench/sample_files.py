@@ -6,6 +6,7 @@ damages them. What has no kept library to write it is in `bench.sample_devices`.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from datetime import timedelta
@@ -38,6 +39,18 @@ def write_csv(folder: Path, made: Recording) -> Path:
         if not np.isnan(row).any()
     ]
     path.write_text("\n".join(["time," + ",".join(f"{name} (mV)" for name in made.leads), *rows]))
+    return path
+
+
+def write_json(folder: Path, made: Recording) -> Path:
+    path = folder / "rec.json"
+    leads = {
+        name: [None if np.isnan(value) else value for value in np.asarray(values).tolist()]
+        for name, values in made.leads.items()
+    }
+    path.write_text(
+        json.dumps({"fs": made.fs, "unit": "mV", "start": made.start.isoformat(), **leads})
+    )
     return path
 
 
@@ -197,6 +210,7 @@ def _dicom_channel(name: str) -> Any:
 
 WRITERS: dict[str, Callable[[Path, Recording], Path]] = {
     "CSV": write_csv,
+    "JSON": write_json,
     "NumPy, .npy": write_npy,
     "NumPy, .npz": write_npz,
     "Parquet": write_parquet,

@@ -164,8 +164,7 @@ class Detector:
             Says what is wrong with the signal, its rate or its units (if most is no ECG in mV).
         """
         ecg = check_signal(window, units=units, dimensions=(1, 2))
-        rows = np.atleast_2d(ecg)
-        if not len(rows):
+        if not len(rows := np.atleast_2d(ecg)):
             raise InputError("the batch has 0 rows; expected [batch, samples] with one at least.")
         rows, fs = thinned(rows, fs)
         rate = self._engine.start(fs, follow_rhythm=False).rate.fs

@@ -266,6 +266,11 @@ class _Lines:
                 )
         self._column = leads.index(chosen)
         stated = millivolts(chosen.unit)
+        if chosen.unit and stated is None and self.given is None and is_ecg(chosen.name):
+            raise InputError(
+                f"{chosen.name} of {self.name} is in {chosen.unit!r}; expected mV, uV or V "
+                "(--units says what its numbers are)."
+            )
         self.unit_known = self.unit_known or stated is not None
         self.scale = self.given or stated or 1.0
         return True

@@ -12,6 +12,7 @@ GROUPED = {
     ".": re.compile(r"[+-]?\d{1,3}(?:(?:[ '\u2019\xa0\u202f]\d{3})+(?:\.\d+)?|(?:,\d{3})+\.\d+)"),
     ",": re.compile(r"[+-]?\d{1,3}(?:(?:[ '\u2019\xa0\u202f]\d{3})+(?:,\d+)?|(?:\.\d{3})+,\d+)"),
 }
+MINUS = str.maketrans(dict.fromkeys("\u2212\u2013\ufe63\uff0d", "-"))  # as typesetters have it
 MISSING = frozenset(
     "nan na n/a n.a. #n/a null none nil - -- --- ? * inf -inf +inf infinity -infinity <na> nat \\n "
     "missing undefined void #num! #div/0! #value! #ref! #null! #name? 1.#qnan -1.#ind".split()
@@ -37,6 +38,7 @@ def is_missing(cell: str) -> bool:
 
 def number(cell: str, decimal: str = ".") -> float | None:
     """The value of a cell; None if it is no number."""
+    cell = cell.translate(MINUS) if not cell.isascii() else cell
     if not NUMBER.fullmatch(cell) and len(cell) > 4 and GROUPED[decimal].fullmatch(cell):
         cell = re.sub(rf"[^\d+\-{re.escape(decimal)}]", "", cell)
     if decimal != ".":

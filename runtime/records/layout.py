@@ -153,6 +153,8 @@ def _describe(
     if not (names and names[-1]):  # delimiters at the rows' ends make no columns
         kinds = kinds.rstrip("-") or "-"
         names, units, header = _names(lines, above, delimiter, decimal, len(kinds))
+    if len(names) == 1 and not units and facts([header]).fs is not None:
+        names, header = [], ""  # the last fact above a lone column is no name of it
     kinds = kinds.replace("-", "n")
     said = facts([lines[i] for i in (above if not names else above[: -1 - bool(units)])])
     if decimal == "." and delimiter == "," and not names and kinds == "nn":

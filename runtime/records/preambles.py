@@ -11,7 +11,7 @@ from .dates import moment
 from .leads import is_ecg
 from .opensignals import Channel, channels
 from .times import moment_of
-from .units import millivolts
+from .units import is_step, millivolts
 
 RATE_KEY = re.compile(
     r"(?i)sampl|abtast|échantillon|muestreo|campionamento|采样|дискретизации|\bfs\b|\bsps\b|\brate\b"
@@ -55,7 +55,11 @@ def facts(lines: Sequence[str]) -> Facts:
     if listed:
         return Facts(rate, channels=listed)
     pairs = [_pair(line) for line in lines]
-    units = [value for _, value in pairs if value and millivolts(value) is not None]
+    units = [
+        value
+        for _, value in pairs
+        if value and millivolts(value) is not None and not is_step(value)  # a range, say
+    ]
     leads = [
         value
         for key, value in pairs

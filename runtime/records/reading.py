@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, RecordError
 from ..findings import Record
 from .digital import AT_ONCE, DigitalSignal, Signal, each
-from .leads import Lead, choose
+from .leads import Lead, choose, is_ecg
 from .objects import leads_of
 from .packages import explained
 from .reader import Options
@@ -97,17 +97,17 @@ def read(
     else:
         path, leads = leads_of(source, options, lead)
     chosen, reason = choose(path, leads, lead, any_unit=scale is not None)
+    signal = _loaded(path, chosen, fs, compact=compact)
+    preferred, left = (chosen, reason, signal), list(leads)
+    while lead is None and _is_flat(signal):  # an electrode is off, or a channel is not used
+        left = [each for each in left if each is not chosen]
+        if not any(is_ecg(each.name) for each in left):
+            chosen, reason, signal = preferred  # all are
+            break
+        chosen, _ = choose(path, left, None, any_unit=scale is not None)
+        reason = f"as {preferred[0].name} is flat"
+        signal = _loaded(path, chosen, fs, compact=compact)
     rate = float(chosen.fs)
-    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-        raise RecordError(
-            f"{path} is damaged: its rate is {rate:g} Hz; expected an ECG's, 100 to 20,000 Hz."
-        )
-    if fs is not None and abs(fs - rate) > 1e-6 * rate:
-        raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
-    with explained(path, "is damaged: its signal cannot be read"):
-        signal = chosen.load()
-        if not (compact and isinstance(signal, DigitalSignal)):
-            signal = np.asarray(signal, dtype=np.float64)
     stated = millivolts(chosen.unit) if scale is None else None
     if scale is None and stated is None:
         _check_size(path, chosen, signal)
@@ -147,6 +147,33 @@ def read(
         options.header,
         tuple(each.name for each in leads),
     )
+
+
+def _loaded(path: Path, lead: Lead, fs: float | None, *, compact: bool) -> Signal:
+    """Load a lead, if its rate can be that of an ECG and is the one that is given."""
+    rate = float(lead.fs)
+    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+        raise RecordError(
+            f"{path} is damaged: its rate is {rate:g} Hz; expected an ECG's, 100 to 20,000 Hz."
+        )
+    if fs is not None and abs(fs - rate) > 1e-6 * rate:
+        raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
+    with explained(path, "is damaged: its signal cannot be read"):
+        signal = lead.load()
+        if compact and isinstance(signal, DigitalSignal):
+            return signal
+        return np.asarray(signal, dtype=np.float64)
+
+
+def _is_flat(signal: Signal) -> bool:
+    """True if all samples that are there have one value; nearly always the first piece tells."""
+    values = np.empty(0)
+    for at in range(0, len(signal), AT_ONCE):
+        some = signal[at : at + AT_ONCE]
+        values = np.append(values[:1], some[np.isfinite(some)])
+        if (values != values[:1]).any():
+            return False
+    return len(values) > 0
 
 
 def _without_infinities(signal: NDArray[np.float64]) -> NDArray[np.float64]:

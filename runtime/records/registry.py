@@ -11,6 +11,7 @@ from .contec import ContecReader
 from .dicom import DicomReader
 from .edf import EdfReader
 from .ishne import IshneReader
+from .json_arrays import JsonReader
 from .kardia import KardiaJsonReader, KardiaReader
 from .matlab import MatlabReader
 from .movesense import MovesenseReader
@@ -36,6 +37,7 @@ READERS: tuple[Reader, ...] = (
     KardiaJsonReader(),
     MovesenseReader(),
     ContecReader(),
+    JsonReader(),  # after all whose JSON has a form of its own
     TableReader(),  # after all that begin with bytes of their own
     WfdbReader(),
     SampleReader(),

@@ -15,6 +15,11 @@ VOLTAGE = re.compile(
 TIME = re.compile(rf"(?:(n|nano)|({MICRO})|(m|milli))?-?s(?:ecs?|econds?|ek|ekunden)?")
 LONG_TIME = re.compile(r"(mins?|minutes?)|(h|hrs?|hours?)|(?:d|days?)")
 GAIN = re.compile(r"(\d+(?:\.\d*)?)\s*/\s*(\S+)")  # as WFDB writes it: 200/mV
+# Several of a unit, or a converter's step: 0.1 mV, 5 uV/LSB.
+STEP = re.compile(
+    r"(\d+(?:\.\d*)?|\.\d+)[x*\xb7\xd7]?([^\d\W]+?)(?:(?:/|per)(?:lsb|bit|counts?|digit|adu))?"
+)
+VOLTS_IN = re.compile(r"(?i)(?<![^\W\d_])(?:[nukm\xb5\u03bc]v|[^\W\d_]*volts?)(?![^\W\d_])")
 POWER = re.compile(r"(?:[x*·×]?1?e|[x*·×]?10(?:\^|\*\*))\(?([+-]?\d{1,2})\)?[*·×]?([^\d\s].*)")
 RAISED = str.maketrans("\u2070\xb9\xb2\xb3\u2074\u2075\u2076\u2077\u2078\u2079", "0123456789")
 AROUND = re.compile(
@@ -36,7 +41,8 @@ def millivolts(unit: str) -> float | None:
 
     Case, blanks and the spelling of micro do not count; ``200/mV`` is a gain, 200 counts a mV.
     Words around a unit do not count either: ``in uV``, ``unit: uV``, ``uV pk`` and Shimmer's
-    ``mV*``. Powers of ten may stand before it: ``1e-6 V``, ``10^-6 V``.
+    ``mV*``. Powers of ten may stand before it, ``1e-6 V``, ``10^-6 V``, and how many of it a
+    number counts: ``0.1 mV``, ``5 uV/LSB``.
     """
     unit = AROUND.sub("", unit.strip())
     gain = GAIN.fullmatch(unit.strip())
@@ -47,7 +53,16 @@ def millivolts(unit: str) -> float | None:
     if power:
         whole = _scale(VOLTAGE, power[2])
         return None if whole is None else float(f"{whole:g}e{power[1]}")
+    step = STEP.fullmatch(_folded(unit))
+    if step:
+        whole = _scale(VOLTAGE, step[2])
+        return None if whole is None or not float(step[1]) else float(step[1]) * whole
     return _scale(VOLTAGE, unit)
+
+
+def is_step(unit: str) -> bool:
+    """Return True for several of a unit, which need not be the unit of anything: ``10 mV``."""
+    return STEP.fullmatch(_folded(unit)) is not None
 
 
 def seconds(unit: str) -> float | None:
@@ -85,10 +100,11 @@ def check_units(unit: str | None) -> float | None:
 def split_unit(name: str) -> tuple[str, str]:
     """Split a column's name from the unit behind it: ``ECG (uV)``, ``ecg_uV``, ``ECG, mV``.
 
-    Brackets that hold no unit belong to the name. A name that is nothing but a unit is both.
+    Brackets that hold no unit belong to the name; those that speak of volts hold one, known or not.
+    A name that is nothing but a unit is both.
     """
     match = re.fullmatch(r"(.+?)[\s_]*[(\[{<]\s*(.*?)\s*[)\]}>]\s*\*?", name)
-    if match and known(match[2]):
+    if match and (known(match[2]) or VOLTS_IN.search(match[2])):
         return match[1], match[2]
     match = re.fullmatch(r"(.+?)(?:[\s_/,;:|.-]|\bin\b)+([^\s_/,;:|.-]+)", name)
     # A single letter may be the lead's own: monitors have a lead "ECG V".

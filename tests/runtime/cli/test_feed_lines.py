@@ -85,6 +85,14 @@ def test_lines_that_may_mean_several_things_are_refused_with_the_cause(
         list(read_feed("-", 250, units="mV", opened=io.StringIO("\n".join(lines))))
 
 
+@pytest.mark.parametrize("unit", ["mV/10", "adu"])
+def test_a_unit_of_no_known_voltage_is_refused(unit: str) -> None:
+    lines = [f"ECG [{unit}]", *(f"{i % 7}" for i in range(1000))]
+    feed = io.StringIO("\n".join(lines))
+    with pytest.raises(InputError, match=r"ECG of .* is in '.*'; expected mV, uV or V"):
+        list(read_feed("-", 360, opened=feed))
+
+
 def test_beat_is_printed_as_that_of_a_servers_answer(capsys: pytest.CaptureFixture[str]) -> None:
     beat = Beat(time=1.23456, label="N", score=0.99505, probabilities=(1.0, 0.0, 0.0, 0.0, 0.0))
     print_beats([beat])

@@ -260,3 +260,15 @@ def test_names_that_mean_other_signals_too_need_another_lead_beside_them(
 ) -> None:
     leads = [Lead(name, 360.0, "mV", lambda: np.zeros(3600)) for name in names]
     assert choose(Path("x"), leads, None)[0].name == chosen
+
+
+def test_a_flat_lead_gives_way_to_one_that_moves(tmp_path: Path, signal: np.ndarray) -> None:
+    path = tmp_path / "x.csv"
+    rows = [f"0.5,{index % 7},{value:.5f}" for index, value in enumerate(signal)]
+    path.write_text("\n".join(["II,RESP,V1", *rows]))
+    record = read(path, fs=360)
+    assert (record.lead, record.choice) == ("V1", "as II is flat")
+    assert read(path, fs=360, lead="II").lead == "II"  # as asked for
+    flat = [f"0.5,{index % 7},0" for index in range(len(signal))]
+    path.write_text("\n".join(["II,RESP,V1", *flat]))
+    assert read(path, fs=360).lead == "II"  # a flat line, which `annotate` says

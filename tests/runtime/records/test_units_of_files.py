@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from runtime import InputError
+from runtime import InputError, RecordError
+from runtime.records import read
 from runtime.records.units import check_units, millivolts, seconds, split_unit
 
 
@@ -78,3 +82,35 @@ def test_times_are_known_in_any_usual_spelling(unit: str, scale: float | None) -
 )
 def test_unit_is_split_from_the_name(column: str, name: str, unit: str) -> None:
     assert split_unit(column) == (name, unit)
+
+
+@pytest.mark.parametrize(
+    ("unit", "millivolt"),
+    [("0.1 mV", 10), ("10uV", 100), ("5 \u00b5V/LSB", 200), ("2.5uV per bit", 400), ("1 mV", 1)],
+)
+def test_several_of_a_unit_are_read(
+    tmp_path: Path, signal: np.ndarray, unit: str, millivolt: float
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([f"ECG [{unit}]", *(f"{value * millivolt:.5f}" for value in signal)]))
+    record = read(path, fs=360)
+    assert record.lead == "ECG"
+    np.testing.assert_allclose(record.signal, signal, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["mV/10", "mV (x10)", "kV", "x mV", "decimillivolts", "0 mV"])
+def test_an_unknown_multiple_of_volts_is_refused(
+    tmp_path: Path, signal: np.ndarray, unit: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([f"ECG [{unit}]", *(f"{value:.5f}" for value in signal)]))
+    with pytest.raises(RecordError, match="expected mV, uV or V"):
+        read(path, fs=360)
+    assert len(read(path, fs=360, units="mV").signal) == len(signal)
+
+
+def test_a_range_above_a_table_is_not_its_unit(tmp_path: Path, signal: np.ndarray) -> None:
+    path = tmp_path / "x.csv"
+    lines = ["Range: 10 mV", "Sample rate: 360 Hz", "ECG", *(f"{value:.5f}" for value in signal)]
+    path.write_text("\n".join(lines))
+    np.testing.assert_allclose(read(path).signal, signal, atol=1e-5)

@@ -1,0 +1,106 @@
+"""Recordings as JSON: a list of numbers, lists by their names, or an object for each sample.
+
+``[0.1, ...]``, ``{"fs": 360, "unit": "mV", "ecg": [...]}``, ``[{"time": 0, "ecg": 0.1}, ...]``, and
+such objects line by line. Vendors' own forms have readers of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RecordError
+from .arrays import array_leads
+from .leads import Lead
+from .packages import explained
+from .reader import Options, Reader
+from .text import open_text
+
+LOOKED_AT = 1 << 12
+# A date between brackets, as PhysioNet's rdsamp writes it, begins otherwise.
+NUMBER = r"(?:-?[\d.]+(?:[eE][+-]?\d+)?|null|NaN)"
+BEGIN = re.compile(rf'\s*(?:\[\s*)?(?:\{{\s*"|\[\s*(?:\[\s*)?{NUMBER}\s*,)')
+MAX_DEPTH = 4  # of objects in objects, whose names are those of arrays
+
+
+class JsonReader(Reader):
+    """Reads arrays of numbers; their rate is ``fs``, or given."""
+
+    name = "JSON"
+    extensions = (".json", ".jsonl", ".ndjson")
+
+    def recognises(self, path: Path) -> bool:
+        """Return True if the file begins as JSON does, and is no table below a line of it."""
+        try:
+            with open_text(path) as file:
+                start = file.read(LOOKED_AT)
+        except (RecordError, OSError):
+            return False
+        lines = [line.lstrip() for line in start.splitlines() if line.strip()]
+        if not BEGIN.match(start):
+            return False
+        whole_line = len(lines) > 1 and lines[0].rstrip()[-1:] in ("}", "]")
+        return not whole_line or lines[1][:1] in "{[]},"
+
+    def leads(self, path: Path, options: Options) -> list[Lead]:
+        """List the leads: arrays of one length, columns of an array, or fields of the objects."""
+        with explained(path, "is no JSON of numbers"), open_text(path) as file:
+            return array_leads(path, dict(_arrays(_content(path, file.read()), "", 0)), options)
+
+
+def _content(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        whole = error
+    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    rows = []
+    for i, line in lines:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            if rows and i == lines[-1][0]:
+                break  # a logger lost its power
+            at = whole.lineno if not rows else i
+            raise RecordError(
+                f"{path} is no JSON from line {at} on; expected a whole file, or an object in each "
+                "line."
+            ) from None
+    return rows
+
+
+def _arrays(content: Any, name: str, depth: int) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Give the arrays and single values of JSON by their names."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if depth < MAX_DEPTH:
+                yield from _arrays(value, str(key), depth + 1)
+    elif isinstance(content, str | int | float) and not isinstance(content, bool):
+        yield name, np.array(content)
+    elif isinstance(content, list) and content:
+        if all(isinstance(row, dict) for row in content):
+            names = dict.fromkeys(key for row in islice(content, LOOKED_AT) for key in row)
+            columns = {key: _numbers([row.get(key) for row in content]) for key in names}
+            yield from ((key, column) for key, column in columns.items() if column is not None)
+        elif all(isinstance(row, list) for row in content):
+            rows = [_numbers(row) for row in content]
+            if len({len(row) for row in content}) == 1 and all(row is not None for row in rows):
+                yield name or "signal", np.stack(rows)  # type: ignore[arg-type]
+        elif all(isinstance(word, str) for word in content):
+            yield name, np.array(content)
+        elif (numbers := _numbers(content)) is not None:
+            yield name or "signal", numbers
+
+
+def _numbers(values: list[Any]) -> NDArray[np.float64] | None:
+    """Return numbers, NaN for null; None if other things are among them."""
+    if any(isinstance(v, bool) or not isinstance(v, int | float | type(None)) for v in values):
+        return None
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)

@@ -302,7 +302,8 @@ def _judge_by_loops(patient: Seconds, rows: NDArray[np.float32], model: RhythmMo
     state.ecg_60hz = at_60hz
     given = *model.plain_limits, *(state.extremes or (math.inf, -math.inf)), at_60hz[begun:]
     low, high, good = loops.judge(rows, *given)
-    state.extremes = Extremes(low, high)
+    if (low, high) != state.extremes:
+        state.extremes = Extremes(low, high)
     if good == count:  # nearly always
         state.flaws += [0] * count
     else:
@@ -316,8 +317,9 @@ def _judge_by_loops(patient: Seconds, rows: NDArray[np.float32], model: RhythmMo
         return
     mean, windows = state.noise_memory or model.noise.memory.start
     found, *memory = window_loops.verdicts(at_60hz, first, mean, windows, *model.verdict_limits)
-    state.noise_memory = NoiseMemory(*memory)
-    state.windows += [Window(*one) for one in found]
+    # `_make`, in less time.
+    state.noise_memory = tuple.__new__(NoiseMemory, memory)
+    state.windows += [tuple.__new__(Window, one) for one in found]
     state.newest = state.windows[-1]
 
 

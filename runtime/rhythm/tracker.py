@@ -165,8 +165,8 @@ class RhythmTracker:
             ]
             if self.template is not None:
                 around = seconds.around_outside(gaps) if gaps else seconds.around
-                samples, rows, labels = self.template.relabel(beats, around)
-            rows, labels = list(rows), list(labels)  # its own
+                _, rows, labels = self.template.relabel(beats, around)
+            rows, labels = [*rows], [*labels]  # its own
         at, count, ready = 0, len(samples), seconds.ready(decided)
         if ready > 1:
             coming = zip(samples, labels, certain, strict=True)

@@ -253,7 +253,8 @@ class Atrial(Family):
             state.moments.append(beats[0].sample if state.previous is None else state.previous)
         state.moments += [beat.sample for beat in beats]
         if foreseen is None:
-            near = [AtrialBeat(at, atrial, signal.before(at)) for at, _, _, atrial in beats]
+            before = signal.before
+            near = [AtrialBeat(at, atrial, before(at)) for at, _, _, atrial in beats]
             log_odds = self._read(state, near)
         else:
             first, foreseen.taken = foreseen.taken, foreseen.taken + len(beats)

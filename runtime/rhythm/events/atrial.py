@@ -33,6 +33,7 @@ SHORTEST_S, LONGEST_S = 0.15, 6.0
 SHORTEST_COUNTED_S, LONGEST_COUNTED_S = 0.2, 4.0
 USUAL_S, P_WAVE_LEFT = 0.8, -2.0  # what the inputs are compared with
 INPUTS = len(RhythmGraph.INPUTS)
+_FIRST, _LAST = P_WAVE.start, P_WAVE.stop
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ def samples_before(ecg_60hz: NDArray[np.float32], sample: int) -> NDArray[np.flo
     sample : of the beat, at 360 Hz
     """
     at = sample * RATE // FS
-    first, last = at + P_WAVE.start, at + P_WAVE.stop
+    first, last = at + _FIRST, at + _LAST
     return ecg_60hz[first:last] if first >= 0 and last <= len(ecg_60hz) else None
 
 

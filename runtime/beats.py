@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .findings import CLASSES, Beat
-from .signal.loops import beat_loops
 
 N, S, V, F, Q = range(len(CLASSES))
 ALL = (N, S, V, F, Q)
@@ -72,8 +71,6 @@ def choose_label(
     weights : factor for each class, from the model's contract
     among : the classes in question
     """
-    if beat_loops is not None:
-        return beat_loops.choose(probabilities, weights, among)  # type: ignore[no-any-return]
     best = among[0]
     largest = probabilities[best] * weights[best]
     for label in among[1:]:

@@ -65,6 +65,13 @@ class Engine:
         )
 
     @cached_property
+    def lateness(self) -> tuple[int, int, int]:
+        """Samples of a hop; those of whole hops that are not decided yet; and their rate, Hz."""
+        contract = self.contract
+        late = contract.policy.context_after * contract.hop + contract.delay
+        return contract.hop, late, contract.fs
+
+    @cached_property
     def reach(self) -> int:
         """Samples of the past in which the R peak of a beat still to be decided may lie."""
         contract = self.contract
@@ -159,9 +166,9 @@ class Patient:
         """Everything before this moment is decided, s."""
         if self.end is not None:
             return self.seconds
-        taken, rate, contract = self.rows.taken[self.row], self.rate, self.engine.contract
-        frames = rate.complete(taken) // contract.hop - contract.policy.context_after
-        moment = (frames * contract.hop - contract.delay) / contract.fs - R_PEAK_MARGIN_S
+        taken, rate = self.rows.taken[self.row], self.rate
+        hop, late, fs = self.engine.lateness
+        moment = (rate.complete(taken) // hop * hop - late) / fs - R_PEAK_MARGIN_S
         if moment < 0.0:
             return 0.0
         seconds = taken / rate.fs

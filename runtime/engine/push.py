@@ -322,7 +322,10 @@ def _decide(
     if beat_loops is not None:
         frames = np.ascontiguousarray(frames, dtype=np.float32)
         decided = beat_loops.decide(frames, line, engine.beat_limits, first, shifts)
-        return [NO_BEATS if beats is None else Beats(*beats) for beats in decided]
+        return [
+            NO_BEATS if beats is None else tuple.__new__(Beats, beats)  # `_make`, in less time
+            for beats in decided
+        ]
     owners, found, class_probabilities = find_beats(frames, contract.policy)
     if not found:
         return [NO_BEATS] * len(line)

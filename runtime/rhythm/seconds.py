@@ -35,6 +35,7 @@ KEPT_S = 2  # of signal, in which beats still to be decided lie: a network is no
 UNKNOWN = -100.0  # log-odds as long as the signal is shorter than a window
 MAX_PENDING_SECONDS = 64  # judged and not yet closed
 ALL_FLAWS = sum(int(flaw) for flaw in Flaw)
+_KEPT = KEPT_S * FS
 _FLAT, _UNREADABLE = int(Flaw.FLAT), int(UNREADABLE)
 _NOISE, _FAST = int(Flaw.NOISE), int(Flaw.FAST)
 
@@ -144,8 +145,9 @@ class Seconds:
 
     def forget(self) -> None:
         """Drop signal that is longer ago than any beat still to be decided."""
-        if len(self.recent) > KEPT_S * FS:
-            self.recent = self.recent[-KEPT_S * FS :].copy()
+        recent = self.recent
+        if len(recent) > _KEPT:
+            self.recent = recent[-_KEPT:].copy()
 
     def around(self, sample: int) -> NDArray[np.float32] | None:
         """The signal around an R peak, from `FIRST` to `LAST` of it; None if not at hand."""
@@ -302,7 +304,8 @@ def _judge_by_loops(patient: Seconds, rows: NDArray[np.float32], model: RhythmMo
     state.ecg_60hz = at_60hz
     given = *model.plain_limits, *(state.extremes or (math.inf, -math.inf)), at_60hz[begun:]
     low, high, good = loops.judge(rows, *given)
-    state.extremes = Extremes(low, high)
+    if (low, high) != state.extremes:
+        state.extremes = Extremes(low, high)
     if good == count:  # nearly always
         state.flaws += [0] * count
     else:
@@ -316,8 +319,9 @@ def _judge_by_loops(patient: Seconds, rows: NDArray[np.float32], model: RhythmMo
         return
     mean, windows = state.noise_memory or model.noise.memory.start
     found, *memory = window_loops.verdicts(at_60hz, first, mean, windows, *model.verdict_limits)
-    state.noise_memory = NoiseMemory(*memory)
-    state.windows += [Window(*one) for one in found]
+    # `_make`, in less time.
+    state.noise_memory = tuple.__new__(NoiseMemory, memory)
+    state.windows += [tuple.__new__(Window, one) for one in found]
     state.newest = state.windows[-1]
 
 

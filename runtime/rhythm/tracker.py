@@ -84,7 +84,9 @@ class RhythmTracker:
         )
         self._weights = weights
         self._atrial_limits = policy.of(AtrialLimits)
-        self._standstill = policy.of(SilenceLimits).asystole_s * FS
+        silence = policy.of(SilenceLimits)
+        self._standstill = silence.asystole_s * FS
+        self._silence = min(self._standstill, silence.asystole_vf_s * FS) - 1
         self._state, self._history = TrackerState(), History()
         self._ledger = Ledger(
             rules(policy),
@@ -165,12 +167,11 @@ class RhythmTracker:
             ]
             if self.template is not None:
                 around = seconds.around_outside(gaps) if gaps else seconds.around
-                samples, rows, labels = self.template.relabel(beats, around)
-            rows, labels = list(rows), list(labels)  # its own
+                _, rows, labels = self.template.relabel(beats, around)
+            rows, labels = [*rows], [*labels]  # its own
         at, count, ready = 0, len(samples), seconds.ready(decided)
         if ready > 1:
-            coming = zip(samples, labels, certain, strict=True)
-            self._foresee(coming, (seconds.next + ready) * FS)
+            self._foresee(zip(samples, labels, certain, strict=True), (seconds.next + ready) * FS)
         for left in range(ready, -1, -1):
             end = (seconds.next + 2) * FS
             while at < count and (not left or samples[at] < end):
@@ -341,6 +342,8 @@ class RhythmTracker:
 
     def _silent_until(self, now: int, second: Second) -> None:
         """End what a standstill ends: no beat came up to this sample."""
+        if now - self._history.clear < self._silence:  # nearly always: nothing stands still yet
+            return
         for is_standstill in self._is_standstill:
             if is_standstill(now, second, self._history):
                 for on_standstill in self._hooks["on_standstill"]:
@@ -361,15 +364,13 @@ class RhythmTracker:
         """Hand a beat to every family, then make it the last one."""
         history, interval, sample = self._history, None, beat.sample
         if history.previous is not None:
-            interval = sample - history.previous.sample
-            interval = interval if interval > 1 else 1
+            interval = max(1, sample - history.previous.sample)
             intervals = history.intervals
             intervals.append(interval)
             if len(intervals) > self._max_intervals:
                 del intervals[: -self._max_intervals]
-        seconds = self.seconds
         for on_beat in self._on_beat:
-            on_beat(beat, interval, history, seconds)
+            on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, sample, sample
 
 

@@ -102,28 +102,6 @@ static int chosen(const double *classes, const double *weights, int size) {
     return best;
 }
 
-/* One number of a sequence. */
-static double number_at(PyObject *sequence, Py_ssize_t at) {
-    PyObject *one = PySequence_GetItem(sequence, at);
-    double number = one ? PyFloat_AsDouble(one) : 0;
-    Py_XDECREF(one);
-    return number;
-}
-
-/* choose(probabilities, weights, among) -> `beats.choose_label`. */
-static PyObject *choose(PyObject *self, PyObject *const *args, Py_ssize_t given) {
-    Held held = {.count = 0};
-    Py_ssize_t size = given == 3 ? PySequence_Size(args[2]) : 0, best = -1;
-    double largest = 0;
-    for (Py_ssize_t i = 0; i < size && !PyErr_Occurred(); i++) {
-        Py_ssize_t at = (Py_ssize_t)number_at(args[2], i);
-        double value = number_at(args[0], at) * number_at(args[1], at);
-        if (best < 0 || value > largest) best = at, largest = value;
-    }
-    if (best < 0) return refuse(&held, "expected probabilities, weights and classes");
-    return done(&held, PyLong_FromSsize_t(best));
-}
-
 /* decide(frames 'f' [patients, frames, 6], line 'f' [patients, samples], policy 'd' [gap, weakest, hop,
  * search, reach, 5 weights], first, shifts) -> for each patient None, or R peaks, probabilities and
  * labels: `push._decide`. The first frame stands for the sample `first` of its row, and a sample of
@@ -308,7 +286,7 @@ static PyObject *gru(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     return done(&held, Py_NewRef(Py_None));
 }
 
-static PyMethodDef methods[] = {FAST(r_peak), FAST(find_beats), FAST(choose), FAST(decide), FAST(compare), FAST(gru),
+static PyMethodDef methods[] = {FAST(r_peak), FAST(find_beats), FAST(decide), FAST(compare), FAST(gru),
                                 {NULL, NULL, 0, NULL}};
 
 static int nothing(PyObject *module) { return module == NULL; }

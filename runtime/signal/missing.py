@@ -183,7 +183,7 @@ def plain_after(
     if loops is not None:
         given = np.ascontiguousarray(ecg), edge, most, step, LARGEST_MV, MARKS
         after = loops.plain(*given) if held is None else loops.plain(*given, held)
-        return None if after is None else Edge(*after)
+        return None if after is None else tuple.__new__(Edge, after)  # `_make`, in less time
     offset, last, second, third, _, away, _, begun, ease, repeats = edge
     low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
     # Of NaN argmin and argmax give the place, and no comparison with it is true.

@@ -34,6 +34,7 @@ SHORTEST_COUNTED_S, LONGEST_COUNTED_S = 0.2, 4.0
 USUAL_S, P_WAVE_LEFT = 0.8, -2.0  # what the inputs are compared with
 INPUTS = len(RhythmGraph.INPUTS)
 KNOWN_BEATS = 100  # from so many on a patient is known
+_FIRST, _LAST = P_WAVE.start, P_WAVE.stop
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,8 @@ class Atrial(Family):
             state.moments.append(beats[0].sample if state.previous is None else state.previous)
         state.moments += [beat.sample for beat in beats]
         if foreseen is None:
-            near = [AtrialBeat(at, atrial, signal.before(at)) for at, _, _, atrial in beats]
+            before = signal.before
+            near = [AtrialBeat(at, atrial, before(at)) for at, _, _, atrial in beats]
             log_odds = self._read(state, near)
         else:
             first, foreseen.taken = foreseen.taken, foreseen.taken + len(beats)
@@ -343,7 +345,7 @@ def samples_before(ecg_60hz: NDArray[np.float32], sample: int) -> NDArray[np.flo
     sample : of the beat, at 360 Hz
     """
     at = sample * RATE // FS
-    first, last = at + P_WAVE.start, at + P_WAVE.stop
+    first, last = at + _FIRST, at + _LAST
     return ecg_60hz[first:last] if first >= 0 and last <= len(ecg_60hz) else None
 
 

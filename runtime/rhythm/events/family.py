@@ -165,7 +165,10 @@ class Family:
         """Take the next second of signal."""
 
     def is_standstill(self, now: int, second: Second, history: History) -> bool:
-        """True if the heart stands still at this sample: events that are made of beats end."""
+        """True if the heart stands still at this sample: events that are made of beats end.
+
+        It is not asked before the shorter time of `SilenceLimits` has gone by without a beat.
+        """
         return False
 
     def on_standstill(self, history: History) -> None:

@@ -97,10 +97,10 @@ class Rates(Family):
         if interval is None:
             return
         limits, now, known = self.limits, beat.sample, history.intervals
-        if limits.bradycardia_beats == limits.tachycardia_beats <= len(known):
-            count = limits.tachycardia_beats
+        count = limits.tachycardia_beats
+        if not self.ledger.open and count == limits.bradycardia_beats <= len(known):
             rate = 60.0 * FS * count / sum(known[-count:])
-            if not self.ledger.open and limits.bradycardia_bpm <= rate <= limits.tachycardia_bpm:
+            if limits.bradycardia_bpm <= rate <= limits.tachycardia_bpm:
                 return  # nearly always
         for kind, count, limit, sign in (
             (BRADYCARDIA, limits.bradycardia_beats, limits.bradycardia_bpm, -1),

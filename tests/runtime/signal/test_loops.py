@@ -7,18 +7,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import astuple, replace
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from runtime import beats
+from runtime import Detector
 from runtime.beats import Beats
 from runtime.detector import load_rhythm
 from runtime.model import frames
@@ -26,11 +28,13 @@ from runtime.model.artifacts import DEFAULT_ARTIFACTS
 from runtime.model.contract import FS, BeatPolicy
 from runtime.model.rhythm_network import FEW, RHYTHM_GRAPH, RhythmGraph
 from runtime.rhythm import baseline, seconds, take_together, template
-from runtime.rhythm.events import atrial
+from runtime.rhythm.events import atrial, ventricular
 from runtime.rhythm.seconds import Seconds
 from runtime.signal import features, missing, r_peak
+from runtime.signal.fast import beats_fast
 from runtime.signal.features import RATE, WINDOW_S
-from runtime.signal.loops import beat_loops, loops, window_loops
+from runtime.signal.loops import beat_loops, loops, single, window_loops
+from runtime.signal.noise import NoiseMemory, kept_log_odds
 from runtime.simulate import simulate
 
 pytestmark = pytest.mark.skipif(loops is None, reason="the loops in C were not built")
@@ -38,8 +42,8 @@ push = import_module("runtime.engine.push")  # the folder has a function of this
 MODULES: dict[str, tuple[ModuleType, ...]] = {
     "loops": (missing, seconds),
     "window_loops": (features,),
-    "beat_loops": (beats, frames, push, r_peak, template),
-    "interval_loops": (atrial, baseline),
+    "beat_loops": (frames, push, r_peak, template),
+    "interval_loops": (atrial, baseline, ventricular),
 }
 RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 ROOT = Path(__file__).resolve().parents[3]
@@ -192,15 +196,125 @@ def test_r_peaks(rng: np.random.Generator, samples: int) -> None:
     np.testing.assert_allclose(np.abs(smooth[found]), np.abs(smooth[expected]), atol=1e-4)
 
 
-@given(RNG, st.integers(1, 20))
-def test_plain_signal_is_the_same(rng: np.random.Generator, samples: int) -> None:
+@given(
+    RNG,
+    st.integers(1, 40),
+    st.sampled_from([360.0, 8.0]),
+    st.sampled_from([missing.NONE_YET, missing.STILL, missing.MOVING]),
+    st.sampled_from([0.0, 1.0, 5.0, 400.0]),
+)
+def test_plain_signal_is_the_same(
+    rng: np.random.Generator, samples: int, fs: float, begun: float, repeats: float
+) -> None:
     ecg = rng.choice(
-        [0.0, 0.1, -0.3, 11.0, 600.0, np.nan], samples, p=[0.4, 0.3, 0.25, 0.03, 0.01, 0.01]
+        [0.0, 0.1, -0.3, 11.0, 600.0, np.nan], samples, p=[0.5, 0.25, 0.2, 0.03, 0.01, 0.01]
     )
-    edge = missing.Edge(0.0, 0.1, 0.0, 0.0, 0.1, begun=missing.MOVING)
+    edge = missing.Edge(0.2, 0.1, 0.0, 0.0, 0.1, begun=begun, repeats=repeats)
     limits = load_rhythm().quality.missing
-    found, expected = both(lambda: missing.plain_after(ecg, edge, 360.0, limits))
+
+    def after() -> Any:
+        held = np.zeros(samples, dtype=np.float32)
+        return missing.plain_after(ecg, edge, fs, limits, held), held.tolist()
+
+    (found, held), (expected, expected_held) = both(after)
     assert found == expected
+    if found is not None:
+        assert held == expected_held
+
+
+@given(RNG, st.integers(5, 8), st.booleans())
+def test_verdicts_on_five_seconds(
+    rng: np.random.Generator, seconds_: int, follows_others: bool
+) -> None:
+    model, at = load_rhythm(), np.arange(seconds_ * RATE) / RATE
+    fast = rng.uniform(0, 2) * np.abs(np.sin(np.pi * rng.uniform(3, 12) * at)) ** 7
+    ecg_60hz = (signal(rng, seconds_, RATE) * rng.choice([0, 1]) + fast).astype(np.float32)
+    before = NoiseMemory(single(rng.normal()), 3.0) if follows_others else model.noise.memory.start
+    # One after another, by what each part of it is.
+    found, again = features.measure_windows([ecg_60hz])
+    networks = model.fibrillation, model.noise.window, model.noise.lasting
+    fibrillation, noise, lasting = kept_log_odds(networks, found)
+    followed, memory = model.noise.follow(lasting, fibrillation, before)
+    too_fast = beats_fast(again, model.quality.fast)
+    expected = list(zip(fibrillation, noise, followed, too_fast, strict=True))
+    assert window_loops.verdicts(ecg_60hz, 0, *before, *model.verdict_limits) == (
+        expected,
+        *memory,
+    )
+
+
+@given(RNG, st.integers(1, 60))
+def test_intervals_are_read_to_the_last_bit(rng: np.random.Generator, count: int) -> None:
+    limits = load_rhythm().policy.of(baseline.BaselineLimits)
+    # So that runs last, and rates change for good, within a few beats.
+    limits = replace(limits, lasting_s=3.0, steady_s=6.0, baseline_beats=8.0)
+    rows = rng.dirichlet([2, 2, 0.2, 0.1, 0.1], count).tolist()
+    labels = rng.choice(5, count, p=[0.6, 0.25, 0.1, 0.03, 0.02]).tolist()
+    certain = (rng.random(count) < 0.9).tolist()
+    usual = rng.choice([0.3, 0.8], count) + rng.normal(0, 0.02, count)
+    moments = np.cumsum(np.rint(FS * usual)).astype(int).tolist()
+
+    def read() -> Any:
+        usual_interval, answers = baseline.RrBaseline(limits), []
+        for sample, label, row, sinus in zip(moments, labels, rows, certain, strict=True):
+            answers.append(usual_interval.read(sample, label, row, sinus_certain=sinus))
+            answers.append(astuple(usual_interval.state))
+        return answers
+
+    found, expected = both(read)
+    assert found == expected
+    assert list(map(type, found[-1])) == list(map(type, expected[-1]))
+
+
+@given(RNG, st.integers(4, 40))
+def test_what_the_second_graph_reads(rng: np.random.Generator, count: int) -> None:
+    moments = np.cumsum(rng.choice([30, 200, 300, 2500], count)).tolist()
+    waves = rng.normal(0, 0.1, (count, len(atrial.P_WAVE))).astype(np.float32)
+    beats = [
+        atrial.AtrialBeat(sample, bool(rng.random() < 0.8), wave if rng.random() < 0.9 else None)
+        for sample, wave in zip(moments, waves, strict=True)
+    ]
+
+    def read() -> Any:
+        state = atrial.AtrialState()
+        return state.take_all(beats[:3]), state.take_all(beats[3:]), state
+
+    (*found, state), (*expected, expected_state) = both(read)
+    np.testing.assert_allclose(np.vstack(found), np.vstack(expected), atol=1e-4)
+    assert state.previous == expected_state.previous
+    assert state.log_interval == expected_state.log_interval
+    assert state.p_wave_beats == expected_state.p_wave_beats
+
+
+@given(st.floats(-100, 100), st.none() | st.floats(-20, 20))
+def test_a_second_more_of_fibrillation(before: float, observed: float | None) -> None:
+    limits = load_rhythm().policy.of(ventricular.VentricularLimits)
+    found, expected = both(lambda: ventricular.hmm_step(before, observed, limits))
+    assert found == expected
+
+
+@settings(max_examples=10)
+@given(RNG, st.sampled_from([360, 250]))
+def test_streams_together(rng: np.random.Generator, fs: int) -> None:
+    detector, patients = Detector.load(provider="cpu"), 3
+    ecg = [simulate(12, fs=fs, seed=int(rng.integers(1000))).signal for _ in range(patients)]
+    ecg[0][5 * fs : 6 * fs] = np.nan
+
+    def answers() -> Any:
+        streams = [detector.stream(fs, events=i > 0) for i in range(patients)]
+        cuts = [0, 400, 1000, 9 * fs, 12 * fs]
+        found = []
+        for first, last in pairwise(cuts):
+            found += detector.push(streams, [one[first:last] for one in ecg])
+        return found, [stream.events() for stream in streams]
+
+    (found, events), (expected, expected_events) = both(answers)
+    assert any(found)
+    assert events == expected_events
+    for some, others in zip(found, expected, strict=True):
+        assert [(one.time, one.label) for one in some] == [(one.time, one.label) for one in others]
+        for one, other in zip(some, others, strict=True):
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
 
 
 def test_they_can_be_left_out() -> None:

@@ -185,6 +185,10 @@ typedef struct {
         first_few, peak_start, peak_stop, highest_mv;
 } Template;
 
+enum { TEMPLATE, BEATS, LOG_ROUGHNESS, CORRELATION_Z, FIELDS }; /* of `template.TemplateState` */
+static const char *const NAMES[FIELDS] = {"template", "beats", "log_roughness", "correlation_z"};
+static PyObject *names[FIELDS];
+
 /* compare(state, limits 'd', normal, around 'f', piece 'f') -> `template.compare`, which remembers the
  * beat in the state; False if the beat is so high that it may be none. */
 static PyObject *compare(PyObject *self, PyObject *const *args, Py_ssize_t given) {
@@ -195,7 +199,7 @@ static PyObject *compare(PyObject *self, PyObject *const *args, Py_ssize_t given
     double normal = PyFloat_AsDouble(args[2]);
     const float *around = limits ? take(&held, args[3], 'f', 0, &samples) : NULL, *usual = NULL;
     float *piece = around ? take(&held, args[4], 'f', 1, &pieces) : NULL;
-    PyObject *known = piece ? PyObject_GetAttrString(args[0], "template") : NULL;
+    PyObject *known = piece ? PyObject_GetAttr(args[0], names[TEMPLATE]) : NULL;
     if (known && known != Py_None) usual = take(&held, known, 'f', 0, &size);
     Py_XDECREF(known); /* the state, or the buffer, holds it */
     int coarser = piece ? (int)(samples / STEP) : 0;
@@ -211,8 +215,8 @@ static PyObject *compare(PyObject *self, PyObject *const *args, Py_ssize_t given
     if (!(high - low <= limits->highest_mv)) return done(&held, Py_NewRef(Py_False)); /* seldom */
     int ordinary = normal > limits->min_normal;
     if (!usual && !ordinary) return done(&held, Py_NewRef(Py_None));
-    double square, correlation, beats = attribute(args[0], "beats"), trust = beats / limits->max_beats;
-    double rough = attribute(args[0], "log_roughness"), alike = attribute(args[0], "correlation_z");
+    double square, correlation, beats = attribute(args[0], names[BEATS]), trust = beats / limits->max_beats;
+    double rough = attribute(args[0], names[LOG_ROUGHNESS]), alike = attribute(args[0], names[CORRELATION_Z]);
     laid(around, coarser, usual, piece, (int)pieces, &square, &correlation);
     double roughness = log(sqrt(square) + limits->still_mv), z = limits->ordinary_z;
     PyObject *compared = NULL;
@@ -230,10 +234,10 @@ static PyObject *compare(PyObject *self, PyObject *const *args, Py_ssize_t given
             for (int i = 0; i < pieces; i++) piece[i] = usual[i] + (piece[i] - usual[i]) * share;
         rough = usual ? (float)(rough + (roughness - rough) / beats) : (float)roughness;
         alike = (float)(alike + (z - alike) / (beats > limits->first_few ? beats : limits->first_few));
-        set(args[0], "template", Py_NewRef(args[4]));
-        set(args[0], "beats", PyFloat_FromDouble(beats));
-        set(args[0], "log_roughness", PyFloat_FromDouble(rough));
-        set(args[0], "correlation_z", PyFloat_FromDouble(alike));
+        set(args[0], names[TEMPLATE], Py_NewRef(args[4]));
+        set(args[0], names[BEATS], PyFloat_FromDouble(beats));
+        set(args[0], names[LOG_ROUGHNESS], PyFloat_FromDouble(rough));
+        set(args[0], names[CORRELATION_Z], PyFloat_FromDouble(alike));
     }
     return done(&held, compared);
 }
@@ -289,6 +293,6 @@ static PyObject *gru(PyObject *self, PyObject *const *args, Py_ssize_t given) {
 static PyMethodDef methods[] = {FAST(r_peak), FAST(find_beats), FAST(decide), FAST(compare), FAST(gru),
                                 {NULL, NULL, 0, NULL}};
 
-static int nothing(PyObject *module) { return module == NULL; }
+static int prepared(PyObject *module) { return interned(names, NAMES, FIELDS); }
 
-MODULE(beats, nothing)
+MODULE(beats, prepared)

@@ -15,10 +15,13 @@ typedef struct {
 /* `baseline.BaselineState`; what may be None is NaN. */
 enum { LOG_INTERVAL, BEATS, COMPARED, PREVIOUS, PREVIOUS_ATRIAL, RUN_START, RUN_BEATS, RUN_LOG_INTERVAL,
        RUN_CHANGE, LAST_LOG_INTERVAL, FIELDS };
-static const char *NAMES[FIELDS] = {"log_interval", "beats", "compared", "previous", "previous_atrial",
-                                    "run_start", "run_beats", "run_log_interval", "run_change",
-                                    "last_log_interval"};
-static PyObject *names[FIELDS];
+/* Of `atrial.AtrialState` these, and two of the same names. */
+enum { P_WAVES = FIELDS, P_WAVE_BEATS, ALL_FIELDS };
+static const char *const NAMES[ALL_FIELDS] = {"log_interval", "beats", "compared", "previous",
+                                              "previous_atrial", "run_start", "run_beats",
+                                              "run_log_interval", "run_change", "last_log_interval",
+                                              "p_waves", "p_wave_beats"};
+static PyObject *names[ALL_FIELDS];
 
 static double floored(double probability, double least) { return probability > least ? probability : least; }
 
@@ -202,7 +205,7 @@ static PyObject *take_beats(PyObject *self, PyObject *const *args, Py_ssize_t gi
     const float *detrend = limits ? take(&held, args[3], 'f', 0, &cells) : NULL;
     const float *learnt = detrend ? take(&held, args[4], 'f', 0, &steps) : NULL;
     float *row = learnt ? take(&held, args[5], 'f', 1, &inputs) : NULL;
-    PyObject *waves = row ? PyObject_GetAttrString(args[0], "p_waves") : NULL;
+    PyObject *waves = row ? PyObject_GetAttr(args[0], names[P_WAVES]) : NULL;
     float *means = waves ? take(&held, waves, 'f', 1, &wide) : NULL;
     Py_XDECREF(waves); /* the state holds it */
     Py_ssize_t size = means ? wide / MEANS - 1 : 0, count = PyList_Size(args[1]);
@@ -210,11 +213,11 @@ static PyObject *take_beats(PyObject *self, PyObject *const *args, Py_ssize_t gi
         numbers != sizeof *limits / sizeof(double) || steps != MEANS * ((Py_ssize_t)limits->most_beats + 1) ||
         inputs != 7 * count)
         return refuse(&held, "the sizes do not fit");
-    PyObject *previous = PyObject_GetAttrString(args[0], "previous");
-    PyObject *log_interval = PyObject_GetAttrString(args[0], "log_interval");
+    PyObject *previous = PyObject_GetAttr(args[0], names[PREVIOUS]);
+    PyObject *log_interval = PyObject_GetAttr(args[0], names[LOG_INTERVAL]);
     double before = previous && previous != Py_None ? PyFloat_AsDouble(previous) : NAN;
     double last = log_interval && log_interval != Py_None ? PyFloat_AsDouble(log_interval) : NAN;
-    Py_ssize_t known = (Py_ssize_t)attribute(args[0], "p_wave_beats");
+    Py_ssize_t known = (Py_ssize_t)attribute(args[0], names[P_WAVE_BEATS]);
     Py_XDECREF(previous);
     Py_XDECREF(log_interval);
     for (Py_ssize_t at = 0; at < count && !PyErr_Occurred(); at++, row += 7) {
@@ -246,19 +249,15 @@ static PyObject *take_beats(PyObject *self, PyObject *const *args, Py_ssize_t gi
         last = length;
     }
     if (!count || PyErr_Occurred()) return done(&held, Py_NewRef(Py_None));
-    set(args[0], "previous", PyLong_FromLongLong((long long)before));
-    set(args[0], "log_interval", isnan(last) ? Py_NewRef(Py_None) : PyFloat_FromDouble(last));
-    set(args[0], "p_wave_beats", PyLong_FromSsize_t(known));
+    set(args[0], names[PREVIOUS], PyLong_FromLongLong((long long)before));
+    set(args[0], names[LOG_INTERVAL], isnan(last) ? Py_NewRef(Py_None) : PyFloat_FromDouble(last));
+    set(args[0], names[P_WAVE_BEATS], PyLong_FromSsize_t(known));
     return done(&held, Py_NewRef(Py_None));
 }
 
 static PyMethodDef methods[] = {FAST(read_interval), FAST(take_p_wave), {"p_wave", p_wave, METH_O, NULL},
                                 FAST(take_beats), {NULL, NULL, 0, NULL}};
 
-static int interned(PyObject *module) {
-    for (int i = 0; i < FIELDS; i++)
-        if (!(names[i] = PyUnicode_InternFromString(NAMES[i]))) return -1;
-    return 0;
-}
+static int prepared(PyObject *module) { return interned(names, NAMES, ALL_FIELDS); }
 
-MODULE(intervals, interned)
+MODULE(intervals, prepared)

@@ -44,17 +44,24 @@ static inline double clipped(double value, double low, double high) {
     return value < low ? low : value > high ? high : value;
 }
 
+/* Names of attributes, made once: to make one takes longer than to look it up. */
+static inline int interned(PyObject **names, const char *const *texts, int count) {
+    for (int i = 0; i < count; i++)
+        if (!names[i] && !(names[i] = PyUnicode_InternFromString(texts[i]))) return -1;
+    return 0;
+}
+
 /* An attribute that is a number. */
-static inline double attribute(PyObject *state, const char *name) {
-    PyObject *value = PyObject_GetAttrString(state, name);
+static inline double attribute(PyObject *state, PyObject *name) {
+    PyObject *value = PyObject_GetAttr(state, name);
     double number = value ? PyFloat_AsDouble(value) : 0;
     Py_XDECREF(value);
     return number;
 }
 
 /* Give an attribute a new value. */
-static inline void set(PyObject *state, const char *name, PyObject *value) {
-    if (value) PyObject_SetAttrString(state, name, value);
+static inline void set(PyObject *state, PyObject *name, PyObject *value) {
+    if (value) PyObject_SetAttr(state, name, value);
     Py_XDECREF(value);
 }
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patient import LABELLED, beats_of, events_of, quiet
+from patient import (
+    LABELLED,
+    LATE_S,
+    beats_of,
+    events_of,
+    push,
+    quiet,
+    resumed,
+    tracker_of,
+)
 
 from runtime.findings import Event
 from runtime.model.contract import FS
@@ -106,6 +116,27 @@ def test_an_event_that_later_seconds_contradict_is_taken_back() -> None:
     assert begun.end is None
     assert ended.end == ended.start == begun.start
     assert closed(events) == []
+
+
+def test_saved_at_any_second_it_goes_on_as_it_was() -> None:
+    wave = 0.6 * np.sin(2 * np.pi * 4.6 * np.arange(15 * FS) / FS)
+    signal = np.concatenate([quiet(15), wave, np.zeros(6 * FS), quiet(15)])
+    whole = [one for one in reported([signal]) if one.kind == VF]
+    assert len(whole) == 2
+    for second in range(14, 40):
+        parts = np.split(signal, [second * FS + 100])
+        assert [one for one in reported(parts) if one.kind == VF] == whole
+
+
+def reported(parts: Sequence[np.ndarray]) -> list[Event]:
+    """The events of a signal in parts, between which the tracker is saved."""
+    tracker, taken, events = tracker_of(), np.zeros(0), []
+    for part in parts:
+        taken = np.concatenate([taken, part])
+        _, new = push(tracker, [], part, len(taken) / FS - LATE_S)
+        events += new
+        tracker = resumed(tracker, taken)
+    return events + tracker.finish()
 
 
 def followed(windows: list[float]) -> list[Event]:

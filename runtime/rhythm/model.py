@@ -16,7 +16,7 @@ from ..signal.policy import QualityPolicy
 from .policy import RhythmPolicy
 from .template import FirstBeats
 
-FORMAT = 3  # of rhythm.json
+FORMAT = 4  # of rhythm.json
 
 
 @dataclass(frozen=True, eq=False)

@@ -305,6 +305,7 @@ def test_a_beat_that_is_merely_large_stays(detector: Detector) -> None:
     around[-FIRST - 9 : -FIRST + 9] = 1.0
     for _ in range(20):
         template.compare(0.999, around)
+    template.limits = replace(LIMITS, pop_mv=8.0, pop_times=5.0)
     assert not template.is_too_high(4.9 * around)  # as a V beat may be
     assert not template.is_too_high(7.9 * around)
     assert template.is_too_high(9.0 * around)
@@ -312,7 +313,7 @@ def test_a_beat_that_is_merely_large_stays(detector: Detector) -> None:
     spike[-FIRST : -FIRST + 2] = 9.0  # a pacemaker's, of two samples
     assert not template.is_too_high(spike)
     assert not QrsTemplate(LIMITS, [1.0] * 5).is_too_high(9.0 * around)
-    template.limits = replace(LIMITS, pop_mv=3.0)
+    template.limits = replace(LIMITS, pop_mv=3.0, pop_times=5.0)
     assert template.is_too_high(5.1 * around)
     assert not template.is_too_high(4.9 * around)
     template.limits = replace(LIMITS, pop_times=9.1)

@@ -17,9 +17,8 @@ from runtime.findings import DOUBTFUL, UNREADABLE, Flaw
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.rhythm.events.ventricular import MAX_LOG_ODDS, RESTING, VentricularLimits
-from runtime.signal.features import RATE, WINDOW_S
-from runtime.signal.noise import MAX_LOG_ODDS as MAX_NOISE
-from runtime.signal.noise import Memory
+from runtime.signal.features import FEATURES, LARGEST, RATE, WINDOW_S
+from runtime.signal.noise import NOT_NOISE, NoiseModel
 
 KEPT = WINDOW_S - 1  # seconds
 SECOND = len(seconds_graph.BY_ITSELF) + 1  # numbers of a second: its flaws, and where a gap ends
@@ -72,12 +71,12 @@ def judge(
         ring = concat(memory["ecg_60hz"], seconds_graph.at_60hz(rows).reshape(0, -1))
         windows = ring.along((i * RATE).expand(1) + np.arange(WINDOW_S * RATE))
         features, again = seconds_graph.measure(windows)
-        noise, strips, vf = (
+        noise, vf = (
             seconds_graph.log_odds(one, features).to(F32)
-            for one in (model.noise.window, model.noise.lasting, model.fibrillation)
+            for one in (model.noise.window, model.fibrillation)
         )
         followed, verdict = _lasting_noise(
-            memory, new & (number >= float(KEPT)), strips, vf, model.noise.memory
+            memory, new & (number >= float(KEPT)), features, vf, model.noise
         )
         limits = model.quality
         noisy = (noise.to(F64) >= limits.noise_log_odds) | (
@@ -106,7 +105,7 @@ def judge(
         return {
             "low": low,
             "high": high,
-            "noise_mean": memory["noise_mean"],
+            "noise_means": memory["noise_means"],
             "noise_windows": memory["noise_windows"],
             "own": rows * np.zeros(SECOND - 1),
             "ring": concat(memory["ecg_60hz"], none * np.zeros(RATE)),
@@ -115,7 +114,7 @@ def judge(
         }
 
     found = branch(new.to(F32).max(1).max(0) > 0.5, look, rest)
-    kept |= {name: found[name] for name in ("low", "high", "noise_mean", "noise_windows")}
+    kept |= {name: found[name] for name in ("low", "high", "noise_means", "noise_windows")}
     flaws, gap_ends = columns(
         memory["seconds"].reshape(0, KEPT, SECOND), {"flaws": SECOND - 1, "gap": 1}, axis=2
     ).values()
@@ -147,42 +146,43 @@ def _rails(low: Value, high: Value, **now: Value) -> tuple[dict[str, Value], dic
 
 
 def _lasting_noise(
-    memory: Mapping[str, Value], valid: Value, strips: Value, vf: Value, limits: Memory
+    memory: Mapping[str, Value], valid: Value, features: Value, vf: Value, noise: NoiseModel
 ) -> tuple[dict[str, Value], Value]:
-    """Mean of lasting noise over the windows so far, and each one's verdict in its light.
+    """Means of the features over the windows so far, and the verdict on each in their light.
 
     As `runtime.signal.noise.NoiseModel.follow`. Where a recording starts the memory is 0.
     """
-    known = memory["noise_windows"] > 0.5
+    limits, size = noise.memory, len(FEATURES)
+    mean, scale = noise.lasting.mean[:size], noise.lasting.scale[:size]
 
     def step(
-        mean: Value, windows: Value, **now: Value
+        means: Value, windows: Value, **now: Value
     ) -> tuple[dict[str, Value], dict[str, Value]]:
-        own = now["own"].to(F64).within(-MAX_NOISE, MAX_NOISE)
-        own = (now["vf"].to(F64) > limits.max_fibrillation).where(-MAX_NOISE, own)
         more = (windows + 1.0).at_most(limits.windows)
-        before = mean.to(F64)
-        after = (before + (own - before) / more.to(F64)).to(F32)
-        verdict = own + ((after.to(F64) - own) * limits.share).at_most(-limits.margin)
+        before = means.to(F64)
+        after = (before + (now["own"] - before) / more.to(F64)).to(F32)
         return {
-            "mean": now["valid"].where(after, mean),
+            "means": now["valid"].where(after, means),
             "windows": now["valid"].where(more, windows),
-        }, {"verdict": verdict.to(F32)}
+        }, {"so_far": after, "count": more}
 
     last, found = through(
         step,
+        {"means": memory["noise_means"], "windows": memory["noise_windows"]},
         {
-            "mean": known.where(memory["noise_mean"], limits.prior).reshape(-1),
-            "windows": known.where(memory["noise_windows"], limits.prior_windows).reshape(-1),
+            "valid": valid.expand(2),
+            "own": ((features - mean) / scale).within(-LARGEST, LARGEST),
         },
-        {"valid": valid, "own": strips.one(0, axis=2), "vf": vf.one(0, axis=2)},
-        {"verdict": F32},
-        axes=1,
+        {"so_far": F32, "count": F32},
+        axes=2,
     )
+    inputs = concat(features, found["so_far"].to(F64), found["count"].to(F64).log(), axis=2)
+    verdict = seconds_graph.log_odds(noise.lasting, inputs).to(F32)
+    fibrillates = vf.to(F64) > limits.max_fibrillation
     return {
-        "noise_mean": last["mean"].reshape(-1, 1),
-        "noise_windows": last["windows"].reshape(-1, 1),
-    }, found["verdict"].expand(2)
+        "noise_means": last["means"],
+        "noise_windows": last["windows"],
+    }, fibrillates.where(NOT_NOISE, verdict)
 
 
 def close(

@@ -43,7 +43,7 @@ from runtime.rhythm import RhythmModel
 from runtime.rhythm.events.atrial import P_WAVE, AtrialLimits
 from runtime.rhythm.events.ventricular import RESTING, VentricularLimits
 from runtime.rhythm.template import FIRST, LAST
-from runtime.signal.features import RATE, WINDOW_S
+from runtime.signal.features import FEATURES, RATE, WINDOW_S
 
 WAITING = 32  # beats whose second is not closed: three seconds and more at the highest rate
 AF, VF = 1, 2  # of `rhythms`
@@ -72,7 +72,7 @@ class Rhythm:
             "gaps": 1,
             "low": 1,
             "high": 1,
-            "noise_mean": 1,
+            "noise_means": len(FEATURES),
             "noise_windows": 1,
             "ecg_60hz": KEPT * RATE,
             "seconds": KEPT * SECOND,

@@ -247,18 +247,19 @@ class Detector:
         InputError, RecordError, MissingPackageError
             The recording cannot be read; see `ekg.read`.
         """
-        # A program that only streams needs no files.
-        from .records import Annotation, read
+        from .records import Annotation, read  # a program that only streams needs no files
 
         record = read(record, lead=lead, fs=fs, units=units)
         signal, rate = thinned(record.signal, record.fs)
         stream, beats = self.stream(rate, events=True), []
-        size = max(1, round(PIECE_S * rate))
+        size, left_out = max(1, round(PIECE_S * rate)), set[float]()
         for at in range(0, len(signal), size):
             piece = signal[at : at + size]
             beats += stream.push(piece)
+            left_out.update(stream.left_out)
             progress(round(len(piece) / rate))
         beats, events = beats + stream.finish(), closed(stream.events())
+        high = sorted(time * stream.fs / rate for time in left_out.union(stream.left_out))
         clock = stream.fs / rate  # of odd rates a stream takes the nearest ratio of its own
         if clock != 1:
             beats = [replace(beat, time=beat.time * clock) for beat in beats]
@@ -269,7 +270,7 @@ class Detector:
         judge = partial(assess, policy=self.quality_policy, noise=self._engine.rhythm.noise)
         missing = missing_samples(signal, rate, self.quality_policy.missing)
         gaps, missing = gap_spans(missing, rate), of_each(missing, record.fs, len(record.signal))
-        return Annotation(record, beats, events, judge, gaps, self.made_by, missing)
+        return Annotation(record, beats, events, judge, gaps, self.made_by, missing, high)
 
     @property
     def made_by(self) -> str:
@@ -284,8 +285,7 @@ class Detector:
         ecg : [samples], mV, at least one sample; NaN if one is missing
         fs : Hz
         """
-        rhythm = self._engine.rhythm
-        return assess(ecg, fs, rhythm.quality, rhythm.noise)
+        return assess(ecg, fs, self.quality_policy, self._engine.rhythm.noise)
 
     def with_network(self, run: Run, contract: Contract, digest: bytes | None = None) -> Detector:
         """The same rhythm behind another network, for comparisons.

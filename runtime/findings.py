@@ -140,6 +140,7 @@ UNREADABLE = Flaw.FLAT | Flaw.RAILED
 DOUBTFUL = UNREADABLE | Flaw.BASELINE | Flaw.NOISE
 
 
+LEFT_OUT = "a deflection too high for this heart, as of an electrode that pops, is left out"
 # One lead alone cannot separate the two.
 FLAT_LINE = (
     "the signal is flat: an electrode is off, or the heart stands still; no asystole is reported"
@@ -215,7 +216,8 @@ class Quality:
         """
         if self.warning:
             return (self.warning,)
-        return tuple(
+        left_out = self.missing == 0 and any(flaws & Flaw.MISSING for flaws in self.seconds)
+        return (LEFT_OUT,) * left_out + tuple(
             words.format("the signal" if share == 1 else f"{share:.2%} of the signal")
             for share, words in (
                 (self.missing, "{} is missing"),

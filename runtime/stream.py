@@ -112,6 +112,18 @@ class Stream:
         warm, self._events = self._events, []
         return warm + moved(events, self._origin)
 
+    @property
+    def left_out(self) -> list[float]:
+        """Times, s, of the last deflections too high for this heart, as of an electrode that pops.
+
+        They are no beats. Empty unless the rhythm is followed; not saved.
+        """
+        template = self.tracker and self.tracker.template
+        if not template:
+            return []
+        fs = self._patient.engine.contract.fs
+        return [self._origin + sample / fs for sample in template.left_out]
+
     def save(self) -> bytes:
         """The stream's whole state, about 23 kB; `Detector.resume` goes on from it.
 

@@ -3,9 +3,11 @@
 ``python -m training.fit_noise`` takes the strips of cinc2017, but for the fixed fifth. A strip has
 one label, and only a part of a noisy one is noise. So a strip counts by its noisiest windows: those
 of a noisy strip are to be noise, and that of any other is not. Which they are is looked up again
-every few steps. Beside strips stand recordings that are to be read, rhythms that resemble noise
-among them (DS1 of mitdb, with and without noise of nstdb's first halves, two paced patients, svdb,
-cudb): each counts by the noisiest twentieth of the windows that nothing else makes doubtful. The
+every few steps. Long noisy strips also stand after a normal one, and normal ones after them, as
+noise comes and goes in longer recordings. Beside strips stand recordings that are to be read,
+rhythms that resemble noise among them (DS1 of mitdb, with and without noise of nstdb's first
+halves, two paced patients, svdb, cudb): each counts by the noisiest twentieth of the windows that
+nothing else makes doubtful. The
 limit is the one that flags as many of the normal strips as `FLAGGED`, judged by models that saw
 nothing of their fifth; ``--check`` measures these models in all strips and recordings, and writes
 nothing. `python -m export.rhythm` puts the result into ``artifacts/``.
@@ -31,14 +33,14 @@ from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.rhythm.model import FORMAT
 from runtime.signal import features as waveform
-from runtime.signal.features import WINDOW_S, WindowModel, centred, comparable
-from runtime.signal.noise import Memory, NoiseModel
+from runtime.signal.features import WINDOW_S, centred, comparable
+from runtime.signal.noise import NOT_NOISE, Memory, StripModel, with_means
 from runtime.signal.quality import AT_ONCE, assess
 from training.databases import CUDB, DS1, NOISES, PACED, PACED_TEST, SVDB
 from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
-from training.fit_rhythm import HIDDEN, NETWORKS, OUT, joined
+from training.fit_rhythm import HIDDEN, OUT, joined
 from training.recordings import load
 from training.results import require_writable
 from training.rhythm_references import cudb_signal, first_half, mix
@@ -47,16 +49,19 @@ from training.weak import NOISE, entries, fifth_of, read
 
 # How often the noisiest windows are looked up, and steps in between; noise on the inputs, in
 # deviations of each, so that none of them is trusted too much.
-ROUNDS, STEPS, JITTER, RATE, DECAY = 6, 60, 0.3, 0.02, 0.03
+ROUNDS, STEPS, JITTER, RATE, DECAY = 6, 60, 0.5, 0.02, 0.03
+NETWORKS = 2  # whose log-odds are averaged
 NOISIEST = 3  # windows by which a noisy strip counts; another counts by one
 WEIGHTS = {NOISE: 8.0, "N": 1.0, "A": 0.3, "O": 0.3}  # of a strip; O and A may hold noise
 # Of all windows of a database, where those of all strips together have 1. In fibrillation and what
 # comes before it a signal is odd for minutes, so cudb needs most.
-BESIDE = {"mitdb": 0.005, "mixed": 0.03, "paced": 0.005, "svdb": 0.01, "cudb": 0.05}
+BESIDE = {"mitdb": 0.0006, "mixed": 0.004, "paced": 0.0006, "svdb": 0.0012, "cudb": 0.008}
 HARDEST = 20  # one in so many windows of a recording counts
-MEMORY = Memory(
-    share=2 / 3, windows=30.0, prior=-4.0, prior_windows=6.0, margin=2.0, max_fibrillation=2.0
-)
+MEMORY = Memory(windows=30.0, max_fibrillation=2.0)
+# Noisy windows from which on a strip is also put after a normal one, and before one, and how much
+# these weigh beside strips by themselves.
+LONG, TURNED = 24, 0.25
+USUAL = float(np.log(10))  # windows so far, in log
 FLAGGED = 0.03  # of the normal strips, by any flaw that makes beats doubtful
 
 
@@ -72,6 +77,7 @@ class Piece:
     features : of its windows
     fibrillation : log-odds of ventricular fibrillation in them
     doubtful : a flaw other than lasting noise makes its beats doubtful, bool [seconds]
+    ahead : its first windows, of another strip, that are only remembered
     """
 
     name: str
@@ -81,6 +87,7 @@ class Piece:
     features: NDArray[np.floating]
     fibrillation: NDArray[np.float64]
     doubtful: NDArray[np.bool_]
+    ahead: int = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
 
 
-def store(stored: dict[str, Any], model: WindowModel, limit: float) -> None:
+def store(stored: dict[str, Any], model: StripModel, limit: float) -> None:
     """Put the model and its limit into the contents of a ``rhythm.json``."""
     stored["format"] = FORMAT
     stored["models"]["lasting noise"] = {**model.to_dict(), "memory": asdict(MEMORY)}
@@ -171,46 +178,62 @@ def piece_of(
     )
 
 
-def fit(pieces: Sequence[Piece]) -> WindowModel:
+def fit(pieces: Sequence[Piece]) -> StripModel:
     """A model of these strips and recordings; those doubtful without it count for nothing."""
     import torch
 
-    strips = [piece for piece in pieces if piece.label and not piece.doubtful.any()]
-    beside = [
-        replace(piece, features=piece.features[~piece.doubtful[centres(piece)]])
+    strips = [
+        piece
         for piece in pieces
-        if not piece.label and piece.name not in PACED_TEST
+        if piece.label and len(piece.features) and not piece.doubtful.any()
+    ]
+    strips += turned(strips)
+    beside = [
+        piece
+        for piece in pieces
+        if not piece.label
+        and piece.name not in PACED_TEST
+        and not piece.doubtful[centres(piece)].all()
     ]
     used = [piece for piece in (*strips, *beside) if len(piece.features)]
-    every = np.concatenate([piece.features for piece in used]).astype(np.float64)
-    of_strips = sum(len(piece.features) for piece in used if piece.label)
-    mean, scale = every[:of_strips].mean(axis=0), every[:of_strips].std(axis=0) + 1e-6
-    inputs = torch.tensor(comparable(every, mean, scale), dtype=torch.float32)
+    of_strips = np.concatenate([piece.features for piece in used if piece.label], dtype=np.float64)
+    mean, scale = of_strips.mean(axis=0), of_strips.std(axis=0) + 1e-6
+    # Means of comparable features are comparable as they are.
+    mean = np.concatenate([mean, np.zeros_like(mean), [USUAL]])
+    scale = np.concatenate([scale, np.ones(len(scale) + 1)])
+    inputs = torch.from_numpy(
+        np.concatenate(
+            [
+                comparable(inputs_of(piece, mean, scale), mean, scale).astype(np.float32)
+                for piece in used
+            ]
+        )
+    )
+    clear = np.concatenate([counting(piece) for piece in used])
     total = {
         source: sum(piece.source == source for piece in used) / share
         for source, share in BESIDE.items()
     }
-    total[""] = sum(WEIGHTS[piece.label] for piece in used if piece.label)
+    total[""] = sum(weight_of(piece) for piece in used if piece.label)
     starts = np.cumsum([0, *(len(piece.features) for piece in used)])
     networks = []
     for seed in range(NETWORKS):
         torch.manual_seed(seed)
-        first, last = torch.nn.Linear(every.shape[1], HIDDEN), torch.nn.Linear(HIDDEN, 1)
+        first, last = torch.nn.Linear(inputs.shape[1], HIDDEN), torch.nn.Linear(HIDDEN, 1)
         networks.append((first, last))
         optimizer = torch.optim.AdamW(
             [*first.parameters(), *last.parameters()], lr=RATE, weight_decay=DECAY
         )
-        log_odds = np.random.default_rng(seed).normal(size=len(every))  # the first ones by chance
+        log_odds = np.random.default_rng(seed).normal(size=len(inputs))  # the first ones by chance
         for turn in range(ROUNDS):
+            log_odds[~clear] = -np.inf  # what is doubtful anyway counts for nothing
             rows, target, share = [], [], []
             for piece, start, end in zip(used, starts[:-1], starts[1:], strict=True):
                 count = 1 if turn and piece.label != NOISE else NOISIEST
                 if not piece.label:
-                    count = max(1, len(piece.features) // HARDEST)
+                    count = max(1, int(clear[start:end].sum()) // HARDEST)
                 noisiest = start + np.argsort(-log_odds[start:end], kind="stable")[:count]
-                weight = (
-                    WEIGHTS[piece.label] / total[""] if piece.label else 1 / total[piece.source]
-                )
+                weight = weight_of(piece) / total[""] if piece.label else 1 / total[piece.source]
                 rows.append(noisiest)
                 target.append(np.full(len(noisiest), piece.label == NOISE))
                 share.append(np.full(len(noisiest), weight / len(noisiest)))
@@ -231,7 +254,49 @@ def fit(pieces: Sequence[Piece]) -> WindowModel:
                 optimizer.step()
             with torch.no_grad():
                 log_odds = last(torch.tanh(first(inputs)))[:, 0].numpy()
-    return joined(mean, scale, networks)
+    return joined(StripModel, mean, scale, networks)
+
+
+def turned(strips: Sequence[Piece]) -> list[Piece]:
+    """Strips as they would be in a longer recording: noise after quiet, and quiet after noise."""
+    rng = np.random.default_rng(0)
+    noisy = [piece for piece in strips if piece.label == NOISE and len(piece.features) >= LONG]
+    normal = [piece for piece in strips if piece.label == "N"]
+    if not (noisy and normal):
+        return []
+    pairs = [(normal[int(rng.integers(len(normal)))], piece) for piece in noisy]
+    pairs += [(before, piece) for piece, before in pairs]
+    return [
+        replace(
+            piece,
+            features=np.concatenate([before.features, piece.features]),
+            fibrillation=np.concatenate([before.fibrillation, piece.fibrillation]),
+            ahead=len(before.features),
+        )
+        for before, piece in pairs
+    ]
+
+
+def weight_of(strip: Piece) -> float:
+    """How much a strip weighs beside others."""
+    return WEIGHTS[strip.label] * (TURNED if strip.ahead else 1.0)
+
+
+def counting(piece: Piece) -> NDArray[np.bool_]:
+    """True for the windows by which a piece may count."""
+    if piece.label:
+        return np.arange(len(piece.features)) >= piece.ahead
+    return ~piece.doubtful[centres(piece)]
+
+
+def inputs_of(
+    piece: Piece, mean: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`StripModel.inputs` of a piece's windows, these being the network's mean and scale."""
+    features = np.asarray(piece.features, dtype=np.float64)
+    size = features.shape[1]
+    own = comparable(features, mean[:size], scale[:size])
+    return with_means(features, own, MEMORY.windows)[0]
 
 
 def left_out(pieces: Sequence[Piece]) -> list[NDArray[np.float64]]:
@@ -246,11 +311,10 @@ def left_out(pieces: Sequence[Piece]) -> list[NDArray[np.float64]]:
     return followed
 
 
-def follow(model: WindowModel, piece: Piece) -> NDArray[np.float64]:
+def follow(model: StripModel, piece: Piece) -> NDArray[np.float64]:
     """Log-odds of lasting noise in a piece's windows, in the light of those before."""
-    noise = NoiseModel(model, model, MEMORY, model)
-    own = model.log_odds(np.asarray(piece.features, dtype=np.float64))
-    return np.array(noise.follow(own.tolist(), piece.fibrillation.tolist())[0])
+    odds = model.log_odds(inputs_of(piece, model.mean, model.scale))
+    return np.where(piece.fibrillation > MEMORY.max_fibrillation, NOT_NOISE, odds)
 
 
 def worst(pieces: Sequence[Piece], log_odds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

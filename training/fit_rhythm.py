@@ -15,7 +15,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
 from runtime.errors import EkgError
 from runtime.model.artifacts import Artifacts
 from runtime.signal import features as waveform
-from runtime.signal.features import WindowModel, comparable
+from runtime.signal.features import SmallNetwork, WindowModel, comparable
 from training.databases import CUDB, DS1, SVDB
 from training.download import require_data
 from training.errors import DataError
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import torch
 
 OUT = Path("runs/rhythm.json")
+Network = TypeVar("Network", bound=SmallNetwork)
 # Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
 # a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
 HIDDEN, NETWORKS, STEPS, BATCH, JITTER = 8, 4, 480, 1024, 0.4
@@ -128,21 +129,22 @@ def fit_network(
             loss.backward()
             optimizer.step()
             schedule.step()
-    return joined(mean, scale, networks)
+    return joined(WindowModel, mean, scale, networks)
 
 
 def joined(
+    kind: type[Network],
     mean: NDArray[np.float64],
     scale: NDArray[np.float64],
     networks: Sequence[tuple[torch.nn.Linear, torch.nn.Linear]],
-) -> WindowModel:
+) -> Network:
     """Networks of one hidden layer as a wide one, which gives the mean of their log-odds."""
     hidden = [
         np.concatenate([first.weight.detach().numpy().T, first.bias.detach().numpy()[None]])
         for first, _ in networks
     ]
     weights = [last.weight.detach().numpy()[0] / len(networks) for _, last in networks]
-    return WindowModel(
+    return kind(
         mean,
         scale,
         np.concatenate(weights).astype(np.float64),

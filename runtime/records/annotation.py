@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..findings import DOUBTFUL, Beat, Event, Quality, Record
+from ..findings import DOUBTFUL, Beat, Event, Flaw, Quality, Record
 from .intervals import Hrv, hrv, sound_intervals
 from .outputs import writer_of
 from .outputs.tables import beats_table, events_table
@@ -38,6 +38,7 @@ class Annotation:
     gaps : start and end, s, of each stretch of missing signal
     made_by : the program and its model, in words
     missing : bool [samples], those that are missing or that no heart can have made; None: not known
+    left_out : times, s, of deflections too high for this heart, as of an electrode that pops
     """
 
     record: Record
@@ -47,11 +48,18 @@ class Annotation:
     gaps: Sequence[tuple[float, float]] = ()
     made_by: str = "ekg"
     missing: NDArray[np.bool_] | None = field(default=None, repr=False)
+    left_out: Sequence[float] = ()
 
     @cached_property
     def quality(self) -> Quality:
         """The quality of the whole signal, second by second; judged when it is first asked for."""
-        return _joined([self.judge(piece, self.record.fs) for piece in pieces_of(self.record)])
+        quality = _joined([self.judge(piece, self.record.fs) for piece in pieces_of(self.record)])
+        if not self.left_out:
+            return quality
+        seconds = list(quality.seconds)
+        for time in self.left_out:
+            seconds[min(int(time), len(seconds) - 1)] |= Flaw.MISSING
+        return replace(quality, seconds=tuple(seconds))
 
     @cached_property
     def times(self) -> NDArray[np.float64]:

@@ -18,13 +18,13 @@ from ..model.rhythm_network import RhythmNetwork
 from ..signal.fast import lags
 from ..signal.features import FEATURES, LARGEST, WindowModel
 from ..signal.hum import mains
-from ..signal.noise import MAX_LOG_ODDS, NoiseModel
+from ..signal.noise import NOT_NOISE, NoiseModel
 from ..signal.policy import QualityPolicy
 from ..signal.quality import plain_limits
 from .policy import RhythmPolicy
 from .template import FirstBeats
 
-FORMAT = 3  # of rhythm.json
+FORMAT = 4  # of rhythm.json
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,9 @@ class RhythmModel:
                 *lags(fast),
                 fast.min_likeness,
                 fast.like_several,
-                memory.share,
                 memory.windows,
-                -memory.margin,
                 memory.max_fibrillation,
-                MAX_LOG_ODDS,
+                NOT_NOISE,
                 LARGEST,
             ]
         )

@@ -19,16 +19,16 @@ from ..findings import UNREADABLE, Flaw
 from ..model.contract import FS
 from ..signal import features as waveform
 from ..signal.fast import beats_fast
-from ..signal.features import RATE, WINDOW_S
+from ..signal.features import FEATURES, RATE, WINDOW_S
 from ..signal.gaps import Gap
 from ..signal.hum import without_hum
 from ..signal.loops import loops, window_loops
-from ..signal.noise import MAX_LOG_ODDS, NoiseMemory, kept_log_odds
+from ..signal.noise import NO_WINDOW, NoiseMemory, kept_log_odds
 from ..signal.quality import flaws_of
 from .events.atrial import samples_before
 from .events.family import Second
 from .model import RhythmModel
-from .state import Flag, Maybe, Moment, Number, Row, Rows, Vector, Whole, saved
+from .state import Flag, Matrix, Maybe, Moment, Number, Row, Rows, Vector, Whole, saved
 from .template import FIRST, LAST
 
 KEPT_S = 2  # of signal, in which beats still to be decided lie: a network is no later than 1.5 s
@@ -57,7 +57,7 @@ class Window(NamedTuple):
 
 
 WINDOW = Row(Window, (Number(), Number(), Number(), Flag()))
-MEMORY = Row(NoiseMemory, (Number(-MAX_LOG_ODDS, MAX_LOG_ODDS), Number(0.0)))
+MEMORY = Row(NoiseMemory, (Matrix((len(FEATURES),)), Number(0.0)))
 
 
 @dataclass
@@ -263,15 +263,13 @@ def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmMod
         return
     features, again = waveform.measure_windows(signals)
     noise = model.noise
-    fibrillation, noisy, lasting = kept_log_odds(
-        (model.fibrillation, noise.window, noise.lasting), features
-    )
+    fibrillation, noisy = kept_log_odds((model.fibrillation, noise.window), features)
     fast, at = beats_fast(again, model.quality.fast), 0
     for (patient, _), count in zip(some, counts, strict=True):
         if count:
             state, own = patient.state, slice(at, at + count)
             followed, state.noise_memory = noise.follow(
-                lasting[own], fibrillation[own], state.noise_memory
+                features[own], fibrillation[own], state.noise_memory
             )
             state.windows += map(Window, fibrillation[own], noisy[own], followed, fast[own])
             state.newest, at = state.windows[-1], own.stop
@@ -317,10 +315,13 @@ def _judge_by_loops(patient: Seconds, rows: NDArray[np.float32], model: RhythmMo
     first = len(state.windows) * RATE
     if len(at_60hz) < first + WINDOW_S * RATE:
         return
-    mean, windows = state.noise_memory or model.noise.memory.start
-    found, *memory = window_loops.verdicts(at_60hz, first, mean, windows, *model.verdict_limits)
+    before = state.noise_memory or NO_WINDOW
+    means = before.means.copy()
+    found, windows = window_loops.verdicts(
+        at_60hz, first, means, before.windows, *model.verdict_limits
+    )
+    state.noise_memory = NoiseMemory(means, windows)
     # `_make`, in less time.
-    state.noise_memory = tuple.__new__(NoiseMemory, memory)
     state.windows += [tuple.__new__(Window, one) for one in found]
     state.newest = state.windows[-1]
 

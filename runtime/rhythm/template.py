@@ -16,6 +16,7 @@ not, the learned numbers of `FirstBeats` join in its place.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -41,11 +42,7 @@ FIRST_FEW = 5  # N beats: so few do not show how alike they are
 STILL_MV = 0.002  # added to a roughness, whose log without any noise would have no bound
 MAX_ROUGHNESS = 1.5  # of a difference of logs, to either side; larger ones count as this
 MAX_LOG_ODDS_SHIFT = 50.0
-# An electrode that pops or is pulled makes a deflection that the network may take for a beat. Of
-# the 206,243 beats of DS1, svdb and cudb none is both 5 times as high as the patient's usual ones
-# and above 8 mV. In DS1 and svdb this changes nothing; in cudb it leaves out 11, of which one is
-# annotated, in motion.
-HIGHEST_TIMES, HIGHEST_MV = 5.0, 8.0
+MOST_LEFT_OUT = 4096  # more than beats in ten minutes
 HEIGHT_KNOWN = 10  # N beats, from which on the usual height is known
 # Where its height is seen: 50 ms to either side, the width of a QRS complex. In means of `STEP`
 # samples a pacemaker's spike is low.
@@ -70,6 +67,8 @@ class TemplateLimits(Section):
     template_beats : number of N beats remembered; of fewer, as in a strip of half a minute, the
         template counts in proportion
     template_min_normal : smallest probability of a beat that is remembered as N
+    pop_times, pop_mv : a deflection more than so many times as high as the usual QRS complex, and
+        higher than so many mV, is no beat: an electrode pops or is pulled
     """
 
     section = "template"
@@ -82,6 +81,8 @@ class TemplateLimits(Section):
         "max_correlation": (-0.999, 0.999),
         "template_beats": (1, 1_000_000),
         "template_min_normal": (0, 1),
+        "pop_times": (1, 1e6),
+        "pop_mv": (0, 1e6),
     }
 
     template_gain: float
@@ -91,6 +92,8 @@ class TemplateLimits(Section):
     max_correlation: float
     template_beats: float
     template_min_normal: float
+    pop_times: float
+    pop_mv: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,6 +171,7 @@ class QrsTemplate:
     Attributes
     ----------
     state : the template so far
+    left_out : the last R peaks, samples, that were found to be no beat; not saved
     """
 
     def __init__(
@@ -178,6 +182,7 @@ class QrsTemplate:
     ):
         self.limits, self._weights, self._first_beats = limits, weights, first_beats
         self.state = TemplateState()
+        self.left_out: deque[int] = deque(maxlen=MOST_LEFT_OUT)
         self._max_beats = single(limits.template_beats)
         # As the compiled loops take them.
         self._numbers = np.array(
@@ -192,7 +197,7 @@ class QrsTemplate:
                 FIRST_FEW,
                 PEAK.start,
                 PEAK.stop,
-                HIGHEST_MV,
+                limits.pop_mv,
             ]
         )
 
@@ -212,6 +217,7 @@ class QrsTemplate:
             if piece is not None:
                 found = self.compare(row[N], piece)
                 if found is False:
+                    self.left_out.append(sample)
                     rows.append(row)
                     labels.append(NO_BEAT)
                     continue
@@ -224,15 +230,15 @@ class QrsTemplate:
 
     def is_too_high(self, around: NDArray[np.float32]) -> bool:
         """True for a deflection that this heart cannot have made; argument as of `compare`."""
-        peak, template = around[PEAK], self.state.template
+        peak, template, limits = around[PEAK], self.state.template, self.limits
         if not len(peak):
             return False
-        if float(peak.max() - peak.min()) <= HIGHEST_MV:  # nearly always
+        if float(peak.max() - peak.min()) <= limits.pop_mv:  # nearly always
             return False
         if template is None or self.state.beats < HEIGHT_KNOWN:
             return False
         height = float(np.ptp(peak.reshape(-1, STEP).mean(axis=1)))
-        return height > max(HIGHEST_MV, HIGHEST_TIMES * float(np.ptp(template)))
+        return height > max(limits.pop_mv, limits.pop_times * float(np.ptp(template)))
 
     @property
     def trust(self) -> float:

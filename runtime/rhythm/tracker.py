@@ -35,7 +35,7 @@ from .seconds import ALL_FLAWS, MAX_PENDING_SECONDS, Seconds, SecondsState
 from .state import Rows, Schema, Whole, saved
 from .template import QrsTemplate, TemplateLimits, TemplateState
 
-LARGEST_SAVED = 760  # numbers in a saved state, 3.0 kB: real ones have 390 to 650
+LARGEST_SAVED = 804  # numbers in a saved state, 3.2 kB: real ones have 430 to 700
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
 HOOKS = ("on_second", "on_beats", "on_beat", "on_gap", "on_standstill", "is_standstill")
 _DOUBTFUL, _MISSING = int(DOUBTFUL), int(Flaw.MISSING)

@@ -8,6 +8,7 @@ that shows less in any five seconds than in how it goes on: `NoiseModel.follow`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,48 +16,56 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import WindowModel, log_odds
+from .features import FEATURES, SmallNetwork, WindowModel, comparable, log_odds
 from .loops import single
 
-MAX_LOG_ODDS = 6.0  # of a window, to either side; larger ones count as this
+NOT_NOISE = -100.0  # log-odds of a window in which fibrillation is likely
+
+
+class StripModel(SmallNetwork):
+    """Log-odds of lasting noise: five seconds, beside their mean over the windows so far."""
+
+    inputs = (
+        *FEATURES,
+        *(f"mean of {name}" for name in FEATURES),
+        "log of the number of windows",
+    )
+    about = "lasting noise"
 
 
 class NoiseMemory(NamedTuple):
-    """Mean log-odds of lasting noise over a recording's last windows, and how many they are."""
+    """What is kept of a recording's windows so far.
 
-    mean: float
+    Attributes
+    ----------
+    means : float32 [features], of the `comparable` features
+    windows : how many they are
+    """
+
+    means: NDArray[np.float32]
     windows: float
+
+
+NO_WINDOW = NoiseMemory(np.zeros(len(FEATURES), dtype=np.float32), 0.0)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """How much of the windows before is in the verdict on one.
+    """How far the windows before are remembered.
 
     Attributes
     ----------
-    share : of the mean of these windows, this one's included; the rest is this window's own
     windows : so many of them, at most
-    prior, prior_windows : a recording begins as if it had had so many windows of these log-odds
-    margin : by which a window's own log-odds exceed the verdict at least; signal that is clean
-        again is never flagged for what was before
     max_fibrillation : log-odds of ventricular fibrillation, which looks like noise, from which on
         a window is none
     """
 
-    share: float
     windows: float
-    prior: float
-    prior_windows: float
-    margin: float
     max_fibrillation: float
 
     def __post_init__(self) -> None:
         if not (
-            0 <= self.share <= 1
-            and 1 <= self.windows <= 86400
-            and abs(self.prior) <= MAX_LOG_ODDS
-            and 0 <= self.prior_windows <= self.windows
-            and abs(self.margin) <= 2 * MAX_LOG_ODDS
+            1 <= self.windows <= 86400
             and abs(self.max_fibrillation) <= 100  # NaN is refused everywhere
         ):
             raise ValueError("the memory of noise is out of bounds")
@@ -74,13 +83,13 @@ class NoiseModel:
     Attributes
     ----------
     window : muscle and electrode noise in five seconds
-    lasting : noise of a strip, in five seconds
-    memory : joins the latter with those before
+    lasting : noise of a strip, in five seconds and those before
+    memory : how far it looks back
     fibrillation : of the ventricles, which looks like noise
     """
 
     window: WindowModel
-    lasting: WindowModel
+    lasting: StripModel
     memory: Memory
     fibrillation: WindowModel
 
@@ -96,52 +105,67 @@ class NoiseModel:
         lasting = fits["lasting noise"]
         return cls(
             WindowModel.from_dict(fits["noise"]),
-            WindowModel.from_dict(lasting),
+            StripModel.from_dict(lasting),
             Memory(**lasting["memory"]),
             fibrillation,
         )
 
     def follow(
         self,
-        log_odds: Sequence[float],
+        features: NDArray[np.float64],
         fibrillation: Sequence[float],
         before: NoiseMemory | None = None,
     ) -> tuple[list[float], NoiseMemory]:
         """Log-odds of lasting noise in the next windows, in the light of those before.
 
         A bump in a recording that was quiet is seldom noise, and signal that has been odd for long
-        often is: the verdict is partly the mean over the windows so far. But it is never larger
-        than the window's own log-odds less `Memory.margin`.
+        often is.
 
         Parameters
         ----------
-        log_odds, fibrillation : of lasting noise, and of fibrillation, for each window, in order,
-            one a second
+        features : [windows, features], in order, one window a second
+        fibrillation : log-odds of it in each window
         before : the windows before; None if the recording begins
         """
-        memory, followed = self.memory, []
-        mean, windows = before or memory.start
-        share, most, margin, max_vf = (
-            memory.share,
-            memory.windows,
-            -memory.margin,
-            memory.max_fibrillation,
-        )
-        for own, vf in zip(log_odds, fibrillation, strict=True):
-            if vf > max_vf or own < -MAX_LOG_ODDS:
-                own = -MAX_LOG_ODDS
-            elif own > MAX_LOG_ODDS:
-                own = MAX_LOG_ODDS
-            windows = windows + 1.0 if windows + 1.0 < most else most
-            # In float32, as a state is saved, so that a saved stream goes on as it would have.
-            mean = single(mean + (own - mean) / windows)
-            change = share * (mean - own)
-            followed.append(single(own + (change if change < margin else margin)))
-        return followed, NoiseMemory(mean, single(windows))
+        memory = self.memory
+        size = len(FEATURES)
+        own = comparable(features, self.lasting.mean[:size], self.lasting.scale[:size])
+        inputs, after = with_means(features, own, memory.windows, before or NO_WINDOW)
+        (followed,) = kept_log_odds((self.lasting,), inputs)
+        for i, vf in enumerate(fibrillation):
+            if vf > memory.max_fibrillation:
+                followed[i] = NOT_NOISE
+        return followed, after
+
+
+def with_means(
+    features: NDArray[np.floating],
+    own: NDArray[np.float64],
+    most: float,
+    before: NoiseMemory = NO_WINDOW,
+) -> tuple[NDArray[np.float64], NoiseMemory]:
+    """`StripModel.inputs` of windows that follow one another, and what is kept of them.
+
+    Parameters
+    ----------
+    features, own : [windows, features], as they are and `comparable`
+    most : windows that are remembered
+    """
+    means, windows = before
+    inputs = np.empty((len(features), len(StripModel.inputs)))
+    size = features.shape[1]
+    inputs[:, :size] = features
+    for row, values in zip(inputs, own, strict=True):
+        windows = windows + 1.0 if windows + 1.0 < most else most
+        # In float32, as a state is saved, so that a saved stream goes on as it would have.
+        means = (means + (values - means) / windows).astype(np.float32)
+        row[size:-1] = means
+        row[-1] = math.log(windows)
+    return inputs, NoiseMemory(means, single(windows))
 
 
 def kept_log_odds(
-    models: Sequence[WindowModel], features: NDArray[np.float64]
+    models: Sequence[SmallNetwork], features: NDArray[np.float64]
 ) -> list[list[float]]:
     """Log-odds of each window by each model, rounded to float32 as they are kept."""
     found: list[list[float]] = log_odds(models, features).astype(np.float32).tolist()

@@ -144,8 +144,8 @@ def _of_windows(
     memory: NoiseMemory | None = None
     for at in range(0, len(pieces), AT_ONCE):
         features, again = measure(pieces[at : at + AT_ONCE])
-        own, vf = kept_log_odds((noise.lasting, noise.fibrillation), features)
-        followed, memory = noise.follow(own, vf, memory)
+        (vf,) = kept_log_odds((noise.fibrillation,), features)
+        followed, memory = noise.follow(features, vf, memory)
         lasting = np.array(followed) >= policy.lasting_noise_log_odds
         noisy.append(lasting | (noise.window.log_odds(features) >= policy.noise_log_odds))
         fast += beats_fast(again, policy.fast)

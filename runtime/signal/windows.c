@@ -276,8 +276,8 @@ static PyObject *log_odds(PyObject *self, PyObject *const *args, Py_ssize_t give
 
 typedef struct {
     double shortest, longest, min_likeness, like_several; /* of `fast.beats_fast` */
-    double share, most, margin, max_fibrillation, max_log_odds; /* of `NoiseModel.follow` */
-    double largest;                                             /* of `features.comparable` */
+    double most, max_fibrillation, not_noise; /* of `NoiseModel.follow` */
+    double largest;                           /* of `features.comparable` */
 } Verdict;
 
 /* True if a window repeats itself faster than beats are found: `fast.beats_fast`. */
@@ -293,53 +293,56 @@ static int is_fast(const float *again, const Verdict *limits) {
            most > limits->like_several * several;
 }
 
-/* verdicts(signal 'f', first, mean, windows, limits 'd', fibrillation 'd', noise 'd', lasting 'd') -> for
- * each window from the sample `first` on its log-odds by the three networks, the last in the light of
- * those before, and whether the heart is too fast; and mean and windows of `noise.NoiseMemory` then. */
+/* verdicts(signal 'f', first, means 'f', windows, limits 'd', fibrillation 'd', noise 'd', lasting 'd') ->
+ * for each window from the sample `first` on its log-odds by the three networks, the last in the light of
+ * those before, and whether the heart is too fast; and `NoiseMemory.windows` then. Moves the means on. */
 static PyObject *verdicts(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    enum { INPUTS = 2 * FEATURES + 1 }; /* of `noise.StripModel` */
     Held held = {.count = 0};
-    Py_ssize_t samples, numbers, sizes[3];
+    Py_ssize_t samples, means_kept, numbers, units[3];
     const double *networks[3] = {NULL};
     if (given != 8) return refuse(&held, "expected 8 arguments");
     const float *signal = take(&held, args[0], 'f', 0, &samples);
     Py_ssize_t first = signal ? PyLong_AsSsize_t(args[1]) : -1;
-    double mean = PyFloat_AsDouble(args[2]), before = PyFloat_AsDouble(args[3]);
-    const Verdict *limits = signal ? take(&held, args[4], 'd', 0, &numbers) : NULL;
+    float *means = signal ? take(&held, args[2], 'f', 1, &means_kept) : NULL;
+    double before = PyFloat_AsDouble(args[3]);
+    const Verdict *limits = means ? take(&held, args[4], 'd', 0, &numbers) : NULL;
     for (int i = 0; limits && i < 3; i++) {
-        networks[i] = take(&held, args[5 + i], 'd', 0, &sizes[i]);
-        Py_ssize_t units = networks[i] ? (sizes[i] - 2 * FEATURES - 1) / (FEATURES + 2) : 0;
-        if (units < 1 || units > MAX_UNITS || sizes[i] != 2 * FEATURES + (FEATURES + 2) * units + 1)
+        Py_ssize_t size, inputs = i < 2 ? FEATURES : INPUTS;
+        networks[i] = take(&held, args[5 + i], 'd', 0, &size);
+        units[i] = networks[i] ? (size - 2 * inputs - 1) / (inputs + 2) : 0;
+        if (units[i] < 1 || units[i] > MAX_UNITS || size != 2 * inputs + (inputs + 2) * units[i] + 1)
             return refuse(&held, "the sizes do not fit");
     }
     if (!limits || PyErr_Occurred() || first < 0 || numbers != sizeof *limits / sizeof(double) ||
-        limits->shortest < 1 || limits->longest <= limits->shortest || limits->longest >= LAGS)
+        means_kept != FEATURES || limits->shortest < 1 || limits->longest <= limits->shortest ||
+        limits->longest >= LAGS)
         return refuse(&held, "the sizes do not fit");
+    const double *mean = networks[2], *scale = mean + INPUTS;
     PyObject *all = PyList_New(0);
     for (; all && first + SIZE <= samples; first += RATE) {
-        double piece[SIZE], features[FEATURES], found[3];
+        double piece[SIZE], inputs[INPUTS], found[3];
         float again[LAGS];
         for (int i = 0; i < SIZE; i++) piece[i] = signal[first + i];
-        measure_one(piece, features, again);
+        measure_one(piece, inputs, again);
+        before = before + 1 < limits->most ? before + 1 : limits->most;
+        for (int i = 0; i < FEATURES; i++) { /* `noise.with_means` */
+            double own = clipped((inputs[i] - mean[i]) / scale[i], -limits->largest, limits->largest);
+            means[i] = (float)(means[i] + (own - means[i]) / before); /* as a state is saved */
+            inputs[FEATURES + i] = means[i];
+        }
+        inputs[2 * FEATURES] = log(before);
         for (int i = 0; i < 3; i++) {
-            weigh(features, 1, FEATURES, networks[i], (sizes[i] - 2 * FEATURES - 1) / (FEATURES + 2),
-                  limits->largest,
-                  &found[i]);
+            weigh(inputs, 1, i < 2 ? FEATURES : INPUTS, networks[i], units[i], limits->largest, &found[i]);
             found[i] = (float)found[i];
         }
-        double own = found[2];
-        before = before + 1 < limits->most ? before + 1 : limits->most;
-        if (found[0] > limits->max_fibrillation || own < -limits->max_log_odds) own = -limits->max_log_odds;
-        else if (own > limits->max_log_odds) own = limits->max_log_odds;
-        /* In float32, as a state is saved. */
-        mean = (float)(mean + (own - mean) / before);
-        double change = limits->share * (mean - own);
-        double followed = (float)(own + (change < limits->margin ? change : limits->margin));
-        PyObject *one = Py_BuildValue("dddN", found[0], found[1], followed,
+        if (found[0] > limits->max_fibrillation) found[2] = limits->not_noise;
+        PyObject *one = Py_BuildValue("dddN", found[0], found[1], found[2],
                                       PyBool_FromLong(is_fast(again, limits)));
         if (one) PyList_Append(all, one);
         Py_XDECREF(one);
     }
-    return done(&held, Py_BuildValue("Ndd", all, mean, (double)(float)before));
+    return done(&held, Py_BuildValue("Nd", all, (double)(float)before));
 }
 
 static PyMethodDef methods[] = {FAST(measure), FAST(log_odds), FAST(verdicts), {NULL, NULL, 0, NULL}};

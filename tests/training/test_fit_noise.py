@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,20 @@ from runtime.rhythm.model import FORMAT
 from runtime.signal.features import FEATURES
 from training import fit_noise
 from training.databases import PACED_TEST
-from training.fit_noise import BESIDE, Piece, fit, follow, left_out, limit_of, store, table, worst
+from training.fit_noise import (
+    BESIDE,
+    Piece,
+    counting,
+    fit,
+    follow,
+    left_out,
+    limit_of,
+    store,
+    table,
+    turned,
+    weight_of,
+    worst,
+)
 
 
 def piece(seed: int, label: str, *, source: str = "cinc2017", name: str = "") -> Piece:
@@ -55,6 +69,21 @@ def test_noisy_strips_of_another_fold_are_recognised(pieces: list[Piece]) -> Non
     limit = limit_of(pieces, log_odds, 0.05)
     assert np.mean(largest[labels == "N"] >= limit) == pytest.approx(0.05, abs=0.02)
     assert np.mean(largest[labels == "~"] >= limit) > 0.8
+
+
+def test_long_noise_is_also_learnt_after_quiet(pieces: list[Piece]) -> None:
+    strips = [one for one in pieces if one.label]
+    found = turned(strips)
+    noisy = [one for one in strips if one.label == "~"]
+    assert [one.label for one in found] == ["~"] * len(noisy) + ["N"] * len(noisy)
+    for one in found:
+        assert one.ahead == 30
+        assert len(one.features) == len(one.fibrillation) == 60
+        assert not counting(one)[:30].any()
+        assert counting(one)[30:].all()
+        assert 0 < weight_of(one) < weight_of(replace(one, ahead=0))
+    short = [replace(one, features=one.features[:5]) for one in noisy]
+    assert not turned([*short, *(one for one in strips if one.label == "N")])
 
 
 def test_no_paced_patient_of_the_test_is_learnt_from(pieces: list[Piece]) -> None:

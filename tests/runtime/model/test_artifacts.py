@@ -118,7 +118,7 @@ def written(folder: Path, rhythm: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 3"),
+        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 4"),
         (lambda r: r.pop("format"), "rhythm.json is not what export wrote (KeyError: 'format')"),
         (lambda r: r["features"].reverse(), "has features that this runtime does not compute"),
         (
@@ -149,7 +149,7 @@ def written(folder: Path, rhythm: str) -> Path:
         (lambda r: r["models"].pop("lasting noise"), "(KeyError: 'lasting noise')"),
         (lambda r: r["models"]["lasting noise"].pop("memory"), "(KeyError: 'memory')"),
         (
-            lambda r: r["models"]["lasting noise"]["memory"].update(share=2.0),
+            lambda r: r["models"]["lasting noise"]["memory"].update(windows=0.0),
             "the memory of noise is out of bounds",
         ),
         (lambda r: r.update(policy=[]), "rhythm.json is not what export wrote"),

@@ -16,7 +16,7 @@ from patient import EVEN, beat, shipped, tracker_of
 from runtime.beats import PROBABILITY_FLOOR, Beats, from_beats
 from runtime.detector import Detector
 from runtime.errors import InputError
-from runtime.findings import Beat
+from runtime.findings import LEFT_OUT, Beat, Flaw, Record
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy
 from runtime.rhythm.template import FIRST, LAST, FirstBeats, QrsTemplate, TemplateLimits
@@ -209,6 +209,8 @@ def test_f_and_q_become_v_or_stay() -> None:
         {"min_correlation": 0.9, "max_correlation": 0.9},
         {"template_beats": 0.0},
         {"template_min_normal": 1.5},
+        {"pop_times": 0.5},
+        {"pop_mv": -1.0},
     ],
 )
 def test_numbers_that_no_stream_could_use_are_refused(limits: dict[str, float]) -> None:
@@ -282,12 +284,28 @@ def test_deflections_far_higher_than_the_patients_beats_are_none(detector: Detec
     assert found_by(detector, signal, 17, saved=True) == (beats, events)
 
 
+def test_what_is_left_out_is_said(detector: Detector) -> None:
+    times = [30.4, 41.9, 52.2]
+    record = Record("popped", "II", FS, popped(20.0, times), 0.0)
+    found = detector.annotate(record)
+    assert found.left_out
+    assert all(np.abs(np.subtract(times, time)).min() < 0.2 for time in found.left_out)
+    missing = [i for i, flaws in enumerate(found.quality.seconds) if flaws & Flaw.MISSING]
+    assert missing == sorted({int(time) for time in found.left_out})
+    assert LEFT_OUT in found.quality.notes
+    assert not found.quality.ok
+    clean = detector.annotate(replace(record, signal=popped(0.0, [])))
+    assert not clean.left_out
+    assert LEFT_OUT not in clean.quality.notes
+
+
 def test_a_beat_that_is_merely_large_stays(detector: Detector) -> None:
     template = QrsTemplate(LIMITS, [1.0] * 5)
     around = np.zeros(LAST - FIRST, dtype=np.float32)
     around[-FIRST - 9 : -FIRST + 9] = 1.0
     for _ in range(20):
         template.compare(0.999, around)
+    template.limits = replace(LIMITS, pop_mv=8.0, pop_times=5.0)
     assert not template.is_too_high(4.9 * around)  # as a V beat may be
     assert not template.is_too_high(7.9 * around)
     assert template.is_too_high(9.0 * around)
@@ -295,6 +313,11 @@ def test_a_beat_that_is_merely_large_stays(detector: Detector) -> None:
     spike[-FIRST : -FIRST + 2] = 9.0  # a pacemaker's, of two samples
     assert not template.is_too_high(spike)
     assert not QrsTemplate(LIMITS, [1.0] * 5).is_too_high(9.0 * around)
+    template.limits = replace(LIMITS, pop_mv=3.0, pop_times=5.0)
+    assert template.is_too_high(5.1 * around)
+    assert not template.is_too_high(4.9 * around)
+    template.limits = replace(LIMITS, pop_times=9.1)
+    assert not template.is_too_high(9.0 * around)
 
 
 def found_by(

@@ -9,19 +9,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from runtime.findings import Flaw
 from runtime.rhythm import RhythmModel
-from runtime.signal.noise import NoiseMemory, NoiseModel
+from runtime.signal.features import FEATURES, LARGEST, comparable
+from runtime.signal.noise import NOT_NOISE, NoiseModel
 from runtime.signal.quality import assess
 from runtime.simulate import simulate
 
-LOG_ODDS = st.floats(-50, 50, width=32)
+SEEDS = st.integers(0, 2**32 - 1)
 
 
-def quiet(windows: list[float]) -> list[float]:
+def drawn(noise: NoiseModel, seed: int, count: int) -> NDArray[np.float64]:
+    """Features of so many windows, some far from any that was seen."""
+    size = len(FEATURES)
+    spread = np.random.default_rng(seed).normal(0, 3, (count, size))
+    return noise.lasting.mean[:size] + noise.lasting.scale[:size] * spread
+
+
+def quiet(windows: int) -> list[float]:
     """Log-odds of fibrillation in as many windows that have none."""
-    return [-5.0] * len(windows)
+    return [-5.0] * windows
 
 
 @pytest.fixture(scope="module")
@@ -29,51 +38,48 @@ def noise(shipped: RhythmModel) -> NoiseModel:
     return shipped.noise
 
 
-@given(st.lists(LOG_ODDS, max_size=60), st.integers(0, 60))
+@given(SEEDS, st.integers(0, 60), st.integers(0, 60))
 def test_the_same_however_the_windows_are_cut(
-    noise: NoiseModel, log_odds: list[float], cut: int
+    noise: NoiseModel, seed: int, count: int, cut: int
 ) -> None:
-    whole, end = noise.follow(log_odds, quiet(log_odds))
-    first, between = noise.follow(log_odds[:cut], quiet(log_odds[:cut]))
-    second, same = noise.follow(log_odds[cut:], quiet(log_odds[cut:]), between)
+    features, cut = drawn(noise, seed, count), min(cut, count)
+    whole, end = noise.follow(features, quiet(count))
+    first, between = noise.follow(features[:cut], quiet(cut))
+    second, same = noise.follow(features[cut:], quiet(count - cut), between)
     assert first + second == whole
-    assert same == end
+    assert same.windows == end.windows
+    np.testing.assert_array_equal(same.means, end.means)
 
 
-@given(st.lists(LOG_ODDS, min_size=1, max_size=60))
-def test_a_saved_memory_is_the_one_that_was_kept(noise: NoiseModel, log_odds: list[float]) -> None:
-    _, memory = noise.follow(log_odds, quiet(log_odds))
-    assert NoiseMemory(*np.array(memory, dtype=np.float32).tolist()) == memory
-
-
-def test_one_noisy_window_is_excused_and_many_are_not(
-    noise: NoiseModel, shipped: RhythmModel
+@given(SEEDS, st.integers(1, 60))
+def test_the_means_are_those_of_the_comparable_features(
+    noise: NoiseModel, seed: int, count: int
 ) -> None:
-    limit = shipped.quality.lasting_noise_log_odds
-    bump, _ = noise.follow([-5.0] * 30 + [1.5] + [-5.0] * 5, [-5.0] * 36)
-    lasting, _ = noise.follow([1.5] * 30, [-5.0] * 30)
-    assert max(bump) < limit
-    assert lasting[-1] >= limit
+    features, size = drawn(noise, seed, count), len(FEATURES)
+    _, memory = noise.follow(features, quiet(count))
+    assert memory.windows == min(count, noise.memory.windows)
+    assert memory.means.dtype == np.float32
+    if count <= noise.memory.windows:
+        own = comparable(features, noise.lasting.mean[:size], noise.lasting.scale[:size])
+        np.testing.assert_allclose(memory.means, own.mean(axis=0), atol=1e-5)
+    assert np.abs(memory.means).max() <= LARGEST
 
 
-@given(st.lists(st.floats(-6, 6), max_size=40), st.floats(-6, 6))
-def test_a_verdict_never_exceeds_the_windows_own_less_the_margin(
-    noise: NoiseModel, before: list[float], own: float
+@given(SEEDS, st.integers(1, 10))
+def test_every_window_is_judged_by_itself_and_by_the_means_so_far(
+    noise: NoiseModel, seed: int, count: int
 ) -> None:
-    followed, _ = noise.follow([*before, own], quiet([*before, own]))
-    assert followed[-1] <= own - noise.memory.margin + 1e-6
+    features, size = drawn(noise, seed, count), len(FEATURES)
+    followed, _ = noise.follow(features, quiet(count))
+    own = comparable(features, noise.lasting.mean[:size], noise.lasting.scale[:size])
+    means = own.cumsum(axis=0) / np.arange(1, count + 1)[:, None]
+    counts = np.log(np.arange(1, count + 1))[:, None]
+    expected = noise.lasting.log_odds(np.concatenate([features, means, counts], axis=1))
+    np.testing.assert_allclose(followed, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"share": 1.5},
-        {"windows": 0.0},
-        {"prior": 7.0},
-        {"prior_windows": -1.0},
-        {"margin": float("nan")},
-        {"max_fibrillation": 101.0},
-    ],
+    "wrong", [{"windows": 0.0}, {"windows": float("nan")}, {"max_fibrillation": 101.0}]
 )
 def test_a_memory_out_of_bounds_is_refused(noise: NoiseModel, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="out of bounds"):
@@ -81,8 +87,10 @@ def test_a_memory_out_of_bounds_is_refused(noise: NoiseModel, wrong: dict[str, f
 
 
 def test_fibrillation_is_no_noise(noise: NoiseModel) -> None:
-    followed, _ = noise.follow([5.0] * 30, [noise.memory.max_fibrillation + 0.1] * 30)
-    assert max(followed) <= -6.0 - noise.memory.margin
+    features = drawn(noise, 0, 30)
+    followed, _ = noise.follow(features, [noise.memory.max_fibrillation + 0.1] * 30)
+    assert set(followed) == {NOT_NOISE}
+    assert NOT_NOISE not in noise.follow(features, [noise.memory.max_fibrillation] * 30)[0]
 
 
 def test_clean_signal_after_a_noise_strip_is_clean(data: Path, shipped: RhythmModel) -> None:

@@ -28,13 +28,13 @@ from runtime.model.artifacts import DEFAULT_ARTIFACTS
 from runtime.model.contract import FS, BeatPolicy
 from runtime.model.rhythm_network import FEW, RHYTHM_GRAPH, RhythmGraph
 from runtime.rhythm import baseline, seconds, take_together, template
-from runtime.rhythm.events import atrial, ventricular
+from runtime.rhythm.events import atrial
 from runtime.rhythm.seconds import Seconds
 from runtime.signal import features, missing, r_peak
 from runtime.signal.fast import beats_fast
 from runtime.signal.features import RATE, WINDOW_S
-from runtime.signal.loops import beat_loops, loops, single, window_loops
-from runtime.signal.noise import NoiseMemory, kept_log_odds
+from runtime.signal.loops import beat_loops, loops, window_loops
+from runtime.signal.noise import NO_WINDOW, NoiseMemory, kept_log_odds
 from runtime.simulate import simulate
 
 pytestmark = pytest.mark.skipif(loops is None, reason="the loops in C were not built")
@@ -43,7 +43,7 @@ MODULES: dict[str, tuple[ModuleType, ...]] = {
     "loops": (missing, seconds),
     "window_loops": (features,),
     "beat_loops": (frames, push, r_peak, template),
-    "interval_loops": (atrial, baseline, ventricular),
+    "interval_loops": (atrial, baseline),
 }
 RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 ROOT = Path(__file__).resolve().parents[3]
@@ -229,18 +229,20 @@ def test_verdicts_on_five_seconds(
     model, at = load_rhythm(), np.arange(seconds_ * RATE) / RATE
     fast = rng.uniform(0, 2) * np.abs(np.sin(np.pi * rng.uniform(3, 12) * at)) ** 7
     ecg_60hz = (signal(rng, seconds_, RATE) * rng.choice([0, 1]) + fast).astype(np.float32)
-    before = NoiseMemory(single(rng.normal()), 3.0) if follows_others else model.noise.memory.start
+    means = rng.normal(size=len(features.FEATURES)).astype(np.float32)
+    before = NoiseMemory(means, 3.0) if follows_others else NO_WINDOW
     # One after another, by what each part of it is.
     found, again = features.measure_windows([ecg_60hz])
-    networks = model.fibrillation, model.noise.window, model.noise.lasting
-    fibrillation, noise, lasting = kept_log_odds(networks, found)
-    followed, memory = model.noise.follow(lasting, fibrillation, before)
+    fibrillation, noise = kept_log_odds((model.fibrillation, model.noise.window), found)
+    followed, memory = model.noise.follow(found, fibrillation, before)
     too_fast = beats_fast(again, model.quality.fast)
     expected = list(zip(fibrillation, noise, followed, too_fast, strict=True))
-    assert window_loops.verdicts(ecg_60hz, 0, *before, *model.verdict_limits) == (
+    means = before.means.copy()
+    assert window_loops.verdicts(ecg_60hz, 0, means, before.windows, *model.verdict_limits) == (
         expected,
-        *memory,
+        memory.windows,
     )
+    np.testing.assert_array_equal(means, memory.means)
 
 
 @given(RNG, st.integers(1, 60))
@@ -284,13 +286,6 @@ def test_what_the_second_graph_reads(rng: np.random.Generator, count: int) -> No
     assert state.previous == expected_state.previous
     assert state.log_interval == expected_state.log_interval
     assert state.p_wave_beats == expected_state.p_wave_beats
-
-
-@given(st.floats(-100, 100), st.none() | st.floats(-20, 20))
-def test_a_second_more_of_fibrillation(before: float, observed: float | None) -> None:
-    limits = load_rhythm().policy.of(ventricular.VentricularLimits)
-    found, expected = both(lambda: ventricular.hmm_step(before, observed, limits))
-    assert found == expected
 
 
 @settings(max_examples=10)

@@ -8,7 +8,7 @@ import pytest
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.signal import features as waveform
-from runtime.signal.features import RATE, WINDOW_S, WindowModel
+from runtime.signal.features import RATE, WINDOW_S
 from runtime.simulate import simulate
 
 

@@ -8,7 +8,7 @@ import pytest
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.signal import features as waveform
-from runtime.signal.features import RATE, WINDOW_S, WindowModel
+from runtime.signal.features import RATE, WINDOW_S
 from runtime.simulate import simulate
 
 
@@ -59,10 +59,10 @@ def test_a_flat_line_has_finite_features() -> None:
 
 
 def test_a_model_is_one_hidden_layer_over_comparable_features(shipped: RhythmModel) -> None:
-    features = np.random.default_rng(0).normal(0, 50, (6, len(waveform.FEATURES)))
     for model in (shipped.noise.window, shipped.noise.lasting, shipped.fibrillation):
+        features = np.random.default_rng(0).normal(0, 50, (6, len(model.inputs)))
         values = np.clip((features - model.mean) / model.scale, -4, 4)
         hidden = np.tanh(np.column_stack([values, np.ones(6)]) @ model.hidden)
         np.testing.assert_allclose(model.log_odds(features), hidden @ model.weights + model.bias)
-        again = WindowModel.from_dict(model.to_dict())
+        again = type(model).from_dict(model.to_dict())
         np.testing.assert_array_equal(again.log_odds(features), model.log_odds(features))

@@ -86,8 +86,9 @@ def _annotate(job: Job, path: Path) -> Row:
             f"{job.source}: this worker has another model than the one asked for; expected the "
             "same artifacts on every machine."
         )
-    choice = {"lead": job.lead, "fs": job.fs, "units": job.units, "partial": job.partial}
-    record = read(path, compact=True, **choice)
+    record = read(
+        path, lead=job.lead, fs=job.fs, units=job.units, partial=job.partial, compact=True
+    )
     beats, events = _found(detector, record, job, out, stem)
     found = Annotation(record, beats, events, detector.assess)
     row = {

@@ -366,6 +366,7 @@ def test_a_rejected_bearer_token_can_be_entered_again(
 def test_every_field_has_a_name_of_its_own(open_page: Callable[..., Any]) -> None:
     """As Chromium computes it for screen readers, of the fields of all sources."""
     page = open_page()
+    state(page, "Live")  # by then it has hidden those of other sources
     page.evaluate(
         "document.querySelectorAll('#controls [data-for]').forEach(it => { it.hidden = false; })"
     )

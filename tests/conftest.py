@@ -21,8 +21,7 @@ except ImportError:
     import hypothesis
 
 ROOT = Path(__file__).resolve().parent.parent
-# The shell, which has no windows, takes half the processor time.
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -95,7 +94,7 @@ def browser() -> Iterator[Any]:
     )
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        pytest.skip("no Chromium (apt-get install chromium-headless-shell)")
+        pytest.skip("no Chromium (apt-get install chromium)")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(BROWSER_ARGUMENTS))
         yield browser

@@ -98,7 +98,8 @@ class Event:
     ----------
     kind : one of `ekg.rhythm.kinds`
     start : s from the recording's start
-    end : s; None while it lasts. The same event comes again, with its end, when it is over.
+    end : s; None while it lasts. The same event comes again, with its end, when it is over. One
+        that later seconds contradict, as of ventricular fibrillation, ends where it began.
     confidence : 0 to 1: mean score of its beats, or the model's probability
     rule : the rule that was met, in words
     """

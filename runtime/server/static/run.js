@@ -218,8 +218,13 @@ export class Run {
   /** @param {RhythmEvent} event one that goes on comes again, with another end */
   #listEvent(event) {
     const fields = { ...event, lasts: event.end === null, end: event.end ?? this.link.decided };
-    let line = this.findings.findLast(({ kind, start }) =>
+    const at = this.findings.findLastIndex(({ kind, start }) =>
       kind === event.kind && Math.abs(start - event.start) < 0.01);
+    if (event.end !== null && event.end <= event.start) { // later seconds contradict it
+      if (at >= 0) this.on.removed(this.findings.splice(at, 1), null);
+      return;
+    }
+    let line = this.findings[at];
     if (line) this.on.changed(Object.assign(line, fields));
     else line = this.#add({ ...fields, name: kindName(event.kind) });
     /** @type {Finding[]} */

@@ -123,4 +123,4 @@ def test_no_beat_or_strip_is_made_of_fibrillation(
     strips = {file.name.split("-")[0] for file in (tmp_path / "cu01-report").glob("*.svg")}
     assert "S" not in strips
     assert "ventricular_fibrillation" in strips
-    assert "Ventricular fibrillation or flutter 0:04:53" in page.text
+    assert "Ventricular fibrillation or flutter 0:04:54" in page.text

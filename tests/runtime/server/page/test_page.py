@@ -298,7 +298,7 @@ def test_an_event_that_lasts_stays_on_the_list_until_the_stream_starts_anew(
         "rule": "x",
     }
     pauses = [
-        {"kind": "pause", "start": i / 50, "end": i / 50, "confidence": 0.9, "rule": "x"}
+        {"kind": "pause", "start": i / 50, "end": i / 50 + 0.5, "confidence": 0.9, "rule": "x"}
         for i in range(50, 370)
     ]
     events = [lasting, *pauses]

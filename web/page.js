@@ -211,6 +211,8 @@ for (const kind of ["dragover", "dragleave", "drop"])
     if (kind === "drop") fromFiles(event.dataTransfer.files);
   });
 
+document.querySelector("main").inert = false; // a click before this would have been lost
+
 // After the network is there: keeping the files takes its share of a first visit.
 const keep = () => navigator.serviceWorker?.register("sw.js");
 detector.then(keep, keep);

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from record_cuts import cut
-from web_driver import IN_PIECES, PIECE_S, RECORDS, ROOT, Known, require_node_package
+from web_driver import PIECE_S, RECORDS, ROOT, Known, require_node_package
 
 from runtime.detector import load_rhythm
 from runtime.signal.missing import NO_SIGNAL, bridge, missing_samples
@@ -51,12 +51,12 @@ def test_the_sample(reader: list[str], known: Known) -> None:
     assert read_by(reader, ecg) == beats
 
 
-@pytest.mark.parametrize("name", IN_PIECES)
+@pytest.mark.parametrize("name", RECORDS)
 def test_minutes_of_mitdb(
     reader: list[str], known: Known, data: Path, tmp_path: Path, name: str
 ) -> None:
     ecg, beats = known(str(cut(data / "mitdb" / name, tmp_path, PIECE_S)))
-    assert {label for _, label in beats} >= {"N", "V"}
+    assert len(beats) > 100
     assert read_by(reader, ecg) == beats
 
 

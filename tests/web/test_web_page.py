@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from record_cuts import cut
 from simulated_strap import PACKET, base64_of, browser_script, packets_of
-from web_driver import IN_PIECES, PIECE_S, RECORDS, Known
+from web_driver import PIECE_S, RECORDS, Known
 
 from runtime import Detector
 from runtime.cli import polar
@@ -66,7 +66,7 @@ def files_of(record: Path) -> list[Path]:
     return [record.with_suffix(ending) for ending in (".hea", ".dat")]
 
 
-@pytest.mark.parametrize("name", IN_PIECES)
+@pytest.mark.parametrize("name", RECORDS)
 def test_minutes_of_mitdb(page: Any, known: Known, data: Path, tmp_path: Path, name: str) -> None:
     piece = cut(data / "mitdb" / name, tmp_path, PIECE_S)
     assert dropped(page, *files_of(piece)) == known(str(piece))[1]

@@ -12,9 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ("100", "106", "119", "200", "203", "208", "213", "223", "231", "233")  # of mitdb
-# In pieces of some minutes; `make trials` reads the ten whole.
-IN_PIECES = ("106", "203", "208", "223")
-PIECE_S = 240.0
+PIECE_S = 120.0  # of each; `make trials` reads them whole
 # Signal of a record, and R peaks (sample at 360 Hz) and labels of its beats.
 Known = Callable[[str], tuple[np.ndarray, list[tuple[int, str]]]]
 

@@ -70,11 +70,6 @@ class Memory:
         ):
             raise ValueError("the memory of noise is out of bounds")
 
-    @property
-    def start(self) -> NoiseMemory:
-        """What a recording begins with."""
-        return NoiseMemory(self.prior, self.prior_windows)
-
 
 @dataclass(frozen=True, eq=False)
 class NoiseModel:

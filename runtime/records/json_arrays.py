@@ -21,7 +21,7 @@ from .arrays import array_leads
 from .leads import Lead
 from .packages import explained
 from .reader import Options, Reader
-from .text import open_text
+from .text import open_text, text_start
 
 LOOKED_AT = 1 << 12
 # A date between brackets, as PhysioNet's rdsamp writes it, begins otherwise.
@@ -38,11 +38,7 @@ class JsonReader(Reader):
 
     def recognises(self, path: Path) -> bool:
         """Return True if the file begins as JSON does, and is no table below a line of it."""
-        try:
-            with open_text(path) as file:
-                start = file.read(LOOKED_AT)
-        except (RecordError, OSError):
-            return False
+        start = text_start(path, LOOKED_AT)
         lines = [line.lstrip() for line in start.splitlines() if line.strip()]
         if not BEGIN.match(start):
             return False

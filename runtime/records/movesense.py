@@ -24,7 +24,7 @@ from .packages import explained
 from .preambles import Facts
 from .reader import Options, Reader
 from .tables import Table, table_leads
-from .text import open_text
+from .text import open_text, text_start
 
 COUNT_UV = 0.381469726563  # of the sensor's converter, as Movesense's tools have it
 LOOKED_AT = 1 << 16
@@ -39,11 +39,7 @@ class MovesenseReader(Reader):
 
     def recognises(self, path: Path) -> bool:
         """Return True if the file is JSON that speaks of ECG and of samples."""
-        try:
-            with open_text(path) as file:
-                start = file.read(LOOKED_AT)
-        except (RecordError, OSError):
-            return False
+        start = text_start(path, LOOKED_AT)
         return start.lstrip()[:1] == "{" and "samples" in start.lower() and "ecg" in start.lower()
 
     def leads(self, path: Path, options: Options) -> list[Lead]:

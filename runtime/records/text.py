@@ -49,6 +49,15 @@ def open_text(path: Path) -> Iterator[IO[str]]:
         raise RecordError(f"{path} does not exist.") from error
 
 
+def text_start(path: Path, size: int) -> str:
+    """Return a text file's first characters; none if it cannot be read as text."""
+    try:
+        with open_text(path) as file:
+            return file.read(size)
+    except (RecordError, OSError):
+        return ""
+
+
 def is_zip(path: Path) -> bool:
     """Return True for a file that begins as a ``.zip`` does."""
     with path.open("rb") as file:

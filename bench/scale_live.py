@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,15 @@ from bench.server_common import write
 from scale.live.local import LocalBroker
 
 TARGET_S = 2.5
+WANTED = 500  # patients that have to stay below it
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.scale_live", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--patients", type=count, nargs="+", default=[125, 250, 500])
-    parser.add_argument("--minutes", type=positive, default=5.0, help="of the last number")
+    parser.add_argument("--patients", type=count, nargs="+", default=[250, WANTED, 1000])
+    parser.add_argument("--minutes", type=positive, default=5.0, help=f"of {WANTED} patients")
     parser.add_argument("--shorter", type=positive, default=1.0, help="minutes of the others")
     parser.add_argument("--workers", type=count, default=2)
     parser.add_argument("--machine", help="folder under bench/results")
@@ -46,9 +48,15 @@ def main() -> int:
     unwind_on_sigterm()
     trials = []
     for patients in args.patients:
-        minutes = args.minutes if patients == args.patients[-1] else args.shorter
+        minutes = args.minutes if patients == WANTED else args.shorter
         trials.append(trial(patients, minutes, args.workers))
         print(trials[-1], flush=True)
+    return report(trials, args.workers, args.machine)
+
+
+def report(trials: Sequence[dict[str, Any]], workers: int, machine: str | None) -> int:
+    """Write the trials' table; 1 if `WANTED` patients, or the last trial's, do not keep up."""
+    wanted = next((one for one in trials if one["patients"] == WANTED), trials[-1])
     rows = [
         (
             f"{one['patients']} patients, {one['minutes']:g} min",
@@ -61,15 +69,15 @@ def main() -> int:
     ]
     keeping = [one["patients"] for one in trials if one["p99_s"] < TARGET_S]
     result = {
-        "workers": args.workers,
+        "workers": workers,
         "trials": trials,
         "most_that_keeps_up": max(keeping, default=0),
         "target_p99_s": TARGET_S,
-        "passed": trials[-1]["p99_s"] < TARGET_S,
+        "passed": wanted["p99_s"] < TARGET_S,
     }
     rows.append(("the most of these that keeps up", result["most_that_keeps_up"]))
-    what = f"Live streams at real pace, {args.workers} workers"
-    return 0 if write("live", what, result, rows, args.machine, of="scale") else 1
+    what = f"Live streams at real pace, {workers} workers"
+    return 0 if write("live", what, result, rows, machine, of="scale") else 1
 
 
 def trial(patients: int, minutes: float, workers: int) -> dict[str, Any]:

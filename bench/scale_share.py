@@ -52,33 +52,38 @@ def main() -> int:
     if data is None:
         print("no recordings at hand (set EKG_DATA to the folder that holds mitdb/)")
         return 2
-    costs = measured(RESULTS)
     followed = trial(args.patients, args.minutes, WORKERS)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "days"
         make_days(data, folder, args.days)
         days = annotate_days(folder, Path(scratch) / "out", args.days, args.within)
-    size = Size(args.patients, days["done"], used=1.0, replicas=1)
+    return report(followed, days, args.machine)
+
+
+def report(followed: dict[str, Any], days: dict[str, Any], machine: str | None) -> int:
+    """Write what was measured beside what the plan says of the same size."""
+    costs = measured(RESULTS)
+    size = Size(followed["patients"], days["done"], used=1.0, replicas=1, workers=WORKERS)
     planned = {
         need.what: need.amount for needs in (live, archive) for need in needs(costs, size, Prices())
     }
     stored = followed["stored_bytes_a_second"]
     pairs = {
         "workers, cores": (
-            followed["worker_ms"] * args.patients / 1000,
+            followed["worker_ms"] * followed["patients"] / 1000,
             planned["worker cores"],
         ),
         "broker, cores": (
-            followed["broker_ms"] * args.patients / 1000,
+            followed["broker_ms"] * followed["patients"] / 1000,
             planned["broker cores, all nodes"],
         ),
         "memory of the workers, MB": (
             sum(followed["workers_mb"]),
-            args.patients * costs.patient_mb + WORKERS * costs.worker_mb,
+            followed["patients"] * costs.patient_mb + WORKERS * costs.worker_mb,
         ),
         "signal and findings in the logs, kB/s": (
-            (stored["ECG_IN"] + stored["ECG_OUT"]) * args.patients / 1000,
-            (costs.in_bytes + costs.out_bytes) * args.patients / 1000,
+            (stored["ECG_IN"] + stored["ECG_OUT"]) * followed["patients"] / 1000,
+            (costs.in_bytes + costs.out_bytes) * followed["patients"] / 1000,
         ),
         "days, core hours": (days["processor_s"] / 3600, planned["core hours, once"]),
     }
@@ -91,8 +96,8 @@ def main() -> int:
     rows = [
         (
             "run",
-            f"{args.patients} patients for {args.minutes:g} min at a load average of "
-            f"{followed['load_average'][0]:.1f}; {days['done']} of {args.days} days in "
+            f"{followed['patients']} patients for {followed['minutes']:g} min at a load average of "
+            f"{followed['load_average'][0]:.1f}; {days['done']} of {days['wanted']} days in "
             f"{days['wall_s'] / 60:.0f} min at {days['load_average'][0]:.1f}, "
             f"at most {days['peak_mb']:.0f} MB",
         ),
@@ -101,7 +106,7 @@ def main() -> int:
             for what, (found, plan) in pairs.items()
         ),
     ]
-    write("share", "The plan at a tenth of a percent", result, rows, args.machine, of="scale")
+    write("share", "The plan at a tenth of a percent", result, rows, machine, of="scale")
     return 0
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SECONDS_A_MONTH = 30 * 24 * 3600
 FINDINGS_A_SECOND = 1.25  # of a patient: beats, and now and then an event
@@ -26,7 +28,9 @@ class Costs:
 
     Attributes
     ----------
-    worker_ms, broker_ms, publisher_ms : of a core, for a second of one patient
+    worker_ms, broker_ms : of a core, for a second of one patient more
+    worker_base_ms, broker_base_ms : of a core, for a second of one worker, or of a log, however few
+        its patients
     patient_mb : memory of a worker for each patient that it follows
     worker_mb : memory of a worker without patients
     in_bytes, out_bytes, state_bytes : in the logs for a second of one patient; of one saved state
@@ -35,7 +39,8 @@ class Costs:
 
     worker_ms: float
     broker_ms: float
-    publisher_ms: float
+    worker_base_ms: float
+    broker_base_ms: float
     patient_mb: float
     worker_mb: float
     in_bytes: float
@@ -73,6 +78,7 @@ class Size:
     log_hours, checkpoint_s, replicas : as `ekg worker` takes them
     used : share of a core, of a disk and of memory that is planned with; the rest is for peaks, and
         for the nodes that are down
+    workers : at least so many, each on a core of its own
     """
 
     patients: int = 100_000
@@ -81,6 +87,7 @@ class Size:
     checkpoint_s: float = 60.0
     replicas: int = 3
     used: float = 0.6
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -96,14 +103,19 @@ class Need:
 def live(costs: Costs, size: Size, prices: Prices) -> Iterator[Need]:
     """What the live patients need."""
     count, month = size.patients, SECONDS_A_MONTH / 3600
-    workers = count * costs.worker_ms / 1000 / size.used
-    brokers = count * costs.broker_ms / 1000 / size.used * size.replicas
+    processes = max(size.workers, _full(count, costs.worker_ms, costs.worker_base_ms, size.used))
+    logs = _full(count, costs.broker_ms, costs.broker_base_ms, size.used)
+    workers = (count * costs.worker_ms + processes * costs.worker_base_ms) / 1000 / size.used
+    brokers = (count * costs.broker_ms + logs * costs.broker_base_ms) / 1000 / size.used
+    brokers *= size.replicas
     states = costs.state_bytes / size.checkpoint_s
     written = (costs.in_bytes + costs.out_bytes + states) * count / 1e6
     kept = (costs.in_bytes + costs.out_bytes) * count * size.log_hours * 3600 / 1e9
     kept = (kept + costs.state_bytes * count / 1e9) * size.replicas / size.used
-    memory = (count * costs.patient_mb + workers * costs.worker_mb) / 1000 / size.used
+    memory = (count * costs.patient_mb + processes * costs.worker_mb) / 1000 / size.used
     copied = written * (size.replicas - 1) / 1000 * SECONDS_A_MONTH
+    yield Need("workers, at least", processes, "processes")
+    yield Need("pairs of logs, at least", logs, "pairs")
     yield Need("worker cores", workers, "cores", workers * prices.core_hour * month)
     yield Need("broker cores, all nodes", brokers, "cores", brokers * prices.core_hour * month)
     yield Need("memory of the workers", memory, "GB")
@@ -118,6 +130,11 @@ def live(costs: Costs, size: Size, prices: Prices) -> Iterator[Need]:
     yield Need("messages taken", count * (1 + FINDINGS_A_SECOND) / 1000, "thousand/s")
 
 
+def _full(patients: int, ms: float, base_ms: float, used: float) -> int:
+    """So many processes, each busy for this share of a core, take these patients."""
+    return max(1, math.ceil(patients * ms / (1000 * used - base_ms)))
+
+
 def archive(costs: Costs, size: Size, prices: Prices) -> Iterator[Need]:
     """What the archive needs, once."""
     hours = size.days * costs.day_s / 3600
@@ -129,7 +146,12 @@ def archive(costs: Costs, size: Size, prices: Prices) -> Iterator[Need]:
 
 
 def measured(folder: Path) -> Costs:
-    """The costs in a folder of results, of the trial with the most patients."""
+    """The costs in a folder of results: of the most patients, and what more of them made more.
+
+    What a second costs was a straight line over the number of patients, with a part for each worker
+    and broker that does not depend on it (their turns, a wake-up for a message), so that few
+    patients cost more each.
+    """
     trials = json.loads((folder / "scale_live.json").read_text())["trials"]
     most, least = trials[-1], trials[0]
     archived = json.loads((folder / "scale_overhead.json").read_text())
@@ -137,11 +159,14 @@ def measured(folder: Path) -> Costs:
     more = most["patients"] - least["patients"]
     patient_mb = max(0.0, sum(most["workers_mb"]) - sum(least["workers_mb"])) / more
     workers = len(most["workers_mb"])
+    worker_ms, worker_base_ms = _line(least, most, "worker_ms")
+    broker_ms, broker_base_ms = _line(least, most, "broker_ms")
     stored = most["stored_bytes_a_second"]
     return Costs(
-        worker_ms=most["worker_ms"],
-        broker_ms=most["broker_ms"],
-        publisher_ms=most["publisher_ms"],
+        worker_ms=worker_ms,
+        broker_ms=broker_ms,
+        worker_base_ms=worker_base_ms / workers,
+        broker_base_ms=broker_base_ms,
         patient_mb=patient_mb,
         worker_mb=(sum(most["workers_mb"]) - most["patients"] * patient_mb) / workers,
         in_bytes=stored["ECG_IN"],
@@ -152,6 +177,13 @@ def measured(folder: Path) -> Costs:
         ),
         day_s=24 * loop_s / archived["signal_hours"],
     )
+
+
+def _line(least: dict[str, Any], most: dict[str, Any], name: str) -> tuple[float, float]:
+    """What a patient more costs in these trials, and what there is without one."""
+    few, many = least["patients"] * least[name], most["patients"] * most[name]
+    slope = max(0.0, many - few) / (most["patients"] - least["patients"])
+    return slope, max(0.0, many - most["patients"] * slope)
 
 
 def table(of: str, dollars: str, needs: Iterable[Need]) -> str:

@@ -328,37 +328,6 @@ def test_a_full_log_refuses_and_the_publisher_keeps(broker: LocalBroker) -> None
     asyncio.run(asyncio.wait_for(story(), 60))
 
 
-def test_who_is_behind_says_by_how_much(
-    broker: LocalBroker, detector: Detector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lag is the age of the newest chunk taken while others wait, and 0 once none does."""
-    monkeypatch.setattr("scale.live.log.PULL", 4)  # it takes no more at a time
-    waited_s = 1.0
-    lags: list[float] = []
-
-    async def story(ward: Ward) -> None:
-        client = await connect(ward.access, name="test")
-        await open_logs(client, LAYOUT)
-        await client.close()
-        began = time.monotonic()
-        await ward.publish(pace=None, sources=PATIENTS[:1])
-        published_s = time.monotonic() - began
-        await asyncio.sleep(waited_s)
-        worker = await ward.start()
-
-        async def caught_up() -> bool:
-            lags.append(figure(worker, "lag_seconds"))
-            return figure(worker, "chunks_total") >= SECONDS and lags[-1] == 0
-
-        await until(caught_up)
-        age_s = time.monotonic() - began
-        behind = [lag for lag in lags if lag]
-        assert waited_s - published_s <= max(behind) <= age_s
-
-    messages = run(broker, detector, story, len(expected(detector, PATIENTS[:1])))
-    assert kept(messages) == expected(detector, PATIENTS[:1])
-
-
 def test_no_broker_is_one_sentence() -> None:
     from scale.live import broker as module
 

@@ -18,12 +18,12 @@ from export import follow_graph, slots_graph
 from export.builder import END, Builder, tensor
 from export.chunk_graph import CONTEXT, Chunk
 from export.follow_graph import Rhythm, Slots
-from export.held_graph import OFFSET, held
+from export.held_graph import EDGE, held
 from export.slots_graph import Layout
 from export.values import Value, columns, concat
 from runtime.findings import CLASSES, Flaw
 from runtime.model.contract import FS, Contract
-from runtime.model.embedded import MISSING, OUTPUTS, PAST_END, THERE
+from runtime.model.embedded import CHECKED, MISSING, OUTPUTS, PAST_END, THERE
 from runtime.signal.missing import LARGEST_MV
 
 COUNT = 1 << 20  # samples counted by the second number of a position, floats being exact to 2^24
@@ -51,7 +51,9 @@ def beats_graph(
     parts = _parts(contract, rhythm)
     size = sum(parts.values())
     build = Builder()
-    found, memory = _beats(build, contract, rhythm, "probabilities", "ecg", "missing", "memory")
+    signal = Value(build, "ecg", np.float32), Value(build, "missing", np.uint8).to(np.float32)
+    given = columns(Value(build, "memory", np.float32), parts)
+    found, memory = _beats(build, contract, rhythm, "probabilities", signal, given)
     for name, value in {**found, "memory_out": memory}.items():
         build.name(value, name)
     return build.model(
@@ -84,24 +86,21 @@ def whole_graph(
     parts = [
         ("carry", contract.carry_size),
         ("memory", sum(_parts(contract, rhythm).values())),
-        ("offset", OFFSET),
+        ("edge", sum(EDGE.values())),
     ]
     build = Builder()
-    carry, memory, offset = build.split("state", [count for _, count in parts], axis=1)
-    sizes = _parts(contract, rhythm)
-    given = columns(Value(build, memory, np.float32), sizes)
-    ecg, missing, level = held(
+    carry, memory, edge = build.split("state", [count for _, count in parts], axis=1)
+    given = columns(Value(build, memory, np.float32), _parts(contract, rhythm))
+    ecg, missing, given["past_missing"], after = held(
         Value(build, "ecg", np.float64),
         Value(build, "missing", np.uint8),
-        given["past"].slice(-1),
-        Value(build, _begun(build, given["position"].name), bool),
-        Value(build, offset, np.float32),
+        (given["past"], given["past_missing"]),
+        Value(build, edge, np.float32),
+        rhythm.model.quality.missing,
     )
     frames = build.inline(network.graph, {"ecg": ecg.name, "carry": carry})
-    found, memory = _beats(
-        build, contract, rhythm, frames["probabilities"], ecg.name, missing.name, memory
-    )
-    state = build("Concat", frames["carry_out"], memory, level.name, axis=1)
+    found, memory = _beats(build, contract, rhythm, frames["probabilities"], (ecg, missing), given)
+    state = build("Concat", frames["carry_out"], memory, after.name, axis=1)
     for name, value in {**found, "state_out": state}.items():
         build.name(value, name)
     size = sum(count for _, count in parts)
@@ -120,7 +119,9 @@ def whole_graph(
             "state_size": str(size),
             "state_layout": json.dumps(parts),
             "largest_mv": f"{LARGEST_MV:g}",
-            "beyond": "a sample beyond largest_mv, infinite or NaN is taken as missing",
+            "beyond": "a sample beyond largest_mv, infinite or NaN is taken as missing, and so is "
+            "one that no heart can have made: docs/embed.md",
+            "checked": f"missing {CHECKED} is a sample that is there, and taken as it is",
         },
     )
 
@@ -205,18 +206,18 @@ def _beats(
     contract: Contract,
     rhythm: Rhythm,
     probabilities: str,
-    ecg: str,
-    missing: str,
-    given: str,
+    signal: tuple[Value, Value],
+    memory: Mapping[str, Value],
 ) -> tuple[dict[str, str], str]:
-    """Values of `OUTPUTS` by name, and the memory after them."""
+    """Values of `OUTPUTS` by name, and the memory after them.
+
+    Parameters
+    ----------
+    signal : float32 [batch, samples] twice: mV less an offset, and the input ``missing``
+    memory : of `_parts`
+    """
     layout, parts = Layout.of(contract), _parts(contract, rhythm)
-    past = parts["past"]
-    memory = {
-        name: Value(build, value, np.float32)
-        for name, value in zip(parts, build.split(given, [*parts.values()], axis=1), strict=True)
-    }
-    position = memory["position"]
+    past, position, (ecg, missing) = parts["past"], memory["position"], signal
     frames = slots_graph.with_recent(
         build,
         contract,
@@ -225,7 +226,7 @@ def _beats(
         probabilities,
     )
     strong, class_sums = slots_graph.strongest(build, contract, frames)
-    line = concat(memory["past"], Value(build, ecg, np.float32))
+    line = concat(memory["past"], ecg)
     near = line.slice(past - layout.near)
     found = slots_graph.r_peaks(build, contract, near.name)
     peaks, moments = (Value(build, name, np.int64) for name in found)
@@ -237,7 +238,7 @@ def _beats(
     r_peaks = (peaks + before).at_least(0)
     sums = Value(build, class_sums, np.float64)
     rows = sums / sums.sum(keep=True)
-    flags = concat(memory["past_missing"], Value(build, missing, np.uint8).to(np.float32))
+    flags = concat(memory["past_missing"], missing)
     ended = flags > PAST_END - 0.5
     kept, outputs = follow_graph.follow(
         memory,

@@ -136,6 +136,56 @@ class Builder:
         )
         return names[: len(states)], names[len(states) :]
 
+    def loop(
+        self,
+        step: Callable[[list[str]], tuple[str, list[str], list[str]]],
+        states: Sequence[tuple[str, int]],
+        outputs: Sequence[int],
+        *,
+        axes: int,
+    ) -> tuple[list[str], list[str]]:
+        """Go on as long as a condition holds, once at least.
+
+        Parameters
+        ----------
+        step : takes the states; gives the condition, one bool, the states after it and its outputs
+        states, outputs, axes : as of `scan`
+
+        Returns
+        -------
+        the last states, and the outputs, of all steps along a new axis 0
+        """
+        count, before, *names = self._names(2 + len(states))
+        given = [
+            helper.make_tensor_value_info(count, TensorProto.INT64, []),
+            helper.make_tensor_value_info(before, TensorProto.BOOL, []),
+            *(
+                helper.make_tensor_value_info(name, kind, [None] * axes)
+                for name, (_, kind) in zip(names, states, strict=True)
+            ),
+        ]
+        self._bodies.append(Body([], []))
+        goes_on, after, found = step(names)
+        results = [self("Identity", one) for one in (goes_on, *after, *found)]
+        nodes, constants = self._bodies.pop()
+        kinds = [kind for _, kind in states] + list(outputs)
+        body = helper.make_graph(
+            nodes,
+            "step",
+            given,
+            [
+                helper.make_tensor_value_info(results[0], TensorProto.BOOL, []),
+                *(
+                    helper.make_tensor_value_info(name, kind, [None] * axes)
+                    for name, kind in zip(results[1:], kinds, strict=True)
+                ),
+            ],
+            constants,
+        )
+        inputs = ["", "", *(value for value, _ in states)]
+        names = self.node("Loop", inputs, len(kinds), body=body)
+        return names[: len(states)], names[len(states) :]
+
     def branch(
         self,
         condition: str,

@@ -18,10 +18,19 @@ from export import embedded, manifest
 from export.embedded import Graphs, Slots
 from export.graphs import ExportError
 from runtime import Detector, ModelError
-from runtime.findings import CLASSES, Beat
+from runtime.findings import CLASSES, Beat, Flaw
 from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
 from runtime.model.contract import FS, HOP
-from runtime.model.embedded import BEATS, GOLDEN, MISSING, OUTPUTS, PAST_END, WHOLE, GoldenEkg
+from runtime.model.embedded import (
+    BEATS,
+    CHECKED,
+    GOLDEN,
+    MISSING,
+    OUTPUTS,
+    PAST_END,
+    WHOLE,
+    GoldenEkg,
+)
 from runtime.records import read
 from runtime.rhythm import schema
 from runtime.rhythm.events.atrial import KNOWN_BEATS
@@ -151,73 +160,123 @@ def test_one_graph_gives_the_beats_of_the_runtime(
         same(slots, row, beats)
 
 
-IMPOSSIBLE = (np.nan, np.inf, -np.inf, -999.0, 32768.0, 1e300)
+def flawed(rng: np.random.Generator, seconds: int) -> NDArray[np.float64]:
+    """A patient whose electrodes and cables are not what they should be, mV."""
+    ecg = simulate(seconds, seed=int(rng.integers(1 << 30)), ectopic=0.2).signal.astype(np.float64)
+    ecg += rng.normal()
+    for _ in range(int(rng.integers(1, 8))):
+        start = int(rng.choice([0, *rng.integers(len(ecg), size=4)]))
+        part = ecg[start : start + int(rng.choice([1, 2, 5, 20, 30, 100, 200, 400, 1500]))]
+        kind = rng.integers(0, 6)
+        if kind == 0:
+            part[:] = rng.choice([np.nan, np.inf, -999.0, 32768.0, 1e300])
+        elif kind == 1:
+            part += rng.choice([-30, -8, 4, 8, 15, 40])
+        elif kind == 2:
+            ecg[start:] += rng.choice([-30, -4, 4, 15, 100])
+        elif kind == 3:
+            part[:] = rng.choice([0.0, part[0]])
+        else:  # an electrode pops
+            moments = np.arange(-60, 60) / rng.choice([6, 10, 20])
+            part = ecg[max(0, start - 60) : start + 60]
+            part += (rng.choice([6, 12, 20, 30]) * np.exp(-(moments**2) / 2))[-len(part) :]
+    return ecg
 
 
-@settings(max_examples=6, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([5, 40, 5000]))
-def test_impossible_values_are_missing(graphs: Graphs, seed: int, batch: int, most: int) -> None:
-    """As if the value before had been given there, marked as missing."""
-    rng = np.random.default_rng(seed)
-    seconds = int(rng.integers(6, 30))
-    ecg = np.stack([beating(rng, seconds, row) for row in range(batch)])
+def given_raw(
+    ecg: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Signals as they come, and after their end nothing, as ``ecg`` and ``missing``."""
     samples = ecg.shape[1]
-    for row in range(batch):
-        for _ in range(int(rng.integers(0, 6))):
-            start = int(rng.choice([0, int(rng.integers(samples))]))
-            ecg[row, start : start + int(rng.integers(1, 20))] = rng.choice(IMPOSSIBLE)
-    ended = np.full((batch, 540 + 2 * HOP), np.nan)
-    raw = np.concatenate([ecg, ended], axis=1)
-    past_end = np.zeros(raw.shape, dtype=np.uint8)
-    past_end[:, samples:] = PAST_END
-    missing = np.where(~(np.abs(raw) <= 500.0) & (past_end == 0), MISSING, past_end)
-    held = filled(raw)
-    sizes = cut(raw.shape[1] // HOP, seed, most)
-    found = graphs.whole(raw, sizes, past_end)
-    marked = graphs.whole(held, sizes, missing.astype(np.uint8))
-    for name in OUTPUTS:
-        np.testing.assert_array_equal(found[name], marked[name])
+    size = (samples + 540 + HOP) // HOP * HOP
+    raw, code = np.full((len(ecg), size), np.nan), np.full((len(ecg), size), PAST_END, np.uint8)
+    raw[:, :samples], code[:, :samples] = ecg, 0
+    return raw, code
 
 
-@settings(max_examples=6, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_few_impossible_values_leave_the_beats_of_the_runtime(
-    detector: Detector, graphs: Graphs, seed: int
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([5, 40, 5000]))
+def test_flawed_signals_give_the_beats_of_the_runtime(
+    detector: Detector, graphs: Graphs, seed: int, batch: int, most: int
 ) -> None:
-    """R peaks beside them may move by a sample, because the runtime holds a median of three."""
+    """Steps, spikes, sentinels, repeated values, other levels and pops, as they come."""
     rng = np.random.default_rng(seed)
-    ecg = simulate(15.0, seed=seed, ectopic=0.2).signal.astype(np.float64) + rng.normal()
-    for _ in range(4):
-        start = int(rng.choice([0, int(rng.integers(len(ecg)))]))
-        ecg[start : start + int(rng.integers(1, 20))] = rng.choice(IMPOSSIBLE)
-    padded = np.concatenate([ecg, np.full(540 + 2 * HOP, np.nan)])[None]
-    past_end = np.repeat([0, PAST_END], [len(ecg), padded.size - len(ecg)]).astype(np.uint8)
-    found = of_row(graphs.whole(padded, [padded.size], past_end[None]), 0)
-    stream = detector.stream(FS, events=True)
-    expected = of_beats(stream.push(ecg) + stream.finish())
-    assert [label for _, label in found] == [label for _, label in expected]
-    for (one, _), (other, _) in zip(found, expected, strict=True):
-        assert abs(one - other) <= 2
+    seconds = int(rng.integers(6, 45))
+    ecg = np.stack([flawed(rng, seconds) for _ in range(batch)])
+    raw, past_end = given_raw(ecg)
+    slots = graphs.whole(raw, cut(raw.shape[1] // HOP, seed, most), past_end)
+    for row in range(batch):
+        stream = detector.stream(FS, events=True)
+        # Of signals of 100 mV the network's frames differ more with the size of its batch.
+        same(slots, row, stream.push(ecg[row]) + stream.finish(), atol=1e-3)
 
 
-def filled(ecg: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each sample that no ECG has replaced by the one before, at the start by the first that is."""
-    usable = np.abs(ecg) <= 500.0
-    places = np.where(usable, np.arange(ecg.shape[1]), usable.argmax(axis=1)[:, None])
-    return np.take_along_axis(ecg, np.maximum.accumulate(places, axis=1), axis=1)
+def popping(seed: int) -> NDArray[np.float64]:
+    """A minute of beats in which an electrode pops four times."""
+    rng = np.random.default_rng(seed)
+    ecg = simulate(60.0, seed=seed, ectopic=0.1).signal.astype(np.float64)
+    for second in (20, 31, 44, 53):
+        at = int(FS * (second + rng.random()))
+        moments = np.arange(-120, 120) / float(rng.choice([8, 14, 20]))
+        ecg[at - 120 : at + 120] += rng.choice([-1, 1]) * 14 * np.exp(-(moments**2) / 2)
+    return ecg
+
+
+@pytest.mark.parametrize("sizes", [[18] * 1200, [FS] * 60, [21600]], ids=["hops", "s", "whole"])
+def test_pops_of_an_electrode_are_no_beats(
+    detector: Detector, graphs: Graphs, sizes: list[int]
+) -> None:
+    """Nor are they read as such by atrial fibrillation; their seconds are missing."""
+    ecg = np.stack([popping(seed) for seed in range(3)])
+    slots = graphs.whole(ecg, sizes)
+    for row, signal in enumerate(ecg):
+        stream, flaws = detector.stream(FS, events=True), {}
+        beats = []
+        for at in range(0, len(signal), FS):
+            beats += stream.push(signal[at : at + FS])
+            assert stream.tracker is not None
+            flaws[stream.tracker.seconds.next - 1] = int(stream.tracker.flaws)
+        same(slots, row, beats)
+        assert len(stream.left_out) >= 2
+        used = slots["seconds"][row] >= 0
+        found = dict(
+            zip(
+                slots["seconds"][row][used].tolist(),
+                slots["flaws"][row][used].tolist(),
+                strict=True,
+            )
+        )
+        assert {second: flaws[second] for second in range(2, 56)} == {
+            second: found[second] for second in range(2, 56)
+        }
+        for time in stream.left_out:
+            assert found[int(time)] & Flaw.MISSING
+
+
+def test_a_signal_that_the_caller_has_bridged_is_taken_as_it_is(
+    detector: Detector, graphs: Graphs
+) -> None:
+    """Steps that the runtime would take for missing samples, too."""
+    ecg = simulate(20.0, seed=4).signal.astype(np.float64)
+    ecg[3000:3005] += 4.0
+    code = np.full((1, len(ecg)), CHECKED, dtype=np.uint8)
+    found = graphs.whole(ecg[None], [FS] * 20, code)
+    marked = graphs.beats(ecg[None], [FS] * 20)
+    for name in OUTPUTS:
+        np.testing.assert_allclose(found[name], marked[name], atol=1e-5)
 
 
 def bridged(
     ecg: NDArray[np.float64], length: int, detector: Detector
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """The signal up to a length without gaps, then held; and the graph's ``missing``."""
+    """The signal up to a length, bridged by the runtime, then held; and the graph's ``missing``."""
     part = ecg[:, :length]
     found = bridge(part, [NO_SIGNAL] * len(part), FS, detector.quality_policy.missing)
     hold = 540 + HOP
     end = (length + hold) // HOP * HOP - length
     held = np.concatenate([found.ecg, found.ecg[:, -1:].repeat(end, axis=1)], axis=1)
     missing = np.full(held.shape, PAST_END, dtype=np.uint8)
-    missing[:, :length] = 0
+    missing[:, :length] = CHECKED
     for row, mask in found.missing.items():
         missing[row, :length][mask] = MISSING
     return held.astype(np.float64), missing

@@ -126,6 +126,7 @@ def pausing(path: Path, pauses: dict[int, int]) -> Path:
         mark = f"+{record + late}\x14\x14".encode()
         content[at : at + len(mark)] = mark
         content[at + len(mark) : at + 16] = bytes(16 - len(mark))
+        at += 16
     path.write_bytes(content)
     return path
 

@@ -24,9 +24,12 @@ from export.values import Value, columns, concat
 from runtime.findings import CLASSES, Flaw
 from runtime.model.contract import FS, Contract
 from runtime.model.embedded import CHECKED, MISSING, OUTPUTS, PAST_END, THERE
+from runtime.rhythm import rules
+from runtime.signal.gaps import GAP_S
 from runtime.signal.missing import LARGEST_MV
 
 COUNT = 1 << 20  # samples counted by the second number of a position, floats being exact to 2^24
+LONGEST_S = 12 * 3600  # of a chunk, whose samples are counted in floats
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 KINDS = {
     "r_peaks": INT64,
@@ -65,9 +68,12 @@ def beats_graph(
             tensor("memory", "batch", size),
         ],
         [*_outputs(), tensor("memory_out", "batch", size)],
-        _metadata(contract, described)
+        _metadata(contract, described, rhythm)
         | {
             "role": "frames and signal to beats in the light of the rhythm",
+            "inputs": "probabilities: of the first graph; ecg: what that was given, mV less the "
+            "recording's first sample, float32, held where samples are missing; memory: zeros "
+            "where a recording starts, then memory_out",
             "memory_size": str(size),
             "memory_layout": json.dumps(list(parts.items())),
         },
@@ -113,15 +119,18 @@ def whole_graph(
             tensor("state", "batch", size),
         ],
         [*_outputs(), tensor("state_out", "batch", size)],
-        _metadata(contract, described)
+        _metadata(contract, described, rhythm)
         | {
+            "inputs": "ecg: mV, float64, as it comes, NaN if a sample is missing; state: zeros "
+            "where a recording starts, then state_out",
             "role": "ECG to beats: filter, CNN, what makes beats of frames, and the rhythm",
             "state_size": str(size),
             "state_layout": json.dumps(parts),
             "largest_mv": f"{LARGEST_MV:g}",
             "beyond": "a sample beyond largest_mv, infinite or NaN is taken as missing, and so is "
             "one that no heart can have made: docs/embed.md",
-            "checked": f"missing {CHECKED} is a sample that is there, and taken as it is",
+            "checked": f"missing {CHECKED} is a sample that is there, and taken as it is; so is a "
+            f"number with missing {MISSING}",
         },
     )
 
@@ -162,7 +171,7 @@ def _outputs() -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _metadata(contract: Contract, described: Mapping[str, str]) -> dict[str, str]:
+def _metadata(contract: Contract, described: Mapping[str, str], rhythm: Rhythm) -> dict[str, str]:
     """All that a program has to know to use either graph."""
     policy = contract.policy
     hold = contract.delay + (policy.context_after + 3) * contract.hop
@@ -184,6 +193,11 @@ def _metadata(contract: Contract, described: Mapping[str, str]) -> dict[str, str
         + "; -1 if unused",
         "rhythms": "after that second, sum of 1 atrial fibrillation and 2 ventricular fibrillation "
         "if they last; -1 if unused",
+        "events": json.dumps(rules(rhythm.model.policy)),
+        "event_limits": json.dumps(rhythm.model.policy.to_dict()),
+        "gap_s": f"{GAP_S:g}",
+        "longest_chunk_s": str(LONGEST_S),
+        "session_options": "enable_mem_pattern off",
         "beat_classes": ",".join(CLASSES),
         "hold_samples": str(hold),
         "missing": f"{THERE} for a sample that is there, {MISSING} for one that is missing and "

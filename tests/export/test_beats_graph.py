@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ from runtime.model.embedded import (
     GoldenEkg,
 )
 from runtime.records import read
-from runtime.rhythm import schema
+from runtime.rhythm import rules, schema
 from runtime.rhythm.events.atrial import KNOWN_BEATS
 from runtime.signal.missing import NO_SIGNAL, bridge
 from runtime.simulate import simulate
@@ -333,6 +334,25 @@ def test_atrial_fibrillation_is_that_of_the_runtime(
     np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-np.array(odds))), atol=1e-4)
 
 
+def test_ventricular_fibrillation_is_that_of_the_runtime(
+    detector: Detector, graphs: Graphs, data: Path
+) -> None:
+    """Record cu01 of cudb fibrillates from 214 s on."""
+    record = read(str(data / "cudb" / "cu01"), start_s=190.0, seconds=70.0)
+    ecg = np.interp(np.arange(70 * FS) / FS, np.arange(70 * 250) / 250, record.signal)
+    found = graphs.whole(ecg[None], [FS] * 70)
+    used = found["seconds"][0] >= 0
+    lasts = found["rhythms"][0][used] & 2
+    stream, expected = detector.stream(FS, events=True), {}
+    for at in range(0, len(ecg), FS):
+        stream.push(ecg[at : at + FS])
+        assert stream.tracker is not None
+        vf = stream.tracker.current == "ventricular_fibrillation"
+        expected[stream.tracker.seconds.next - 1] = 2 * vf
+    assert 20 < sum(expected.values()) / 2 < 50
+    assert [expected[second] for second in range(2, 68)] == lasts[2:].tolist()
+
+
 @pytest.mark.parametrize("sizes", [[FS] * 175, [FS * 175]])
 def test_a_rate_that_lasts_becomes_the_usual_one(
     detector: Detector, graphs: Graphs, sizes: list[int]
@@ -378,14 +398,18 @@ def test_a_position_of_days_is_exact(graphs: Graphs) -> None:
 
 
 @pytest.mark.parametrize("name", [BEATS, WHOLE])
-def test_the_metadata_say_what_is_needed(name: str) -> None:
+def test_the_metadata_say_what_is_needed(name: str, detector: Detector) -> None:
     metadata = {
         entry.key: entry.value for entry in onnx.load(DEFAULT_ARTIFACTS / name).metadata_props
     }
     assert (metadata["fs"], metadata["units"], metadata["hop"]) == ("360", "mV", "18")
     assert metadata["beat_classes"] == ",".join(CLASSES)
     assert metadata["hold_samples"] == "540"
-    assert {"slots", "missing", "end", *OUTPUTS} < set(metadata)
+    assert {"slots", "inputs", "missing", "end", "session_options", *OUTPUTS} < set(metadata)
+    # A program that names the other events itself has their rules and limits.
+    policy = detector.rhythm_policy
+    assert json.loads(metadata["event_limits"]) == policy.to_dict()
+    assert json.loads(metadata["events"]) == rules(policy)
 
 
 def test_a_graph_of_another_threshold_is_not_written(detector: Detector, graphs: Graphs) -> None:

@@ -228,6 +228,14 @@ def test_it_works_without_a_network(page: Any, site: tuple[ThreadingHTTPServer, 
     assert len(found(again)) == 52
 
 
+def test_it_can_be_installed(page: Any) -> None:
+    page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    browser = page.context.new_cdp_session(page)
+    found = browser.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    # A context of a test is a private window, in which nothing can be installed.
+    assert {error["errorId"] for error in found} <= {"in-incognito"}
+
+
 def test_a_recording_may_begin_without_numbers(page: Any, known: Known) -> None:
     ecg, beats = known("sample")
     ecg = np.concatenate([np.full(360, np.nan), ecg])

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from beats_driver import cut, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from export import embedded, manifest
-from export.embedded import Graphs, Slots
+from export.embedded import Graphs
 from export.graphs import ExportError
 from runtime import Detector, ModelError
-from runtime.findings import CLASSES, Beat, Flaw
+from runtime.findings import CLASSES
 from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
 from runtime.model.contract import FS, HOP
 from runtime.model.embedded import (
@@ -39,30 +39,6 @@ from runtime.signal.missing import NO_SIGNAL, bridge
 from runtime.simulate import simulate
 
 
-@pytest.fixture(scope="module")
-def graphs(detector: Detector) -> Graphs:
-    return Graphs(Artifacts(DEFAULT_ARTIFACTS), detector)
-
-
-def of_row(slots: Slots, row: int) -> list[tuple[int, int]]:
-    """R peak and label of a signal's beats."""
-    valid = slots["valid"][row]
-    peaks, labels = slots["r_peaks"][row][valid], slots["labels"][row][valid]
-    return list(zip(peaks.tolist(), labels.tolist(), strict=True))
-
-
-def of_beats(beats: Sequence[Beat]) -> list[tuple[int, int]]:
-    return [(round(beat.time * FS), CLASSES.index(beat.label)) for beat in beats]
-
-
-def same(slots: Slots, row: int, beats: Sequence[Beat], *, atol: float = 2e-5) -> None:
-    """Beat for beat, and their probabilities."""
-    assert of_row(slots, row) == of_beats(beats)
-    found = slots["class_probabilities"][row][slots["valid"][row]].reshape(-1, 5)
-    expected = np.reshape([beat.probabilities for beat in beats], (-1, 5))
-    np.testing.assert_allclose(found, expected, atol=atol)
-
-
 def frames_of(detector: Detector, frames: NDArray[np.float32]) -> Detector:
     """The detector, its network replaced by one that answers these frames, [frames, 6]."""
 
@@ -74,15 +50,6 @@ def frames_of(detector: Detector, frames: NDArray[np.float32]) -> Detector:
         return frames[None, first:end], np.full_like(carry, end)
 
     return detector.with_network(run, detector.contract)
-
-
-def cut(count: int, seed: int, most: int) -> list[int]:
-    """Sizes of chunks that are so many hops in all."""
-    rng, sizes = np.random.default_rng(seed), []
-    while count:
-        sizes.append(min(int(rng.integers(1, most + 1)), count))
-        count -= sizes[-1]
-    return [hops * HOP for hops in sizes]
 
 
 def beating(rng: np.random.Generator, seconds: int, row: int) -> NDArray[np.float64]:
@@ -159,112 +126,6 @@ def test_one_graph_gives_the_beats_of_the_runtime(
         stream = detector.stream(FS, events=True)
         beats = stream.push(ecg[row, :length]) + stream.finish()
         same(slots, row, beats)
-
-
-def flawed(rng: np.random.Generator, seconds: int) -> NDArray[np.float64]:
-    """A patient whose electrodes and cables are not what they should be, mV."""
-    ecg = simulate(seconds, seed=int(rng.integers(1 << 30)), ectopic=0.2).signal.astype(np.float64)
-    ecg += rng.normal()
-    for _ in range(int(rng.integers(1, 8))):
-        start = int(rng.choice([0, *rng.integers(len(ecg), size=4)]))
-        part = ecg[start : start + int(rng.choice([1, 2, 5, 20, 30, 100, 200, 400, 1500]))]
-        kind = rng.integers(0, 6)
-        if kind == 0:
-            part[:] = rng.choice([np.nan, np.inf, -999.0, 32768.0, 1e300])
-        elif kind == 1:
-            part += rng.choice([-30, -8, 4, 8, 15, 40])
-        elif kind == 2:
-            ecg[start:] += rng.choice([-30, -4, 4, 15, 100])
-        elif kind == 3:
-            part[:] = rng.choice([0.0, part[0]])
-        else:  # an electrode pops
-            moments = np.arange(-60, 60) / rng.choice([6, 10, 20])
-            part = ecg[max(0, start - 60) : start + 60]
-            part += (rng.choice([6, 12, 20, 30]) * np.exp(-(moments**2) / 2))[-len(part) :]
-    return ecg
-
-
-def given_raw(
-    ecg: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Signals as they come, and after their end nothing, as ``ecg`` and ``missing``."""
-    samples = ecg.shape[1]
-    size = (samples + 540 + HOP) // HOP * HOP
-    raw, code = np.full((len(ecg), size), np.nan), np.full((len(ecg), size), PAST_END, np.uint8)
-    raw[:, :samples], code[:, :samples] = ecg, 0
-    return raw, code
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([5, 40, 5000]))
-def test_flawed_signals_give_the_beats_of_the_runtime(
-    detector: Detector, graphs: Graphs, seed: int, batch: int, most: int
-) -> None:
-    """Steps, spikes, sentinels, repeated values, other levels and pops, as they come."""
-    rng = np.random.default_rng(seed)
-    seconds = int(rng.integers(6, 45))
-    ecg = np.stack([flawed(rng, seconds) for _ in range(batch)])
-    raw, past_end = given_raw(ecg)
-    slots = graphs.whole(raw, cut(raw.shape[1] // HOP, seed, most), past_end)
-    for row in range(batch):
-        stream = detector.stream(FS, events=True)
-        # Of signals of 100 mV the network's frames differ more with the size of its batch.
-        same(slots, row, stream.push(ecg[row]) + stream.finish(), atol=1e-3)
-
-
-def popping(seed: int) -> NDArray[np.float64]:
-    """A minute of beats in which an electrode pops four times."""
-    rng = np.random.default_rng(seed)
-    ecg = simulate(60.0, seed=seed, ectopic=0.1).signal.astype(np.float64)
-    for second in (20, 31, 44, 53):
-        at = int(FS * (second + rng.random()))
-        moments = np.arange(-120, 120) / float(rng.choice([8, 14, 20]))
-        ecg[at - 120 : at + 120] += rng.choice([-1, 1]) * 14 * np.exp(-(moments**2) / 2)
-    return ecg
-
-
-@pytest.mark.parametrize("sizes", [[18] * 1200, [FS] * 60, [21600]], ids=["hops", "s", "whole"])
-def test_pops_of_an_electrode_are_no_beats(
-    detector: Detector, graphs: Graphs, sizes: list[int]
-) -> None:
-    """Nor are they read as such by atrial fibrillation; their seconds are missing."""
-    ecg = np.stack([popping(seed) for seed in range(3)])
-    slots = graphs.whole(ecg, sizes)
-    for row, signal in enumerate(ecg):
-        stream, flaws = detector.stream(FS, events=True), {}
-        beats = []
-        for at in range(0, len(signal), FS):
-            beats += stream.push(signal[at : at + FS])
-            assert stream.tracker is not None
-            flaws[stream.tracker.seconds.next - 1] = int(stream.tracker.flaws)
-        same(slots, row, beats)
-        assert len(stream.left_out) >= 2
-        used = slots["seconds"][row] >= 0
-        found = dict(
-            zip(
-                slots["seconds"][row][used].tolist(),
-                slots["flaws"][row][used].tolist(),
-                strict=True,
-            )
-        )
-        assert {second: flaws[second] for second in range(2, 56)} == {
-            second: found[second] for second in range(2, 56)
-        }
-        for time in stream.left_out:
-            assert found[int(time)] & Flaw.MISSING
-
-
-def test_a_signal_that_the_caller_has_bridged_is_taken_as_it_is(
-    detector: Detector, graphs: Graphs
-) -> None:
-    """Steps that the runtime would take for missing samples, too."""
-    ecg = simulate(20.0, seed=4).signal.astype(np.float64)
-    ecg[3000:3005] += 4.0
-    code = np.full((1, len(ecg)), CHECKED, dtype=np.uint8)
-    found = graphs.whole(ecg[None], [FS] * 20, code)
-    marked = graphs.beats(ecg[None], [FS] * 20)
-    for name in OUTPUTS:
-        np.testing.assert_allclose(found[name], marked[name], atol=1e-5)
 
 
 def bridged(

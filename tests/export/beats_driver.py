@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.embedded import Slots
+from runtime import Detector
 from runtime.findings import CLASSES, Beat
 from runtime.model.contract import FS, HOP
 
@@ -37,3 +39,26 @@ def cut(count: int, seed: int, most: int) -> list[int]:
         sizes.append(min(int(rng.integers(1, most + 1)), count))
         count -= sizes[-1]
     return [hops * HOP for hops in sizes]
+
+
+def followed(
+    detector: Detector, ecg: NDArray[np.float64], *, ends: bool = False
+) -> tuple[list[Beat], dict[int, int], list[float]]:
+    """The runtime's beats, the flaws of each second from the third on, and what was too high."""
+    stream, beats, flaws = detector.stream(FS, events=True), [], {}
+    for at in range(0, len(ecg), FS // 2):
+        beats += stream.push(ecg[at : at + FS // 2])
+        assert stream.tracker is not None
+        flaws[stream.tracker.seconds.next - 1] = int(stream.tracker.flaws)
+    too_high = list(stream.left_out)
+    # The first three are closed together.
+    flaws = {second: found for second, found in flaws.items() if second >= 2}
+    return beats + (stream.finish() if ends else []), flaws, too_high
+
+
+def flaws_of_row(slots: Slots, row: int) -> dict[int, int]:
+    """The flaws of each second that was closed."""
+    used = slots["seconds"][row] >= 0
+    return dict(
+        zip(slots["seconds"][row][used].tolist(), slots["flaws"][row][used].tolist(), strict=True)
+    )

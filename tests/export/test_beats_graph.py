@@ -157,13 +157,11 @@ def test_seconds_are_judged_as_by_the_runtime(
     found = graphs.whole(held, cut(held.shape[1] // HOP, seed, most), missing)
     used = found["seconds"][0] >= 0
     assert found["seconds"][0][used].tolist() == list(range(18))
-    stream, expected = detector.stream(FS, events=True), {}
-    for at in range(0, ecg.shape[1], FS // 2):
-        stream.push(ecg[0, at : at + FS // 2])
-        assert stream.tracker is not None
-        expected[stream.tracker.seconds.next - 1] = int(stream.tracker.flaws)
-    # The first three are closed together.
-    assert [expected[second] for second in range(2, 18)] == found["flaws"][0][used][2:].tolist()
+    _, expected, _ = followed(detector, ecg[0])
+    found_flaws = flaws_of_row(found, 0)
+    assert [expected[second] for second in range(2, 18)] == [
+        found_flaws[second] for second in range(2, 18)
+    ]
 
 
 def test_atrial_fibrillation_is_that_of_the_runtime(

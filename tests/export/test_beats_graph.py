@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from beats_driver import cut, same
+from beats_driver import cut, flaws_of_row, followed, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

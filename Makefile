@@ -154,7 +154,7 @@ $(OLD_READY):
 	else echo "no $(OLD_PYTHON): the tests with ONNX Runtime 1.16.3 will skip"; fi
 	@touch $@
 
-# onnxruntime-web for the page, and onnxruntime-node for examples/node.
+# onnxruntime-web and edfjs for the page, and onnxruntime-node for examples/node.
 %/node_modules/.ready: %/package.json
 	@npm install --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -1,9 +1,9 @@
 """Beats with ONNX Runtime and NumPy alone: one graph, ECG and state in, beats and state out.
 
 python examples/plain_onnxruntime.py artifacts/ekg.onnx < samples.txt
-Samples are numbers in mV at 360 Hz, one a line; nan is missing, and so is what is beyond 500 mV,
-as a converter's -32768. Prints of each beat its R peak
-(sample), label, score and probability of atrial fibrillation.
+Samples are numbers in mV at 360 Hz, one a line; nan is missing, and the graph finds what else is: a
+converter's -32768, spikes, a repeated value. Prints of each beat its R peak (sample), label, score
+and probability of atrial fibrillation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 CHUNK = 100  # frames; any number gives the same beats
-THERE, PAST_END = 0, 2  # of `missing`; what is no number the graph finds itself
+THERE, PAST_END = 0, 2  # of `missing`; what is missing the graph finds itself
 
 
 class Stream:

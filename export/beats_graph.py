@@ -18,15 +18,18 @@ from export import follow_graph, slots_graph
 from export.builder import END, Builder, tensor
 from export.chunk_graph import CONTEXT, Chunk
 from export.follow_graph import Rhythm, Slots
-from export.held_graph import OFFSET, held
+from export.held_graph import EDGE, held
 from export.slots_graph import Layout
 from export.values import Value, columns, concat
 from runtime.findings import CLASSES, Flaw
 from runtime.model.contract import FS, Contract
-from runtime.model.embedded import MISSING, OUTPUTS, PAST_END, THERE
+from runtime.model.embedded import CHECKED, MISSING, OUTPUTS, PAST_END, THERE
+from runtime.rhythm import rules
+from runtime.signal.gaps import GAP_S
 from runtime.signal.missing import LARGEST_MV
 
 COUNT = 1 << 20  # samples counted by the second number of a position, floats being exact to 2^24
+LONGEST_S = 12 * 3600  # of a chunk, whose samples are counted in floats
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 KINDS = {
     "r_peaks": INT64,
@@ -51,7 +54,9 @@ def beats_graph(
     parts = _parts(contract, rhythm)
     size = sum(parts.values())
     build = Builder()
-    found, memory = _beats(build, contract, rhythm, "probabilities", "ecg", "missing", "memory")
+    signal = Value(build, "ecg", np.float32), Value(build, "missing", np.uint8).to(np.float32)
+    given = columns(Value(build, "memory", np.float32), parts)
+    found, memory = _beats(build, contract, rhythm, "probabilities", signal, given)
     for name, value in {**found, "memory_out": memory}.items():
         build.name(value, name)
     return build.model(
@@ -63,9 +68,12 @@ def beats_graph(
             tensor("memory", "batch", size),
         ],
         [*_outputs(), tensor("memory_out", "batch", size)],
-        _metadata(contract, described)
+        _metadata(contract, described, rhythm)
         | {
             "role": "frames and signal to beats in the light of the rhythm",
+            "inputs": "probabilities: of the first graph; ecg: what that was given, mV less the "
+            "recording's first sample, float32, held where samples are missing; memory: zeros "
+            "where a recording starts, then memory_out",
             "memory_size": str(size),
             "memory_layout": json.dumps(list(parts.items())),
         },
@@ -84,24 +92,21 @@ def whole_graph(
     parts = [
         ("carry", contract.carry_size),
         ("memory", sum(_parts(contract, rhythm).values())),
-        ("offset", OFFSET),
+        ("edge", sum(EDGE.values())),
     ]
     build = Builder()
-    carry, memory, offset = build.split("state", [count for _, count in parts], axis=1)
-    sizes = _parts(contract, rhythm)
-    given = columns(Value(build, memory, np.float32), sizes)
-    ecg, missing, level = held(
+    carry, memory, edge = build.split("state", [count for _, count in parts], axis=1)
+    given = columns(Value(build, memory, np.float32), _parts(contract, rhythm))
+    ecg, missing, given["past_missing"], after = held(
         Value(build, "ecg", np.float64),
         Value(build, "missing", np.uint8),
-        given["past"].slice(-1),
-        Value(build, _begun(build, given["position"].name), bool),
-        Value(build, offset, np.float32),
+        (given["past"], given["past_missing"]),
+        Value(build, edge, np.float32),
+        rhythm.model.quality.missing,
     )
     frames = build.inline(network.graph, {"ecg": ecg.name, "carry": carry})
-    found, memory = _beats(
-        build, contract, rhythm, frames["probabilities"], ecg.name, missing.name, memory
-    )
-    state = build("Concat", frames["carry_out"], memory, level.name, axis=1)
+    found, memory = _beats(build, contract, rhythm, frames["probabilities"], (ecg, missing), given)
+    state = build("Concat", frames["carry_out"], memory, after.name, axis=1)
     for name, value in {**found, "state_out": state}.items():
         build.name(value, name)
     size = sum(count for _, count in parts)
@@ -114,13 +119,18 @@ def whole_graph(
             tensor("state", "batch", size),
         ],
         [*_outputs(), tensor("state_out", "batch", size)],
-        _metadata(contract, described)
+        _metadata(contract, described, rhythm)
         | {
+            "inputs": "ecg: mV, float64, as it comes, NaN if a sample is missing; state: zeros "
+            "where a recording starts, then state_out",
             "role": "ECG to beats: filter, CNN, what makes beats of frames, and the rhythm",
             "state_size": str(size),
             "state_layout": json.dumps(parts),
             "largest_mv": f"{LARGEST_MV:g}",
-            "beyond": "a sample beyond largest_mv, infinite or NaN is taken as missing",
+            "beyond": "a sample beyond largest_mv, infinite or NaN is taken as missing, and so is "
+            "one that no heart can have made: docs/embed.md",
+            "checked": f"missing {CHECKED} is a sample that is there, and taken as it is; so is a "
+            f"number with missing {MISSING}",
         },
     )
 
@@ -161,7 +171,7 @@ def _outputs() -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _metadata(contract: Contract, described: Mapping[str, str]) -> dict[str, str]:
+def _metadata(contract: Contract, described: Mapping[str, str], rhythm: Rhythm) -> dict[str, str]:
     """All that a program has to know to use either graph."""
     policy = contract.policy
     hold = contract.delay + (policy.context_after + 3) * contract.hop
@@ -183,6 +193,11 @@ def _metadata(contract: Contract, described: Mapping[str, str]) -> dict[str, str
         + "; -1 if unused",
         "rhythms": "after that second, sum of 1 atrial fibrillation and 2 ventricular fibrillation "
         "if they last; -1 if unused",
+        "events": json.dumps(rules(rhythm.model.policy)),
+        "event_limits": json.dumps(rhythm.model.policy.to_dict()),
+        "gap_s": f"{GAP_S:g}",
+        "longest_chunk_s": str(LONGEST_S),
+        "session_options": "enable_mem_pattern off",
         "beat_classes": ",".join(CLASSES),
         "hold_samples": str(hold),
         "missing": f"{THERE} for a sample that is there, {MISSING} for one that is missing and "
@@ -205,18 +220,18 @@ def _beats(
     contract: Contract,
     rhythm: Rhythm,
     probabilities: str,
-    ecg: str,
-    missing: str,
-    given: str,
+    signal: tuple[Value, Value],
+    memory: Mapping[str, Value],
 ) -> tuple[dict[str, str], str]:
-    """Values of `OUTPUTS` by name, and the memory after them."""
+    """Values of `OUTPUTS` by name, and the memory after them.
+
+    Parameters
+    ----------
+    signal : float32 [batch, samples] twice: mV less an offset, and the input ``missing``
+    memory : of `_parts`
+    """
     layout, parts = Layout.of(contract), _parts(contract, rhythm)
-    past = parts["past"]
-    memory = {
-        name: Value(build, value, np.float32)
-        for name, value in zip(parts, build.split(given, [*parts.values()], axis=1), strict=True)
-    }
-    position = memory["position"]
+    past, position, (ecg, missing) = parts["past"], memory["position"], signal
     frames = slots_graph.with_recent(
         build,
         contract,
@@ -225,7 +240,7 @@ def _beats(
         probabilities,
     )
     strong, class_sums = slots_graph.strongest(build, contract, frames)
-    line = concat(memory["past"], Value(build, ecg, np.float32))
+    line = concat(memory["past"], ecg)
     near = line.slice(past - layout.near)
     found = slots_graph.r_peaks(build, contract, near.name)
     peaks, moments = (Value(build, name, np.int64) for name in found)
@@ -237,7 +252,7 @@ def _beats(
     r_peaks = (peaks + before).at_least(0)
     sums = Value(build, class_sums, np.float64)
     rows = sums / sums.sum(keep=True)
-    flags = concat(memory["past_missing"], Value(build, missing, np.uint8).to(np.float32))
+    flags = concat(memory["past_missing"], missing)
     ended = flags > PAST_END - 0.5
     kept, outputs = follow_graph.follow(
         memory,

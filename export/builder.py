@@ -14,6 +14,7 @@ from export.graphs import IR_VERSION, OPSET
 
 Shape = Sequence[str | int]
 Attribute = int | str | Sequence[int] | onnx.GraphProto
+Found = tuple[str, int, Sequence[None] | None]  # a value, the kind of its elements, and its shape
 END = np.iinfo(np.int64).max  # of a slice
 
 
@@ -109,31 +110,64 @@ class Builder:
                 self._names(len(states) + len(inputs)), [*states, *inputs], strict=True
             )
         ]
-        self._bodies.append(Body([], []))
-        after, found = step([one.name for one in given])
-        # A step may give an input back, or one value twice: an output has a name of its own.
-        results = [self("Identity", one) for one in (*after, *found)]
-        nodes, constants = self._bodies.pop()
         kinds = [kind for _, kind in states] + list(outputs)
-        body = helper.make_graph(
-            nodes,
-            "step",
-            given,
-            [
-                helper.make_tensor_value_info(name, kind, [None] * axes)
-                for name, kind in zip(results, kinds, strict=True)
-            ],
-            constants,
-        )
+        shape = [None] * axes
+
+        def write() -> list[Found]:
+            after, found = step([one.name for one in given])
+            return [(one, kind, shape) for one, kind in zip((*after, *found), kinds, strict=True)]
+
+        body = self._part("step", given, write)
         names = self.node(
             "Scan",
             [value for value, _ in (*states, *inputs)],
-            len(results),
+            len(kinds),
             body=body,
             num_scan_inputs=len(inputs),
             scan_input_axes=[1] * len(inputs),
             scan_output_axes=[1] * len(outputs),
         )
+        return names[: len(states)], names[len(states) :]
+
+    def loop(
+        self,
+        step: Callable[[list[str]], tuple[str, list[str], list[str]]],
+        states: Sequence[tuple[str, int]],
+        outputs: Sequence[int],
+        *,
+        axes: int,
+    ) -> tuple[list[str], list[str]]:
+        """Go on as long as a condition holds, once at least.
+
+        Parameters
+        ----------
+        step : takes the states; gives the condition, one bool, the states after it and its outputs
+        states, outputs, axes : as of `scan`
+
+        Returns
+        -------
+        the last states, and the outputs, of all steps along a new axis 0
+        """
+        count, before, *names = self._names(2 + len(states))
+        given = [
+            helper.make_tensor_value_info(count, TensorProto.INT64, []),
+            helper.make_tensor_value_info(before, TensorProto.BOOL, []),
+            *(
+                helper.make_tensor_value_info(name, kind, [None] * axes)
+                for name, (_, kind) in zip(names, states, strict=True)
+            ),
+        ]
+        kinds = [kind for _, kind in states] + list(outputs)
+        shape = [None] * axes
+
+        def write() -> list[Found]:
+            goes_on, after, found = step(names)
+            values = [(one, kind, shape) for one, kind in zip((*after, *found), kinds, strict=True)]
+            return [(goes_on, TensorProto.BOOL, []), *values]
+
+        body = self._part("step", given, write)
+        inputs = ["", "", *(value for value, _ in states)]
+        names = self.node("Loop", inputs, len(kinds), body=body)
         return names[: len(states)], names[len(states) :]
 
     def branch(
@@ -143,20 +177,28 @@ class Builder:
         otherwise: Callable[[], list[tuple[str, int]]],
     ) -> list[str]:
         """Do one thing or the other; both give values with the kind of their elements."""
-        graphs = []
-        for write in (then, otherwise):
-            self._bodies.append(Body([], []))
-            found = write()
-            results = [self("Identity", name) for name, _ in found]
-            nodes, constants = self._bodies.pop()
-            given = [
-                helper.make_tensor_value_info(name, kind, None)
-                for name, (_, kind) in zip(results, found, strict=True)
-            ]
-            graphs.append(helper.make_graph(nodes, "branch", [], given, constants))
-        return self.node(
-            "If", [condition], len(given), then_branch=graphs[0], else_branch=graphs[1]
-        )
+
+        def shapeless(write: Callable[[], list[tuple[str, int]]]) -> Callable[[], list[Found]]:
+            return lambda: [(name, kind, None) for name, kind in write()]
+
+        graphs = [self._part("branch", [], shapeless(write)) for write in (then, otherwise)]
+        count = len(graphs[0].output)
+        return self.node("If", [condition], count, then_branch=graphs[0], else_branch=graphs[1])
+
+    def _part(
+        self, name: str, given: Sequence[onnx.ValueInfoProto], write: Callable[[], list[Found]]
+    ) -> onnx.GraphProto:
+        """A graph within the graph; ``write`` writes its nodes and gives its outputs."""
+        self._bodies.append(Body([], []))
+        found = write()
+        # It may give an input back, or one value twice: an output has a name of its own.
+        results = [self("Identity", one) for one, _, _ in found]
+        nodes, constants = self._bodies.pop()
+        outputs = [
+            helper.make_tensor_value_info(result, kind, shape)
+            for result, (_, kind, shape) in zip(results, found, strict=True)
+        ]
+        return helper.make_graph(nodes, name, given, outputs, constants)
 
     def inline(self, graph: onnx.GraphProto, inputs: Mapping[str, str]) -> dict[str, str]:
         """Take over another graph's nodes; gives its outputs' names here, by theirs.

@@ -82,8 +82,10 @@ def judge(
         noisy = (noise.to(F64) >= limits.noise_log_odds) | (
             verdict.to(F64) >= limits.lasting_noise_log_odds
         )
-        # A second is searched for gaps when the next one is complete.
+        # A second is searched for gaps when the next one is complete. Then a run of one value may
+        # still turn out to stand for missing samples, if it begins with a second's last sample.
         lying = chunk.cut(in_gap, starts - float(FS), FS) * np.arange(1, FS + 1)
+        late = chunk.cut(in_gap, starts - float(FS + 1), 1).reshape(0, -1) * float(FS)
         return {
             "low": last["low"].reshape(-1, 1),
             "high": last["high"].reshape(-1, 1),
@@ -91,6 +93,7 @@ def judge(
             "own": own,
             "ring": ring,
             "lying": lying.max(),
+            "late": late,
             "windows": concat(
                 vf,
                 noisy.to(F32),
@@ -110,6 +113,7 @@ def judge(
             "own": rows * np.zeros(SECOND - 1),
             "ring": concat(memory["ecg_60hz"], none * np.zeros(RATE)),
             "lying": none,
+            "late": none.op("Identity"),
             "windows": rows * np.zeros(3),
         }
 
@@ -120,7 +124,10 @@ def judge(
     ).values()
     flaws = concat(flaws, found["own"])
     lying = found["lying"].expand(2)
-    gap_ends = concat(gap_ends.slice(0, KEPT - 1), lying, lying.slice(0, 1) * 0.0)
+    none = lying.slice(0, 1) * 0.0
+    gap_ends = concat(gap_ends.slice(0, KEPT - 1), lying, none)
+    late = concat(*[none] * (KEPT - 2), found["late"].expand(2), none, none)
+    gap_ends = gap_ends.at_least(late)
     count = (clock.after - clock.before).to(np.int64)
     last = count + np.arange(KEPT)
     kept["ecg_60hz"] = found["ring"].at(count * RATE + np.arange(KEPT * RATE))
@@ -192,8 +199,15 @@ def close(
     clock: Clock,
     judged: Mapping[str, Value],
     limits: VentricularLimits,
+    parted: Value,
 ) -> dict[str, Value]:
-    """Flaws of the seconds that are closed, whether their beats count, and gaps up to them."""
+    """Flaws of the seconds that are closed, whether their beats count, and gaps up to them.
+
+    Parameters
+    ----------
+    parted : float64 [batch, seconds], the place after the last deflection in each that is no beat,
+        `FAR` without one
+    """
     number = clock.next_before + count_to(chunk.line.build, clock.closing).to(F64)
     valid = number < clock.next_after
     place = (number - clock.before).to(np.int64) + KEPT
@@ -210,7 +224,7 @@ def close(
             (is_flat & ~still, -int(Flaw.FLAT)),
             (noisy, int(Flaw.NOISE)),
             ((fast > 0.5) & ~still, int(Flaw.FAST)),
-            (in_gap, int(Flaw.MISSING)),
+            (in_gap | (parted > FAR), int(Flaw.MISSING)),
         ]
     )
     doubtful, readable = still | noisy | (others > 0.5), unreadable < 0.5
@@ -250,7 +264,7 @@ def close(
             "fibrillation": fibrillation,
             "doubtful": doubtful,
             "start": start,
-            "gap_end": in_gap.where(start + gap_end.to(F64), FAR),
+            "gap_end": in_gap.where(start + gap_end.to(F64), FAR).at_least(parted),
         },
         {"hidden": bool, "vf": bool, "before": F64, "after": F64},
         axes=1,

@@ -98,21 +98,40 @@ def write(staged: Path, detector: Detector) -> None:
         graphs = Graphs(Artifacts(folder), detector)
     signals = np.stack([simulate(40.0, seed=seed, ectopic=0.3).signal for seed in range(4)])
     worst = prove(graphs, detector, signals + np.array([[0.0], [0.3], [-5.0], [200.0]]))
+    flawed = _flawed()
+    worst = max(worst, prove(graphs, detector, flawed[None], names=(WHOLE,)))
     print(f"{BEATS} and {WHOLE}: the detector's beats; probabilities differ by {worst:.1g}")
     ecg = simulate(GOLDEN_S, seed=7, ectopic=0.3).signal.astype(np.float64).reshape(1, -1) + 0.1
     missing = np.zeros(ecg.shape, dtype=np.uint8)
     gap, end = (slice(*(round(second * FS) for second in one)) for one in GOLDEN_GAPS)
     ecg[0, gap], missing[0, gap] = ecg[0, gap.start], MISSING
-    ecg[0, end], missing[0, end] = ecg[0, end.start], PAST_END
+    ecg[0, end], missing[0, end] = ecg[0, end.start - 1], PAST_END
     found = graphs.whole(ecg, [FS] * int(GOLDEN_S), missing)
+    in_flawed = graphs.whole(flawed[None], [FS] * (len(flawed) // FS))
     np.savez_compressed(
         staged / GOLDEN,
         allow_pickle=False,
         ecg=ecg[0],
         missing=missing[0],
         probabilities=graphs.frames(ecg)[0],
+        flawed=flawed,
         **{name: value[0] for name, value in found.items()},
+        **{f"flawed_{name}": value[0] for name, value in in_flawed.items()},
     )
+
+
+def _flawed() -> NDArray[np.float64]:
+    """A signal of each kind of missing samples, mV: most of them at an end of a second."""
+    ecg = simulate(30.0, seed=11, ectopic=0.1).signal.astype(np.float64)
+    ecg[:100] = np.nan
+    ecg[5 * FS - 3 : 5 * FS + 4] = -999.0  # a sentinel
+    ecg[7 * FS - 1 : 8 * FS + 90] = 0.25  # one value, too often
+    ecg[11 * FS : 11 * FS + 30] += 9.0  # a step, and back
+    ecg[14 * FS + 50 :] += 20.0  # another level
+    ecg[16 * FS : 16 * FS + 200] = np.nan
+    pop = 14.0 * np.exp(-((np.arange(-90, 90) / 12.0) ** 2) / 2)
+    ecg[25 * FS - 90 : 25 * FS + 90] += pop
+    return ecg
 
 
 def rhythm_of(folder: Path, contract: Contract) -> Rhythm:
@@ -199,13 +218,19 @@ class Graphs:
 
 
 def prove(
-    graphs: Graphs, detector: Detector, signals: NDArray[np.float64], *, seed: int = 0
+    graphs: Graphs,
+    detector: Detector,
+    signals: NDArray[np.float64],
+    *,
+    seed: int = 0,
+    names: Sequence[str] = (WHOLE, BEATS),
 ) -> float:
     """Find beats by both graphs and by the detector, whole and cut at random places.
 
     Parameters
     ----------
     signals : [signals, samples], mV at 360 Hz, samples a multiple of the hop
+    names : of the graphs; only `WHOLE` takes signals of which something is missing
 
     Returns
     -------
@@ -219,8 +244,8 @@ def prove(
     worst = 0.0
     expected = [detector.stream(FS, events=True).push(signal) for signal in signals]
     for sizes in _sizes(signals.shape[1], seed):
-        for name, run in ((WHOLE, graphs.whole), (BEATS, graphs.beats)):
-            slots = run(signals, sizes)
+        for name in names:
+            slots = (graphs.whole if name == WHOLE else graphs.beats)(signals, sizes)
             for row, beats in enumerate(expected):
                 valid = slots["valid"][row]
                 found = {output: slots[output][row][valid] for output in SLOTS}

@@ -1,9 +1,10 @@
-"""Labels in the light of the patient as the step of a loop over beats.
+"""Labels in the light of the patient: two loops over beats, of the template and of the interval.
 
 As `runtime.rhythm.template` and `runtime.rhythm.baseline`, for a beat of every row at once. What
-needs no memory of the patient is computed before the loop, for all beats together. In the loop
+needs no memory of the patient is computed outside of the loops, for all beats together. In a loop
 every number is a column [batch, 1] of float64, and each node counts: a beat takes as long as they
-are many.
+are many. The template asks nothing of the rhythm, so it comes before atrial fibrillation, which
+does not read the deflections that it finds too high.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from runtime.rhythm.baseline import LONGEST_S, RUN_BEATS, SAME_RATE, SHORTEST_S,
 from runtime.rhythm.events.atrial import AtrialLimits
 from runtime.rhythm.template import (
     FIRST_FEW,
+    HEIGHT_KNOWN,
     MAX_LOG_ODDS_SHIFT,
     MAX_ROUGHNESS,
     ORDINARY_Z,
+    PEAK,
     SHIFT,
     SIZE,
     STEP,
@@ -46,75 +49,97 @@ BASELINE = dict.fromkeys(
 )
 AT_START = {"correlation_z": ORDINARY_Z, "previous": FAR, "run": FAR, "baseline_beats": 1.0}
 MOMENTS = ("previous", "run")
-# Columns of a beat: its place, the first network's probabilities and label, 1 if the signal around
-# it is there, 1 if it is in fibrillation or certainly in sinus rhythm, gaps before it.
-BEAT = dict.fromkeys(
-    ("sample", *CLASSES, "label", "whole", "fibrillating", "sinus", "gaps", "roughness"), 1
-)
+# Columns of a beat. For the template: the first network's probability of N, 1 if the signal around
+# it is there, and of that signal roughness and height.
+COMPARED = dict.fromkeys((CLASSES[N], "whole", "roughness", "height"), 1)
+# For the interval: its place, probabilities and label in the light of the template, 1 if it is too
+# high, 1 if it is in fibrillation or certainly in sinus rhythm, gaps before it.
+BEAT = dict.fromkeys(("sample", *CLASSES, "label", "too_high", "fibrillating", "sinus", "gaps"), 1)
+# What the template says of a beat: as `QrsTemplate.compare`, and 1 if it is too high.
+VERDICT = dict.fromkeys(("less_alike", "rougher", "trust", "compared", "too_high"), 1)
 
 
-def pieces(around: Value) -> tuple[Value, dict[str, Value]]:
-    """What is compared with a template: roughness [batch, beats, 1], and the signal at each shift.
+def pieces(around: Value) -> tuple[Value, Value, dict[str, Value]]:
+    """What is compared with a template: roughness, height, and the signal at each shift.
 
     Parameters
     ----------
     around : float32 [batch, beats, 117], the signal around beats
+
+    Returns
+    -------
+    float64 [batch, beats, 1] twice, and the signal by its name as an input of the loop
     """
     coarse = around.to(F64).reshape(0, 0, -1, STEP).mean()
     slope = coarse.slice(1, axis=2) - coarse.slice(0, -1, axis=2)
     second = slope.slice(1, axis=2) - slope.slice(0, -1, axis=2)
     roughness = ((second * second).mean(keep=True).sqrt() + STILL_MV).log()
+    peak = around.slice(PEAK.start, PEAK.stop, axis=2).to(F64).reshape(0, 0, -1, STEP).mean()
+    height = peak.max(keep=True) - peak.min(keep=True)
     shifted = coarse.along(np.arange(2 * SHIFT + 1)[:, None] + np.arange(SIZE), axis=2)
-    return roughness, {"shifted": shifted - shifted.mean(keep=True)}
+    return roughness, height, {"shifted": shifted - shifted.mean(keep=True)}
 
 
-def label(
-    state: Value,
-    there: Value,
-    beats: Value,
-    shifted: dict[str, Value],
-    model: RhythmModel,
-    weights: Sequence[float],
+def compare(
+    state: Value, there: Value, beats: Value, shifted: dict[str, Value], limits: TemplateLimits
 ) -> tuple[Value, Value]:
-    """Go through beats in order; gives the state after them, and their probabilities and labels.
+    """Go through beats in order and compare them with the template.
 
     Parameters
     ----------
-    state : float32 [batch, numbers], of `STATE`
-    there, beats : bool and float64 [batch, beats, ...], of `BEAT`
+    state : float32 [batch, numbers], of `TEMPLATE`
+    there, beats : bool and float64 [batch, beats, ...], of `COMPARED`
     shifted : of `pieces`
+
+    Returns
+    -------
+    the state after them, and float64 [batch, beats, 5], of `VERDICT`
+    """
+
+    def step(state: Value, given: Value, more: dict[str, Value]) -> tuple[Value, Value]:
+        return _compare(state, columns(given, COMPARED), more["shifted"], limits)
+
+    return over_beats(step, state, there, beats, shifted, len(VERDICT))
+
+
+def read(
+    state: Value,
+    there: Value,
+    beats: Value,
+    policy: RhythmPolicy,
+    weights: Sequence[float],
+) -> tuple[Value, Value]:
+    """Go through beats in order, in the light of rhythm and usual interval.
+
+    Parameters
+    ----------
+    state : float32 [batch, numbers], of `BASELINE`
+    there, beats : bool and float64 [batch, beats, ...], of `BEAT`
     weights : factor for each class before the largest wins
 
     Returns
     -------
-    the state, and float64 [batch, beats, 6]
+    the state after them, and their probabilities and labels, float64 [batch, beats, 6]
     """
 
-    policy = model.policy
-
-    def step(state: Value, given: Value, more: dict[str, Value]) -> tuple[Value, Value]:
-        sizes = [sum(TEMPLATE.values()), sum(BASELINE.values())]
-        whole = columns(state, dict(zip(("template", "baseline"), sizes, strict=True)))
+    def step(state: Value, given: Value, _: dict[str, Value]) -> tuple[Value, Value]:
         beat = columns(given, BEAT)
-        template = whole["template"]
-        if policy.has(TemplateLimits):
-            template, beat = _by_template(template, beat, more["shifted"], model, weights)
-        baseline, beat = _by_baseline(whole["baseline"], beat, policy, weights)
-        return concat(template, baseline), concat(*(beat[one] for one in CLASSES), beat["label"])
+        block, found = _by_baseline(state, beat, policy, weights)
+        # What is no beat parts the intervals, as a gap does.
+        place = list(BASELINE).index("previous")
+        parted = state.like(np.arange(sum(BASELINE.values())) == place) > 0.5
+        block = (beat["too_high"] > 0.5).where(parted.where(FAR, state), block)
+        return block, concat(*(found[one] for one in CLASSES), found["label"])
 
-    return over_beats(step, state, there, beats, shifted, len(CLASSES) + 1)
+    return over_beats(step, state, there, beats, {}, len(CLASSES) + 1)
 
 
-def _by_template(
-    block: Value,
-    beat: dict[str, Value],
-    shifted: Value,
-    model: RhythmModel,
-    weights: Sequence[float],
-) -> tuple[Value, dict[str, Value]]:
-    """The template after a beat, and the beat in its light: N or S may become V, V one of these."""
-    limits, build, state = model.policy.of(TemplateLimits), block.build, columns(block, TEMPLATE)
-    template, beats, label = state["template"], state["template_beats"], beat["label"]
+def _compare(
+    block: Value, beat: dict[str, Value], shifted: Value, limits: TemplateLimits
+) -> tuple[Value, Value]:
+    """The template after a beat, and what it says of it, of `VERDICT`."""
+    build, state = block.build, columns(block, TEMPLATE)
+    template, beats = state["template"], state["template_beats"]
     known, whole = beats > 0.5, beat["whole"] > 0.5
     products = (shifted @ template.expand(2)).op("Squeeze", build.axes(2))
     best = products.op("ArgMax", dtype=np.int64, axis=1, keepdims=1)
@@ -127,34 +152,19 @@ def _by_template(
     z_below = state["correlation_z"] - known.where(z, ORDINARY_Z)
     rougher = beat["roughness"] - state["log_roughness"]
     most = float(F32(limits.template_beats))
-    trust, compared = beats / most, known & whole
-    less_alike = compared.where(z_below, 0.0)
-    above = compared.where(rougher.within(-MAX_ROUGHNESS, MAX_ROUGHNESS), 0.0)
-    n, s, v = (beat[CLASSES[one]] for one in (N, S, V))
-    floor = PROBABILITY_FLOOR
-    v_odds = (v.at_least(floor) / (n + s).at_least(floor)).log()
-    s_odds = (s.at_least(floor) / n.at_least(floor)).log()
-    inputs = concat(s_odds, v_odds, less_alike, above, trust)
-    correction = (1.0 - trust) * seconds_graph.log_odds(model.first_beats, inputs)
-    margin = compared.where(trust.like(limits.template_gain * limits.template_margin), 0.0)
-    shift = correction + trust * (
-        less_alike * limits.template_gain - above * limits.template_roughness - margin
+    usual_height = (template.max(keep=True) - template.min(keep=True)) * limits.pop_times
+    too_high = (beat["height"] > usual_height.at_least(limits.pop_mv)) & whole
+    too_high = too_high & (beats > HEIGHT_KNOWN - 0.5)
+    compared = known & whole
+    verdict = concat(
+        compared.where(z_below, 0.0),
+        compared.where(rougher.within(-MAX_ROUGHNESS, MAX_ROUGHNESS), 0.0),
+        beats / most,
+        compared.to(F64),
+        too_high.to(F64),
     )
-    moves = (shift > 0.0) | ((shift < 0.0) & (label > float(S)))
-    n, s, v = _towards_v(n, s, v, v_odds, shift)
-    weighted_n, weighted_s = n * weights[N], s * weights[S]
-    other = label > float(V)
-    own = (label > float(F)).where(beat[CLASSES[Q]] * weights[Q], beat[CLASSES[F]] * weights[F])
-    is_v = v * weights[V] > other.where(own, weighted_n.at_least(weighted_s))
-    stays = other.where(label, (weighted_s > weighted_n).to(F64))
-    found = {
-        CLASSES[N]: moves.where(n, beat[CLASSES[N]]),
-        CLASSES[S]: moves.where(s, beat[CLASSES[S]]),
-        CLASSES[V]: moves.where(v, beat[CLASSES[V]]),
-        "label": moves.where(is_v.where(float(V), stays), label),
-    }
     # One that is certainly N is remembered.
-    usual = (beat[CLASSES[N]] > limits.template_min_normal) & whole
+    usual = (beat[CLASSES[N]] > limits.template_min_normal) & whole & ~too_high
     count = (beats + 1.0).at_most(most)
     after = concat(
         template + (piece - template) / count,
@@ -162,7 +172,44 @@ def _by_template(
         state["log_roughness"] + rougher / count,
         count,
     )
-    return usual.where(after, block), beat | found
+    return usual.where(after, block), verdict
+
+
+def by_template(
+    rows: Value, label: Value, verdict: Value, model: RhythmModel, weights: Sequence[float]
+) -> tuple[Value, Value]:
+    """Beats in the light of the template: N or S may become V, V one of these.
+
+    Parameters
+    ----------
+    rows, label : float64 [batch, beats, 5] and [batch, beats, 1], of the first network
+    verdict : of `compare`
+
+    Returns
+    -------
+    the same after it
+    """
+    limits = model.policy.of(TemplateLimits)
+    n, s, v, f, q = (rows.slice(i, i + 1, axis=2) for i in range(len(CLASSES)))
+    less_alike, above, trust, compared, _ = columns(verdict, VERDICT, axis=2).values()
+    floor = PROBABILITY_FLOOR
+    v_odds = (v.at_least(floor) / (n + s).at_least(floor)).log()
+    s_odds = (s.at_least(floor) / n.at_least(floor)).log()
+    inputs = concat(s_odds, v_odds, less_alike, above, trust, axis=2)
+    correction = (1.0 - trust) * seconds_graph.log_odds(model.first_beats, inputs)
+    margin = compared * (limits.template_gain * limits.template_margin)
+    shift = correction + trust * (
+        less_alike * limits.template_gain - above * limits.template_roughness - margin
+    )
+    moves = (shift > 0.0) | ((shift < 0.0) & (label > float(S)))
+    moved_n, moved_s, moved_v = _towards_v(n, s, v, v_odds, shift)
+    weighted_n, weighted_s = moved_n * weights[N], moved_s * weights[S]
+    other = label > float(V)
+    own = (label > float(F)).where(q * weights[Q], f * weights[F])
+    is_v = moved_v * weights[V] > other.where(own, weighted_n.at_least(weighted_s))
+    stays = other.where(label, (weighted_s > weighted_n).to(F64))
+    moved = concat(moved_n, moved_s, moved_v, f, q, axis=2)
+    return moves.where(moved, rows), moves.where(is_v.where(float(V), stays), label)
 
 
 def _towards_v(
@@ -179,7 +226,7 @@ def _towards_v(
 def _by_baseline(
     block: Value, beat: dict[str, Value], policy: RhythmPolicy, weights: Sequence[float]
 ) -> tuple[Value, dict[str, Value]]:
-    """As `_by_template`: in fibrillation no beat is premature, elsewhere the interval joins in."""
+    """The state after a beat, and the beat: in fibrillation none is premature, else by interval."""
     n, s, label = beat[CLASSES[N]], beat[CLASSES[S]], beat["label"]
     atrial = label < float(V)
     changed = None

@@ -4,15 +4,17 @@
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "..");
 const target = process.argv[2] ?? join(root, "dist", "web");
-const library = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
-const OURS = ["index.html", "page.css", "page.js", "live.js", "trace.js", "files.js", "gaps.js", "resample.js", "patient.js"];
+const resolve = createRequire(import.meta.url).resolve;
+const library = dirname(resolve("onnxruntime-web"));
+const edf = dirname(resolve("edfjs")); // reads headers of EDF files; loaded with the first
+const OURS = ["index.html", "page.css", "page.js", "live.js", "trace.js", "files.js", "recording.js", "edf.js", "gaps.js", "resample.js", "patient.js"];
 // Of the page that `ekg serve` gives: a strap, a serial port, and their recording.
 const DEVICES = ["strap.js", "polar.js", "serialport.js", "lines.js", "leads.js", "signal.js", "rrtrend.js", "edfwriter.js"];
 const DETECTOR = ["ekg.js", "stream.js", "app.webmanifest", "icon.svg"];
@@ -25,6 +27,9 @@ await mkdir(join(target, "devices"));
 for (const name of DEVICES)
   await cp(join(root, "runtime", "server", "static", name), join(target, "devices", name));
 for (const name of LIBRARY) await cp(join(library, name), join(target, "ort", name));
+await mkdir(join(target, "edfjs"));
+for (const name of ["edf.js", "channel.js", "utils.js", "../LICENSE"])
+  await cp(join(edf, name), join(target, "edfjs", basename(name)));
 await cp(join(root, "artifacts", "ekg.onnx"), join(target, "ekg.onnx"));
 await cp(join(root, "runtime", "sample", "sample.csv"), join(target, "sample.csv"));
 await cp(join(root, "runtime", "sample", "LICENSE.md"), join(target, "sample.LICENSE.md"));

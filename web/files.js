@@ -1,19 +1,32 @@
-// Recordings that are dropped on the page: tables of numbers, and WFDB records.
-// What is missing is NaN in what is read, and `bridged` holds the level over it.
+// Recordings that are dropped on the page: tables of numbers, WFDB records, and EDF files.
+// What is missing is NaN in what is read.
+import { millivolts } from "./devices/leads.js";
+import { recordingOf } from "./recording.js";
 
-const USUAL_LEADS = ["MLII", "II", "ECG", "EKG", "I"];
-const MV = { mv: 1, uv: 1e-3, "µv": 1e-3, v: 1e3 };
 const SECONDS = { s: 1, sec: 1, ms: 1e-3, us: 1e-6, "µs": 1e-6 };
-const LARGEST_MV = 20; // beyond it numbers without a unit are hardly mV
 const WFDB_NO_SAMPLE = { 16: -32768, 212: -2048 };
 
-/** The recording among some files: its name, lead, rate (Hz) and ECG (mV, NaN if missing). */
+/** The recording among some files: see `recordingOf`. */
 export async function readFiles(files, fs) {
   const header = files.find(({ name }) => name.endsWith(".hea"));
   if (header) return readWfdb(header, files);
   if (files.some(({ name }) => name.endsWith(".dat")))
     throw new Error("a .dat file needs its header: drop the .hea file with it.");
-  return readTable(await files[0].text(), files[0].name, fs);
+  const [file] = files;
+  const begin = String.fromCharCode(...new Uint8Array(await file.slice(0, 256).arrayBuffer()));
+  const looksSo = /^(0 {7}|\xffBIOSEMI)/.test(begin) && /^ *\d+ *$/.test(begin.slice(252));
+  if (looksSo || /\.(edf|bdf|rec)$/i.test(file.name)) return readEdfFile(file);
+  return readTable(await file.text(), file.name, fs);
+}
+
+/** An EDF, EDF+ or BDF file; what reads it is loaded with the first. */
+async function readEdfFile(file) {
+  const { isEdf, readEdf } = await import("./edf.js");
+  const buffer = await file.arrayBuffer();
+  if (!isEdf(new Uint8Array(buffer)))
+    throw new Error(`${file.name} is not a whole EDF file: expected its header of at least 256 bytes.`);
+  const { leads, start } = readEdf(buffer, file.name);
+  return recordingOf(file.name, leads, start);
 }
 
 /** A table: columns of numbers, with names and units in a first line if there is one. */
@@ -29,37 +42,26 @@ export function readTable(text, name, fs) {
   if (names.length !== width) names = Array.from({ length: width }, (_, i) => names[i] ?? "");
   const isTime = (cell) => /^(time|t|elapsed|seconds|timestamp)\b/i.test(cell);
   const time = names.findIndex(isTime);
-  const lead = chooseLead(names, time);
   const rows = lines.map(columns);
   const take = (i) => Float64Array.from(rows, (row) => (isNumber(row[i] ?? "") ? Number(row[i]) : NaN));
-  const ecg = take(lead);
   if (time >= 0) {
     const times = take(time);
-    const unit = SECONDS[unitOf(names[time])] ?? 1;
+    const unit = SECONDS[unitOf(names[time]).toLowerCase()] ?? 1;
     fs = (times.length - 1) / ((times[times.length - 1] - times[0]) * unit);
     if (Math.abs(fs - Math.round(fs)) < 1e-3 * fs) fs = Math.round(fs);
   }
   if (!fs) throw new Error(`${name} does not say its sampling rate; enter it above, in Hz.`);
-  const unit = unitOf(names[lead]);
-  const factor = MV[unit] ?? 1;
-  const scaled = ecg.map((value) => value * factor);
-  if (!(unit in MV) && scaled.filter((value) => Math.abs(value) > LARGEST_MV).length > ecg.length / 2)
-    throw new Error(`${name} says no unit and is no ECG in mV; name the column "ECG (uV)" or so.`);
-  return { name, lead: names[lead] || `column ${lead + 1}`, fs, ecg: scaled };
+  const leads = names.map((title, i) => {
+    const unit = millivolts(unitOf(title)) === null ? "" : unitOf(title);
+    const lead = unit ? title.slice(0, title.search(ENDING)) : title;
+    return { name: lead || `column ${i + 1}`, unit, fs, load: () => take(i) };
+  });
+  if (leads.length < 2 && time === 0) throw new Error("the table has a column of times and no other.");
+  return recordingOf(name, leads.filter((_, i) => i !== time));
 }
 
-function unitOf(name) {
-  return (/[([_ ]\s*([µa-zA-Z]+)\s*[)\]]?$/.exec(name)?.[1] ?? "").toLowerCase();
-}
-
-/** The column or signal that is the ECG: by its name, else the first that is not the time. */
-function chooseLead(names, time) {
-  const plain = names.map((name) => name.replace(/[([_ ].*$/, "").toUpperCase());
-  for (const usual of USUAL_LEADS) if (plain.includes(usual)) return plain.indexOf(usual);
-  const first = names.findIndex((_, i) => i !== time);
-  if (first < 0) throw new Error("the table has a column of times and no other.");
-  return first;
-}
+const ENDING = /[([_ ]\s*([µa-zA-Z]+)\s*[)\]]?$/;
+const unitOf = (name) => ENDING.exec(name)?.[1] ?? "";
 
 /** A WFDB record of one segment, its signals in one file, format 16 or 212. */
 async function readWfdb(header, files) {
@@ -72,26 +74,32 @@ async function readWfdb(header, files) {
     return {
       file,
       format,
-      gain: (Number(perMv) || 200) / (MV[(unit ?? "mV").toLowerCase()] ?? NaN),
+      perMv: Number(perMv) || 200,
+      unit: unit ?? "mV",
       baseline: Number(baseline ?? zero ?? 0),
       name: description.join(" "),
     };
   });
-  const lead = chooseLead(signals.map(({ name }) => name), -1);
-  const { file, format, gain, baseline, name } = signals[lead];
+  if (!signals.length) throw new Error(`${header.name} holds no signals.`);
+  const [{ file, format }] = signals;
   if (!(format in WFDB_NO_SAMPLE) || signals.some((one) => one.file !== file || one.format !== format))
     throw new Error(`${header.name} is of format ${format}; 16 and 212 in one file can be read here.`);
-  if (!Number.isFinite(gain)) throw new Error(`${name} of ${header.name} is in no unit of voltage.`);
   const data = files.find((one) => one.name === file);
   if (!data) throw new Error(`${header.name} needs ${file}: drop it with it.`);
   const samples = (format === "16" ? of16 : of212)(await data.arrayBuffer());
   const missing = WFDB_NO_SAMPLE[format];
-  const ecg = new Float64Array(Math.floor(samples.length / signals.length));
-  for (let i = 0; i < ecg.length; i += 1) {
-    const value = samples[i * signals.length + lead];
-    ecg[i] = value === missing ? NaN : (value - baseline) / gain;
-  }
-  return { name: record, lead: name, fs: Number(rate?.split("/")[0] ?? 250), ecg };
+  const fs = Number(rate?.split("/")[0] ?? 250);
+  const leads = signals.map(({ name, unit, perMv, baseline }, lead) => ({
+    name,
+    unit,
+    fs,
+    load: () =>
+      Float64Array.from({ length: Math.floor(samples.length / signals.length) }, (_, i) => {
+        const value = samples[i * signals.length + lead];
+        return value === missing ? NaN : (value - baseline) / perMv;
+      }),
+  }));
+  return recordingOf(record, leads);
 }
 
 function of16(buffer) {

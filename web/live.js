@@ -52,7 +52,8 @@ export class SimulatedSource {
  * once on.ended(recording) with the recording as EDF, or on.failed(error).
  */
 export function follow(source, stream, on) {
-  const bridge = new Bridge(source.fs);
+  // At its own rate the network finds missing samples itself.
+  const bridge = source.fs === FS ? null : new Bridge(source.fs);
   const resampler = new Resampler(source.fs);
   const startsAt = localClock();
   const recorded = source.finish ? new Signal(source.fs, Math.ceil(source.capacityS * source.fs)) : null;
@@ -65,11 +66,11 @@ export function follow(source, stream, on) {
     });
   };
   const take = async ({ signal, missing }) =>
-    signal.length && on.found({ ...(await stream.push(signal, missing)), signal });
+    signal.length && on.found({ ...(await stream.push(signal, bridge ? missing : undefined)), signal });
   source.start({
     append: (samples) => {
       recorded?.append(samples);
-      const { held, missing } = bridge.push(samples);
+      const { held, missing } = bridge?.push(samples) ?? { held: samples };
       const ready = resampler.push(held, missing);
       then(() => take(ready));
     },

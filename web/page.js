@@ -43,11 +43,13 @@ async function show(read) {
   const mine = begin();
   try {
     say("Reading…");
-    const { name, lead, fs, ecg } = await read();
+    const { name, lead, fs, ecg, start } = await read();
     const started = performance.now();
     const { held, missing } = bridged(ecg, fs);
     const signal = resampled(held, fs);
-    const gone = missingAt(missing, fs, FS, signal.length);
+    // At its own rate the network finds missing samples itself.
+    const given = fs === FS ? ecg : signal;
+    const gone = fs === FS ? null : missingAt(missing, fs, FS, signal.length);
     const stream = (await detector).stream();
     const beats = [];
     const closed = [];
@@ -56,7 +58,7 @@ async function show(read) {
       closed.push(...found.seconds);
     };
     for (let i = 0; i < signal.length; i += PIECE) {
-      add(await stream.push(signal.subarray(i, i + PIECE), gone.subarray(i, i + PIECE)));
+      add(await stream.push(given.subarray(i, i + PIECE), gone?.subarray(i, i + PIECE)));
       if (mine !== current) return;
       say(`${name}: ${Math.round(i / FS)} of ${Math.round(signal.length / FS)} s…`);
     }
@@ -64,7 +66,8 @@ async function show(read) {
     if (mine !== current) return;
     const seconds = signal.length / FS;
     const took = (performance.now() - started) / 1000;
-    say(`${name}, ${lead}, ${fs} Hz: ${seconds.toFixed(0)} s of ECG in ${took.toFixed(2)} s.`);
+    const began = start ? `, from ${start}` : "";
+    say(`${name}, ${lead}, ${Number(fs.toFixed(2))} Hz${began}: ${seconds.toFixed(0)} s of ECG in ${took.toFixed(2)} s.`);
     count(beats);
     at("rhythm").textContent = rhythms(closed);
     const from = at("from");

@@ -5,7 +5,7 @@ const HOP = 18; // samples a frame: the graph takes whole frames
 const HOLD = 540; // samples to hold after a recording, for what the graph looks ahead
 const PIECE = 20 * 360; // samples in one run: shorter ones take longer for each second, in WebAssembly
 const LABELS = ["N", "S", "V", "F", "Q"];
-const [THERE, MISSING, PAST_END] = [0, 1, 2];
+const [THERE, MISSING, PAST_END, CHECKED] = [0, 1, 2, 3];
 
 /** Options of the graph's session; sizes in it depend on the signal, so no memory is planned. */
 export const OPTIONS = { enableMemPattern: false, intraOpNumThreads: 1 };
@@ -20,14 +20,14 @@ export function start(session) {
 /**
  * Take the next samples, give what they decide and the state after them.
  *
- * samples: mV at 360 Hz, any number. One is missing if it is NaN or beyond 500 mV, or 1 in `flags`,
- * if the signal is held already. A beat has its R peak in samples since the
+ * samples: mV at 360 Hz, any number. The graph finds those that are missing (NaN, or what no heart can have
+ * made) and holds the signal over them; with `flags` it is held already where they are 1. A beat has its R peak in samples since the
  * start, its label, the score of that, the probabilities of N, S, V, F and Q, and that of atrial
  * fibrillation, and if its label was chosen as in it. A second has its number, its flaws (bits, see
  * docs/embed.md) and the fibrillation that lasts: 1 atrial, 2 ventricular.
  */
 export async function push(ort, session, before, samples, flags) {
-  const missing = Uint8Array.from(samples, (_, i) => (flags?.[i] ? MISSING : THERE));
+  const missing = Uint8Array.from(samples, (_, i) => (!flags ? THERE : flags[i] ? MISSING : CHECKED));
   return run(ort, session, before, Float64Array.from(samples), missing);
 }
 

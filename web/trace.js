@@ -3,6 +3,7 @@
 const FS = 360;
 export const SHOWN_S = 10;
 const ROW_S = 5;
+const LARGEST_MV = 500; // beyond it a value stands for a missing sample
 const SQUARE_S = 0.2; // a large square of ECG paper, 0.2 s and 0.5 mV
 
 /** Draw ten seconds from a sample on; `dropped` samples lie before the first of the signal. */
@@ -14,7 +15,8 @@ export function draw(canvas, signal, beats, from, dropped = 0) {
   const width = canvas.width;
   const height = canvas.height / rows;
   const shown = signal.subarray(from, from + SHOWN_S * FS);
-  const sorted = Float64Array.from(shown).sort();
+  const isThere = (mv) => Math.abs(mv) <= LARGEST_MV;
+  const sorted = shown.filter(isThere).sort();
   const middle = sorted[sorted.length >> 1] ?? 0;
   const reach = Math.max(1, (sorted[sorted.length - 1] ?? 0) - middle, middle - (sorted[0] ?? 0));
   const x = (i) => (i / (ROW_S * FS)) * width;
@@ -35,8 +37,11 @@ export function draw(canvas, signal, beats, from, dropped = 0) {
     pen.lineWidth = 1.5;
     pen.beginPath();
     const first = row * ROW_S * FS;
-    for (let i = 0; i < ROW_S * FS && first + i < shown.length; i += 1)
-      pen.lineTo(x(i), y(row, shown[first + i]));
+    for (let i = 0, before = false; i < ROW_S * FS && first + i < shown.length; i += 1) {
+      const there = isThere(shown[first + i]);
+      if (there) pen[before ? "lineTo" : "moveTo"](x(i), y(row, shown[first + i]));
+      before = there;
+    }
     pen.stroke();
   }
   for (const { rPeak, label } of beats) {

@@ -3,9 +3,8 @@
 //   npm install
 //   node beats.mjs ../../artifacts/ekg.onnx < samples.txt
 //
-// Samples are numbers in mV at 360 Hz, one a line; nan is missing, and so is what is beyond 500 mV.
-// Prints of each beat its R peak
-// (sample), label, score and probability of atrial fibrillation.
+// Samples are numbers in mV at 360 Hz, one a line; nan is missing, and the graph finds what else is.
+// Prints of each beat its R peak (sample), label, score and probability of atrial fibrillation.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { finish, OPTIONS, push, start } from "../../web/stream.js";

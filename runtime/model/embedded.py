@@ -27,7 +27,8 @@ SLOTS = (
 )
 SECONDS = ("seconds", "flaws", "rhythms")
 OUTPUTS = (*SLOTS, *SECONDS)
-THERE, MISSING, PAST_END = range(3)  # of the input `missing`
+# Of the input `missing`; the last is for samples that are there and not to be looked at again.
+THERE, MISSING, PAST_END, CHECKED = range(4)
 
 
 class BeatsGraph:
@@ -82,11 +83,15 @@ class GoldenEkg:
     given : ``ecg`` float64 [samples], mV, ``missing`` uint8 [samples], and ``probabilities``
         float32 [frames, 6], of the first network
     found : of `OUTPUTS`
+    flawed, in_flawed : a signal with missing samples, steps and a pop as it comes, float64
+        [samples], mV, and what the graph that takes ECG finds in it
     tolerance : largest difference of a probability that counts as the same answer
     """
 
     given: dict[str, NDArray[Any]]
     found: dict[str, NDArray[Any]]
+    flawed: NDArray[np.float64]
+    in_flawed: dict[str, NDArray[Any]]
     tolerance: float
 
     @classmethod
@@ -95,7 +100,9 @@ class GoldenEkg:
         with np.load(files.path(GOLDEN), allow_pickle=False) as arrays:
             given = {name: arrays[name] for name in ("ecg", "missing", "probabilities")}
             found = {name: arrays[name] for name in OUTPUTS}
-        return cls(given, found, files.files[GOLDEN]["tolerance"])
+            in_flawed = {name: arrays[f"flawed_{name}"] for name in OUTPUTS}
+            flawed = arrays["flawed"]
+        return cls(given, found, flawed, in_flawed, files.files[GOLDEN]["tolerance"])
 
     def check(self, files: Artifacts) -> None:
         """Refuse graphs that find other beats here than they did when they were exported.
@@ -105,28 +112,36 @@ class GoldenEkg:
         ModelFileError, ModelError
             Names the graph and what it finds otherwise.
         """
-        ecg = self.given["ecg"]
-        seconds = len(ecg) // FS
-        for name in (WHOLE, BEATS):
-            arrays = self.given | {"ecg": (ecg - ecg[0]).astype(np.float32)}
-            if name == WHOLE:
-                arrays = {"ecg": ecg, "missing": self.given["missing"]}
-            graph = BeatsGraph(files, name)
-            state = np.zeros((1, graph.state_size), dtype=np.float32)
-            found: list[dict[str, NDArray[Any]]] = []
-            for parts in zip(*(np.split(one, seconds) for one in arrays.values()), strict=True):
-                chunk = {key: part[None] for key, part in zip(arrays, parts, strict=True)}
-                outputs, state = graph.run(chunk, state)
-                found.append(outputs)
-            for output, expected in self.found.items():
-                got = np.concatenate([outputs[output][0] for outputs in found])
-                largest = 0.0 if expected.dtype != np.float32 else self.tolerance
-                if not (
-                    got.shape == expected.shape
-                    and np.abs(got.astype(np.float64) - expected).max() <= largest
-                ):
-                    raise ModelError(
-                        f"{name} finds other beats in the golden recording than it did when it "
-                        f"was exported ({output}); copy the artifacts again, or use another "
-                        "release of onnxruntime."
-                    )
+        ecg, missing = self.given["ecg"], self.given["missing"]
+        less_first = {"ecg": (ecg - ecg[0]).astype(np.float32)}
+        there = np.full(len(self.flawed), THERE, dtype=np.uint8)
+        self._check(files, WHOLE, {"ecg": ecg, "missing": missing}, self.found)
+        self._check(files, WHOLE, {"ecg": self.flawed, "missing": there}, self.in_flawed)
+        self._check(files, BEATS, self.given | less_first, self.found)
+
+    def _check(
+        self,
+        files: Artifacts,
+        name: str,
+        given: Mapping[str, NDArray[Any]],
+        expected: Mapping[str, NDArray[Any]],
+    ) -> None:
+        graph = BeatsGraph(files, name)
+        state = np.zeros((1, graph.state_size), dtype=np.float32)
+        seconds, found = len(given["ecg"]) // FS, []
+        for parts in zip(*(np.split(one, seconds) for one in given.values()), strict=True):
+            chunk = {key: part[None] for key, part in zip(given, parts, strict=True)}
+            outputs, state = graph.run(chunk, state)
+            found.append(outputs)
+        for output, answer in expected.items():
+            got = np.concatenate([outputs[output][0] for outputs in found])
+            largest = 0.0 if answer.dtype != np.float32 else self.tolerance
+            if not (
+                got.shape == answer.shape
+                and np.abs(got.astype(np.float64) - answer).max() <= largest
+            ):
+                raise ModelError(
+                    f"{name} finds other beats in the golden recording than it did when it "
+                    f"was exported ({output}); copy the artifacts again, or use another "
+                    "release of onnxruntime."
+                )

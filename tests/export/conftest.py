@@ -11,7 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from export import graphs
+from export import graphs as frame_graphs
+from export.embedded import Graphs
+from runtime import Detector
+from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
 from runtime.model.contract import BeatPolicy
 from runtime.simulate import simulate
 from training.model import Design, EkgNet, deployed
@@ -25,16 +28,16 @@ class Exported:
     described: dict[str, str]
 
     @cached_property
-    def _making(self) -> Iterator[graphs.Graph]:
-        return graphs.graphs(self.net, self.described)
+    def _making(self) -> Iterator[frame_graphs.Graph]:
+        return frame_graphs.graphs(self.net, self.described)
 
     @cached_property
-    def fused(self) -> graphs.Graph:
+    def fused(self) -> frame_graphs.Graph:
         """The first of its graphs, filter and CNN; each is four seconds of work."""
         return next(self._making)
 
     @cached_property
-    def graphs(self) -> dict[str, graphs.Graph]:
+    def graphs(self) -> dict[str, frame_graphs.Graph]:
         """All of them by file name."""
         return {graph.name: graph for graph in (self.fused, *self._making)}
 
@@ -44,7 +47,7 @@ def small() -> Exported:
     torch.manual_seed(0)
     design = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
     net = deployed(EkgNet(design))
-    described = graphs.describe(net, policy=BeatPolicy(), data="SIMULATED", commit="abc")
+    described = frame_graphs.describe(net, policy=BeatPolicy(), data="SIMULATED", commit="abc")
     return Exported(net, described)
 
 
@@ -56,3 +59,9 @@ def signals() -> NDArray[np.float32]:
     jumping = ecg + np.where(np.arange(7200) > 3600, 50.0, 0.0).astype(np.float32)
     rows = np.stack([*noise, ecg, jumping])
     return rows - rows[:, :1]
+
+
+@pytest.fixture(scope="module", name="graphs")
+def beats_graphs(detector: Detector) -> Graphs:
+    """Those of the artifacts that give beats."""
+    return Graphs(Artifacts(DEFAULT_ARTIFACTS), detector)

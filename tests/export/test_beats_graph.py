@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from beats_driver import cut, flaws_of_row, followed, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from export import embedded, manifest
-from export.embedded import Graphs, Slots
+from export.embedded import Graphs
 from export.graphs import ExportError
 from runtime import Detector, ModelError
-from runtime.findings import CLASSES, Beat
+from runtime.findings import CLASSES
 from runtime.model.artifacts import DEFAULT_ARTIFACTS, Artifacts
 from runtime.model.contract import FS, HOP
-from runtime.model.embedded import BEATS, GOLDEN, MISSING, OUTPUTS, PAST_END, WHOLE, GoldenEkg
+from runtime.model.embedded import (
+    BEATS,
+    CHECKED,
+    GOLDEN,
+    MISSING,
+    OUTPUTS,
+    PAST_END,
+    WHOLE,
+    GoldenEkg,
+)
 from runtime.records import read
-from runtime.rhythm import schema
+from runtime.rhythm import rules, schema
 from runtime.rhythm.events.atrial import KNOWN_BEATS
 from runtime.signal.missing import NO_SIGNAL, bridge
 from runtime.simulate import simulate
-
-
-@pytest.fixture(scope="module")
-def graphs(detector: Detector) -> Graphs:
-    return Graphs(Artifacts(DEFAULT_ARTIFACTS), detector)
-
-
-def of_row(slots: Slots, row: int) -> list[tuple[int, int]]:
-    """R peak and label of a signal's beats."""
-    valid = slots["valid"][row]
-    peaks, labels = slots["r_peaks"][row][valid], slots["labels"][row][valid]
-    return list(zip(peaks.tolist(), labels.tolist(), strict=True))
-
-
-def of_beats(beats: Sequence[Beat]) -> list[tuple[int, int]]:
-    return [(round(beat.time * FS), CLASSES.index(beat.label)) for beat in beats]
-
-
-def same(slots: Slots, row: int, beats: Sequence[Beat], *, atol: float = 2e-5) -> None:
-    """Beat for beat, and their probabilities."""
-    assert of_row(slots, row) == of_beats(beats)
-    found = slots["class_probabilities"][row][slots["valid"][row]].reshape(-1, 5)
-    expected = np.reshape([beat.probabilities for beat in beats], (-1, 5))
-    np.testing.assert_allclose(found, expected, atol=atol)
 
 
 def frames_of(detector: Detector, frames: NDArray[np.float32]) -> Detector:
@@ -64,15 +50,6 @@ def frames_of(detector: Detector, frames: NDArray[np.float32]) -> Detector:
         return frames[None, first:end], np.full_like(carry, end)
 
     return detector.with_network(run, detector.contract)
-
-
-def cut(count: int, seed: int, most: int) -> list[int]:
-    """Sizes of chunks that are so many hops in all."""
-    rng, sizes = np.random.default_rng(seed), []
-    while count:
-        sizes.append(min(int(rng.integers(1, most + 1)), count))
-        count -= sizes[-1]
-    return [hops * HOP for hops in sizes]
 
 
 def beating(rng: np.random.Generator, seconds: int, row: int) -> NDArray[np.float64]:
@@ -151,73 +128,17 @@ def test_one_graph_gives_the_beats_of_the_runtime(
         same(slots, row, beats)
 
 
-IMPOSSIBLE = (np.nan, np.inf, -np.inf, -999.0, 32768.0, 1e300)
-
-
-@settings(max_examples=6, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([5, 40, 5000]))
-def test_impossible_values_are_missing(graphs: Graphs, seed: int, batch: int, most: int) -> None:
-    """As if the value before had been given there, marked as missing."""
-    rng = np.random.default_rng(seed)
-    seconds = int(rng.integers(6, 30))
-    ecg = np.stack([beating(rng, seconds, row) for row in range(batch)])
-    samples = ecg.shape[1]
-    for row in range(batch):
-        for _ in range(int(rng.integers(0, 6))):
-            start = int(rng.choice([0, int(rng.integers(samples))]))
-            ecg[row, start : start + int(rng.integers(1, 20))] = rng.choice(IMPOSSIBLE)
-    ended = np.full((batch, 540 + 2 * HOP), np.nan)
-    raw = np.concatenate([ecg, ended], axis=1)
-    past_end = np.zeros(raw.shape, dtype=np.uint8)
-    past_end[:, samples:] = PAST_END
-    missing = np.where(~(np.abs(raw) <= 500.0) & (past_end == 0), MISSING, past_end)
-    held = filled(raw)
-    sizes = cut(raw.shape[1] // HOP, seed, most)
-    found = graphs.whole(raw, sizes, past_end)
-    marked = graphs.whole(held, sizes, missing.astype(np.uint8))
-    for name in OUTPUTS:
-        np.testing.assert_array_equal(found[name], marked[name])
-
-
-@settings(max_examples=6, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_few_impossible_values_leave_the_beats_of_the_runtime(
-    detector: Detector, graphs: Graphs, seed: int
-) -> None:
-    """R peaks beside them may move by a sample, because the runtime holds a median of three."""
-    rng = np.random.default_rng(seed)
-    ecg = simulate(15.0, seed=seed, ectopic=0.2).signal.astype(np.float64) + rng.normal()
-    for _ in range(4):
-        start = int(rng.choice([0, int(rng.integers(len(ecg)))]))
-        ecg[start : start + int(rng.integers(1, 20))] = rng.choice(IMPOSSIBLE)
-    padded = np.concatenate([ecg, np.full(540 + 2 * HOP, np.nan)])[None]
-    past_end = np.repeat([0, PAST_END], [len(ecg), padded.size - len(ecg)]).astype(np.uint8)
-    found = of_row(graphs.whole(padded, [padded.size], past_end[None]), 0)
-    stream = detector.stream(FS, events=True)
-    expected = of_beats(stream.push(ecg) + stream.finish())
-    assert [label for _, label in found] == [label for _, label in expected]
-    for (one, _), (other, _) in zip(found, expected, strict=True):
-        assert abs(one - other) <= 2
-
-
-def filled(ecg: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each sample that no ECG has replaced by the one before, at the start by the first that is."""
-    usable = np.abs(ecg) <= 500.0
-    places = np.where(usable, np.arange(ecg.shape[1]), usable.argmax(axis=1)[:, None])
-    return np.take_along_axis(ecg, np.maximum.accumulate(places, axis=1), axis=1)
-
-
 def bridged(
     ecg: NDArray[np.float64], length: int, detector: Detector
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """The signal up to a length without gaps, then held; and the graph's ``missing``."""
+    """The signal up to a length, bridged by the runtime, then held; and the graph's ``missing``."""
     part = ecg[:, :length]
     found = bridge(part, [NO_SIGNAL] * len(part), FS, detector.quality_policy.missing)
     hold = 540 + HOP
     end = (length + hold) // HOP * HOP - length
     held = np.concatenate([found.ecg, found.ecg[:, -1:].repeat(end, axis=1)], axis=1)
     missing = np.full(held.shape, PAST_END, dtype=np.uint8)
-    missing[:, :length] = 0
+    missing[:, :length] = CHECKED
     for row, mask in found.missing.items():
         missing[row, :length][mask] = MISSING
     return held.astype(np.float64), missing
@@ -236,13 +157,11 @@ def test_seconds_are_judged_as_by_the_runtime(
     found = graphs.whole(held, cut(held.shape[1] // HOP, seed, most), missing)
     used = found["seconds"][0] >= 0
     assert found["seconds"][0][used].tolist() == list(range(18))
-    stream, expected = detector.stream(FS, events=True), {}
-    for at in range(0, ecg.shape[1], FS // 2):
-        stream.push(ecg[0, at : at + FS // 2])
-        assert stream.tracker is not None
-        expected[stream.tracker.seconds.next - 1] = int(stream.tracker.flaws)
-    # The first three are closed together.
-    assert [expected[second] for second in range(2, 18)] == found["flaws"][0][used][2:].tolist()
+    _, expected, _ = followed(detector, ecg[0])
+    found_flaws = flaws_of_row(found, 0)
+    assert [expected[second] for second in range(2, 18)] == [
+        found_flaws[second] for second in range(2, 18)
+    ]
 
 
 def test_atrial_fibrillation_is_that_of_the_runtime(
@@ -272,6 +191,25 @@ def test_atrial_fibrillation_is_that_of_the_runtime(
     odds = [lasting[second][0] for second in at if second >= 2]
     probabilities = found["af_probabilities"][0][valid][-len(odds) :]
     np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-np.array(odds))), atol=1e-4)
+
+
+def test_ventricular_fibrillation_is_that_of_the_runtime(
+    detector: Detector, graphs: Graphs, data: Path
+) -> None:
+    """Record cu01 of cudb fibrillates from 214 s on."""
+    record = read(str(data / "cudb" / "cu01"), start_s=190.0, seconds=70.0)
+    ecg = np.interp(np.arange(70 * FS) / FS, np.arange(70 * 250) / 250, record.signal)
+    found = graphs.whole(ecg[None], [FS] * 70)
+    used = found["seconds"][0] >= 0
+    lasts = found["rhythms"][0][used] & 2
+    stream, expected = detector.stream(FS, events=True), {}
+    for at in range(0, len(ecg), FS):
+        stream.push(ecg[at : at + FS])
+        assert stream.tracker is not None
+        vf = stream.tracker.current == "ventricular_fibrillation"
+        expected[stream.tracker.seconds.next - 1] = 2 * vf
+    assert 20 < sum(expected.values()) / 2 < 50
+    assert [expected[second] for second in range(2, 68)] == lasts[2:].tolist()
 
 
 @pytest.mark.parametrize("sizes", [[FS] * 175, [FS * 175]])
@@ -319,14 +257,18 @@ def test_a_position_of_days_is_exact(graphs: Graphs) -> None:
 
 
 @pytest.mark.parametrize("name", [BEATS, WHOLE])
-def test_the_metadata_say_what_is_needed(name: str) -> None:
+def test_the_metadata_say_what_is_needed(name: str, detector: Detector) -> None:
     metadata = {
         entry.key: entry.value for entry in onnx.load(DEFAULT_ARTIFACTS / name).metadata_props
     }
     assert (metadata["fs"], metadata["units"], metadata["hop"]) == ("360", "mV", "18")
     assert metadata["beat_classes"] == ",".join(CLASSES)
     assert metadata["hold_samples"] == "540"
-    assert {"slots", "missing", "end", *OUTPUTS} < set(metadata)
+    assert {"slots", "inputs", "missing", "end", "session_options", *OUTPUTS} < set(metadata)
+    # A program that names the other events itself has their rules and limits.
+    policy = detector.rhythm_policy
+    assert json.loads(metadata["event_limits"]) == policy.to_dict()
+    assert json.loads(metadata["events"]) == rules(policy)
 
 
 def test_a_graph_of_another_threshold_is_not_written(detector: Detector, graphs: Graphs) -> None:

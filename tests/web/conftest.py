@@ -37,10 +37,12 @@ def known(detector: Detector) -> Known:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ThreadingHTTPServer, str]]:
-    """The page, built and served; the server, to stop it, and the page's address."""
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the built page."""
     require_node_package("onnxruntime-web", "web")
+    require_node_package("edfjs", "web")
     folder = tmp_path_factory.mktemp("dist") / "web"
+    (folder.parent / "package.json").write_text('{"type": "module"}')  # for Node.js
     done = subprocess.run(
         ["node", str(ROOT / "web" / "build.mjs"), str(folder)],
         capture_output=True,
@@ -49,7 +51,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ThreadingHT
     )
     assert done.returncode == 0, done.stderr
     assert "MB compressed" in done.stdout
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(dist: Path) -> Iterator[tuple[ThreadingHTTPServer, str]]:
+    """The page served; the server, to stop it, and the page's address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(dist)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server, f"http://127.0.0.1:{server.server_port}/"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from record_cuts import cut
-from web_driver import PIECE_S, RECORDS, ROOT, Known, require_node_package
+from web_driver import PIECE_S, RECORDS, ROOT, Known, in_node, require_node_package
 
 from runtime.detector import load_rhythm
 from runtime.signal.missing import NO_SIGNAL, bridge, missing_samples
@@ -79,42 +78,52 @@ def test_no_beat_lies_in_a_gap(reader: list[str], known: Known) -> None:
 
 BRIDGED = """
 import { bridged } from %s;
-const ecg = JSON.parse(await new Response(process.stdin).text(), (_, v) => (v === null ? NaN : v));
-const { held, missing } = bridged(Float64Array.from(ecg), 360);
-console.log(JSON.stringify([[...held], [...missing]]));
+const numbers = (ecg) => Float64Array.from(ecg, (mv) => (mv === null ? NaN : mv));
+const { fs, signals } = given;
+const found = signals.map((ecg) => bridged(numbers(ecg), fs));
+console.log(JSON.stringify(found.map(({ held, missing }) => [[...held], [...missing]])));
 """
 
 
-def test_repeated_values_and_gaps_are_bridged_as_by_the_runtime() -> None:
-    if not shutil.which("node"):
-        pytest.skip("needs node")
-    ecg = simulate(30, seed=4).signal.astype(np.float64)
-    ecg[3600:4320] = 0.3  # for 2 s, at another level
-    ecg[4320:] += 0.7
-    ecg[5400:5760] = ecg[5400]  # for 1 s, which is none too many
-    ecg[6000:6372] = ecg[6000]  # hardly more
-    ecg[7000:7010] = np.nan
-    ecg[8000:8500] = -0.2
-    ecg[8200:8300] = np.nan
+def flawed(rng: np.random.Generator, fs: int) -> np.ndarray:
+    """A patient whose cables are not what they should be."""
+    ecg = simulate(20, fs=fs, seed=int(rng.integers(1 << 30))).signal.astype(np.float64)
+    ecg += rng.normal()
+    for _ in range(int(rng.integers(1, 7))):
+        start, kind = int(rng.integers(len(ecg))), rng.integers(6)
+        part = ecg[start : start + int(rng.choice([1, 3, 12, 40, 100, 400, 700]))]
+        if kind == 0:
+            part[:] = rng.choice([np.nan, -999.0, 32768.0])
+        elif kind == 1:
+            part[:] = part[0]
+        elif kind == 2:
+            part += rng.choice([-30, -8, 3, 6, 20, 300])
+        elif kind == 3:
+            ecg[start:] += rng.choice([-15, 4, 8, 100])
+        elif kind == 4:
+            part += 5 * rng.normal(size=len(part))
+        else:
+            ecg[: start // 4] = rng.choice([0.2, np.nan])
+    return ecg
+
+
+@pytest.mark.parametrize("fs", [130, 250, 360, 1000])
+def test_signals_are_bridged_as_by_the_runtime(fs: int) -> None:
+    """Also steps, spikes and other levels; a repeated value from its first sample on."""
+    signals = [flawed(np.random.default_rng((fs, seed)), fs) for seed in range(15)]
+    given = [[None if np.isnan(value) else value for value in ecg] for ecg in signals]
     script = BRIDGED % json.dumps((ROOT / "web" / "gaps.js").as_uri())
-    samples = json.dumps([None if np.isnan(value) else value for value in ecg])
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", script],
-        input=samples,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    held, missing = map(np.array, json.loads(done.stdout))
     limits = load_rhythm().quality.missing
-    expected = bridge(ecg[None], [NO_SIGNAL], 360, limits)
-    np.testing.assert_array_equal(missing.astype(bool), missing_samples(ecg, 360, limits))
-    assert missing[3600:4320].all()
-    assert not missing[5400:5760].any()
-    assert missing[6000:6372].all()
-    # What is left of easing counts no more below 0.1 uV, here a sample sooner than there.
-    np.testing.assert_allclose(held - ecg[0], expected.ecg[0], atol=1.1e-4)
+    for ecg, (held, missing) in zip(
+        signals, in_node(script, {"fs": fs, "signals": given}), strict=True
+    ):
+        first = int((np.abs(ecg) <= 500).argmax())
+        expected = bridge(ecg[None], [NO_SIGNAL], fs, limits)
+        np.testing.assert_array_equal(missing, missing_samples(ecg, fs, limits))
+        # What is left of easing counts no more below 0.1 uV, here perhaps a sample sooner.
+        np.testing.assert_allclose(
+            np.array(held[first:]) - ecg[first], expected.ecg[0, first:], rtol=1e-6, atol=1.1e-4
+        )
 
 
 def test_what_is_no_number_is_refused(reader: list[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from record_cuts import cut
 from simulated_strap import PACKET, base64_of, browser_script, packets_of
-from web_driver import PIECE_S, RECORDS, Known
+from web_driver import PIECE_S, RECORDS, Known, dropped, found
 
 from runtime import Detector
 from runtime.cli import polar
@@ -31,23 +31,6 @@ PUSHED = """async ([ecg, sizes]) => {
   detector.close();
   return beats.map(({ rPeak, label }) => [rPeak, label]);
 }"""
-
-
-def found(page: Any) -> list[tuple[int, str]]:
-    """The beats that the page shows, as it saves them."""
-    page.wait_for_selector("#save:not([hidden])")
-    with page.expect_download() as download:
-        page.click("#save")
-    header, *rows = Path(download.value.path()).read_text().splitlines()
-    assert header == "time (s),label,score,AF probability"
-    cells = [row.split(",") for row in rows]
-    assert all(0 <= float(af) <= 1 for *_, af in cells)
-    return [(round(float(time) * 360), label) for time, label, *_ in cells]
-
-
-def dropped(page: Any, *files: Path | dict[str, Any]) -> list[tuple[int, str]]:
-    page.set_input_files("#files", [str(one) if isinstance(one, Path) else one for one in files])
-    return found(page)
 
 
 def test_the_sample(page: Any, known: Known) -> None:
@@ -118,7 +101,7 @@ def test_fibrillation_is_reported(page: Any, data: Path, tmp_path: Path) -> None
         ("empty.csv", "", "has no column of numbers"),
         ("plain.csv", "0.1\n0.2\n0.3", "does not say its sampling rate"),
         ("slow.csv", "time,mV\n0,0.1\n1,0.2\n2,0.1", "expected 100 to 1000 Hz"),
-        ("adu.csv", "time (ms),ECG\n0,900\n4,905\n8,903", "is no ECG in mV"),
+        ("adu.csv", "time (ms),ECG\n0,900\n4,950\n8,903", "is no ECG in mV"),
         ("100.dat", "0", "needs its header"),
     ],
 )
@@ -243,6 +226,14 @@ def test_it_works_without_a_network(page: Any, site: tuple[ThreadingHTTPServer, 
     again.goto(site[1])
     again.click("#sample")
     assert len(found(again)) == 52
+
+
+def test_it_can_be_installed(page: Any) -> None:
+    page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    browser = page.context.new_cdp_session(page)
+    found = browser.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    # A context of a test is a private window, in which nothing can be installed.
+    assert {error["errorId"] for error in found} <= {"in-incognito"}
 
 
 def test_a_recording_may_begin_without_numbers(page: Any, known: Known) -> None:

@@ -1,23 +1,26 @@
-// Which column of a serial device is the ECG, and whether numbers without a unit can be one in mV. The
-// rules are those of runtime/records/leads.py, units.py and shape.py; files are read by the server.
+// Which lead of a serial device or a file is the ECG, and whether numbers can be one in mV. The rules are
+// those of runtime/records/leads.py, units.py and shape.py.
 
-const ECG_WORD = /^(?:e[ck]g[a-z]*\d*|ekg\w*|elektrokardiogram\w*|electrocardiogra\w*)$/;
-const OTHER_WORD = new RegExp("^(?:eeg|eog|emg|roc|loc|chin|"
-  + "resp\\w*|res|thor\\w*|abdo\\w*|breath\\w*|air|airflow|flow|nasal|snor\\w*|sound|mic|co2|etco2|imp\\w*|"
-  + "ple[dt]h\\w*|ppg|spo2?|sao2|sp|osat|oxy\\w*|ox|pulse|pr|prv|"
-  + "abp|art|bp|nibp|cvp|pap|icp|uap|uvp|p\\d|pressure|"
-  + "hr|rr|hrv|heart|rate|bpm|quality|sqi|status|state|"
-  + "acc\\w*|gyro?\\w*|mag\\w*|gravity|imu|baro\\w*|altitude|motion|activity|"
-  + "temp\\w*|gsr|eda|light|lux|batt?\\w*|rssi|pos\\w*|body|"
-  + "marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
-  + "nseq|seq\\w*|counter|index|idx|packet|crc|hypnogram|stage)$");
-const ECG_LEAD = new RegExp("^(?:m?l?i{1,3}|d(?:i{1,3}|[123])|m?l[123]|a?v[rlf]|v[1-9]r?|v1[0-2]|v|"
-  + "mv[1-6]|cl[1-6]|mcl[1-6]r?|c[ms][1-6]|cc5|cb5|cr[1-6]|nehb[daj]|v[xyz]|es|as|ai|"
-  + "(?:la|ll|ra|rl)(?:la|ll|ra|rl)|v[1-6x]?rl|chest\\w*)$");
-const SITE = "(?:fp|af|fc|cp|po|ft|tp|[fcpot])(?:z|pz|\\d{1,2})";
-const EEG_SITES = new RegExp(`^(?:${SITE}(?:[am][12]|${SITE})?|e[12]m[12])$`);
-const FILLERS = new Set("lead leads channel ch ableitung derivation derivacion signal raw cal"
-  .split(" "));
+// The table of names is that of runtime/records/leads.py, word for word; \w is a letter of any script.
+const OTHER_WORD = words("eeg|eog|emg|roc|loc|chin|"
+  + String.raw`resp\w*|atm\w*|呼吸\w*|дыхание|res|thor\w*|abdo\w*|breath\w*|air|airflow|flow|nasal|snor\w*|sound|mic|co2|etco2|imp\w*|`
+  + String.raw`ple[dt]h\w*|ppg|spo2?|sao2|sp|osat|oxy\w*|ox|puls\w*|pr|prv|血氧\w*|脉搏\w*|пульс|`
+  + String.raw`abp|art|bp|nibp|cvp|pap|icp|uap|uvp|p\d|pressure|`
+  + String.raw`hr|rr|hrv|heart|rate|bpm|herzfrequenz|心率\w*|心拍\w*|чсс|quality|sqi|status|state|`
+  + String.raw`a[ck]?c?el\w*|acc\w*|beschleunigung\w*|加速度?\w*|ускорение|gyro?\w*|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|`
+  + String.raw`temp|temp\d+|temperat\w*|tempér\w*|温度|体温|температура|gsr|eda|light|lux|batt?\w*|rssi|pos\w*|body|`
+  + "digital|marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
+  + String.raw`nseq|seq\w*|counter|index|idx|packet|crc|hypnogram|stage`);
+const ECG_WORD = words(String.raw`e[ck]g[a-z]*\d*|ekg\w*|ele[ck]tro[ck]ardiogra\w*|électrocardiogra\w*|`
+  + String.raw`экг\w*|心[电電]\w*|심전도\w*`);
+const ECG_LEAD = words(String.raw`m?l?i{1,3}|d(?:i{1,3}|[123])|m?l[123]|a?v[rlf]|v[1-9]r?|v1[0-2]|v|mv[1-6]|cl[1-6]|`
+  + "mcl[1-6]r?|c[ms][1-6]|cc5|cb5|cr[1-6]|nehb[daj]|v[xyz]|es|as|ai|"
+  + String.raw`(?:la|ll|ra|rl)(?:la|ll|ra|rl)|v[1-6x]?rl|chest\w*`);
+const AMBIGUOUS = words("d[123]|l[123]|v|es|as|ai"); // of another signal, but beside leads of twelve
+const SITE = String.raw`(?:fp|af|fc|cp|po|ft|tp|[fcpot])(?:z|pz|\d{1,2})`;
+const EEG_SITES = words(`${SITE}(?:[am][12]|${SITE})?|e[12]m[12]`);
+const FILLERS = new Set(("lead leads channel ch ableitung derivation dérivation derivacion derivación derivazione "
+  + "derivação afleiding avledning отведение 导联 signal raw cal").split(" "));
 const NEAREST = [/^ml\s?ii$/, /^(?:ii|dii|d2|ll ra)$/]; // to MLII, on which the model was trained most
 const VOLTAGE = /^(?:(n|nano)|(u|\u03bc|\u00b5|\ufffd|mc|micro)|(m|milli))?-?v(?:olts?)?$/;
 const GAIN = /^(\d+(?:\.\d*)?)\s*\/\s*(\S+)$/;
@@ -52,15 +55,16 @@ export function millivolts(unit) {
  */
 export function isEcg(name) {
   const parts = name.split(/[^\p{L}\p{N}]+/u);
-  const words = parts.flatMap((part) =>
+  const found = parts.flatMap((part) =>
     [part, ...(part.match(/[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+/g) ?? [])])
     .map((word) => word.toLowerCase());
-  const bare = parts.map((word) => word.toLowerCase())
-    .filter((word) => word && !FILLERS.has(word)).join("");
-  if ([...words, bare].some((word) => OTHER_WORD.test(word))) return false;
-  if (words.some((word) => ECG_WORD.test(word))) return true;
-  if (EEG_SITES.test(bare) && !/^c[1-6]$/.test(bare)) return false;
-  return ECG_LEAD.test(bare) || (/lead|ableitung/i.test(name) && "123".includes(bare)) || null;
+  const whole = bare(name);
+  const ecg = found.some((word) => ECG_WORD.test(word));
+  const others = [...found, whole].filter((word) => !(ecg && word === "heart"));
+  if (others.some((word) => OTHER_WORD.test(word))) return false;
+  if (ecg) return true;
+  if (EEG_SITES.test(whole) && !/^c[1-6]$/.test(whole)) return false;
+  return ECG_LEAD.test(whole) || (/lead|ableitung/i.test(name) && "123".includes(whole)) || null;
 }
 
 /**
@@ -72,6 +76,76 @@ export function chooseByName(names) {
   const named = names.map((_, i) => i).filter((i) => isEcg(names[i]));
   const ranks = named.map((i) => rank(names[i]));
   return named.length ? named[ranks.indexOf(Math.min(...ranks))] : -1;
+}
+
+/**
+ * A lead of a file; `load` gives its samples, in its unit.
+ * @typedef {{ name: string, unit: string, fs: number, load: () => Float64Array }} Lead
+ */
+
+/**
+ * The lead of a file that is the ECG: by name, then by unit, then by its beats.
+ * @param {Lead[]} leads
+ * @returns {Lead}
+ */
+export function chooseLead(leads) {
+  const usable = (/** @type {Lead} */ { unit }) => !unit.trim() || millivolts(unit) !== null;
+  const called = leads.filter(({ name }) => isEcg(name));
+  const doubtful = leads.length < 2 ? [] : called.filter((lead) => isDoubtful(lead, called));
+  const named = called.filter((lead) => !doubtful.includes(lead));
+  if (named.length) {
+    const among = named.some(usable) ? named.filter(usable) : named;
+    return among[chooseByName(among.map(({ name }) => name))];
+  }
+  const nameless = leads.filter((lead) => doubtful.includes(lead) || isEcg(lead.name) === null);
+  const inVolts = nameless.filter(({ unit }) => millivolts(unit) !== null);
+  const unstated = nameless.filter(({ unit }) => !unit.trim());
+  const candidates = [inVolts, unstated, nameless].find((some) => some.length);
+  if (!candidates)
+    throw new Error(`has no ECG: its leads are ${leads.map(({ name }) => name).join(", ")}.`);
+  return candidates.length === 1 ? candidates[0] : sharpest(candidates);
+}
+
+/**
+ * @param {Lead} lead
+ * @param {Lead[]} called
+ */
+function isDoubtful(lead, called) {
+  const own = bare(lead.name);
+  const others = called.filter((other) => other !== lead).map(({ name }) => bare(name));
+  return AMBIGUOUS.test(own) && !others.some((other) => ECG_LEAD.test(other) && other !== own);
+}
+
+/**
+ * The first that has clear beats in its first minute, unless another's are twice as clear.
+ * @param {Lead[]} leads
+ */
+function sharpest(leads) {
+  const found = leads.map(({ load, fs }) => {
+    try {
+      return sharpness(load().subarray(0, Math.round(60 * fs)), fs);
+    } catch {
+      return 0; // said if this lead is the one
+    }
+  });
+  const best = Math.max(...found);
+  return leads[best < SHARP ? 0 : found.findIndex((clear) => clear >= Math.max(SHARP, best / 2))];
+}
+
+/**
+ * The words of a name that say which lead it is, as one.
+ * @param {string} name
+ */
+function bare(name) {
+  return name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter((word) => !FILLERS.has(word)).join("");
+}
+
+/**
+ * Any of these words, and nothing else.
+ * @param {string} text
+ */
+function words(text) {
+  return new RegExp(`^(?:${text.replaceAll("\\w", "[\\p{L}\\p{N}_]")})$`, "u");
 }
 
 /**
@@ -140,9 +214,9 @@ function isCount(present) {
 
 /** @param {string} name */
 function rank(name) {
-  const words = name.toLowerCase().split(/[^\p{L}\p{N}]+/u)
+  const rest = name.toLowerCase().split(/[^\p{L}\p{N}]+/u)
     .filter((word) => !FILLERS.has(word) && !ECG_WORD.test(word));
-  const place = NEAREST.findIndex((form) => form.test(words.join(" ")));
+  const place = NEAREST.findIndex((form) => form.test(rest.join(" ")));
   return place < 0 ? NEAREST.length : place;
 }
 

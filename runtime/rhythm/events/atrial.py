@@ -380,8 +380,10 @@ def _detrend() -> NDArray[np.float32]:
 
 
 # Of the state, what reading beats changes.
-_READ = ("memory", "p_waves", "p_wave_beats", "previous", "log_interval")
-_READ += ("even_beats", "even_mean", "even_square")
+_READ = (
+    *("memory", "p_waves", "p_wave_beats", "previous", "log_interval"),
+    *("even_beats", "even_mean", "even_square"),
+)
 _DETREND, _MOST_BEATS = _detrend(), max(P_WAVE_BEATS)
 # By how much each mean follows a beat, when it is the first, the second, and so on.
 _LEARNT = np.array(

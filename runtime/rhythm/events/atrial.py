@@ -302,8 +302,7 @@ class Atrial(Family):
                 del state.moments[0]
 
     def _read(self, state: AtrialState, beats: list[AtrialBeat]) -> list[tuple[float, float]]:
-        """Let the network read beats: its log-odds at each, and lately, which are none where the
-        intervals are too even; ``state`` goes on."""
+        """Read beats: log-odds at each, and lately, `RESTING` if too even; ``state`` goes on."""
         if not beats:
             return []
         if not len(state.memory):

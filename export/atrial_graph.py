@@ -12,6 +12,7 @@ from export.values import FAR, Value, at_start, columns, concat, over_beats
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy
 from runtime.rhythm.events.atrial import (
+    EVEN_BEATS,
     KNOWN_BEATS,
     LONGEST_COUNTED_S,
     LONGEST_S,
@@ -45,6 +46,9 @@ def state_sizes(network: onnx.GraphProto) -> dict[str, int]:
         "previous": 1,
         "log_interval": 1,
         "known": 1,
+        "even_beats": 1,
+        "even_mean": 1,
+        "even_square": 1,
         "beats": 1,
         "log_odds": 1,
         "lasts": 1,
@@ -124,9 +128,17 @@ def follow(
         odds = Value(build, answer["log_odds"], F32).op("Squeeze", build.axes(0)).to(F64)
         found = columns(odds, {"now": 1, "before": 1})
         beats = (now["beats"] + 1.0).at_most(float(max(lag + 1, KNOWN_BEATS)))
+        even_beats = (now["even_beats"] + as_number).at_most(float(EVEN_BEATS))
+        share = 1.0 / even_beats.at_least(1.0)
+        late = length - now["even_mean"]
+        even_mean = now["even_mean"] + late * share * as_number
+        square = late * late * (1.0 - share) - now["even_square"]
+        even_square = now["even_square"] + square * share * as_number
+        even = (even_beats >= float(EVEN_BEATS)) & (even_square < limits.af_even**2)
+        lately = even.where(found["before"].at_most(RESTING), found["before"])
         lasts = now["lasts"] > 0.5
         old = lasts & (sample - now["since"] >= float(limits.af_min_s * FS))
-        stays = found["before"] >= old.where(found["before"].like(limits.af_off), limits.af_on)
+        stays = lately >= old.where(found["before"].like(limits.af_off), limits.af_on)
         lasting = (beats > float(lag)).where(stays.to(F64), now["lasts"])
         after = {
             "network": Value(build, answer["memory_out"], F32).op("Squeeze", build.axes(0)).to(F64),
@@ -135,6 +147,9 @@ def follow(
             "previous": sample,
             "log_interval": length,
             "known": as_number,
+            "even_beats": even_beats,
+            "even_mean": even_mean,
+            "even_square": even_square,
             "beats": beats,
             "log_odds": found["now"],
             "lasts": lasting,

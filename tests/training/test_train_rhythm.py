@@ -44,14 +44,14 @@ def test_a_run_tells_order_from_none_and_is_the_same_again(tmp_path: Path) -> No
     recipe = RhythmRecipe(steps=120, crops=16, beats=64)
     net = train(recipe, known, tmp_path / "a")
     unseen = [patient(seed, fibrillating=True) for seed in (100, 101)]
-    sensitivity, specificity = by_time(net, unseen)
+    sensitivity, specificity = by_time(list(zip(unseen, answers(net, unseen), strict=True)))
     assert sensitivity > 0.9
     assert specificity > 0.9
     again, saved = load(tmp_path / "a")
     assert saved["data"].startswith("ltafdb (")  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(answers(again, unseen[0]), answers(net, unseen[0]))
+    np.testing.assert_array_equal(answers(again, unseen)[0], answers(net, unseen)[0])
     same = train(recipe, known, tmp_path / "b")
-    np.testing.assert_array_equal(answers(same, unseen[0]), answers(net, unseen[0]))
+    np.testing.assert_array_equal(answers(same, unseen)[0], answers(net, unseen)[0])
     assert "| ltafdb, 2 |" in report(net, unseen)
 
 
@@ -59,12 +59,22 @@ def test_reliability_says_how_often_a_probability_comes_true() -> None:
     torch.manual_seed(0)
     net = RhythmNet().eval()
     some = [patient(seed, fibrillating=True) for seed in (100, 101)]
-    *bins, error = reliability(net, {"all": some})[2:]
+    *bins, error = reliability({"all": list(zip(some, answers(net, some), strict=True))})[2:]
     told = [line.strip("| ").split(" | ")[1].split(", ") for line in bins if line.count(",") > 1]
     beats = [float(cells[0].replace(",", "")) for cells in told]
     assert sum(beats) == sum(len(one.rows) - LAG for one in some)
     wrong = sum(n * abs(float(p) - float(t)) for n, (_, p, t) in zip(beats, told, strict=True))
     assert float(error.strip("| ").split(" | ")[1]) == pytest.approx(wrong / sum(beats), abs=0.1)
+
+
+def test_recordings_read_together_are_answered_as_each_alone() -> None:
+    torch.manual_seed(0)
+    net = RhythmNet().eval()
+    some = [patient(seed, fibrillating=True, count=30 + 40 * (seed % 3)) for seed in range(5)]
+    for one, together in zip(some, answers(net, some), strict=True):
+        (alone,) = answers(net, [one])
+        assert together.shape == (len(one.rows), 2)
+        np.testing.assert_allclose(together, alone, atol=1e-5, rtol=0)
 
 
 def test_nobody_held_out_is_trained_on(tmp_path: Path) -> None:
@@ -188,7 +198,7 @@ def test_a_run_goes_on_from_another_that_held_out_the_same(tmp_path: Path) -> No
     on = RhythmRecipe(**{**vars(recipe), "start": str(tmp_path / "a"), "seed": 5})
     second = train(on, known, tmp_path / "b")
     np.testing.assert_allclose(
-        answers(second, known[0]), answers(first, known[0]), atol=1e-5, rtol=0
+        answers(second, known)[0], answers(first, known)[0], atol=1e-5, rtol=0
     )
     with pytest.raises(DataError, match="held out another fold"):
         train(RhythmRecipe(**{**vars(on), "fold": 0}), known, tmp_path / "c")

@@ -33,6 +33,7 @@ SHORTEST_S, LONGEST_S = 0.15, 6.0
 SHORTEST_COUNTED_S, LONGEST_COUNTED_S = 0.2, 4.0
 USUAL_S, P_WAVE_LEFT = 0.8, -2.0  # what the inputs are compared with
 INPUTS = len(RhythmGraph.INPUTS)
+EVEN_BEATS = 8  # whose intervals are even or not
 KNOWN_BEATS = 100  # from so many on a patient is known
 _FIRST, _LAST = P_WAVE.start, P_WAVE.stop
 
@@ -52,6 +53,8 @@ class AtrialLimits(Section):
         is reported later, and until then its early beats would be S
     af_doubt : log-odds of the latest beat from which on fibrillation is not ruled out: the usual
         interval neither decides between N and S nor learns
+    af_even : deviation of the log of the last `EVEN_BEATS` intervals below which they are too even
+        for fibrillation, as in flutter of which every second or third wave is conducted
     af_unknown : added to log-odds before they are told as a probability, as far as the patient is
         not known by as many beats as `KNOWN_BEATS`: the network learnt from as many strips in
         fibrillation as others, and few are
@@ -68,6 +71,7 @@ class AtrialLimits(Section):
     af_suppresses_s: bool
     af_onset: float
     af_doubt: float
+    af_even: float
     af_unknown: float
 
 
@@ -99,6 +103,8 @@ class AtrialState:
     p_waves : float32 [2, 16], for each of `P_WAVE_BEATS` the mean over beats, mV, and last the
         mean power of single ones, mV²
     p_wave_beats : beats in these means, `P_WAVE_BEATS` at most
+    even_beats, even_mean, even_square : beats in the mean log of the last intervals, as the network
+        reads them, that mean, and the mean square of what they differ from it
     beats : that the network has read, `KNOWN_BEATS` at most
     since : sample of the last beat when fibrillation was found that lasts; None if none does
     log_odds : of fibrillation at the last beat
@@ -116,6 +122,9 @@ class AtrialState:
         make=lambda: np.zeros((len(P_WAVE_BEATS), len(P_WAVE) + 1), dtype=np.float32),
     )
     p_wave_beats: int = saved(Whole(0, max(P_WAVE_BEATS)), 0)
+    even_beats: int = saved(Whole(0, EVEN_BEATS), 0)
+    even_mean: float = saved(Number(-2.0, 2.0), 0.0)
+    even_square: float = saved(Number(0.0, 16.0), 0.0)
     beats: int = saved(Whole(0, KNOWN_BEATS), 0)
     since: int | None = saved(Maybe(Moment()))
     log_odds: float = saved(Number(-1000.0, 1000.0), RESTING)
@@ -142,6 +151,19 @@ class AtrialState:
         kept = (self.p_waves * self.p_waves).dot(_WAVE_MEAN)
         pairs = zip(kept.tolist(), self.p_waves[:, -1].tolist(), strict=True)
         return [math.log(left / (power + 1e-5) + 0.01) for left, power in pairs]
+
+    def take_interval(self, log_interval: float) -> None:
+        """Take an interval, as the network reads it, into mean and mean square."""
+        beats = self.even_beats = min(self.even_beats + 1, EVEN_BEATS)
+        late = log_interval - self.even_mean
+        square = late * late * (1 - 1 / beats) - self.even_square
+        # In float32, as a state is saved.
+        self.even_mean = single(self.even_mean + late / beats)
+        self.even_square = single(self.even_square + square / beats)
+
+    def is_even(self, limits: AtrialLimits) -> bool:
+        """True if the last intervals are too even for fibrillation."""
+        return self.even_beats == EVEN_BEATS and self.even_square < limits.af_even**2
 
     def take_all(self, beats: list[AtrialBeat]) -> NDArray[np.float32]:
         """Take the next beats: what the network reads of them, float32 [beats, 1, inputs]."""
@@ -254,13 +276,8 @@ class Atrial(Family):
         if foreseen.taken < len(foreseen.beats):
             self._read(self.state, foreseen.beats[: foreseen.taken])
             return
-        state, after = self.state, foreseen.after
-        state.memory, state.p_waves, state.p_wave_beats = (
-            after.memory,
-            after.p_waves,
-            after.p_wave_beats,
-        )
-        state.previous, state.log_interval = after.previous, after.log_interval
+        for name in _READ:
+            setattr(self.state, name, getattr(foreseen.after, name))
 
     def on_beats(self, beats: Sequence[TrackedBeat], signal: Signal) -> None:
         state, foreseen = self.state, self._foreseen
@@ -285,7 +302,7 @@ class Atrial(Family):
                 del state.moments[0]
 
     def _read(self, state: AtrialState, beats: list[AtrialBeat]) -> list[tuple[float, float]]:
-        """Let the network read beats: its log-odds at each, and lately; ``state`` goes on."""
+        """Read beats: log-odds at each, and lately, `RESTING` if too even; ``state`` goes on."""
         if not beats:
             return []
         if not len(state.memory):
@@ -293,7 +310,12 @@ class Atrial(Family):
         rows = state.take_all(beats)
         log_odds, memory = self.network.run(rows, state.memory.reshape(1, 1, -1))
         state.memory = memory[0, 0]
-        return log_odds[:, 0].tolist()  # type: ignore[no-any-return]
+        found = []
+        for row, (now, lately) in zip(rows[:, 0].tolist(), log_odds[:, 0].tolist(), strict=True):
+            if row[1]:  # the interval is known
+                state.take_interval(row[0])
+            found.append((now, min(lately, RESTING) if state.is_even(self.limits) else lately))
+        return found
 
     def on_gap(self, start: int, end: int, history: History) -> None:
         self.settle()
@@ -356,6 +378,11 @@ def _detrend() -> NDArray[np.float32]:
     return detrend.astype(np.float32)
 
 
+# Of the state, what reading beats changes.
+_READ = (
+    *("memory", "p_waves", "p_wave_beats", "previous", "log_interval"),
+    *("even_beats", "even_mean", "even_square"),
+)
 _DETREND, _MOST_BEATS = _detrend(), max(P_WAVE_BEATS)
 # By how much each mean follows a beat, when it is the first, the second, and so on.
 _LEARNT = np.array(

@@ -88,13 +88,17 @@ class Said:
         return np.stack([said, said], axis=1)[:, None], memory + len(beats)
 
 
-def said_events(log_odds: Sequence[float]) -> list[Event]:
-    """The fibrillation reported if the network says this of beats one second apart."""
-    policy = LABELLED.replace(af_on=1.5, af_off=0.0, af_min_s=10.0)
+def said_events(
+    log_odds: Sequence[float], intervals: Sequence[float] | None = None, *, even: float = 0.0
+) -> list[Event]:
+    """The fibrillation reported if the network says this of beats one second apart, or with these
+    intervals between them (s)."""
+    policy = LABELLED.replace(af_on=1.5, af_off=0.0, af_min_s=10.0, af_even=even)
     model = replace(shipped(), policy=policy, beats=Said(log_odds))
     tracker = RhythmTracker(model, EVEN)
-    signal = quiet(len(log_odds) + 4.0)
-    _, events = push(tracker, normal(1.0 + np.arange(len(log_odds))), signal, len(signal) / FS - 2)
+    times = 1.0 + (np.arange(len(log_odds)) if intervals is None else np.cumsum(intervals))
+    signal = quiet(float(times[-1]) + 4.0)
+    _, events = push(tracker, normal(times), signal, len(signal) / FS - 2)
     return [event for event in closed(events + tracker.finish()) if event.kind == AF]
 
 
@@ -108,6 +112,19 @@ def test_what_is_young_and_no_longer_certain_is_not_reported(long: int) -> None:
         (event,) = events
         assert event.end is not None
         assert event.end - event.start == pytest.approx(long + 30, abs=1)
+
+
+def test_of_even_intervals_no_fibrillation_is_reported() -> None:
+    """As in flutter of which every second wave is conducted, whatever the network says."""
+    rng, count = np.random.default_rng(4), 60
+    uneven, even = (0.6 * np.exp(rng.normal(0.0, spread, count)) for spread in (0.15, 0.015))
+    certain = [3.0] * count
+    assert said_events(certain, uneven, even=0.04)
+    assert said_events(certain, even)
+    assert not said_events(certain, even, even=0.04)
+    both = np.concatenate([uneven, even])
+    (event,) = said_events(certain * 2, both, even=0.04)
+    assert event.end == pytest.approx(float(uneven.sum()), abs=15)
 
 
 def test_of_a_new_patient_the_probability_is_lower() -> None:

@@ -257,6 +257,8 @@ def forged(part: str, signal: np.ndarray, **values: Any) -> RhythmTracker:
         ("history", {"intervals": [0]}),
         ("history", {"intervals": [1] * 101}),
         ("atrial", {"p_wave_beats": -1}),
+        ("atrial", {"even_beats": 9}),
+        ("atrial", {"even_square": -1.0}),
         ("atrial", {"p_waves": np.full((2, 16), -1.0)}),
         ("atrial", {"memory": np.zeros(3)}),
         ("seconds", {"taken": -5}),

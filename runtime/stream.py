@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
@@ -176,3 +177,23 @@ class Stream:
         if beats:
             self._last_beat = beats[-1].time
         return beats
+
+
+def by_clock(
+    beats: list[Beat], events: list[Event], clock: float
+) -> tuple[list[Beat], list[Event]]:
+    """The same in another's time: of odd rates a stream takes the nearest ratio as its own.
+
+    Parameters
+    ----------
+    clock : `Stream.fs` over the other's rate
+    """
+    if clock == 1:
+        return beats, events
+    beats = [replace(beat, time=beat.time * clock) for beat in beats]
+    return beats, [
+        replace(
+            event, start=event.start * clock, end=None if event.end is None else event.end * clock
+        )
+        for event in events
+    ]

@@ -88,11 +88,13 @@ class EvenTimes:
         self.first = self.last = np.nan
         self.least, self.most = np.inf, 0.0  # s from row to row
         self.rows, self.digits = 0, 0
+        self.clock = True  # they may be clock times written as one number, 102259.5 for 10:22:59.5
 
     def add(self, times: Floats) -> bool:
         """Take more; returns False if they do not rise."""
         if self.scale is None:
             self.scale = likely_scale(times)
+        self.clock = self.clock and bool(((times >= 0) & (times % 100 < 60)).all())
         in_s = in_seconds(times, self.scale)
         steps = np.diff(in_s, prepend=in_s[:1] if self.rows == 0 else self.last)[self.rows == 0 :]
         if not self.rows:
@@ -134,9 +136,7 @@ class EvenTimes:
         steps = np.array([self.least, self.most]) / self.scale
         first = self.first / self.scale
         scales = {likely_scale(first + step * np.arange(3)) for step in steps}
-        # As 102259.5 is 10:22:59.5: of such times none has 60 to 99 as its last two digits.
-        passes = steps[1] < 40 and self.rows * steps[0] > 140
-        return scales == {self.scale} and bool(passes or first > 240_000) and not (steps == 1).any()
+        return scales == {self.scale} and not (self.clock or (steps == 1).any())
 
 
 @dataclass(frozen=True)

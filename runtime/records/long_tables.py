@@ -22,8 +22,18 @@ from .times import in_seconds, likely_scale, moment_of
 
 FEWEST = 1000  # rows
 MAX_DIGITS = 9  # behind the point
+BLOCK = 1 << 21  # rows of a column that are kept together
 LARGEST = {2: 2**15 - 1, 4: 2**31 - 1}  # code by its bytes; below its negative is room for one more
 CERTAIN = 0.99  # of a limit
+
+
+@dataclass
+class Block:
+    """Some codes of a column, of which the first so many are there."""
+
+    digits: int
+    codes: NDArray[Any]
+    count: int = 0
 
 
 @dataclass
@@ -32,43 +42,50 @@ class Numbers:
 
     digits: int = 0
     largest: float = 0.0
-    pieces: list[tuple[int, NDArray[Any]]] = field(default_factory=list)  # digits, and codes
+    blocks: list[Block] = field(default_factory=list)
 
     def add(self, values: Floats) -> bool:
         """Take more; returns False if they have too many digits."""
+        missing = np.isnan(values)
         for digits in range(self.digits, MAX_DIGITS + 1):
             codes = np.rint(values * 10.0**digits)
-            missing = np.isnan(values)
             if ((codes / 10.0**digits == values) | missing).all():
                 break
         else:
             return False
-        self.largest *= 10 ** (digits - self.digits)
-        self.digits = digits
         largest = float(np.abs(codes[~missing]).max(initial=0.0))
-        self.largest = max(self.largest, largest)
+        self.largest = max(self.largest * 10 ** (digits - self.digits), largest)
+        self.digits = digits
         if self.largest > LARGEST[4]:
             return False
-        kept = np.int16 if largest <= LARGEST[2] else np.int32
+        kept = np.dtype(np.int16 if largest <= LARGEST[2] else np.int32)
         codes[missing] = np.iinfo(kept).min
-        self.pieces.append((digits, codes.astype(kept)))
+        last = self.blocks[-1] if self.blocks else None
+        if (
+            last is None
+            or (last.digits, last.codes.dtype) != (digits, kept)
+            or last.count + len(codes) > len(last.codes)
+        ):
+            # Large ones, which a system takes back at once when they are no longer needed.
+            last = Block(digits, np.empty(max(BLOCK, len(codes)), dtype=kept))
+            self.blocks.append(last)
+        last.codes[last.count : last.count + len(codes)] = codes
+        last.count += len(codes)
         return True
 
     def signal(self) -> Coded:
-        """Return all of it; the pieces are gone then."""
+        """Return all of it; the blocks are gone then."""
         short = self.largest <= LARGEST[2]
-        whole = np.empty(
-            sum(len(codes) for _, codes in self.pieces), dtype=np.int16 if short else np.int32
-        )
-        nothing, at = np.iinfo(whole.dtype).min, len(whole)
-        while self.pieces:
-            digits, codes = self.pieces.pop()
-            part = whole[at - len(codes) : at]
-            np.multiply(
-                codes, 10 ** (self.digits - digits), out=part, casting="unsafe", dtype=np.int64
-            )
+        at = sum(block.count for block in self.blocks)
+        whole = np.empty(at, dtype=np.int16 if short else np.int32)
+        nothing = np.iinfo(whole.dtype).min
+        while self.blocks:
+            block = self.blocks.pop()
+            codes, part = block.codes[: block.count], whole[at - block.count : at]
+            more = 10 ** (self.digits - block.digits)
+            np.multiply(codes, more, out=part, casting="unsafe", dtype=np.int64)
             part[codes == np.iinfo(codes.dtype).min] = nothing
-            at -= len(codes)
+            at -= block.count
         unit = 10.0**self.digits
         if not short:
             return DecimalSignal(whole, unit)

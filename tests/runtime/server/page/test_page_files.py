@@ -68,6 +68,7 @@ def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
     is_shown(page, whole(detector, recording.signal, recording.fs))
     np.testing.assert_allclose(saved_signal(page), recording.signal, atol=2e-5)
     page.locator("#lead").select_option(label="V1")  # the flat one
+    page.get_by_text("rec, V1").wait_for()
     state(page, "Finished")
     is_shown(page, whole(detector, other, 360))
 

@@ -35,7 +35,7 @@ from .signal.policy import QualityPolicy
 from .signal.quality import assess, assess_rows
 from .signal.resample import of_each, thinned
 from .signal.units import check_signal
-from .stream import Stream, by_clock
+from .stream import Stream
 
 if TYPE_CHECKING:
     from .records import Annotation
@@ -260,7 +260,7 @@ class Detector:
             progress(round(len(piece) / rate))
         beats, events = beats + stream.finish(), closed(stream.events())
         high = sorted(time * stream.fs / rate for time in left_out.union(stream.left_out))
-        beats, events = by_clock(beats, events, stream.fs / rate)
+        beats, events = stream.in_time_of(rate, beats, events)
         judge = partial(assess, policy=self.quality_policy, noise=self._engine.rhythm.noise)
         missing = missing_samples(signal, rate, self.quality_policy.missing)
         gaps, missing = gap_spans(missing, rate), of_each(missing, record.fs, len(record.signal))

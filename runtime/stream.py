@@ -164,6 +164,18 @@ class Stream:
             )
         ]
 
+    def in_time_of(
+        self, rate: float, beats: list[Beat], events: list[Event]
+    ) -> tuple[list[Beat], list[Event]]:
+        """What it found, in the time of a rate, Hz, to which its own is only the nearest ratio."""
+        clock = self.fs / rate
+        if clock == 1:
+            return beats, events
+        return [replace(beat, time=beat.time * clock) for beat in beats], [
+            replace(one, start=one.start * clock, end=None if one.end is None else one.end * clock)
+            for one in events
+        ]
+
     @property
     def _origin(self) -> float:
         """Seconds of the recording before the first sample that this model saw."""
@@ -177,23 +189,3 @@ class Stream:
         if beats:
             self._last_beat = beats[-1].time
         return beats
-
-
-def by_clock(
-    beats: list[Beat], events: list[Event], clock: float
-) -> tuple[list[Beat], list[Event]]:
-    """The same in another's time: of odd rates a stream takes the nearest ratio as its own.
-
-    Parameters
-    ----------
-    clock : `Stream.fs` over the other's rate
-    """
-    if clock == 1:
-        return beats, events
-    beats = [replace(beat, time=beat.time * clock) for beat in beats]
-    return beats, [
-        replace(
-            event, start=event.start * clock, end=None if event.end is None else event.end * clock
-        )
-        for event in events
-    ]

@@ -15,7 +15,6 @@ from ..errors import InputError, StaleTokenError
 from ..findings import DOUBTFUL, Beat, Flaw, Quality, Record, Result
 from ..signal.resample import thinned
 from ..signal.units import check_signal
-from ..stream import by_clock
 from .metrics import Metrics
 from .wire import (
     Chunk,
@@ -159,8 +158,9 @@ def _answer(
 ) -> Fields:
     """What a stream has found; in the time of that rate, if the stream's own is only near it."""
     beats = beats + live.finish() if end else beats
-    clock = live.fs / (rate or live.fs)
-    beats, events = by_clock(beats, live.events(), clock)
+    rate = rate or live.fs
+    clock = live.fs / rate
+    beats, events = live.in_time_of(rate, beats, live.events())
     return {
         "beats": [beat.to_dict() for beat in beats],
         "carry": None if end else encode_token(live.save()),

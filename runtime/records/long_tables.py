@@ -23,7 +23,8 @@ from .times import in_seconds, likely_scale, moment_of
 FEWEST = 1000  # rows
 MAX_DIGITS = 9  # behind the point
 BLOCK = 1 << 21  # rows of a column that are kept together
-LARGEST = {2: 2**15 - 1, 4: 2**31 - 1}  # code by its bytes; below its negative is room for one more
+LARGEST = {2: 2**15 - 1, 4: 2**31 - 1}  # code, by its bytes
+NOTHING = {2: -(2**15), 4: DecimalSignal.MISSING}  # of a missing sample
 CERTAIN = 0.99  # of a limit
 
 
@@ -58,8 +59,8 @@ class Numbers:
         self.digits = digits
         if self.largest > LARGEST[4]:
             return False
-        kept = np.dtype(np.int16 if largest <= LARGEST[2] else np.int32)
-        codes[missing] = np.iinfo(kept).min
+        kept: np.dtype[Any] = np.dtype(np.int16 if largest <= LARGEST[2] else np.int32)
+        codes[missing] = NOTHING[kept.itemsize]
         last = self.blocks[-1] if self.blocks else None
         if (
             last is None
@@ -77,14 +78,14 @@ class Numbers:
         """Return all of it; the blocks are gone then."""
         short = self.largest <= LARGEST[2]
         at = sum(block.count for block in self.blocks)
-        whole = np.empty(at, dtype=np.int16 if short else np.int32)
-        nothing = np.iinfo(whole.dtype).min
+        whole: NDArray[Any] = np.empty(at, dtype=np.int16 if short else np.int32)
+        nothing = NOTHING[whole.itemsize]
         while self.blocks:
             block = self.blocks.pop()
             codes, part = block.codes[: block.count], whole[at - block.count : at]
             more = 10 ** (self.digits - block.digits)
             np.multiply(codes, more, out=part, casting="unsafe", dtype=np.int64)
-            part[codes == np.iinfo(codes.dtype).min] = nothing
+            part[codes == NOTHING[codes.itemsize]] = nothing
             at -= block.count
         unit = 10.0**self.digits
         if not short:

@@ -143,7 +143,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.scope[GONE] = self.transport.is_closing  # type: ignore[typeddict-unknown-key]
+        self.scope[GONE] = self.transport.is_closing  # type: ignore[literal-required]
         self.in_head, self.whole, self.head, self.fields, self.size = True, False, 0, 0, 0
         if not self.answering:
             self.wait(REQUEST_S)

@@ -260,13 +260,7 @@ class Detector:
             progress(round(len(piece) / rate))
         beats, events = beats + stream.finish(), closed(stream.events())
         high = sorted(time * stream.fs / rate for time in left_out.union(stream.left_out))
-        clock = stream.fs / rate  # of odd rates a stream takes the nearest ratio of its own
-        if clock != 1:
-            beats = [replace(beat, time=beat.time * clock) for beat in beats]
-            events = [
-                replace(event, start=event.start * clock, end=(event.end or 0.0) * clock)
-                for event in events
-            ]
+        beats, events = stream.in_time_of(rate, beats, events)
         judge = partial(assess, policy=self.quality_policy, noise=self._engine.rhythm.noise)
         missing = missing_samples(signal, rate, self.quality_policy.missing)
         gaps, missing = gap_spans(missing, rate), of_each(missing, record.fs, len(record.signal))

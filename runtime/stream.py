@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
@@ -161,6 +162,18 @@ class Stream:
             for beats, stream in zip(
                 engine.push(patients, chunks, units=units), streams, strict=True
             )
+        ]
+
+    def in_time_of(
+        self, rate: float, beats: list[Beat], events: list[Event]
+    ) -> tuple[list[Beat], list[Event]]:
+        """What it found, in the time of a rate, Hz, to which its own is only the nearest ratio."""
+        clock = self.fs / rate
+        if clock == 1:
+            return beats, events
+        return [replace(beat, time=beat.time * clock) for beat in beats], [
+            replace(one, start=one.start * clock, end=None if one.end is None else one.end * clock)
+            for one in events
         ]
 
     @property

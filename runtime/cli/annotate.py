@@ -67,7 +67,11 @@ def run(args: argparse.Namespace) -> int:
         recording = read(path, compact=True, **signal_choice(args))
         annotation = annotated(detector, recording)
         notes = "".join(f"; {note}" for note in notes_on(detector, annotation))
+        described = lead_and_choice(recording)
         annotation = replace(annotation, missing=None)  # of a day it takes 20 MB
+        if not any(writer.of_signal for writer in writers):  # and this 60
+            recording = replace(recording, signal=recording.signal[:0])
+            annotation = replace(annotation, record=recording)
         written = [
             path
             for writer in writers
@@ -81,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             or "no beats"
         )
         print(
-            f"{', '.join(map(str, written))}: {lead_and_choice(recording)}, {counts}, "
+            f"{', '.join(map(str, written))}: {described}, {counts}, "
             f"{len(annotation.events)} rhythm events{notes}"
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -29,10 +30,21 @@ def need(package: str, purpose: str, install: str = "") -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        name = install or package
-        raise MissingPackageError(
-            f"the package {name!r} is needed {purpose}; install it with `pip install {name}`."
-        ) from error
+        raise _missing(install or package, purpose) from error
+
+
+def check_there(package: str, purpose: str) -> None:
+    """Raise `need`'s error if a package is not there; imports nothing, which may take 90 MB."""
+    with suppress(ImportError, ValueError):  # hidden, or half imported
+        if find_spec(package) is not None:
+            return
+    raise _missing(package, purpose)
+
+
+def _missing(name: str, purpose: str) -> MissingPackageError:
+    return MissingPackageError(
+        f"the package {name!r} is needed {purpose}; install it with `pip install {name}`."
+    )
 
 
 @contextmanager

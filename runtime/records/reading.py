@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, RecordError
 from ..findings import Record
-from .digital import AT_ONCE, DigitalSignal, Signal, each
+from .digital import AT_ONCE, Coded, Signal, each
 from .leads import Lead, choose, is_ecg
 from .objects import leads_of
 from .packages import explained
@@ -69,8 +69,8 @@ def read(
     units : of the numbers, whatever the file says: mV, uV, V, or a gain, ``200/mV``
     partial : read the whole part of a file that is cut off
     start_s, seconds : the part to read; all of it by default
-    compact : keep a signal that the file has as whole numbers of 16 bits as these, a quarter of
-        its size: the record's is a `DigitalSignal` then, for what cuts pieces out of it
+    compact : keep a signal that the file has as whole numbers, or with few digits, as such, a
+        quarter or half of its size: the record's is `Coded` then, for what cuts pieces out of it
 
     Raises
     ------
@@ -116,7 +116,7 @@ def read(
         _check_stated(path, chosen, signal)
     first = round(min(start_s * rate, len(signal)))
     last = len(signal) if seconds is None else first + round(min(seconds * rate, len(signal)))
-    part = signal.part(first, last) if isinstance(signal, DigitalSignal) else signal[first:last]
+    part = signal.part(first, last) if isinstance(signal, Coded) else signal[first:last]
     if not len(part):
         raise RecordError(
             f"{path} has {len(signal) / rate:.3g} s of signal; nothing is left "
@@ -160,7 +160,7 @@ def _loaded(path: Path, lead: Lead, fs: float | None, *, compact: bool) -> Signa
         raise RecordError(f"{path} is sampled at {rate:g} Hz; --fs {fs:g} contradicts it.")
     with explained(path, "is damaged: its signal cannot be read"):
         signal = lead.load()
-        if compact and isinstance(signal, DigitalSignal):
+        if compact and isinstance(signal, Coded):
             return signal
         return np.asarray(signal, dtype=np.float64)
 

@@ -48,6 +48,14 @@ def read_rows(
     RecordError
         Names the first row that is not like the others.
     """
+    pieces = list(row_pieces(path, lines, file, layout))
+    return np.concatenate(pieces) if pieces else np.zeros((0, len(layout.columns)))
+
+
+def row_pieces(
+    path: Path, lines: Sequence[str], file: IO[str], layout: Layout
+) -> Iterator[NDArray[np.float64]]:
+    """Read a table's numbers as `read_rows` does; gives some rows after another."""
     rows, spacing, line_number = _Rows(path, layout), EmptyLines(), layout.first + 1
     for text in _blocks(lines, file):
         if numbers := rows.add_plain(text):
@@ -55,7 +63,8 @@ def read_rows(
         elif some := list(_filled(text, line_number, layout, spacing)):
             rows.add(some)
         line_number += text.count("\n")
-    return rows.table()
+        yield from rows.taken()
+    rows.end()
 
 
 def read_leads_as_rows(
@@ -187,10 +196,15 @@ class _Rows:
             good.append(values)
         self._flush(good)
 
-    def table(self) -> NDArray[np.float64]:
+    def taken(self) -> list[NDArray[np.float64]]:
+        """Return the rows that were read since the last call."""
+        pieces, self.pieces = self.pieces, []
+        return pieces
+
+    def end(self) -> None:
+        """No more lines come: few that are no rows are a footer."""
         if len(self.odd) > MAX_FOOTER:
             raise self._unlike(*self.odd[0])
-        return np.concatenate(self.pieces) if self.pieces else np.zeros((0, len(self.columns)))
 
     def _flush(self, good: list[list[float]]) -> None:
         if good:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import RecordError
 from .dates import DAY_S
+from .digital import AT_ONCE, Signal, each
 from .layout import Column, Layout, recognise
 from .leads import Lead, is_ecg
+from .long_tables import read_long
 from .packages import explained
 from .preambles import Facts
 from .reader import Options, Reader
@@ -35,6 +37,7 @@ from .times import (
 from .units import long_seconds, seconds, split_unit
 
 LINES_LOOKED_AT = 400
+LONG_BYTES = 16 << 20  # a table may not fit into memory as float64
 TIME_WORDS = re.compile(
     r"t|ts|time\w*|\w*timestamp\w*|datetime|date|clock|seconds?|secs?|s|ms|msec|us|ns|elapsed|"
     r"zeit\w*|uhrzeit|temps|tiempo|tempo|hora|ora|heure|tijd|tid|czas|čas|время|时间\w*|時間|시간|"
@@ -79,6 +82,13 @@ class TableReader(Reader):
 
     def leads(self, path: Path, options: Options) -> list[Lead]:
         """List a table's columns; a rate is needed if there is none of times."""
+        if path.stat().st_size >= LONG_BYTES:
+            with explained(path, "is not a table of numbers"), open_text(path) as file:
+                layout, lines = _recognise(file)
+                times = _named_times(layout.columns) if layout else ()
+                found = layout and read_long(path, lines, file, layout, times, options)
+            if layout and found:
+                return _leads(path, layout.columns, layout.facts, found.leads, found.fs, options)
         return table_leads(path, read_table(path), options)
 
 
@@ -102,21 +112,34 @@ def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
     fs, values = _placed(path, table, times, others, options)
     if not others:
         raise RecordError(f"{path} has times but no lead.")
+    signals: dict[int, Signal] = {i: values[:, place] for place, i in enumerate(others)}
+    return _leads(path, table.columns, table.facts, signals, fs, options)
+
+
+def _leads(
+    path: Path,
+    columns: Sequence[Column],
+    facts: Facts,
+    signals: Mapping[int, Signal],
+    fs: float | None,
+    options: Options,
+) -> list[Lead]:
+    """Leads of the columns, by their place, at the rate that times give or, without, at another."""
     if fs is None:
-        fs = table.facts.fs or options.fs  # `read` tells if they contradict
+        fs = facts.fs or options.fs  # `read` tells if they contradict
     if fs is None:
         raise RecordError(
             f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
         )
-    lone = len(others) == 1
+    lone = len(signals) == 1
     return [
         Lead(
-            _lead_name(column, table.facts, lone),
+            _lead_name(column, facts, lone),
             fs,
-            column.unit or (table.facts.unit if lone or is_ecg(column.name) else ""),
-            partial(_load, path, column, fs, values[:, place]),
+            column.unit or (facts.unit if lone or is_ecg(column.name) else ""),
+            partial(_load, path, column, fs, signal),
         )
-        for place, column in enumerate(table.columns[i] for i in others)
+        for column, signal in ((columns[i], signal) for i, signal in signals.items())
     ]
 
 
@@ -163,13 +186,21 @@ def _lead_name(column: Column, facts: Facts, lone: bool) -> str:
 
 def _times(table: Table) -> Iterator[tuple[int, float | None]]:
     """Columns of times, those to be preferred first, and the seconds of their unit if stated."""
+    clocks = [(i, 1.0) for i, column in enumerate(table.columns) if column.kind == "t"]
+    numbers = _named_times(table.columns)
+    if not (numbers or clocks) and not table.named and _rises_evenly(table):
+        numbers.append((0, None))
+    # A date beside a clock only says which day it is.
+    clocks.sort(key=lambda time: bool((table.values[:, time[0]] % DAY_S == 0).all()))
+    yield from (*numbers, *clocks)
+
+
+def _named_times(columns: Sequence[Column]) -> list[tuple[int, float | None]]:
+    """Columns of numbers that are times by their names or units, as `_times` gives them."""
     stated: list[tuple[int, float | None]] = []
     unstated: list[tuple[int, float | None]] = []
-    clocks: list[tuple[int, float | None]] = []
-    for i, column in enumerate(table.columns):
+    for i, column in enumerate(columns):
         words = [word for word in re.split(r"[\W_]+", column.name.lower()) if word]
-        if column.kind == "t":
-            clocks.append((i, 1.0))
         if column.kind != "n" or any(NO_TIME_WORDS.fullmatch(word) for word in words):
             continue
         scale = seconds(column.unit) if column.unit else None
@@ -180,11 +211,7 @@ def _times(table: Table) -> Iterator[tuple[int, float | None]]:
             unstated.append((i, long_seconds(column.unit) or np.nan))
         elif named:
             unstated.append((i, None))
-    if not (stated or unstated or clocks) and not table.named and _rises_evenly(table):
-        unstated.append((0, None))
-    # A date beside a clock only says which day it is.
-    clocks.sort(key=lambda time: bool((table.values[:, time[0]] % DAY_S == 0).all()))
-    yield from (*stated, *unstated, *clocks)
+    return stated + unstated
 
 
 def _rises_evenly(table: Table) -> bool:
@@ -244,14 +271,24 @@ def _plausible(times: NDArray[np.float64]) -> NDArray[np.float64]:
     return swapped if np.ptp(swapped) < np.ptp(times) else times
 
 
-def _load(
-    path: Path, column: Column, fs: float, values: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _load(path: Path, column: Column, fs: float, values: Signal) -> Signal:
     """Return a column; refuse one that only rises, which is a clock or a count and no ECG."""
-    if len(values) >= fs and (values[1:] >= values[:-1]).all() and values[-1] > values[0]:
+    if len(values) >= fs and _only_rises(values):
         raise RecordError(
             f"{path}: the column {column.name!r} never falls, as times or a count do not; "
             "expected ECG (a column of times is called 'time', and --lead names "
             "another lead)."
         )
-    return (values - column.offset) * column.scale if column.scale != 1 else values
+    if column.scale == 1:
+        return values
+    return each(values, lambda some: (some - column.offset) * column.scale)
+
+
+def _only_rises(values: Signal) -> bool:
+    ends = []
+    for at in range(0, len(values), AT_ONCE):
+        piece = values[at : at + AT_ONCE + 1]  # with the next one's first
+        if not (piece[1:] >= piece[:-1]).all():
+            return False
+        ends += [piece[0], piece[-1]]
+    return bool(ends[-1] > ends[0])

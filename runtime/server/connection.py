@@ -16,6 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from .frame import GONE
+
 REQUEST_S = 10.0  # a request has to arrive, and its answer to leave, in such a time
 LINGER_S = 1.0  # for a client to close its side, or for a request that is already on its way
 BODY = (b"content-length", b"transfer-encoding")  # fields that announce one
@@ -141,6 +143,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
+        self.scope[GONE] = self.transport.is_closing  # type: ignore[literal-required]
         self.in_head, self.whole, self.head, self.fields, self.size = True, False, 0, 0, 0
         if not self.answering:
             self.wait(REQUEST_S)

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -31,6 +31,7 @@ HEADERS = {
     "form-action 'none'",
 }
 PROBLEM = "application/problem+json"
+GONE = "ekg.gone"  # of a request's ASGI scope: gives whether its connection is closed
 AGAIN = (429, 503)  # statuses after which the same request may be answered
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # a client's own that is kept
 log = logging.getLogger("ekg")
@@ -111,6 +112,12 @@ def problem_body(
 def request_id(given: str) -> str:
     """Return the client's own, if it is sane."""
     return given if REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+
+
+def has_left(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    """Return what says whether the client of a WSGI request is gone, where that is known."""
+    gone: Callable[[], bool] = environ.get("asgi.scope", {}).get(GONE, bool)
+    return gone
 
 
 def log_request(

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..detector import Detector, Stream
 from ..errors import InputError, StaleTokenError
-from ..findings import Quality, Result
+from ..findings import DOUBTFUL, Beat, Flaw, Quality, Record, Result
+from ..signal.resample import thinned
 from ..signal.units import check_signal
 from .metrics import Metrics
 from .wire import (
@@ -24,6 +25,8 @@ from .wire import (
 )
 
 Fields = dict[str, Any]
+PIECES = 300  # of a recording that is answered as a whole: each has a quality of its own
+PIECE_S = (4.0, 120.0)  # at least and at most
 
 
 class Service:
@@ -87,32 +90,48 @@ class Service:
                 signals.append(signal)
                 qualities.append(streams[-1].assess(signal) if len(signal) else None)
         found = self.model.push(streams, signals)
-        answers = []
-        for chunk, live, quality, beats in zip(
-            (chunk for chunks, _ in requests for chunk in chunks),
-            streams,
-            qualities,
-            found,
-            strict=True,
-        ):
-            last = live.finish() if chunk.end else []
-            answers.append(
-                {
-                    "beats": [beat.to_dict() for beat in beats + last],
-                    "carry": None if chunk.end else encode_token(live.save()),
-                    "decided": round(live.decided, 4),
-                    "seconds": round(live.seconds, 4),
-                    "quality": quality.to_dict() if quality else None,
-                    **rhythm_fields(live.tracker, live.events()),
-                    **_notes(live),
-                }
+        answers = [
+            _answer(live, beats, quality, end=chunk.end)
+            for chunk, live, quality, beats in zip(
+                (chunk for chunks, _ in requests for chunk in chunks),
+                streams,
+                qualities,
+                found,
+                strict=True,
             )
+        ]
         self._metrics.beats([beat["label"] for answer in answers for beat in answer["beats"]])
         each = iter(answers)
         return [
             {"results": [next(each) for _ in chunks]} if many else next(each)
             for chunks, many in requests
         ]
+
+    def whole(self, record: Record) -> Iterator[Fields]:
+        """Answer a whole recording as `annotate` does, piece by piece.
+
+        Each answer is that of a stream. `samples` says how many of the recording it answers for:
+        with its token a client goes on if it does not get the next one. `unreadable` has start and
+        end, s, of each stretch of seconds whose beats are in doubt, or in which some may hide.
+
+        Raises
+        ------
+        InputError
+            The recording's rate is none that is taken.
+        """
+        signal, rate = thinned(record.signal, record.fs)
+        live = self.model.stream(rate, events=True)
+        shortest, longest = PIECE_S
+        seconds = round(min(longest, max(shortest, len(signal) / rate / PIECES)))
+        size, of_file = round(seconds * rate), round(record.fs / rate)
+        for at in range(0, len(signal), size):
+            piece = signal[at : at + size]
+            quality = live.assess(piece)
+            end = at + size >= len(signal)
+            answer = _answer(live, live.push(piece), quality, end=end, rate=rate)
+            self._metrics.beats([beat["label"] for beat in answer["beats"]])
+            samples = len(record.signal) if end else of_file * (at + size)
+            yield answer | {"samples": samples, "unreadable": _unreadable(quality, at / rate)}
 
     def _stream(self, chunk: Chunk) -> Stream:
         if chunk.token is None:
@@ -127,6 +146,36 @@ class Service:
                 f"{live.fs:g} Hz; a stream keeps its rate."
             )
         return live
+
+
+def _answer(
+    live: Stream,
+    beats: list[Beat],
+    quality: Quality | None,
+    *,
+    end: bool,
+    rate: float | None = None,
+) -> Fields:
+    """What a stream has found; in the time of that rate, if the stream's own is only near it."""
+    beats = beats + live.finish() if end else beats
+    rate = rate or live.fs
+    clock = live.fs / rate
+    beats, events = live.in_time_of(rate, beats, live.events())
+    return {
+        "beats": [beat.to_dict() for beat in beats],
+        "carry": None if end else encode_token(live.save()),
+        "decided": round(clock * live.decided, 4),
+        "seconds": round(clock * live.seconds, 4),
+        "quality": quality.to_dict() if quality else None,
+        **rhythm_fields(live.tracker, events),
+        **_notes(live),
+    }
+
+
+def _unreadable(quality: Quality, start: float) -> list[list[float]]:
+    bad = [bool(flaws & (DOUBTFUL | Flaw.MISSING)) for flaws in quality.seconds]
+    edges = np.flatnonzero(np.diff(bad, prepend=False, append=False))
+    return [[start + first, start + last] for first, last in edges.reshape(-1, 2).tolist()]
 
 
 def _notes(live: Stream) -> Fields:

@@ -79,8 +79,13 @@ class Site:
             try:
                 yield
             finally:
-                if sys.platform == "linux":  # glibc would keep the memory
-                    ctypes.CDLL(None).malloc_trim(0)
+                trim()
+
+
+def trim() -> None:
+    """Give back to the system what large work took."""
+    if sys.platform == "linux":  # glibc would keep the memory
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def problem(

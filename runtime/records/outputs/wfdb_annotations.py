@@ -34,6 +34,7 @@ class WfdbWriter(Writer):
     name = "wfdb"
     endings = ("",)
     package = "wfdb"
+    of_signal = False
 
     def contents(self, annotation: Annotation, scores: bool) -> tuple[bytes, ...]:
         """Return the file; scores are in the aux field of their beats."""

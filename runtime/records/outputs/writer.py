@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ...findings import Record
-from ..packages import need
+from ..packages import check_there
 from ..targets import writing
 
 if TYPE_CHECKING:
@@ -28,16 +28,18 @@ class Writer(ABC):
     name : of the format, as ``--to`` and `Annotation.write` take it
     endings : of its files, behind ``RECORD.ANNOTATOR``
     package : that it needs, as it is imported; empty if none
+    of_signal : the signal is in its files, or how long it is
     """
 
     name: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     package: ClassVar[str] = ""
+    of_signal: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse before long work; raises `MissingPackageError` if the package is not there."""
         if self.package:
-            need(self.package, f"to write {self.name} annotations")
+            check_there(self.package, f"to write {self.name} annotations")
 
     def paths(self, folder: Path, name: str, annotator: str) -> tuple[Path, ...]:
         """Return the files that are written for a record of this name."""

@@ -7,6 +7,8 @@ import json
 from flask import Blueprint, Response
 
 from ...rhythm import kinds
+from ...rhythm.events.silence import ASYSTOLE
+from ...rhythm.events.ventricular import VF
 from ..site import Site
 
 
@@ -22,13 +24,17 @@ def routes(site: Site) -> Blueprint:
 
 
 def kinds_script() -> str:
-    """Return a JavaScript module with the registry of events: name, title, class, gravity, code."""
+    """Return a JavaScript module with the registry of events: name, title, class, gravity, code.
+
+    Of kinds with `noBeats` no beat, interval or rate counts.
+    """
     table = {
         kind.name: {
             "title": kind.title,
             "critical": kind.critical,
             "madeOf": kind.made_of,
             "wfdb": kind.wfdb,
+            "noBeats": kind.name in (ASYSTOLE, VF),
         }
         for kind in kinds()
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -16,10 +18,11 @@ from werkzeug.datastructures import FileStorage
 from ...errors import EkgError, InputError, RecordError
 from ...findings import Record
 from ..bodies import FILES, MAX_FILES
+from ..frame import has_left
 from ..openapi import described
 from ..schemas import POSITIVE, TEXT, array, record
-from ..site import LARGE, Site, query_fields
-from ..wire import RAW
+from ..site import LARGE, Site, query_fields, trim
+from ..wire import RAW, dump
 
 HEAD = "X-EKG-Head"
 PIECE = 1 << 17  # samples of an answer that are made at once
@@ -28,6 +31,7 @@ FIELDS = {
     "lead": TEXT | {"description": "Its name; without it the ECG is chosen."},
     "fs": POSITIVE | {"description": "Hz, of a file that does not state it."},
     "units": TEXT | {"description": "Of the numbers, whatever the file says: mV, uV, V or 200/mV."},
+    "answers": {"enum": ["true", "false"], "description": "What is found, too; not by default."},
 }
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _NAME = re.compile(r"[^/\\:]+")  # of a file beside the header
@@ -40,8 +44,9 @@ def routes(site: Site) -> Blueprint:
     @recording.post(FILES)
     @described(
         words=f"JSON, as many bytes as the header `{HEAD}` says: `name`, `lead`, `leads`, `fs` "
-        "(Hz), `start` (ISO 8601 without a zone, or null) and `notes`; then the samples in mV, "
-        "little-endian float64, NaN where one is missing.",
+        "(Hz), `start` (ISO 8601 without a zone, or null), `notes` and the number of `samples`; "
+        "then the samples in mV, little-endian float64, NaN where one is missing; then, with "
+        "`answers`, a line of JSON for each piece of the recording, the last with `carry` null.",
         media_type=RAW,
         answer={"type": "string", "format": "binary"},
         body={
@@ -56,9 +61,17 @@ def routes(site: Site) -> Blueprint:
 
         `file` is one file of any format that `ekg.read` takes, or a WFDB record's `.hea` and
         signal files. Lead, unit and refusals are those of `ekg.read`. Nothing is kept.
+
+        With `answers=true` what `ekg annotate` finds follows, as answers of `/stream`; each has
+        `samples`, up to which of the recording it answers. A client that lost what comes after it
+        goes on at `/stream`, with `carry` and the samples from there.
         """
+        query = query_fields()
+        answers = query.pop("answers", "false")
+        if answers not in ("true", "false"):
+            raise InputError(f"'answers' is {answers[:40]!r}; expected true or false.")
         with site.admission.work(), site.long_work(LARGE + 1):
-            found = _read(request.files.getlist("file"), query_fields())
+            found = _read(request.files.getlist("file"), query)
             about = {
                 "name": found.name,
                 "lead": found.lead,
@@ -66,17 +79,16 @@ def routes(site: Site) -> Blueprint:
                 "fs": found.fs,
                 "start": found.start.isoformat() if found.start else None,
                 "notes": found.notes,
+                "samples": len(found.signal),
             }
             head = json.dumps(about).encode()
             head += b" " * (-len(head) % 8)  # so that the samples lie evenly
-            return Response(
-                _pieces(head, found),
-                content_type=RAW,
-                headers={
-                    HEAD: str(len(head)),
-                    "Content-Length": str(len(head) + found.signal.nbytes),
-                },
-            )
+        pieces, headers = _pieces(head, found), {HEAD: str(len(head))}
+        if answers == "true":
+            pieces = chain(pieces, _answers(site, found, has_left(request.environ)))
+        else:
+            headers["Content-Length"] = str(len(head) + 8 * len(found.signal))
+        return Response(pieces, content_type=RAW, headers=headers)
 
     return recording
 
@@ -87,6 +99,24 @@ def _pieces(head: bytes, found: Record) -> Iterator[bytes]:
         yield found.signal[at : at + PIECE].astype("<f8").tobytes()
 
 
+def _answers(site: Site, found: Record, gone: Callable[[], bool]) -> Iterator[bytes]:
+    """Lines of JSON, for as long as the client is there; other long work comes between."""
+    answers = site.service.whole(found)
+    try:
+        while not gone():
+            started = time.perf_counter()
+            with site.alone:
+                answer = next(answers, None)
+            if answer is None:
+                break
+            ms = round(1000 * (time.perf_counter() - started), 3)
+            yield dump(answer | {"provider": site.model.provider, "latency_ms": ms}) + b"\n"
+    except EkgError:
+        return  # of a rate that is not taken; /stream says so
+    finally:
+        trim()
+
+
 def _read(files: Sequence[FileStorage], query: dict[str, str]) -> Record:
     """Read files in a folder of their own, which no sentence names."""
     # The detector of a device reads no files.
@@ -94,7 +124,9 @@ def _read(files: Sequence[FileStorage], query: dict[str, str]) -> Record:
 
     unknown = set(query) - set(FIELDS)
     if unknown:
-        raise InputError(f"{min(unknown)[:40]!r} is in the query; expected lead, fs or units.")
+        raise InputError(
+            f"{min(unknown)[:40]!r} is in the query; expected lead, fs, units or answers."
+        )
     fs = None
     if "fs" in query:
         with suppress(ValueError):

@@ -24,12 +24,13 @@ const FAULTS = { flat: "Flat line or electrode off", clipped: "Clipped", powerli
 const LARGEST_RANGE_MV = 20;
 
 /**
- * True for an event that consists of these beats: they need no line of their own.
+ * True for an event that consists of these beats, or in which none counts: they need no line of their own.
  * @param {{kind?: string, start: number, end: number}} event
  * @param {{label?: string, start: number, end: number}} beats
  */
 export function covers(event, beats) {
-  return KINDS[event.kind ?? ""]?.madeOf === beats.label && event.start <= beats.start + SAME_S
+  const kind = KINDS[event.kind ?? ""];
+  return (kind?.madeOf === beats.label || kind?.noBeats) && event.start <= beats.start + SAME_S
     && event.end >= beats.end - SAME_S;
 }
 

@@ -31,7 +31,9 @@ const STALE = 409; // the token belongs to another model
  * @property {Record<string, number|boolean>|null} quality
  * @property {string} provider
  * @property {number} latency_ms
- * @property {number} roundTripMs
+ * @property {number|null} roundTripMs null if it came by itself
+ * @property {number} [samples] that it answers for, if it came by itself
+ * @property {[number, number][]} [unreadable] start and end, s, if it came by itself
  * @property {number} behind s of signal that are not decided
  * @property {number} to s of signal that it answers for
  * @property {boolean} renewed it is another model's first answer: which events last is its own view
@@ -90,26 +92,33 @@ export class Link {
     this.last = -Infinity; // s, of the last beat that is known
     this.anew = false; // true once the server's stream was begun again
     this.recentS = 0; // s of signal to send once more, for another model
-    /** @type {Uint8Array|null} the token */
+    /** @type {string|null} the token, as it came */
     this.carry = null;
     this.ended = false; // no more signal comes
     this.longestS = LONGEST_S;
     this.halted = false; // the user wants a pause
     this.paused = false; // none comes for now: what there is need not wait for more
     this.stopped = new AbortController();
+    /** @type {ReadableStreamDefaultReader<Answer>|undefined} */
+    this.answers = undefined;
   }
 
-  /** All of the signal is there: answer it in pieces that show progress. */
-  takeWhole() {
+  /**
+   * All of the signal is there: answer it in pieces that show progress.
+   * @param {ReadableStream<Answer>} [answers] that come by themselves; what they leave is asked for
+   */
+  takeWhole(answers) {
     const [least, most] = PIECE_S;
     this.ended = true;
     this.longestS = Math.min(most, Math.max(least, this.signal.seconds / PIECES));
+    this.answers = answers?.getReader();
   }
 
   /** Go on until the recording's end, or `stop`. */
   async run() {
     const { signal } = this.stopped;
     let pause = 0;
+    if (await this.#follow()) return;
     while (!signal.aborted) {
       const ready = this.signal.end - this.sent;
       const last = this.ended && ready <= Math.floor(this.longestS * this.signal.fs);
@@ -148,6 +157,22 @@ export class Link {
 
   stop() {
     this.stopped.abort();
+    this.answers?.cancel();
+  }
+
+  /**
+   * Take the answers that come by themselves, until the user wants a pause.
+   * @returns {Promise<boolean>} true if the recording is over
+   */
+  async #follow() {
+    const { answers } = this;
+    while (answers && !this.halted) {
+      const { value: answer } = await answers.read();
+      if (!answer || this.stopped.signal.aborted) break;
+      this.#taken(answer, answer.samples ?? 0, null);
+    }
+    answers?.cancel();
+    return this.carry === null && this.sent > 0;
   }
 
   /** @param {boolean} end of the recording */
@@ -160,7 +185,7 @@ export class Link {
     const renewed = this.recentS > 0;
     const recent = Math.min(Math.floor(this.recentS * fs), this.sent - this.signal.start);
     const samples = this.signal.slice(this.sent - recent, to); // the server is told where they part
-    const token = this.carry ?? new Uint8Array();
+    const token = this.carry === null ? new Uint8Array() : fromBase64(this.carry);
     const body = new Uint8Array(token.length + samples.byteLength);
     body.set(token);
     body.set(new Uint8Array(littleEndian(samples)), token.length);
@@ -176,9 +201,20 @@ export class Link {
     /** @type {Answer} */
     const answer = await response.json();
     // From here on nothing can fail: the answer counts in whole, or the request is sent again.
+    this.#taken(answer, to, performance.now() - began, renewed);
+  }
+
+  /**
+   * @param {Answer} answer as the server gave it
+   * @param {number} to samples that it answers for
+   * @param {number|null} roundTripMs
+   * @param {boolean} [renewed]
+   */
+  #taken(answer, to, roundTripMs, renewed = false) {
+    const { fs } = this.signal;
     const from = this.origin / fs;
     const known = this.decided;
-    this.carry = answer.carry === null ? null : fromBase64(answer.carry);
+    this.carry = answer.carry;
     this.recentS = 0;
     this.sent = to;
     this.decided = Math.max(known, from + answer.decided);
@@ -196,7 +232,7 @@ export class Link {
       ...answer,
       beats,
       events: answer.events?.map(movedEvent),
-      roundTripMs: performance.now() - began,
+      roundTripMs,
       behind: this.sent / fs - this.decided,
       to: this.sent / fs,
       renewed,

@@ -27,6 +27,7 @@ import { alarm, problem, say, state } from "./words.js";
 /** @typedef {{sha256: string, trained_on: string, feed?: import("./sources.js").Feed}} About */
 
 const WATCH_MS = 500; // between two looks for new samples
+const SHOW_MS = 250; // while a file is read, answers come too quickly to show each
 
 const sweep = new Sweep($("sweep"));
 const events = new EventList((finding) => review.choose(finding));
@@ -66,15 +67,25 @@ function run(source) {
   now?.stop();
   /** @param {(mine: Run) => void} act unless another run took over */
   const still = (act) => { if (mine === now) act(mine); };
+  /** @type {import("./link.js").Answer} */
+  let newest;
+  let timer = 0;
+  const show = () => {
+    clearTimeout(timer);
+    timer = 0;
+    if (mine.finished) sweep.end();
+    showState();
+    if (!mine.isSilent) showVitals(mine, newest);
+    showCounts(mine.counts);
+    review.answered();
+  };
   const mine = new Run(source, {
     answered: (answer) => still(() => {
-      if (mine.finished) sweep.end();
-      showState();
-      if (!mine.isSilent) showVitals(mine, answer);
-      if (answer.beats.length) showCounts(mine.counts);
-      review.answered();
+      newest = answer;
       overview.later();
       trends.later();
+      if (!mine.isWhole || mine.finished) show();
+      else timer ||= window.setTimeout(() => still(show), SHOW_MS);
       if (mine.finished) finish(mine);
     }),
     found: (finding) => still(() => {
@@ -116,6 +127,10 @@ function run(source) {
   events.start(mine);
   setPaused(false);
   sweep.show(mine.isWhole ? null : mine.signal, mine.beats);
+  if (!drawing) {
+    before = performance.now();
+    drawing = requestAnimationFrame(draw);
+  }
   showCounts(mine.counts);
   review.start(mine);
   overview.start(mine);
@@ -123,6 +138,16 @@ function run(source) {
   reference.start(mine);
   blankVitals();
   mine.start();
+}
+
+let drawing = 0; // the next frame of the sweep; 0 while it shows nothing
+let before = 0; // ms, the last one
+
+/** @param {number} at ms */
+function draw(at) {
+  sweep.advance(Math.max(0, at - before) / 1000);
+  before = at;
+  drawing = sweep.signal ? requestAnimationFrame(draw) : 0;
 }
 
 /** Show the page's state; "Paused" only once every beat of the signal so far is there. */
@@ -209,6 +234,8 @@ function startPatient() {
   run(source);
 }
 
+const isAtOnce = () => select("pace").value === "fast";
+
 let playing = 0; // the last time that a lead was asked for
 
 async function playFile() {
@@ -217,10 +244,13 @@ async function playFile() {
   const lead = Number(select("lead").value);
   const asked = ++playing;
   try {
-    const samples = await recording.read(lead);
-    if (asked !== playing || opening.recording !== recording) return;
-    const Kind = select("pace").value === "fast" ? WholeSource : FileSource;
-    run(new Kind(`${recording.name}, ${recording.leads[lead]}`, samples, recording.fs, recording.startsAt));
+    const { samples, answers } = await recording.read(lead, isAtOnce());
+    if (asked !== playing || opening.recording !== recording) {
+      answers.cancel();
+      return;
+    }
+    const Kind = isAtOnce() ? WholeSource : FileSource;
+    run(new Kind(`${recording.name}, ${recording.leads[lead]}`, samples, recording.fs, recording.startsAt, answers));
     offerLeads(recording, lead, review);
     if (recording.reference) reference.set(recording.reference);
   } catch (error) {
@@ -246,6 +276,7 @@ const opening = new Opening({
     if (!opening.recording) selectSource(now?.source instanceof FeedSource ? "feed" : "simulated");
   },
   running: () => now?.name ?? "",
+  atOnce: isAtOnce,
 });
 
 for (const id of ["source", "lead", "pace"]) $(id).addEventListener("change", startSource);
@@ -292,13 +323,6 @@ async function askModel() {
     }
   }
 }
-
-let before = performance.now();
-requestAnimationFrame(function frame(at) {
-  sweep.advance(Math.max(0, at - before) / 1000);
-  before = at;
-  requestAnimationFrame(frame);
-});
 
 watchDisplay(sweep, review.strip, () => {
   review.describe();

@@ -17,6 +17,7 @@ export class Opening {
    * @param {() => void} on.unsaid the user has to say more of the files
    * @param {() => void} on.cancelled nothing was chosen
    * @param {() => string} on.running the name of what runs
+   * @param {() => boolean} on.atOnce a recording is wanted as a whole, not at the pace of the clock
    */
   constructor(on) {
     this.on = on;
@@ -56,8 +57,12 @@ export class Opening {
     await this.on.connected();
     put("name", `Reading ${files[0].name}`);
     try {
-      const recording = await openRecording(files, { fs: input("rate").value, units: input("unit").value.trim() });
-      if (this.files !== mine) return; // others were chosen in the meantime
+      const recording = await openRecording(files, { fs: input("rate").value, units: input("unit").value.trim() },
+        this.on.atOnce());
+      if (this.files !== mine) { // others were chosen in the meantime
+        recording.read(recording.first); // so that nothing more is found in it
+        return;
+      }
       this.recording = recording;
     } catch (error) {
       if (this.files === mine) this.refuse(error);

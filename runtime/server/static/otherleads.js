@@ -37,7 +37,7 @@ async function showLead(recording, name, i, yes, review) {
   run.leads = run.leads.filter((lead, k) => k === 0 || lead.name !== name);
   try {
     if (yes) {
-      const samples = await recording.read(i);
+      const { samples } = await recording.read(i);
       run.leads.push({ name, signal: Signal.of(samples, recording.fs) });
     }
   } catch (error) {

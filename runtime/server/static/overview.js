@@ -3,7 +3,9 @@
 import { firstFrom, isCritical } from "./beats.js";
 import { axis, chart, ink } from "./charts.js";
 import { $, element, put } from "./dom.js";
+import { leftOut, touching } from "./leftout.js";
 import { timeText } from "./strip.js";
+import { showUncounted } from "./vitals.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("uplot")} uPlot */
@@ -60,7 +62,8 @@ export class Overview {
     this.timer = 0;
     if (!this.run) return;
     const [from, to] = this.extent;
-    this.plot.setData(/** @type {any} */ (rates(this.run.beats, from, to)), false);
+    this.plot.setData(/** @type {any} */ (rates(this.run.beats, from, to, leftOut(this.run))), false);
+    showUncounted(this.run);
     this.plot.setScale("x", { min: from, max: to });
     this.place();
   }
@@ -128,11 +131,16 @@ export class Overview {
     ctx.clip();
     const colours = Object.fromEntries([..."SVFQ"].map((label) => [label, ink(label.toLowerCase())]));
     const { beats, findings, faults } = this.run;
+    /** @type {Record<string, number>} where each class was drawn last: of a day many beats share a pixel */
+    const drawn = {};
     for (let i = firstFrom(beats, from); i < beats.length && beats[i].time <= to; i++) {
       const { label, time } = beats[i];
       if (label === "N") continue;
+      const at = Math.round(x(time));
+      if (drawn[label] === at) continue;
+      drawn[label] = at;
       ctx.fillStyle = colours[label];
-      ctx.fillRect(x(time), lane(0), Math.max(1, ratio), high);
+      ctx.fillRect(at, lane(0), Math.max(1, ratio), high);
     }
     const [grave, mild, poor] = [ink("alarm"), ink("q"), ink("warn")];
     for (const { kind, start, end } of findings) {
@@ -204,15 +212,17 @@ export class Overview {
  * @param {{time: number}[]} beats
  * @param {number} from s
  * @param {number} to
+ * @param {import("./leftout.js").Stretch[]} stretches of which no rate is made
  * @returns {[number[], (number|null)[]]}
  */
-export function rates(beats, from, to) {
+export function rates(beats, from, to, stretches) {
+  const touches = touching(stretches);
   const width = (to - from) / BINS;
   const sums = new Float64Array(BINS);
   const counts = new Uint32Array(BINS);
   for (let i = Math.max(1, firstFrom(beats, from)); i < beats.length && beats[i].time < to; i++) {
     const rr = beats[i].time - beats[i - 1].time;
-    if (rr > LONGEST_RR_S) continue;
+    if (rr > LONGEST_RR_S || touches(beats[i - 1].time, beats[i].time)) continue;
     // A bin narrower than an interval has the rate of the interval that runs through it.
     const last = Math.min(BINS - 1, Math.floor((beats[i].time - from) / width));
     const first = Math.max(0, Math.ceil((beats[i - 1].time - from) / width));

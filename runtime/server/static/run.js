@@ -2,6 +2,7 @@
 
 import { CLASSES, covers, faults, firstFrom, kindName, SAME_S } from "./beats.js";
 import { KINDS } from "./kinds.js";
+import { hasNoBeats, unreadable } from "./leftout.js";
 import { Link, Refused } from "./link.js";
 import { Signal, STALE_S } from "./signal.js";
 
@@ -56,6 +57,8 @@ export class Run {
     this.leads = [{ name: source.lead ?? source.name.split(", ").at(-1) ?? "", signal: this.signal }];
     /** @type {{from: number, to: number, found: string[]}[]} stretches with a fault, s */
     this.faults = [];
+    /** @type {import("./leftout.js").Stretch[]} that cannot be read */
+    this.unreadable = [];
     this.answeredTo = 0; // s
     /** @type {Beat[]} */
     this.beats = [];
@@ -94,7 +97,7 @@ export class Run {
       refused: (error) => this.#refused(error),
       another: () => this.on.another(),
     });
-    if (source.whole) this.link.takeWhole();
+    if (source.whole) this.link.takeWhole(source.answers);
     this.link.run();
   }
 
@@ -196,6 +199,7 @@ export class Run {
     for (const event of answer.events ?? []) {
       this.#listEvent({ ...event, start: this.starts.get(`${event.kind} ${event.start}`) ?? event.start });
     }
+    this.unreadable.push(...unreadable(answer, this.answeredTo));
     const found = answer.quality ? faults(answer.quality) : [];
     const before = this.faults.at(-1);
     if (found.length && before?.to === this.answeredTo && before.found.join() === found.join()) {
@@ -265,6 +269,7 @@ export class Run {
     const old = firstFrom(beats, oldest);
     if (old > 600) { // now and then, not at every beat
       beats.splice(0, old);
+      this.unreadable = this.unreadable.filter(({ end }) => end >= oldest);
       this.on.forgot(old);
     }
     if (this.isWhole) return;
@@ -289,10 +294,11 @@ function uncovered(lines, events) {
   const made = new Map();
   for (const { kind = "", start, end } of [...events].sort((a, b) => a.start - b.start)) {
     const label = KINDS[kind]?.madeOf;
-    if (!label) continue;
-    const before = made.get(label) ?? [];
-    before.push({ start, end: Math.max(end, before.at(-1)?.end ?? -Infinity) });
-    made.set(label, before);
+    for (const one of hasNoBeats(kind) ? Object.keys(CLASSES) : label ? [label] : []) {
+      const before = made.get(one) ?? [];
+      before.push({ start, end: Math.max(end, before.at(-1)?.end ?? -Infinity) });
+      made.set(one, before);
+    }
   }
   /** @type {Map<string, number>} of each class the events that began before a line */
   const begun = new Map();

@@ -12,6 +12,7 @@ import { HOLD_S, STALE_S } from "./signal.js";
  * @property {number} fs Hz
  * @property {number} capacityS s of signal to hold
  * @property {Float64Array} [whole] all of the signal, known from the beginning
+ * @property {ReadableStream<import("./link.js").Answer>} [answers] the server's for it, as they come
  * @property {number} [startsAt] the first sample, ms since 1970 as the recorder's clock would read in UTC
  * @property {boolean} [flows] true if pausing stops no signal
  * @property {[string, string]} [absence] two words and a sentence, for while a device gives nothing
@@ -108,12 +109,14 @@ export class WholeSource {
    * @param {Float64Array} samples mV
    * @param {number} fs Hz
    * @param {number} [startsAt]
+   * @param {ReadableStream<import("./link.js").Answer>} [answers]
    */
-  constructor(name, samples, fs, startsAt) {
+  constructor(name, samples, fs, startsAt, answers) {
     this.name = name;
     this.fs = fs;
     this.whole = samples;
     this.startsAt = startsAt;
+    this.answers = answers;
   }
 
   /** @param {Sink} sink */

@@ -3,6 +3,7 @@
 import { CLASSES, firstFrom } from "./beats.js";
 import { axis, chart, ink } from "./charts.js";
 import { $, put } from "./dom.js";
+import { leftOut, touching } from "./leftout.js";
 import { Paper } from "./paper.js";
 import { timeText } from "./strip.js";
 
@@ -58,7 +59,8 @@ export class Trends {
     this.timer = 0;
     if (!this.run || !this.isOpen) return;
     const { beats, signal } = this.run;
-    const known = intervals(beats);
+    const stretches = leftOut(this.run);
+    const known = intervals(beats, stretches);
     const step = Math.ceil(known.length / MOST_POINTS) || 1;
     const some = known.filter((_, i) => i % step === 0);
     this.tachogram.setData([some.map(({ time }) => time), some.map(({ ms }) => ms)], false);
@@ -66,7 +68,7 @@ export class Trends {
     this.tachogram.setScale("y", /** @type {any} */ ({ min: null, max: null }));
     const pairs = known.filter(({ next }, i) => next > 0 && i % step === 0).sort((a, b) => a.ms - b.ms);
     this.lorenz.setData([pairs.map(({ ms }) => ms), pairs.map(({ next }) => next)]);
-    this.averages.show(this.run);
+    this.averages.show(this.run, stretches);
     put("trends-text", describe(known));
   }
 }
@@ -74,14 +76,18 @@ export class Trends {
 /**
  * Intervals between beats, with the one after it (0 if that is not known).
  * @param {{time: number}[]} beats
+ * @param {import("./leftout.js").Stretch[]} stretches of which none is made
  */
-export function intervals(beats) {
+export function intervals(beats, stretches) {
   const found = [];
+  const touches = touching(stretches);
+  const touchesNext = touching(stretches);
   for (let i = 1; i < beats.length; i++) {
     const rr = beats[i].time - beats[i - 1].time;
-    if (rr > LONGEST_RR_S) continue;
+    if (rr > LONGEST_RR_S || touches(beats[i - 1].time, beats[i].time)) continue;
     const next = i + 1 < beats.length ? beats[i + 1].time - beats[i].time : Infinity;
-    found.push({ time: beats[i].time, ms: 1000 * rr, next: next > LONGEST_RR_S ? 0 : 1000 * next });
+    const unknown = next > LONGEST_RR_S || touchesNext(beats[i].time, beats[i].time + next);
+    found.push({ time: beats[i].time, ms: 1000 * rr, next: unknown ? 0 : 1000 * next });
   }
   return found;
 }
@@ -121,10 +127,15 @@ export function average(signal, beats) {
 class Averages extends Paper {
   /** @type {Run|null} */
   run = null;
+  /** @type {import("./leftout.js").Stretch[]} of which no beat is taken */
+  stretches = [];
 
-  /** @param {Run} run */
-  show(run) {
-    this.run = run;
+  /**
+   * @param {Run} run
+   * @param {import("./leftout.js").Stretch[]} stretches
+   */
+  show(run, stretches) {
+    Object.assign(this, { run, stretches });
     this.redraw();
   }
 
@@ -132,8 +143,10 @@ class Averages extends Paper {
     this.clear();
     const { run } = this;
     if (!run || !this.width) return;
+    const touches = touching(this.stretches);
+    const sound = run.beats.filter(({ time }) => !touches(time, time));
     const found = Object.keys(CLASSES).flatMap((label) => {
-      const mean = average(run.signal, run.beats.filter((beat) => beat.label === label));
+      const mean = average(run.signal, sound.filter((beat) => beat.label === label));
       return mean ? [{ label, ...mean }] : [];
     });
     this.speed = SPEEDS.find((speed) => found.length * (BEFORE_S + AFTER_S) * speed * this.mm < this.width) ?? SPEEDS[1];

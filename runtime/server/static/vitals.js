@@ -2,6 +2,7 @@
 
 import { CLASSES, clock, faults, firstFrom, isCalm, kindName } from "./beats.js";
 import { $, element, put, shape } from "./dom.js";
+import { leftOut, touching } from "./leftout.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./link.js").Answer} Answer */
@@ -38,8 +39,8 @@ export function showVitals({ beats, signal, link, finished, isWhole }, answer) {
     $("quality-box").classList.toggle("poor", lasting.length > 0);
   }
   put("provider", answer.provider.toUpperCase());
-  put("latency", `in ${answer.latency_ms.toFixed(0)}\u00a0ms, round trip `
-    + `${answer.roundTripMs.toFixed(0)}\u00a0ms`);
+  put("latency", `in ${answer.latency_ms.toFixed(0)}\u00a0ms${answer.roundTripMs === null ? ""
+    : `, round trip ${answer.roundTripMs.toFixed(0)}\u00a0ms`}`);
   put("behind", finished ? "" : `${answer.behind.toFixed(1)} s after the beat`);
 }
 
@@ -54,6 +55,13 @@ export function blankVitals() {
 /** @param {Record<string, number>} counts by class */
 export function showCounts(counts) {
   for (const label of Object.keys(CLASSES)) put(`count-${label}`, String(counts[label] ?? 0));
+}
+
+/** @param {Run} run of which some beats are in doubt */
+export function showUncounted(run) {
+  const touches = touching(leftOut(run));
+  const count = run.beats.reduce((sum, { time }) => sum + Number(touches(time, time)), 0);
+  put("uncounted", count ? `${count} of them in fibrillation, standstill or signal that cannot be read` : "");
 }
 
 for (const [label, { name }] of Object.entries(CLASSES)) {

@@ -73,6 +73,10 @@ class TestOpenApi:
             "trigeminy": "V",
             "supraventricular_run": "S",
         }
+        assert [name for name, kind in table.items() if kind["noBeats"]] == [
+            "ventricular_fibrillation",
+            "asystole",
+        ]
         script = (SERVER / "static" / "beats.js").read_text(encoding="utf-8")
         assert 'from "./kinds.js"' in script
 

@@ -15,9 +15,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from runtime import RecordError
+from runtime import Detector, Record, RecordError
 from runtime.records import read
 from runtime.server import bodies
+from runtime.server.frame import GONE
 from runtime.simulate import simulate
 
 SIGNAL = simulate(5, fs=250, seed=5).signal.astype(float)
@@ -45,6 +46,14 @@ def lead_of(answer: TestResponse) -> tuple[dict[str, Any], np.ndarray]:
     return json.loads(content[:length]), np.frombuffer(content[length:], "<f8")
 
 
+def answers_of(answer: TestResponse) -> list[dict[str, Any]]:
+    """The lines behind the samples."""
+    length = int(answer.headers["X-EKG-Head"])
+    content = answer.get_data()
+    lines = content[length + 8 * json.loads(content[:length])["samples"] :]
+    return [json.loads(line) for line in lines.splitlines()]
+
+
 def detail(answer: TestResponse) -> str:
     assert answer.status_code in (400, 413), answer.status_code
     return str(answer.get_json()["detail"])
@@ -65,6 +74,7 @@ def test_a_table_is_read_to_the_last_bit(client: FlaskClient, tmp_path: Path) ->
         "fs": 250.0,
         "start": None,
         "notes": list(expected.notes),
+        "samples": len(SIGNAL),
     }
 
 
@@ -133,7 +143,7 @@ def test_what_is_no_recording_is_refused_in_a_sentence(
     two = [("a.csv", table()), ("b.csv", table())]
     assert "there are 2 files (a.csv, b.csv); expected one" in detail(send(client, two))
     assert "expected each once" in detail(send(client, [two[0], two[0]]))
-    assert "expected lead, fs or units" in detail(send(client, two[:1], "gain=2"))
+    assert "expected lead, fs, units or answers" in detail(send(client, two[:1], "gain=2"))
     assert "expected a number of Hz" in detail(send(client, two[:1], "fs=fast"))
     assert "is packed" in detail(send(client, [("a.csv.gz", b"\x1f\x8b\x08\x00" + bytes(20))]))
     monkeypatch.setattr("runtime.server.routes.recording.MAX_FILES", 1000)
@@ -158,3 +168,49 @@ def test_nothing_is_left_on_the_disk(
     lead_of(send(client, [("x.csv", table())]))
     detail(send(client, [("x.csv", b"nothing")]))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fs", [250.0, 128.003, 2000.0])
+def test_answers_are_what_annotate_finds(
+    client: FlaskClient, detector: Detector, fs: float
+) -> None:
+    signal = simulate(40, fs=1000, seed=5, ectopic=0.3).signal.astype(float)
+    content = io.BytesIO()
+    np.savez(content, signal=signal[: int(10 * fs)], fs=fs, units=["mV"], leads=["II"])
+    recording = Record("x", "II", fs, signal[: int(10 * fs)], 0.0)
+    expected = detector.annotate(recording)
+    answers = answers_of(send(client, [("x.npz", content.getvalue())], "answers=true"))
+    assert [beat for one in answers for beat in one["beats"]] == [
+        beat.to_dict() for beat in expected.beats
+    ]
+    ended = {(e["kind"], e["start"]): e for one in answers for e in one["events"]}
+    assert list(ended.values()) == [event.to_dict() for event in expected.events]
+    assert [one["samples"] for one in answers] == [
+        *(round(at * fs) for at in (4, 8)),
+        len(recording.signal),
+    ]
+    assert [one["carry"] is None for one in answers] == [False, False, True]
+    assert all(one["provider"] == "cpu" and one["latency_ms"] > 0 for one in answers)
+
+
+def test_a_stream_goes_on_from_any_answer(client: FlaskClient) -> None:
+    signal = simulate(20, fs=250, seed=6, ectopic=0.3).signal.astype(float)
+    answers = answers_of(send(client, [("x.csv", table(signal))], "answers=true"))
+    assert len(answers) == 5
+    for i, one in enumerate(answers[:-1]):
+        rest = np.round(signal[one["samples"] :], 4).tolist()
+        body = {"signal": rest, "carry": one["carry"], "end": True}
+        left = client.post("/stream", json=body).get_json()
+        assert left["beats"] == [beat for other in answers[i + 1 :] for beat in other["beats"]]
+
+
+def test_no_answer_is_made_for_who_has_left(client: FlaskClient) -> None:
+    form = {"file": (io.BytesIO(table()), "x.csv")}
+    scope = {GONE: lambda: True}
+    answer = client.post("/read?answers=true", data=form, environ_overrides={"asgi.scope": scope})
+    assert answers_of(answer) == []
+
+
+def test_answers_are_asked_for_in_words_that_are_known(client: FlaskClient) -> None:
+    assert "expected true or false" in detail(send(client, [("x.csv", table())], "answers=yes"))
+    assert answers_of(send(client, [("x.csv", table())], "answers=false")) == []

@@ -17,6 +17,7 @@ from page_driver import (
     csv,
     drop,
     is_shown,
+    piece_by_piece,
     saved,
     saved_signal,
     state,
@@ -85,6 +86,7 @@ def test_another_model_in_between_loses_and_doubles_no_beat(
 
     page.get_by_role("button", name="Pause").click()  # so that the patient asks for nothing
     page.wait_for_timeout(300)
+    piece_by_piece(page)
     page.route("**/stream?*", refuse_once)
     drop(page, csv(signal, 250))
     state(page, "Finished")
@@ -118,6 +120,7 @@ def test_a_new_model_goes_on_from_the_last_half_minute(
 
     page.get_by_role("button", name="Pause").click()  # so that the patient asks for nothing
     page.wait_for_timeout(300)
+    piece_by_piece(page)
     page.route("**/stream?*", as_another_models)
     drop(page, csv(signal, 250))
     state(page, "Finished")
@@ -191,6 +194,7 @@ def test_events_are_announced_listed_and_open_their_strip(open_page: Callable[..
     page.get_by_role("button", name="Pause").click()  # so that the patient asks for nothing
     state(page, "Paused")
     page.evaluate("document.getElementById('pace').value = 'fast'")
+    piece_by_piece(page)
     page.route("**/stream?*", with_events)
     drop(page, csv(simulate(40, fs=250, seed=5, ectopic=0.3).signal, 250))
     state(page, "Finished")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from page_driver import (
+    Server,
     csv,
     drop,
     is_shown,
@@ -19,8 +21,9 @@ from page_driver import (
     until,
     whole,
 )
+from record_cuts import cut
 
-from runtime import Detector, RecordError
+from runtime import Beat, Detector, RecordError
 from runtime.records import read
 from runtime.records.leads import is_ecg
 from runtime.simulate import simulate
@@ -65,6 +68,7 @@ def test_a_wfdb_pair_shows_the_beats_that_annotate_finds(
     is_shown(page, whole(detector, recording.signal, recording.fs))
     np.testing.assert_allclose(saved_signal(page), recording.signal, atol=2e-5)
     page.locator("#lead").select_option(label="V1")  # the flat one
+    page.get_by_text("rec, V1").wait_for()
     state(page, "Finished")
     is_shown(page, whole(detector, other, 360))
 
@@ -248,3 +252,72 @@ def test_a_header_in_microvolts_is_read_in_either_encoding(
     shown = saved_signal(page)
     np.testing.assert_allclose(shown, signal / 1000, atol=2e-5)
     np.testing.assert_allclose(shown, read(tmp_path / "x").signal, atol=2e-5)
+
+
+ANALYSED = "/^[1-9]/.test(document.getElementById('progress-text').textContent)"
+
+
+@pytest.fixture(scope="module")
+def hours(tmp_path_factory: pytest.TempPathFactory, detector: Detector) -> tuple[Path, list[Beat]]:
+    """Three hours, which take a moment, and their beats."""
+    path = tmp_path_factory.mktemp("hours") / "hours.npz"
+    signal = np.resize(simulate(600, fs=250, seed=7, ectopic=0.1).signal, 3 * 3600 * 250)
+    np.savez(path, signal=signal[:, None], fs=250, units=["mV"], leads=["II"])
+    return path, list(detector.annotate(read(path)).beats)
+
+
+def test_a_server_that_is_killed_while_it_answers_loses_and_doubles_no_beat(
+    open_page: Callable[..., Any], server: Server, hours: tuple[Path, list[Beat]]
+) -> None:
+    """The answers that follow a file break off; the page asks for the rest."""
+    page = open_page(outage=True)
+    page.locator("#files").set_input_files([hours[0]])
+    until(page, ANALYSED)
+    server.kill()
+    page.get_by_text("does not answer").wait_for()
+    server.start()
+    state(page, "Finished")
+    is_shown(page, hours[1])
+
+
+def test_what_a_pause_leaves_is_asked_for(
+    open_page: Callable[..., Any], hours: tuple[Path, list[Beat]]
+) -> None:
+    page = open_page()
+    page.locator("#files").set_input_files([hours[0]])
+    until(page, ANALYSED)
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(1000)  # what was on its way comes
+    shown = page.locator("#progress-text").inner_text()
+    assert shown.endswith("% analysed")
+    page.wait_for_timeout(1000)
+    assert page.locator("#progress-text").inner_text() == shown
+    page.get_by_role("button", name="Pause").click()
+    state(page, "Finished")
+    is_shown(page, hours[1])
+
+
+def test_of_fibrillation_no_line_rate_or_interval_is_made(
+    data: Path, open_page: Callable[..., Any], detector: Detector, tmp_path: Path
+) -> None:
+    pytest.importorskip("wfdb")
+    stem = cut(data / "cudb/cu01", tmp_path, 300, "16").name
+    found = detector.annotate(read(tmp_path / stem))
+    spans = [
+        (event.start, event.end or 0.0)
+        for event in found.events
+        if event.kind in ("ventricular_fibrillation", "asystole")
+    ]
+    assert any(start < beat.time < end for beat in found.beats for start, end in spans)
+    page = open_page(viewport={"width": 1280, "height": 900})
+    page.locator("#files").set_input_files([tmp_path / f"{stem}.hea", tmp_path / f"{stem}.dat"])
+    state(page, "Finished")
+    lines = page.locator("#list button:not(:has(.class-event))")
+    for text in lines.locator("time").all_inner_texts():
+        minutes, seconds = map(float, text.split(":"))
+        at = 60 * minutes + seconds
+        assert not any(start + 1 < at < end - 1 for start, end in spans)
+    assert re.fullmatch(r"\d+ of them in fibrillation, .*", page.locator("#uncounted").inner_text())
+    page.locator("#trends summary").click()
+    sentence = page.locator("#trends-text").inner_text()
+    assert int(sentence.split()[0]) <= int(np.isfinite(found.rr).sum())

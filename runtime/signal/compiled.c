@@ -177,10 +177,11 @@ static int judge_second(const float *row, int tenth, const double *mains, const 
         for (int k = 0; k < MAINS; k++) hum[i] += usual[k] * mains[MAINS * i + k];
         hum[i] *= tenth / 2.0;
     }
-    for (int out = 0, i = 0; out < RATE; out++) {
+    for (int out = 0, i = 0, in_tenth = 0; out < RATE; out++) {
         float sum = 0;
-        for (int k = 0; k < each; k++, i++) sum += (float)(row[i] - hum[i % tenth]);
+        for (int k = 0; k < each; k++, i++, in_tenth++) sum += (float)(row[i] - hum[in_tenth]);
         at_60hz[out] = sum / each;
+        if (in_tenth == tenth) in_tenth = 0; /* a tenth holds whole outputs */
     }
     return plainly_good(row, second, (const double (*)[MAINS])waves, limits, (double)most - least, *low, *high);
 }

@@ -78,7 +78,7 @@ static inline PyObject *named(PyObject *type, PyObject *tuple) {
 /* Compiled for wider registers too, of which the processor takes what it has. Only for loops in which
  * each value has its own sum, so that the answers are the same. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
+#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WIDE
 #endif

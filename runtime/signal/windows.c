@@ -3,6 +3,7 @@
  * calls take longer than all their arithmetic. No memory is kept.
  */
 #include "loops.h"
+#include <stdint.h>
 
 enum { RATE = 60, SECONDS = 5, SIZE = RATE * SECONDS, LAGS = 60, LONGEST_HALF = 120, BASELINE = 45 };
 enum { HALF = SIZE / 2, FIRST_BIN = 4, BINS = 106, BANDS = 12, FEATURES = 45, TOP = SIZE / 10 };
@@ -32,20 +33,31 @@ static int crossings(const float *y, int size) {
     return found;
 }
 
-/* The largest `count` values, ascending. */
+/* How many values, none of them negative, are larger than one; all as the bits they are made of. */
+WIDE static int larger(const int32_t *bits, int size, int32_t than) {
+    int found = 0;
+    for (int i = 0; i < size; i++) found += bits[i] > than;
+    return found;
+}
+
+/* The largest `count` values of some that are not negative, ascending. Of these floats the bits are in
+ * order too, so the smallest of the largest is found bit by bit. */
 static void largest(const float *values, int size, float *top, int count) {
+    int32_t bits[SIZE], least = 0;
     int held = 0;
-    for (int i = 0; i < size; i++) {
-        float value = values[i];
-        if (held == count && value <= top[0]) continue;
-        int at = held < count ? held++ : count - 1;
-        if (at == count - 1 && held == count && i >= count) { /* the smallest leaves */
-            for (at = 0; at + 1 < count && top[at + 1] < value; at++) top[at] = top[at + 1];
-        } else {
-            for (; at > 0 && top[at - 1] > value; at--) top[at] = top[at - 1];
-        }
-        top[at] = value;
+    memcpy(bits, values, size * sizeof *bits);
+    for (int32_t bit = 1 << 30; bit; bit >>= 1) /* the largest number that so many reach */
+        if (larger(bits, size, (least | bit) - 1) >= count) least |= bit;
+    for (int i = 0; i < size && held < count; i++) {
+        if (bits[i] <= least) continue;
+        int at = held++;
+        for (; at > 0 && top[at - 1] > values[i]; at--) top[at] = top[at - 1];
+        top[at] = values[i];
     }
+    float smallest;
+    memcpy(&smallest, &least, sizeof smallest);
+    memmove(top + count - held, top, held * sizeof *top);
+    for (int i = 0; i < count - held; i++) top[i] = smallest;
 }
 
 WIDE static void spectrum(const float *y, double *found) {

@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     double gap, count, start, end, others, scores, last_score;
 } Pattern;
+enum { COUNT = 1, OTHERS = 4 }; /* of a pattern */
 enum { RUN_FIELDS = 5, RUN_WHOLE = 4, PATTERN_FIELDS = 7, PATTERN_WHOLE = 5 };
 static const char *const RUN_NAMES[RUN_FIELDS] = {"label", "count", "start", "end", "scores"};
 static const char *const PATTERN_NAMES[PATTERN_FIELDS] = {"gap",    "count",  "start",     "end",
@@ -274,6 +275,14 @@ static int pattern_goes_on(Pattern *pattern, const Beat *beat, const Limits *lim
     return pattern->count < limits->pattern_beats;
 }
 
+/* True if beats neither are of a run or a pattern, nor end one. */
+static int is_quiet(const Patient *patient, const Beat *beats, int count) {
+    for (int i = 0; i < count; i++)
+        if (beats[i].label == S || beats[i].label == V) return 0;
+    return attribute(patient->runs, run_names[0]) == NO_LABEL &&
+           attribute(patient->patterns, pattern_names[COUNT]) < 2;
+}
+
 /* Close the next second, if it is an ordinary one: `tracker._close`. False if it is not, and nothing has changed. */
 static int closed(Held *held, const Model *model, const Patient *patient) {
     const Limits *limits = model->limits;
@@ -319,10 +328,13 @@ static int closed(Held *held, const Model *model, const Patient *patient) {
     if (count < 0 || known > MAX_INTERVALS - MAX_BEATS || !PyTuple_Check(coming) || !judged) return 0;
     double spans[MAX_INTERVALS], clear = attribute(history, names[CLEAR]);
     double last = PyFloat_AsDouble(PyTuple_GetItem(coming, 0));
-    Run run;
-    Pattern pattern;
-    read_numbers(patient->patterns, pattern_names, PATTERN_FIELDS, &pattern);
-    read_numbers(patient->runs, run_names, RUN_FIELDS, &run);
+    Run run = {0};
+    Pattern pattern = {0};
+    int quiet = is_quiet(patient, beats, count); /* nearly always: other beats are only counted */
+    if (!quiet) {
+        read_numbers(patient->patterns, pattern_names, PATTERN_FIELDS, &pattern);
+        read_numbers(patient->runs, run_names, RUN_FIELDS, &run);
+    }
     const Run first_run = run;
     const Pattern first_pattern = pattern;
     for (Py_ssize_t i = 0; i < known; i++) spans[i] = PyFloat_AsDouble(PyList_GetItem(intervals, i));
@@ -330,8 +342,8 @@ static int closed(Held *held, const Model *model, const Patient *patient) {
         double span = beats[i].sample - last > 1 ? beats[i].sample - last : 1;
         spans[known + i] = span;
         if (beats[i].sample - clear >= limits->silent || span >= limits->pause ||
-            !rate_is_usual(spans, known + i + 1, limits) || !run_goes_on(&run, &beats[i], limits) ||
-            !pattern_goes_on(&pattern, &beats[i], limits))
+            !rate_is_usual(spans, known + i + 1, limits) ||
+            (!quiet && !(run_goes_on(&run, &beats[i], limits) && pattern_goes_on(&pattern, &beats[i], limits))))
             return 0;
         last = clear = beats[i].sample;
     }
@@ -383,8 +395,13 @@ static int closed(Held *held, const Model *model, const Patient *patient) {
     drop(moments, gone);
     for (int i = 0; i < count; i++) append(intervals, PyLong_FromDouble(spans[known + i]));
     drop(intervals, known + count - (Py_ssize_t)limits->max_intervals);
-    write_numbers(patient->patterns, pattern_names, PATTERN_FIELDS, PATTERN_WHOLE, &pattern, &first_pattern);
-    write_numbers(patient->runs, run_names, RUN_FIELDS, RUN_WHOLE, &run, &first_run);
+    if (quiet) {
+        double others = attribute(patient->patterns, pattern_names[OTHERS]) + count;
+        set(patient->patterns, pattern_names[OTHERS], PyLong_FromDouble(others));
+    } else {
+        write_numbers(patient->patterns, pattern_names, PATTERN_FIELDS, PATTERN_WHOLE, &pattern, &first_pattern);
+        write_numbers(patient->runs, run_names, RUN_FIELDS, RUN_WHOLE, &run, &first_run);
+    }
     set(history, names[PREVIOUS_BEAT], Py_NewRef(PyList_GetItem(waiting, count - 1)));
     set(history, names[CLEAR], PyLong_FromDouble(last));
     set(history, names[SEEN], PyLong_FromDouble(last));

@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     files = dict.fromkeys(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    busy = [file for file in files if file not in slow and BUSY & set(file.parts)]
+    busy = [file for file in files if file not in slow and file.parent.name in BUSY]
     waiting = [file for file in files if file in slow]
     turns = [file for pair in zip_longest(waiting, busy) for file in pair if file]
     place = {file: at for at, file in enumerate(dict.fromkeys([*turns, *files]))}

@@ -16,10 +16,10 @@ CHECK_VENV := .venv-check
 RELEASE_VENV := .venv-release
 DOCS_VENV := .venv-docs
 PIP_INSTALL := -m pip install --disable-pip-version-check
-# A process for each core, each on one thread, and one more for the tests that wait: for a server's
+# A process for each core, each on one thread, and two more for the tests that wait: for a server's
 # time limit, a browser, a download. The tests of a file share what they make, and so one process.
 # Files with slow tests come first (tests/conftest.py).
-JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 PYTEST = -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 # Bytecode is kept even where the machine forbids it: the tests start some hundred processes, and each
 # would compile the source again.

@@ -23,7 +23,7 @@ LOOPS = [
     Extension(
         f"ekg.{name}",
         [f"runtime/{name.replace('.', '/')}.c"],
-        depends=["runtime/signal/loops.h"],
+        depends=["runtime/signal/loops.h", "runtime/signal/beat.h"],
         extra_compile_args=FLAGS,
         py_limited_api=True,
         optional=True,
@@ -33,6 +33,7 @@ LOOPS = [
         "signal.windows",
         "signal.beats",
         "signal.intervals",
+        "signal.ordinary",
         "records.parsed",
     )
 ]

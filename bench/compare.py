@@ -92,12 +92,11 @@ def measure(artifacts: Path, *, quick: bool) -> dict[str, Any]:
         )
     grown: dict[str, Any] = {}
     with took("patients"):
-        grown["patients"] = scaling.by_patients(
-            artifacts,
-            (1, 16, 256) if quick else (1, 4, 16, 64, 256, 1024, 4096),
-            rounds=rounds,
-            block_s=block_s,
-        )
+        counts = (1, 16, 256) if quick else (1, 4, 16, 64, 256, 1024, 4096)
+        for name, events in (("patients", False), ("patients followed", True)):
+            grown[name] = scaling.by_patients(
+                artifacts, counts, rounds=rounds, block_s=block_s, events=events
+            )
     with took("records"):
         grown["records"] = scaling.by_record_length(
             artifacts, (0.25, 1) if quick else (1, 6, 12, 24)

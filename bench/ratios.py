@@ -1,8 +1,9 @@
-"""What follows the network against the network: ``python -m bench.ratios``, three minutes.
+"""What follows the network against the network: ``python -m bench.ratios``, four minutes.
 
 A second of one patient, and of a batch, through `Stream.push` and `Detector.push` to beats, events
-and quality, beside the bare graph on the same batch, in turns; and ``annotate`` of a long record,
-from file to file. All in processor time. Prints each beside its bar; ``--out DIR`` writes it.
+and quality, beside the bare graph on the same batch, in turns; thousands of patients beside fewer;
+and ``annotate`` of a long record, from file to file. All in processor time. Prints each beside its
+bar; ``--out DIR`` writes it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from runtime import Detector
 from runtime.model.contract import FS
 from runtime.simulate import simulate
 
-BATCH = 64
+BATCH, CROWDS = 64, (64, 256, 1024, 4096)
 ALONE, FOLLOWED = "network alone", "rhythm followed, events and quality"
 WARM_UP_S = 60.0  # of signal: by then the usual QRS complex and interval are known
 TURN_S = 0.25
@@ -61,11 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--hours", type=positive, default=24.0, help="of the record (default: %(default)g)"
     )
     parser.add_argument("--records", type=count, default=3, help="times it is annotated")
+    parser.add_argument("--crowds", type=count, default=5, help="rounds (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for ratios.md")
     args = parser.parse_args(arguments)
     unwind_on_sigterm()
     with last_core(), tempfile.TemporaryDirectory() as folder:
-        figures = pushes(args.rounds)
+        figures = [*pushes(args.rounds), crowds(args.crowds)]
         record = write_record(Path(folder) / "record", args.hours)
         times = [processor_s(partial(annotated, record)) for _ in range(args.records)]
     figures.append(
@@ -111,6 +113,22 @@ def pushes(rounds: int) -> list[Figure]:
             at_most=False,
         ),
     ]
+
+
+def crowds(rounds: int, sizes: Sequence[int] = CROWDS) -> Figure:
+    """Cost of one of the most patients against that of one of as many as are cheapest."""
+    detector = Detector.load(provider="cpu")
+    calls = {size: push(detector, size, events=True) for size in sizes}
+    costs: dict[int, list[float]] = {size: [] for size in sizes}
+    for turn in tqdm(range(rounds), desc="crowds", unit="round"):
+        for size in sizes[:: 1 if turn % 2 else -1]:
+            costs[size].append(median_ms(calls[size]) / size)
+    cost = {size: statistics.median(found) for size, found in costs.items()}
+    return Figure(
+        f"cost of one of {max(sizes):,} patients against the cheapest, {FOLLOWED}",
+        cost[max(sizes)] / min(cost.values()),
+        *(1.1, 1.05),
+    )
 
 
 def graph(detector: Detector, batch: int) -> Call:

@@ -208,19 +208,13 @@ def _scaling(scaling: dict[str, Any]) -> list[str]:
         "Live patients in one `Detector.push` of a second each, to their beats, one thread"
         f"{longer}:",
         "",
-        _table(
-            ("patients", "ms", "µs a patient", "patients a core"),
-            (
-                (
-                    f"{row['patients']:,}",
-                    f"{row['ms']:.2f}",
-                    f"{row['us_per_patient']:.1f}",
-                    f"{row['patients_per_core']:,.0f}",
-                )
-                for row in scaling["patients"]
-            ),
-        ),
+        _patients(scaling["patients"]),
         "",
+        *(
+            ["The same with the rhythm followed, events and quality:", "", _patients(rows), ""]
+            if (rows := scaling.get("patients followed"))
+            else []
+        ),
         "`python -m runtime annotate` from WFDB file to annotation file, one core, start of the "
         "process included:",
         "",
@@ -260,6 +254,21 @@ def _scaling(scaling: dict[str, Any]) -> list[str]:
         ),
         "",
     ]
+
+
+def _patients(rows: Iterable[dict[str, Any]]) -> str:
+    return _table(
+        ("patients", "ms", "µs a patient", "patients a core"),
+        (
+            (
+                f"{row['patients']:,}",
+                f"{row['ms']:.2f}",
+                f"{row['us_per_patient']:.1f}",
+                f"{row['patients_per_core']:,.0f}",
+            )
+            for row in rows
+        ),
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -23,14 +23,24 @@ from runtime.simulate import simulate
 from training.recordings import FS
 
 BATCH = 64  # patients a call, to compare cores
+WARM_UP = 60  # seconds: by then a patient's usual QRS complex and interval are known
 
 
 def by_patients(
-    artifacts: Path, counts: Sequence[int], *, rounds: int, block_s: float
+    artifacts: Path, counts: Sequence[int], *, rounds: int, block_s: float, events: bool = False
 ) -> list[dict[str, Any]]:
-    """A second of signal of so many live patients in one `Detector.push`, to their beats."""
+    """A second of signal of so many live patients in one `Detector.push`, to their beats.
+
+    With ``events`` the rhythm is followed.
+    """
     detector = Detector.load(artifacts, provider="cpu")
-    calls = {str(count): live(detector, list(seconds(patients(count)))) for count in counts}
+    calls = {
+        str(count): live(detector, list(seconds(patients(count))), events=events)
+        for count in counts
+    }
+    for call in calls.values() if events else ():
+        for _ in range(WARM_UP):
+            call()
     with tqdm(total=rounds * len(calls), desc="patients", leave=False) as bar:
         timings = take_turns(
             calls, rounds=rounds, block_s=block_s, step=lambda _: bar.update() and None

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.candidates import CARRIED, WINDOWS
 from bench.http_servers import FLOOR, OURS
-from bench.in_process import PUSH
+from bench.in_process import FOLLOWED, PUSH
 
 Row = dict[str, Any]
 
@@ -39,6 +39,7 @@ def _latency_targets(results: dict[str, Any]) -> list[Row]:
     one = [row for row in results["rows"] if row["batch"] == 1]
     push = find(one, name=PUSH, provider="cpu")
     bare = find(one, name="ekg fused", provider="cpu")
+    followed = find(one, name=FOLLOWED, provider="cpu")
     windows, carried = find(one, name=WINDOWS), find(one, name=CARRIED)
     if not (push and bare and windows and carried):
         return []
@@ -46,8 +47,20 @@ def _latency_targets(results: dict[str, Any]) -> list[Row]:
         _target(
             "`Stream.push` of one second against the bare graph",
             p50(push) / p50(bare),
-            at_most=1.5,
+            at_most=1.3,
             unit="times",
+        ),
+        *(
+            [
+                _target(
+                    "the same, rhythm followed, with events and quality",
+                    p50(followed) / p50(bare),
+                    at_most=2.0,
+                    unit="times",
+                )
+            ]
+            if followed
+            else []
         ),
         _target(
             f"{WINDOWS}, against `Stream.push`",
@@ -135,17 +148,35 @@ def _batch_targets(results: dict[str, Any]) -> list[Row]:
             unit="%",
         ),
     ]
-    patients = (results.get("scaling") or {}).get("patients") or []
-    if len(patients) > 1:
-        costs = [row["us_per_patient"] for row in patients]
+    shares = [
+        p50(graph) / p50(row)
+        for row in results["rows"]
+        if row["name"] == FOLLOWED
+        and row["provider"] == "cpu"
+        and row["batch"] == 64
+        and (graph := find(bare, batch=64))
+    ]
+    if shares:
         found.append(
             _target(
-                f"cost of one of {patients[-1]['patients']} patients against the cheapest",
-                costs[-1] / min(costs),
-                at_most=1.1,
-                unit="times",
+                "the graph's share of 64 patients' second, rhythm followed",
+                shares[0],
+                at_least=0.6,
             )
         )
+    for name, what in (("patients", "to beats"), ("patients followed", "rhythm followed")):
+        patients = (results.get("scaling") or {}).get(name) or []
+        if len(patients) > 1:
+            costs = [row["us_per_patient"] for row in patients]
+            found.append(
+                _target(
+                    f"cost of one of {patients[-1]['patients']} patients against the cheapest, "
+                    f"{what}",
+                    costs[-1] / min(costs),
+                    at_most=1.1,
+                    unit="times",
+                )
+            )
     return found
 
 
@@ -154,7 +185,7 @@ def _record_targets(results: dict[str, Any]) -> list[Row]:
     return (
         [
             _target(
-                "a 24-hour record annotated, file to file, one core", row["s"], at_most=15, unit="s"
+                "a 24-hour record annotated, file to file, one core", row["s"], at_most=10, unit="s"
             )
         ]
         if row
@@ -179,7 +210,7 @@ def _footprint_targets(results: dict[str, Any]) -> list[Row]:
             _target(
                 "server's cold start to its first answer",
                 server["cold_start_s"],
-                at_most=1.5,
+                at_most=1.0,
                 unit="s",
             )
         )

@@ -6,7 +6,8 @@ The standard library is all that is imported here, so that a missing package can
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -92,17 +93,29 @@ def is_installed(package: Package) -> bool:
         return False
 
 
+def holders() -> Mapping[str, list[str]]:
+    """Return module -> the installed packages that hold it; looked up once, which takes long."""
+    return _holders(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _holders(_: tuple[str, ...]) -> Mapping[str, list[str]]:
+    from importlib.metadata import packages_distributions  # a tenth of start-up
+
+    return packages_distributions()
+
+
 def versions(packages: Sequence[Package]) -> dict[Package, str]:
     """Return each package's version, '' if it is not installed.
 
     It is looked for by its module: CuPy has a name for each version of CUDA.
     """
-    from importlib.metadata import packages_distributions, version  # a tenth of start-up
+    from importlib.metadata import version  # a tenth of start-up
 
-    holders = packages_distributions()
+    held = holders()
     return {
-        package: version(holders[package.module][0])
-        if is_installed(package) and package.module in holders
+        package: version(held[package.module][0])
+        if is_installed(package) and package.module in held
         else ""
         for package in packages
     }

@@ -109,8 +109,10 @@ class Stream:
         One that lasts has no end yet; it comes again, with its end. Events that are not taken
         before `save` are not in the token.
         """
-        events, self._patient.events = self._patient.events, []
-        warm, self._events = self._events, []
+        events, warm = self._patient.events, self._events
+        if not (events or warm):  # nearly always
+            return []
+        self._patient.events, self._events = [], []
         return warm + moved(events, self._origin)
 
     @property

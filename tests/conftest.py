@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ except ImportError:
     import hypothesis
 
 ROOT = Path(__file__).resolve().parent.parent
+BUSY = {"export", "training"}  # folders whose tests keep a core busy
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
@@ -45,9 +47,18 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(trylast=True)  # after those that mark tests as slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with slow tests first, so that no process is left alone with one at the end."""
+    """Put long files first, so that no process is left alone with one at the end.
+
+    Slow tests mostly wait, for a browser or a server, and those of training and export compute.
+    Their files take turns, so that at any time some processes wait and others have the cores.
+    """
+    files = dict.fromkeys(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    busy = [file for file in files if file not in slow and file.parent.name in BUSY]
+    waiting = [file for file in files if file in slow]
+    turns = [file for pair in zip_longest(waiting, busy) for file in pair if file]
+    place = {file: at for at, file in enumerate(dict.fromkeys([*turns, *files]))}
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures, which may need the package too

@@ -8,7 +8,7 @@ import re
 import statistics
 import time
 from collections.abc import Mapping
-from importlib.metadata import distributions, packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from textwrap import wrap
 
@@ -21,7 +21,7 @@ from ..model import providers
 from ..model.artifacts import Artifacts
 from ..model.embedded import BEATS, WHOLE, GoldenEkg
 from ..model.session import thread_plan, usable_cores
-from ..packages import NEEDED, OPTIONAL, install_command, versions
+from ..packages import NEEDED, OPTIONAL, holders, install_command, versions
 
 # Packages whose versions have to fit together.
 SHOWN = re.compile(
@@ -94,7 +94,7 @@ def optional_packages() -> list[str]:
 
 def wheels() -> list[str]:
     """Return the packages that hold the module `onnxruntime`; more than one is a fault."""
-    return sorted(set(packages_distributions().get("onnxruntime", [])))
+    return sorted(set(holders().get("onnxruntime", [])))
 
 
 def clashes(packages: Mapping[str, str], wheels: list[str], cuda: str) -> list[str]:

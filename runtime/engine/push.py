@@ -16,7 +16,7 @@ from ..beats import NO_BEATS, Beats, as_block, choose_label
 from ..errors import InputError
 from ..model.contract import Contract
 from ..model.frames import find_beats
-from ..rhythm import RhythmTracker, take_together
+from ..rhythm import RhythmTracker, follow_together, take_together
 from ..signal.gaps import Gap
 from ..signal.loops import beat_loops
 from ..signal.missing import Edge, bridge
@@ -179,7 +179,9 @@ def _advance(
     for start in range(0, chunk.shape[1], piece):
         part = chunk if chunk.shape[1] <= piece else chunk[:, start : start + piece]
         rows, hops, found = _step(engine, rate, rows, part, edges)
-        followed: list[tuple[int, Patient, RhythmTracker, Sequence[Gap]]] = []
+        followed: list[int] = []
+        trackers: list[RhythmTracker] = []
+        gaps_of: list[Sequence[Gap]] = []
         for row, patient in enumerate(patients):
             patient.rows, patient.row, gaps = rows, row, NO_GAPS
             if row in missing:
@@ -192,16 +194,20 @@ def _advance(
                 gaps = _gaps(patient)
                 found[row] = _outside(found[row], gaps)
             if patient.tracker:
-                followed.append((row, patient, patient.tracker, gaps))
+                followed.append(row)
+                trackers.append(patient.tracker)
+                gaps_of.append(gaps)
         if followed and hops.shape[1]:
-            take_together(
-                [tracker.seconds for _, _, tracker, _ in followed],
-                [hops[row] for row, _, _, _ in followed],
+            seen = list(hops)
+            take_together([one.seconds for one in trackers], [seen[row] for row in followed])
+            decided = _decided([patients[row] for row in followed])
+            beats, events = follow_together(
+                trackers, [found[row] for row in followed], decided, gaps_of
             )
-            for row, patient, tracker, gaps in followed:
-                found[row], events = tracker.follow(found[row], patient.decided, gaps)
-                if events:
-                    patient.events += events
+            for row, own in zip(followed, beats, strict=True):
+                found[row] = own
+            for place, began in events.items():
+                patients[followed[place]].events += began
         pieces.append(found)
     if end:
         for patient, taken in zip(patients, before, strict=True):
@@ -214,6 +220,15 @@ def _advance(
         _joined([found[row] for found in pieces], patient, engine.contract)
         for row, patient in enumerate(patients)
     ]
+
+
+def _decided(patients: Sequence[Patient]) -> list[float]:
+    """`Patient.decided` of each, which is the same for patients of one rate who are equally far."""
+    moments: dict[int, float] = {}
+    for patient in patients:
+        if patient.taken not in moments:
+            moments[patient.taken] = patient.decided
+    return [moments[patient.taken] for patient in patients]
 
 
 def _gaps(patient: Patient) -> list[Gap]:

@@ -70,6 +70,8 @@ class RhythmGraph:
     OUTPUTS : log-odds of fibrillation at the beat itself, as far as it is known then, and at the
         beat ``lag`` before, in the light of those since
     trained_on : one line on the training data
+    weights : width of the first layer, and all weights as the compiled loops take them; None if
+        they do not know this graph
 
     Raises
     ------
@@ -117,14 +119,14 @@ class RhythmGraph:
             )
         self.memory_size = int(sizes["memory"])
         self._session = session
-        self._weights = self._known(path)
+        self.weights = self._known(path)
 
     def run(
         self, beats: NDArray[np.float32], memory: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As `RhythmNetwork.run`."""
-        if self._weights is not None and beats.shape[1] == 1 and len(beats) <= FEW:
-            return self._by_loops(beats, memory, self._weights)
+        if self.weights is not None and beats.shape[1] == 1 and len(beats) <= FEW:
+            return self._by_loops(beats, memory, self.weights)
         log_odds, memory = self._session.run(_RESULTS, {"beats": beats, "memory": memory})
         return log_odds, memory
 
@@ -134,7 +136,7 @@ class RhythmGraph:
         memory: NDArray[np.float32],
         known: tuple[int, NDArray[np.float32]],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """`run` of one patient by the compiled loops, with what `_weights` gives."""
+        """`run` of one patient by the compiled loops, with what `weights` holds."""
         memory = memory.copy()  # its own, which moves on
         log_odds = np.empty((*beats.shape[:2], len(self.OUTPUTS)), dtype=np.float32)
         beat_loops.gru(np.ascontiguousarray(beats), beats.shape[2], *known, memory, log_odds)

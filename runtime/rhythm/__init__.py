@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .baseline import BaselineLimits
-from .events import FAMILIES, closed, kinds
+from .events import FAMILIES, closed, kinds, rules
 from .events.rates import RATE_INTERVALS, heart_rate
 from .model import RhythmModel
+from .ordinary import follow_together
 from .policy import RhythmPolicy, Section
 from .seconds import take_together
 from .template import TemplateLimits
-from .tracker import RhythmTracker, rules, schema
+from .tracker import RhythmTracker, schema
 
 __all__ = [
     "RATE_INTERVALS",
@@ -17,6 +18,7 @@ __all__ = [
     "RhythmPolicy",
     "RhythmTracker",
     "closed",
+    "follow_together",
     "heart_rate",
     "kinds",
     "rules",

@@ -112,12 +112,12 @@ class RrBaseline:
     Attributes
     ----------
     state : the usual interval so far
+    numbers : the limits, as the compiled loops take them
     """
 
     def __init__(self, limits: BaselineLimits):
         self.limits, self.state = limits, BaselineState()
-        # As the compiled loops take them.
-        self._numbers = np.array(
+        self.numbers = np.array(
             [
                 *(getattr(limits, name) for name in BaselineLimits.bounds),
                 *(SHORTEST_S, LONGEST_S, FS, SAME_RATE, RUN_BEATS, PROBABILITY_FLOOR),
@@ -140,7 +140,7 @@ class RrBaseline:
         """
         if interval_loops is not None:
             return interval_loops.read_interval(  # type: ignore[no-any-return]
-                self.state, self._numbers, sample, label, probabilities, sinus_certain
+                self.state, self.numbers, sample, label, probabilities, sinus_certain
             )
         limits, state = self.limits, self.state
         previous, after_atrial = state.previous, state.previous_atrial

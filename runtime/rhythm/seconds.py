@@ -47,6 +47,9 @@ class Extremes(NamedTuple):
     high: float
 
 
+NO_EXTREMES = Extremes(math.inf, -math.inf)
+
+
 class Window(NamedTuple):
     """Log-odds of five seconds of signal, and whether the heart is too fast in them."""
 
@@ -230,25 +233,32 @@ def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float
     ----------
     chunks : float32 [samples] each, mV at 360 Hz
     """
-    complete: dict[int, list[tuple[Seconds, NDArray[np.float32]]]] = {}
-    for seconds, chunk in zip(patients, chunks, strict=True):
+    chunks = list(chunks)
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, (seconds, chunk) in enumerate(zip(patients, chunks, strict=True)):
         state = seconds.state
         if seconds.limit is not None:
-            chunk = chunk[: max(0, seconds.limit - state.taken)]
-        size, short = len(chunk), state.taken % FS
-        first = len(seconds.recent) - short
-        recent = seconds.recent = np.concatenate((seconds.recent, chunk))
-        state.taken += size
-        count = (short + size) // FS
+            chunk = chunks[i] = chunk[: max(0, seconds.limit - state.taken)]
+        place = len(chunk), len(seconds.recent), state.taken % FS, len(state.ecg_60hz)
+        alike.setdefault((id(seconds.model), len(state.windows), *place), []).append(i)
+    complete: dict[int, list[tuple[Seconds, NDArray[np.float32]]]] = {}
+    for (model, _, size, kept, short, _), members in alike.items():
+        some = [patients[i] for i in members]
+        line = np.concatenate([part for i in members for part in (patients[i].recent, chunks[i])])
+        line = line.reshape(len(some), kept + size)
+        for seconds, row in zip(some, line, strict=True):
+            seconds.recent = row
+            seconds.state.taken += size
+        first, count = kept - short, (short + size) // FS
         if not count:
             continue
-        rows = recent[first : first + count * FS].reshape(count, FS)
         if loops is not None:
-            _judge_by_loops(seconds, rows, seconds.model)
+            _judge_by_loops(some, line, first, count)
         else:
-            complete.setdefault(id(seconds.model), []).append((seconds, rows))
-    for some in complete.values():
-        _judge(some, some[0][0].model)
+            rows = line[:, first : first + count * FS].reshape(len(some), count, FS)
+            complete.setdefault(model, []).extend(zip(some, rows, strict=True))
+    for judged in complete.values():
+        _judge(judged, judged[0][0].model)
 
 
 def _judge(some: Sequence[tuple[Seconds, NDArray[np.float32]]], model: RhythmModel) -> None:
@@ -294,36 +304,50 @@ def _parts(
     return np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
 
 
-def _judge_by_loops(patient: Seconds, rows: NDArray[np.float32], model: RhythmModel) -> None:
-    """`_judge` one patient by the compiled loops, which a call of numpy would hold up."""
-    state, count, begun = patient.state, len(rows), len(patient.state.ecg_60hz)
-    at_60hz = np.empty(begun + count * RATE, dtype=np.float32)
-    at_60hz[:begun] = state.ecg_60hz
-    state.ecg_60hz = at_60hz
-    given = *model.plain_limits, *(state.extremes or (math.inf, -math.inf)), at_60hz[begun:]
-    low, high, good = loops.judge(rows, *given)
-    if (low, high) != state.extremes:
-        state.extremes = Extremes(low, high)
-    if good == count:  # nearly always
+def _judge_by_loops(
+    some: Sequence[Seconds], line: NDArray[np.float32], first: int, count: int
+) -> None:
+    """`_judge` by the compiled loops, which calls of numpy would hold up.
+
+    Parameters
+    ----------
+    some : patients of one model who are equally far
+    line : float32 [patients, samples], the last of their signals
+    first, count : the first sample of whole seconds, and their number, one at least
+    """
+    model, patients, begun = some[0].model, len(some), len(some[0].state.ecg_60hz)
+    at_60hz = np.empty((patients, begun + count * RATE), dtype=np.float32)
+    at_60hz[:, :begun] = np.concatenate([one.state.ecg_60hz for one in some]).reshape(patients, -1)
+    extremes = np.array([one.state.extremes or NO_EXTREMES for one in some])
+    rails, plain = np.empty((patients, count, 2)), np.empty((patients, count), dtype=bool)
+    good = loops.judge(line, patients, first, *model.plain_limits, extremes, at_60hz, rails, plain)
+    for one, row, before, after in zip(
+        some, at_60hz, extremes.tolist(), rails[:, -1].tolist(), strict=True
+    ):
+        state = one.state
+        state.ecg_60hz = row
+        if before != after:
+            state.extremes = Extremes(*after)
         state.flaws += [0] * count
-    else:
-        rails, plain = np.empty((count, 2)), np.empty(count, dtype=bool)
-        loops.judge(rows, *given, rails, plain)
-        flaws, rest = np.zeros(count, dtype=np.int64), ~plain
-        flaws[rest] = flaws_of(rows[rest], FS, model.quality, *rails[rest].T)
-        state.flaws += flaws.tolist()
-    first = len(state.windows) * RATE
-    if len(at_60hz) < first + WINDOW_S * RATE:
+    if good < plain.size:  # seldom
+        for patient in np.flatnonzero(~plain.all(axis=1)).tolist():
+            rest = ~plain[patient]
+            rows = line[patient, first : first + count * FS].reshape(count, FS)[rest]
+            flaws = np.zeros(count, dtype=np.int64)
+            flaws[rest] = flaws_of(rows, FS, model.quality, *rails[patient, rest].T)
+            some[patient].state.flaws[-count:] = flaws.tolist()
+    window = len(some[0].state.windows) * RATE
+    if at_60hz.shape[1] < window + WINDOW_S * RATE:
         return
-    before = state.noise_memory or NO_WINDOW
-    means = before.means.copy()
-    found, windows = window_loops.verdicts(
-        at_60hz, first, means, before.windows, *model.verdict_limits
-    )
-    state.noise_memory = NoiseMemory(means, windows)
-    # `_make`, in less time.
-    state.windows += [tuple.__new__(Window, one) for one in found]
-    state.newest = state.windows[-1]
+    memories = [one.state.noise_memory or NO_WINDOW for one in some]
+    means = np.concatenate([one.means for one in memories]).reshape(patients, -1)
+    windows = np.array([one.windows for one in memories])
+    found = window_loops.verdicts(at_60hz, window, means, windows, Window, *model.verdict_limits)
+    for one, new, row, number in zip(some, found, means, windows.tolist(), strict=True):
+        state = one.state
+        state.noise_memory = NoiseMemory(row, number)
+        state.windows += new
+        state.newest = new[-1]
 
 
 def _wider(extremes: Extremes | None, low: float, high: float) -> Extremes:

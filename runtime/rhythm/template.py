@@ -171,6 +171,7 @@ class QrsTemplate:
     Attributes
     ----------
     state : the template so far
+    numbers : the limits, as the compiled loops take them
     left_out : the last R peaks, samples, that were found to be no beat; not saved
     """
 
@@ -184,8 +185,7 @@ class QrsTemplate:
         self.state = TemplateState()
         self.left_out: deque[int] = deque(maxlen=MOST_LEFT_OUT)
         self._max_beats = single(limits.template_beats)
-        # As the compiled loops take them.
-        self._numbers = np.array(
+        self.numbers = np.array(
             [
                 limits.template_min_normal,
                 limits.min_correlation,
@@ -310,9 +310,9 @@ class QrsTemplate:
             return False if self.is_too_high(around) else self._compare(normal, around)
         around = np.ascontiguousarray(around, dtype=np.float32)
         piece = np.empty(SIZE, dtype=np.float32)
-        found = beat_loops.compare(self.state, self._numbers, normal, around, piece)
+        found = beat_loops.compare(self.state, self.numbers, normal, around, piece)
         if found is False and not self.is_too_high(around):
-            numbers = self._numbers.copy()
+            numbers = self.numbers.copy()
             numbers[-1] = np.inf  # of any height
             found = beat_loops.compare(self.state, numbers, normal, around, piece)
         return found  # type: ignore[no-any-return]

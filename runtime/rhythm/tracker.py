@@ -19,18 +19,17 @@ from ..beats import ATRIAL, NO_BEAT, Beats, as_block, choose_label
 from ..deprecation import renamed_attribute
 from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
-from ..signal.features import WINDOW_S
 from ..signal.gaps import Gap
 from ..signal.loops import single
 from .baseline import BaselineLimits, BaselineState, RrBaseline
-from .events import FAMILIES, Ledger, kinds
+from .events import FAMILIES, Ledger, rules
 from .events.atrial import Atrial, AtrialBeat, AtrialLimits, is_certainly_atrial
 from .events.family import BEAT, Family, History, Second, TrackedBeat
 from .events.ledger import LedgerState
 from .events.rates import RATE_INTERVALS, heart_rate
 from .events.silence import SilenceLimits
 from .model import RhythmModel
-from .policy import RhythmPolicy
+from .ordinary import UNSEEN, Context, context
 from .seconds import ALL_FLAWS, MAX_PENDING_SECONDS, Seconds, SecondsState
 from .state import Rows, Schema, Whole, saved
 from .template import QrsTemplate, TemplateLimits, TemplateState
@@ -39,7 +38,6 @@ LARGEST_SAVED = 804  # numbers in a saved state, 3.2 kB: real ones have 430 to 7
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
 HOOKS = ("on_second", "on_beats", "on_beat", "on_gap", "on_standstill", "is_standstill")
 _DOUBTFUL, _MISSING = int(DOUBTFUL), int(Flaw.MISSING)
-_UNSEEN = (WINDOW_S - 1) * FS
 
 
 @dataclass
@@ -69,6 +67,7 @@ class RhythmTracker:
     seconds : the signal, judged second by second
     template : the patient's usual QRS complex; None if the policy leaves it out
     rr_baseline : the patient's usual RR interval; None if the policy leaves it out
+    context : what the compiled loops need of the patient (`.ordinary`)
     """
 
     def __init__(self, model: RhythmModel, weights: Sequence[float]):
@@ -88,14 +87,8 @@ class RhythmTracker:
         self._standstill = silence.asystole_s * FS
         self._silence = min(self._standstill, silence.asystole_vf_s * FS) - 1
         self._state, self._history = TrackerState(), History()
-        self._ledger = Ledger(
-            rules(policy),
-            {
-                kind: seconds
-                for family in FAMILIES
-                for kind, seconds in family.min_s(policy).items()
-            },
-        )
+        min_s = {kind: s for family in FAMILIES for kind, s in family.min_s(policy).items()}
+        self._ledger = Ledger(rules(policy), min_s)
         self._families = [family(policy, self._ledger, model.beats) for family in FAMILIES]
         # Most families need few of the hooks; the others are not called, a thousand times an hour.
         self._hooks = {
@@ -108,9 +101,9 @@ class RhythmTracker:
         }
         self._on_beat, self._is_standstill = self._hooks["on_beat"], self._hooks["is_standstill"]
         self._atrial = next(one for one in self._families if isinstance(one, Atrial))
-        self._max_intervals = max(
-            RATE_INTERVALS, *(family.intervals_needed(policy) for family in FAMILIES)
-        )
+        most = max(RATE_INTERVALS, *(family.intervals_needed(policy) for family in FAMILIES))
+        self._max_intervals = most
+        self.context = self._context()
 
     @property
     def heart_rate(self) -> float | None:
@@ -179,7 +172,6 @@ class RhythmTracker:
                 rows[at], labels[at] = self._relabel(*beat, gaps)
                 at += 1
             if left:
-                self._atrial.remember()
                 self._close(seconds.close(), gaps)
         self._atrial.settle()
         seconds.forget()
@@ -188,11 +180,16 @@ class RhythmTracker:
             found = as_block(row for row in zip(*found, strict=True) if row[2] != NO_BEAT)
         return found, self._ledger.drain()
 
+    def close_next(self) -> list[Event]:
+        """Close the next second, whose beats were relabelled by the loops."""
+        self._close(self.seconds.close(), ())
+        self.seconds.forget()
+        return self._ledger.drain()
+
     def finish(self, gaps: Sequence[Gap] = ()) -> list[Event]:
         """The last events; what lasts ends with the signal. ``gaps`` as of `follow`."""
         end = self.seconds.state.taken
         for second in self.seconds.rest():
-            self._atrial.remember()
             self._close(second, gaps)
         for family in self._families:
             family.on_end(end)
@@ -236,6 +233,7 @@ class RhythmTracker:
         tracker = cls(model, weights)
         tracker.seconds.restore(second, states["seconds"], recent)
         tracker._state, tracker._history = states["tracker"], states["history"]
+        tracker.context = tracker._context()
         tracker._ledger.restore(states["ledger"])
         states["template"].check()
         if tracker.template is not None:
@@ -246,6 +244,12 @@ class RhythmTracker:
             family.state = states[family.name]
             family.check()
         return tracker
+
+    def _context(self) -> Context | None:
+        states = self.seconds, self._state, self._history, self._ledger
+        parts = *states, self.template, self.rr_baseline
+        limits = tuple(self._weights), self._silence, self._max_intervals
+        return context(self.model, parts, self._families, limits)
 
     def _foresee(self, coming: Iterable[tuple[int, int, bool]], end: int) -> None:
         """Let the network over beats read all beats up to a sample at once."""
@@ -269,7 +273,7 @@ class RhythmTracker:
             self._state.waiting.append(TrackedBeat(sample, label, 0.0, False))
             return row, label
         atrial = self._atrial
-        if sample < _UNSEEN:
+        if sample < UNSEEN:
             fibrillating, sinus_certain = False, True
         elif self.seconds.next >= sample // FS:  # the second before the beat's is closed already
             fibrillating = atrial.state.was_fibrillating
@@ -294,6 +298,7 @@ class RhythmTracker:
 
     def _close(self, second: Second, gaps: Sequence[Gap]) -> None:
         """Go through one second: its signal, then its beats and gaps."""
+        self._atrial.remember()
         state = self._state
         state.flaws = second.flaws
         for on_second in self._hooks["on_second"]:
@@ -372,12 +377,6 @@ class RhythmTracker:
         for on_beat in self._on_beat:
             on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, sample, sample
-
-
-def rules(policy: RhythmPolicy) -> dict[str, str]:
-    """Kind -> its rule in words, with the limits of a policy; from the gravest to the mildest."""
-    words = {kind: rule for family in FAMILIES for kind, rule in family.rules(policy).items()}
-    return {kind.name: words[kind.name] for kind in kinds()}
 
 
 def schema() -> Schema:

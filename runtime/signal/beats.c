@@ -3,7 +3,7 @@
  * `../model/rhythm_network.py`, `../engine/push.py`, `../rhythm/template.py`). No limit stands here, and
  * no memory is kept. Arrays are contiguous, of the types named.
  */
-#include "loops.h"
+#include "beat.h"
 
 enum { SMOOTH = 5 };
 
@@ -38,7 +38,7 @@ static PyObject *r_peak(PyObject *self, PyObject *const *args, Py_ssize_t given)
     return done(&held, PyLong_FromSsize_t(peak_near(ecg, size, near, search, reach)));
 }
 
-enum { FRAME = 6, CLASSES = 5 };
+enum { FRAME = 6 };
 
 /* Sum of one probability in three frames, from the first of them on. */
 static double three(const float *frame) { return (double)frame[0] + frame[FRAME] + frame[2 * FRAME]; }
@@ -94,14 +94,6 @@ static PyObject *find_beats(PyObject *self, PyObject *const *args, Py_ssize_t gi
     return done(&held, Py_BuildValue("NNN", found[0], found[1], found[2]));
 }
 
-/* The class whose weighted probability is the largest, of equal ones the first: `beats.choose_label`. */
-static int chosen(const double *classes, const double *weights, int size) {
-    int best = 0;
-    for (int k = 1; k < size; k++)
-        if (classes[k] * weights[k] > classes[best] * weights[best]) best = k;
-    return best;
-}
-
 /* decide(frames 'f' [patients, frames, 6], line 'f' [patients, samples], policy 'd' [gap, weakest, hop,
  * search, reach, 5 weights], first, shifts) -> for each patient None, or R peaks, probabilities and
  * labels: `push._decide`. The first frame stands for the sample `first` of its row, and a sample of
@@ -142,49 +134,6 @@ static PyObject *decide(PyObject *self, PyObject *const *args, Py_ssize_t given)
     return done(&held, all);
 }
 
-enum { STEP = 3 };
-
-/* Sum of products in the order of OpenBLAS with AVX2, whose last bits scores show: by 32 in lanes of
- * float, and those left over in double. */
-static float dot(const float *a, const float *b, int size) {
-    float lanes[4][8] = {{0}}, row[8];
-    double rest = 0;
-    int i = 0;
-    for (; i + 32 <= size; i += 32)
-        for (int k = 0; k < 32; k++) lanes[k / 8][k % 8] += a[i + k] * b[i + k];
-    for (int k = 0; k < 8; k++) row[k] = lanes[0][k] + lanes[1][k] + lanes[2][k] + lanes[3][k];
-    for (int k = 0; k < 4; k++) row[k] += row[k + 4];
-    for (; i < size; i++) rest += a[i] * b[i];
-    return (float)(rest + ((row[0] + row[1]) + (row[2] + row[3])));
-}
-
-/* The mean square of second differences, and the correlation with a template [wide] at the best shift
- * (0 without one). `piece` [wide] is filled with the beat there, less its mean: `template._placed`. */
-static void laid(const float *around, int coarser, const float *usual, float *piece, int wide, double *square,
-                 double *correlation) {
-    int shifts = coarser - wide, best = shifts / 2;
-    float coarse[64], second[64], product = -INFINITY, mean = 0;
-    for (int i = 0; i < coarser; i++)
-        coarse[i] = (around[STEP * i] + around[STEP * i + 1] + around[STEP * i + 2]) * (1.0f / STEP);
-    for (int i = 2; i < coarser; i++)
-        second[i - 2] = (coarse[i] - coarse[i - 1]) - (coarse[i - 1] - coarse[i - 2]);
-    for (int shift = 0; usual && shift <= shifts; shift++) {
-        float sum = dot(coarse + shift, usual, wide);
-        if (sum > product) product = sum, best = shift;
-    }
-    for (int i = 0; i < wide; i++) piece[i] = 1;
-    mean = (float)((double)dot(coarse + best, piece, wide) / wide);
-    for (int i = 0; i < wide; i++) piece[i] = coarse[best + i] - mean;
-    double power = usual ? (double)dot(piece, piece, wide) * dot(usual, usual, wide) : 1;
-    *square = (double)dot(second, second, coarser - 2) / (coarser - 2);
-    *correlation = usual ? product / sqrt(power + 1e-9) : 0.0;
-}
-
-typedef struct {
-    double min_normal, min_correlation, max_correlation, max_beats, still_mv, max_roughness, ordinary_z,
-        first_few, peak_start, peak_stop, highest_mv;
-} Template;
-
 enum { TEMPLATE, BEATS, LOG_ROUGHNESS, CORRELATION_Z, FIELDS }; /* of `template.TemplateState` */
 static const char *const NAMES[FIELDS] = {"template", "beats", "log_roughness", "correlation_z"};
 static PyObject *names[FIELDS];
@@ -197,62 +146,33 @@ static PyObject *compare(PyObject *self, PyObject *const *args, Py_ssize_t given
     if (given != 5) return refuse(&held, "expected 5 arguments");
     const Template *limits = take(&held, args[1], 'd', 0, &numbers);
     double normal = PyFloat_AsDouble(args[2]);
-    const float *around = limits ? take(&held, args[3], 'f', 0, &samples) : NULL, *usual = NULL;
+    const float *around = limits ? take(&held, args[3], 'f', 0, &samples) : NULL, *template = NULL;
     float *piece = around ? take(&held, args[4], 'f', 1, &pieces) : NULL;
     PyObject *known = piece ? PyObject_GetAttr(args[0], names[TEMPLATE]) : NULL;
-    if (known && known != Py_None) usual = take(&held, known, 'f', 0, &size);
+    if (known && known != Py_None) template = take(&held, known, 'f', 0, &size);
     Py_XDECREF(known); /* the state, or the buffer, holds it */
     int coarser = piece ? (int)(samples / STEP) : 0;
     if (!piece || PyErr_Occurred() || numbers != sizeof *limits / sizeof(double) ||
-        (usual && size != pieces) || coarser < pieces || coarser > 64 || limits->peak_start < 0 ||
+        (template && size != pieces) || coarser < pieces || coarser > 64 || limits->peak_start < 0 ||
         limits->peak_stop > samples || limits->peak_start >= limits->peak_stop)
         return refuse(&held, "the sizes do not fit");
-    float high = -INFINITY, low = INFINITY;
-    for (int i = (int)limits->peak_start; i < limits->peak_stop; i++) {
-        high = around[i] > high ? around[i] : high;
-        low = around[i] < low ? around[i] : low;
-    }
-    if (!(high - low <= limits->highest_mv)) return done(&held, Py_NewRef(Py_False)); /* seldom */
-    int ordinary = normal > limits->min_normal;
-    if (!usual && !ordinary) return done(&held, Py_NewRef(Py_None));
-    double square, correlation, beats = attribute(args[0], names[BEATS]), trust = beats / limits->max_beats;
-    double rough = attribute(args[0], names[LOG_ROUGHNESS]), alike = attribute(args[0], names[CORRELATION_Z]);
-    laid(around, coarser, usual, piece, (int)pieces, &square, &correlation);
-    double roughness = log(sqrt(square) + limits->still_mv), z = limits->ordinary_z;
-    PyObject *compared = NULL;
-    if (usual) {
-        z = atanh(clipped(correlation, limits->min_correlation, limits->max_correlation));
-        compared = Py_BuildValue(
-            "ddd", alike - z, clipped(roughness - rough, -limits->max_roughness, limits->max_roughness), trust);
-    } else {
-        compared = Py_NewRef(Py_None);
-    }
-    if (ordinary) { /* `template._remember`, in float32, as a state is saved */
-        beats = beats + 1 < limits->max_beats ? beats + 1 : limits->max_beats;
-        float share = (float)(1 / beats);
-        if (usual)
-            for (int i = 0; i < pieces; i++) piece[i] = usual[i] + (piece[i] - usual[i]) * share;
-        rough = usual ? (float)(rough + (roughness - rough) / beats) : (float)roughness;
-        alike = (float)(alike + (z - alike) / (beats > limits->first_few ? beats : limits->first_few));
+    if (!is_low(limits, around)) return done(&held, Py_NewRef(Py_False)); /* seldom */
+    if (!template && !(normal > limits->min_normal)) return done(&held, Py_NewRef(Py_None));
+    Usual usual = {attribute(args[0], names[BEATS]), attribute(args[0], names[LOG_ROUGHNESS]),
+                   attribute(args[0], names[CORRELATION_Z])};
+    Compared compared = {0};
+    if (compared_with(limits, normal, around, coarser, template, piece, (int)pieces, &usual, &compared)) {
         set(args[0], names[TEMPLATE], Py_NewRef(args[4]));
-        set(args[0], names[BEATS], PyFloat_FromDouble(beats));
-        set(args[0], names[LOG_ROUGHNESS], PyFloat_FromDouble(rough));
-        set(args[0], names[CORRELATION_Z], PyFloat_FromDouble(alike));
+        set(args[0], names[BEATS], PyFloat_FromDouble(usual.beats));
+        set(args[0], names[LOG_ROUGHNESS], PyFloat_FromDouble(usual.roughness));
+        set(args[0], names[CORRELATION_Z], PyFloat_FromDouble(usual.correlation_z));
     }
-    return done(&held, compared);
-}
-
-enum { MAX_CELLS = 256, MAX_EMBEDDED = 64 };
-
-/* out[k] += sum over i of values[i] * matrix[i][k], in float. */
-static void add_product(const float *values, int rows, const float *matrix, int columns, float *out) {
-    for (int i = 0; i < rows; i++, matrix += columns)
-        for (int k = 0; k < columns; k++) out[k] += values[i] * matrix[k];
+    return done(&held, template ? Py_BuildValue("ddd", compared.z_below, compared.roughness_above, compared.trust)
+                                : Py_NewRef(Py_None));
 }
 
 /* gru(beats 'f' [n, inputs], inputs, embedded, weights 'f', memory 'f' [cells], found 'f' [n, 2]):
- * fills in the answers of the second graph (`../model/rhythm_network.py`, which says how its weights
- * lie) and moves its memory on. */
+ * fills in the answers of the second graph and moves its memory on. */
 static PyObject *gru(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     Held held = {.count = 0};
     Py_ssize_t numbers, weighed, cells, answers;
@@ -262,31 +182,10 @@ static PyObject *gru(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     const float *weights = beats ? take(&held, args[3], 'f', 0, &weighed) : NULL;
     float *memory = weights ? take(&held, args[4], 'f', 1, &cells) : NULL;
     float *found = memory ? take(&held, args[5], 'f', 1, &answers) : NULL;
-    if (!found || inputs < 1 || wide < 1 || wide > MAX_EMBEDDED || cells > MAX_CELLS ||
-        numbers != answers / 2 * inputs || answers % 2 ||
-        weighed != (inputs + 1) * wide + 3 * cells * (wide + cells + 2) + 2 * cells + 2)
+    if (!found || !weights_fit(weighed, inputs, wide, cells) || numbers != answers / 2 * inputs || answers % 2)
         return refuse(&held, "the sizes do not fit");
-    const float *embed_bias = weights + inputs * wide, *given_weights = embed_bias + wide;
-    const float *own_weights = given_weights + 3 * cells * wide, *bias = own_weights + 3 * cells * cells;
-    const float *own_bias = bias + 3 * cells, *verdict = own_bias + 3 * cells;
-    for (; answers; answers -= 2, beats += inputs, found += 2) {
-        float input[MAX_EMBEDDED], fresh[3 * MAX_CELLS], own[3 * MAX_CELLS];
-        memcpy(input, embed_bias, wide * sizeof *input);
-        memcpy(fresh, bias, 3 * cells * sizeof *fresh);
-        memcpy(own, own_bias, 3 * cells * sizeof *own);
-        add_product(beats, (int)inputs, weights, (int)wide, input);
-        for (Py_ssize_t i = 0; i < wide; i++) input[i] = tanhf(input[i]);
-        add_product(input, (int)wide, given_weights, 3 * (int)cells, fresh);
-        add_product(memory, (int)cells, own_weights, 3 * (int)cells, own);
-        for (Py_ssize_t i = 0; i < cells; i++) {
-            float keep = 1 / (1 + expf(-(fresh[i] + own[i])));
-            float reset = 1 / (1 + expf(-(fresh[cells + i] + own[cells + i])));
-            float latest = tanhf(fresh[2 * cells + i] + reset * own[2 * cells + i]);
-            memory[i] = (1 - keep) * latest + keep * memory[i];
-        }
-        memcpy(found, verdict + 2 * cells, 2 * sizeof *found);
-        add_product(memory, (int)cells, verdict, 2, found);
-    }
+    for (; answers; answers -= 2, beats += inputs, found += 2)
+        gru_step(beats, (int)inputs, (int)wide, weights, (int)cells, memory, found);
     return done(&held, Py_NewRef(Py_None));
 }
 

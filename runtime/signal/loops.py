@@ -18,11 +18,12 @@ loops: Any = None  # over samples
 window_loops: Any = None  # over five seconds: features
 beat_loops: Any = None
 interval_loops: Any = None  # over beats and the intervals between them
+second_loops: Any = None  # over a second in which nothing begins
 if os.environ.get("EKG_COMPILED") != "0":
     with suppress(ImportError):  # not built, or for another machine
-        loops, window_loops, beat_loops, interval_loops = (
+        loops, window_loops, beat_loops, interval_loops, second_loops = (
             import_module(f".{name}", __package__)
-            for name in ("compiled", "windows", "beats", "intervals")
+            for name in ("compiled", "windows", "beats", "intervals", "ordinary")
         )
 
 

@@ -119,17 +119,17 @@ def bridge(
     """
     if not ecg.shape[1]:
         return Bridged(ecg.astype(np.float32), tuple(edges), {}, {})
-    held, moved_on, missing, back = np.empty(ecg.shape, dtype=np.float32), [], {}, {}
-    for patient, (row, edge) in enumerate(zip(ecg, edges, strict=True)):
-        after = plain_after(row, edge, fs, limits, held[patient])
-        if after is None:
-            held[patient], mask, after, before = _bridge(row, edge, fs, limits)
+    held, missing, back = np.empty(ecg.shape, dtype=np.float32), {}, {}
+    moved_on = plain_after(ecg, edges, fs, limits, held)
+    for patient, after in enumerate(moved_on):
+        if after is None:  # seldom
+            row, edge = ecg[patient], edges[patient]
+            held[patient], mask, moved_on[patient], before = _bridge(row, edge, fs, limits)
             if mask.any():
                 missing[patient] = mask
             if before:
                 back[patient] = before
-        moved_on.append(after)
-    return Bridged(held, tuple(moved_on), missing, back)
+    return Bridged(held, tuple(moved_on), missing, back)  # type: ignore[arg-type]
 
 
 def missing_samples(
@@ -167,23 +167,40 @@ def bridged_pieces(
 
 def plain_after(
     ecg: NDArray[np.float64],
-    edge: Edge,
+    edges: Sequence[Edge],
     fs: float,
     limits: MissingLimits,
     held: NDArray[np.float32] | None = None,
-) -> Edge | None:
-    """State after a chunk of which nothing is missing, nearly always; else None.
+) -> list[Edge | None]:
+    """Each patient's state after a chunk of which nothing is missing, nearly always; else None.
 
     Parameters
     ----------
-    ecg : float64 [samples], mV, one at least
-    held : float32 [samples], filled with the signal less its offset
+    ecg : float64 [patients, samples], mV, one sample at least
+    edges : the state before it
+    held : float32 [patients, samples], filled with the signal less its offset
     """
     most, step = limits.constant_s * fs, min(LARGEST_STEP_MV, STEEPEST_MV_S / fs)
     if loops is not None:
-        given = np.ascontiguousarray(ecg), edge, most, step, LARGEST_MV, MARKS
-        after = loops.plain(*given) if held is None else loops.plain(*given, held)
-        return None if after is None else tuple.__new__(Edge, after)  # `_make`, in less time
+        given = np.ascontiguousarray(ecg), edges, most, step, LARGEST_MV, MARKS, Edge
+        after: list[Edge | None] = (
+            loops.plain(*given) if held is None else loops.plain(*given, held)
+        )
+        return after
+    return [
+        _plain_after(row, edge, most, step, None if held is None else held[patient])
+        for patient, (row, edge) in enumerate(zip(ecg, edges, strict=True))
+    ]
+
+
+def _plain_after(
+    ecg: NDArray[np.float64],
+    edge: Edge,
+    most: float,
+    step: float,
+    held: NDArray[np.float32] | None,
+) -> Edge | None:
+    """`plain_after` of one patient: ``most`` repeats of a value, and the largest step, mV."""
     offset, last, second, third, _, away, _, begun, ease, repeats = edge
     low, high = ecg.item(ecg.argmin()), ecg.item(ecg.argmax())
     # Of NaN argmin and argmax give the place, and no comparison with it is true.

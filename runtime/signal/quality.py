@@ -56,7 +56,7 @@ def assess_rows(
     constant: dict[int, NDArray[np.bool_]] = {}
     for row, edge in enumerate(edges or [NO_SIGNAL] * batch):
         signal = np.asarray(ecg[row], dtype=np.float64)
-        if plain_after(signal, edge, fs, policy.missing) is None:  # seldom
+        if plain_after(signal[None], [edge], fs, policy.missing) == [None]:  # seldom
             bridged = bridge(signal[None], [edge], fs, policy.missing)
             if bridged.missing:
                 ecg = ecg if missing else np.array(ecg, dtype=np.float64)

@@ -3,6 +3,7 @@
  * calls take longer than all their arithmetic. No memory is kept.
  */
 #include "loops.h"
+#include <stdint.h>
 
 enum { RATE = 60, SECONDS = 5, SIZE = RATE * SECONDS, LAGS = 60, LONGEST_HALF = 120, BASELINE = 45 };
 enum { HALF = SIZE / 2, FIRST_BIN = 4, BINS = 106, BANDS = 12, FEATURES = 45, TOP = SIZE / 10 };
@@ -32,23 +33,34 @@ static int crossings(const float *y, int size) {
     return found;
 }
 
-/* The largest `count` values, ascending. */
-static void largest(const float *values, int size, float *top, int count) {
-    int held = 0;
-    for (int i = 0; i < size; i++) {
-        float value = values[i];
-        if (held == count && value <= top[0]) continue;
-        int at = held < count ? held++ : count - 1;
-        if (at == count - 1 && held == count && i >= count) { /* the smallest leaves */
-            for (at = 0; at + 1 < count && top[at + 1] < value; at++) top[at] = top[at + 1];
-        } else {
-            for (; at > 0 && top[at - 1] > value; at--) top[at] = top[at - 1];
-        }
-        top[at] = value;
-    }
+/* How many values, none of them negative, are larger than one; all as the bits they are made of. */
+WIDE static int larger(const int32_t *bits, int size, int32_t than) {
+    int found = 0;
+    for (int i = 0; i < size; i++) found += bits[i] > than;
+    return found;
 }
 
-static void spectrum(const float *y, double *found) {
+/* The largest `count` values of some that are not negative, ascending. Of these floats the bits are in
+ * order too, so the smallest of the largest is found bit by bit. */
+static void largest(const float *values, int size, float *top, int count) {
+    int32_t bits[SIZE], least = 0;
+    int held = 0;
+    memcpy(bits, values, size * sizeof *bits);
+    for (int32_t bit = 1 << 30; bit; bit >>= 1) /* the largest number that so many reach */
+        if (larger(bits, size, (least | bit) - 1) >= count) least |= bit;
+    for (int i = 0; i < size && held < count; i++) {
+        if (bits[i] <= least) continue;
+        int at = held++;
+        for (; at > 0 && top[at - 1] > values[i]; at--) top[at] = top[at - 1];
+        top[at] = values[i];
+    }
+    float smallest;
+    memcpy(&smallest, &least, sizeof smallest);
+    memmove(top + count - held, top, held * sizeof *top);
+    for (int i = 0; i < count - held; i++) top[i] = smallest;
+}
+
+WIDE static void spectrum(const float *y, double *found) {
     /* Folded at half and at a quarter: of cosines and sines of even and of odd bins only the first
      * quarter is left. */
     float even[HALF + 1], odd[HALF + 1], real[2][LANES] = {{0}}, imaginary[2][LANES] = {{0}};
@@ -131,9 +143,20 @@ static void each_second(const float *y, const float *height, double *found) {
             found[3 * what + which] = ranked[what][which * (SECONDS / 2)];
 }
 
+/* Products with itself at each lag: as many at a time as fit registers. */
+enum { TOGETHER = 32, ALL_LAGS = (LAGS + TOGETHER - 1) / TOGETHER * TOGETHER };
+WIDE static void repeated(const float *z, float *product) {
+    for (int block = 0; block < ALL_LAGS; block += TOGETHER) {
+        float sums[TOGETHER] = {0};
+        for (int i = 0; i < SIZE; i++)
+            for (int k = 0; k < TOGETHER; k++) sums[k] += z[i] * z[i + block + k];
+        memcpy(product + block, sums, sizeof sums);
+    }
+}
+
 /* `features.measure` of one window: mV at 60 Hz, [300]. */
 static void measure_one(const double *piece, double *found, float *again) {
-    float y[SIZE], z[SIZE + LAGS], slope[SIZE - 1], height[SIZE], steps[SIZE - 1], top[TOP], few[7];
+    float y[SIZE], z[SIZE + ALL_LAGS], slope[SIZE - 1], height[SIZE], steps[SIZE - 1], top[TOP], few[7];
     double total[SIZE + BASELINE], sum = 0;
     const int first = BASELINE / 2 + 1;
     for (int i = 0; i < SIZE + BASELINE; i++) {
@@ -152,7 +175,7 @@ static void measure_one(const double *piece, double *found, float *again) {
 
     double third = 0, fourth = 0, steep = 0, heights = 0, lengths = 0, tops = 0;
     int near = 0, level = 0;
-    memset(z + SIZE, 0, LAGS * sizeof *z);
+    memset(z + SIZE, 0, ALL_LAGS * sizeof *z);
     for (int i = 0; i < SIZE; i++) z[i] = y[i] / deviation;
     SUM(third, fourth, heights, near) for (int i = 0; i < SIZE; i++) {
         double square = (double)z[i] * z[i];
@@ -184,13 +207,8 @@ static void measure_one(const double *piece, double *found, float *again) {
         most = high - low > most ? high - low : most;
         least = high - low < least ? high - low : least;
     }
-    float product[LAGS];
-    for (int block = 0; block < LAGS; block += 20) { /* as many as fit registers */
-        float sums[20] = {0};
-        for (int i = 0; i < SIZE; i++)
-            for (int k = 0; k < 20; k++) sums[k] += z[i] * z[i + block + k];
-        memcpy(product + block, sums, sizeof sums);
-    }
+    float product[ALL_LAGS];
+    repeated(z, product);
     for (int k = 0; k < LAGS; k++) again[k] = (float)(product[k] / ((double)product[0] + 1e-9));
     for (int k = 8; k < LAGS; k++) highest = again[k] > highest ? again[k] : highest;
     for (int k = 3; k < 40; k++) lowest = again[k] < lowest ? again[k] : lowest;
@@ -232,8 +250,8 @@ static PyObject *measure(PyObject *self, PyObject *const *args, Py_ssize_t given
 }
 
 /* One network of `features.SmallNetwork`, its numbers one after another. */
-static void weigh(const double *features, Py_ssize_t windows, Py_ssize_t inputs, const double *network,
-                  Py_ssize_t units, double most, double *found) {
+WIDE static void weigh(const double *features, Py_ssize_t windows, Py_ssize_t inputs, const double *network,
+                       Py_ssize_t units, double most, double *found) {
     const double *mean = network, *scale = mean + inputs, *hidden = scale + inputs;
     const double *weights = hidden + (inputs + 1) * units;
     for (Py_ssize_t at = 0; at < windows; at++, features += inputs) {
@@ -254,7 +272,7 @@ static void weigh(const double *features, Py_ssize_t windows, Py_ssize_t inputs,
 static PyObject *log_odds(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     Held held = {.count = 0};
     Py_ssize_t numbers, answers, networks = given - 4;
-    if (given < 5 || given > 4 + MAX_ARRAYS - 2) return refuse(&held, "expected 5 to 10 arguments");
+    if (given < 5 || given > 4 + MAX_ARRAYS - 2) return refuse(&held, "expected 5 to 18 arguments");
     const double *features = take(&held, args[0], 'd', 0, &numbers);
     Py_ssize_t windows = features ? PyLong_AsSsize_t(args[1]) : 0;
     double most = PyFloat_AsDouble(args[2]), *found = features ? take(&held, args[3], 'd', 1, &answers) : NULL;
@@ -293,56 +311,76 @@ static int is_fast(const float *again, const Verdict *limits) {
            most > limits->like_several * several;
 }
 
-/* verdicts(signal 'f', first, means 'f', windows, limits 'd', fibrillation 'd', noise 'd', lasting 'd') ->
- * for each window from the sample `first` on its log-odds by the three networks, the last in the light of
- * those before, and whether the heart is too fast; and `NoiseMemory.windows` then. Moves the means on. */
+enum { STRIP = 2 * FEATURES + 1, NETWORKS = 3 }; /* inputs of `noise.StripModel`; the last is one */
+typedef struct {
+    const double *numbers[NETWORKS];
+    Py_ssize_t units[NETWORKS];
+} Networks;
+
+/* Judge one window: its log-odds by the three networks, the last in the light of those before, whose means
+ * and number move on. True if the heart is too fast. */
+static int verdict(const float *signal, float *means, double *before, const Verdict *limits,
+                   const Networks *networks, double *found) {
+    const double *mean = networks->numbers[NETWORKS - 1], *scale = mean + STRIP;
+    double piece[SIZE], inputs[STRIP];
+    float again[LAGS];
+    for (int i = 0; i < SIZE; i++) piece[i] = signal[i];
+    measure_one(piece, inputs, again);
+    *before = *before + 1 < limits->most ? *before + 1 : limits->most;
+    for (int i = 0; i < FEATURES; i++) { /* `noise.with_means` */
+        double own = clipped((inputs[i] - mean[i]) / scale[i], -limits->largest, limits->largest);
+        means[i] = (float)(means[i] + (own - means[i]) / *before); /* as a state is saved */
+        inputs[FEATURES + i] = means[i];
+    }
+    inputs[2 * FEATURES] = log(*before);
+    for (int i = 0; i < NETWORKS; i++) {
+        weigh(inputs, 1, i < 2 ? FEATURES : STRIP, networks->numbers[i], networks->units[i], limits->largest,
+              &found[i]);
+        found[i] = (float)found[i];
+    }
+    if (found[0] > limits->max_fibrillation) found[2] = limits->not_noise;
+    return is_fast(again, limits);
+}
+
+/* verdicts(signal 'f' [patients, samples], first, means 'f' [patients, 45], windows 'd' [patients], Window,
+ * limits 'd', fibrillation 'd', noise 'd', lasting 'd') -> for each patient a list of `seconds.Window`, of the
+ * windows from the sample `first` on. Moves the means, and the numbers of `NoiseMemory.windows`, on. */
 static PyObject *verdicts(PyObject *self, PyObject *const *args, Py_ssize_t given) {
-    enum { INPUTS = 2 * FEATURES + 1 }; /* of `noise.StripModel` */
     Held held = {.count = 0};
-    Py_ssize_t samples, means_kept, numbers, units[3];
-    const double *networks[3] = {NULL};
-    if (given != 8) return refuse(&held, "expected 8 arguments");
+    Py_ssize_t samples, kept, patients = 0, numbers;
+    Networks networks;
+    if (given != 9) return refuse(&held, "expected 9 arguments");
     const float *signal = take(&held, args[0], 'f', 0, &samples);
     Py_ssize_t first = signal ? PyLong_AsSsize_t(args[1]) : -1;
-    float *means = signal ? take(&held, args[2], 'f', 1, &means_kept) : NULL;
-    double before = PyFloat_AsDouble(args[3]);
-    const Verdict *limits = means ? take(&held, args[4], 'd', 0, &numbers) : NULL;
-    for (int i = 0; limits && i < 3; i++) {
-        Py_ssize_t size, inputs = i < 2 ? FEATURES : INPUTS;
-        networks[i] = take(&held, args[5 + i], 'd', 0, &size);
-        units[i] = networks[i] ? (size - 2 * inputs - 1) / (inputs + 2) : 0;
-        if (units[i] < 1 || units[i] > MAX_UNITS || size != 2 * inputs + (inputs + 2) * units[i] + 1)
+    float *means = signal ? take(&held, args[2], 'f', 1, &kept) : NULL;
+    double *before = means ? take(&held, args[3], 'd', 1, &patients) : NULL;
+    const Verdict *limits = before ? take(&held, args[5], 'd', 0, &numbers) : NULL;
+    for (int i = 0; limits && i < NETWORKS; i++) {
+        Py_ssize_t size, inputs = i < 2 ? FEATURES : STRIP, units;
+        networks.numbers[i] = take(&held, args[6 + i], 'd', 0, &size);
+        units = networks.units[i] = networks.numbers[i] ? (size - 2 * inputs - 1) / (inputs + 2) : 0;
+        if (units < 1 || units > MAX_UNITS || size != 2 * inputs + (inputs + 2) * units + 1)
             return refuse(&held, "the sizes do not fit");
     }
-    if (!limits || PyErr_Occurred() || first < 0 || numbers != sizeof *limits / sizeof(double) ||
-        means_kept != FEATURES || limits->shortest < 1 || limits->longest <= limits->shortest ||
-        limits->longest >= LAGS)
+    if (!limits || PyErr_Occurred() || first < 0 || patients < 1 || samples % patients ||
+        numbers != sizeof *limits / sizeof(double) || kept != patients * FEATURES || limits->shortest < 1 ||
+        limits->longest <= limits->shortest || limits->longest >= LAGS)
         return refuse(&held, "the sizes do not fit");
-    const double *mean = networks[2], *scale = mean + INPUTS;
-    PyObject *all = PyList_New(0);
-    for (; all && first + SIZE <= samples; first += RATE) {
-        double piece[SIZE], inputs[INPUTS], found[3];
-        float again[LAGS];
-        for (int i = 0; i < SIZE; i++) piece[i] = signal[first + i];
-        measure_one(piece, inputs, again);
-        before = before + 1 < limits->most ? before + 1 : limits->most;
-        for (int i = 0; i < FEATURES; i++) { /* `noise.with_means` */
-            double own = clipped((inputs[i] - mean[i]) / scale[i], -limits->largest, limits->largest);
-            means[i] = (float)(means[i] + (own - means[i]) / before); /* as a state is saved */
-            inputs[FEATURES + i] = means[i];
+    Py_ssize_t row = samples / patients;
+    PyObject *all = PyList_New(patients);
+    for (Py_ssize_t at = 0; all && at < patients; at++) {
+        PyObject *own = PyList_New(0);
+        for (Py_ssize_t i = first; own && i + SIZE <= row; i += RATE) {
+            double found[NETWORKS];
+            int fast = verdict(signal + at * row + i, means + at * FEATURES, before + at, limits, &networks, found);
+            PyObject *one = named(args[4], Py_BuildValue("dddN", found[0], found[1], found[2], PyBool_FromLong(fast)));
+            if (one) PyList_Append(own, one);
+            Py_XDECREF(one);
         }
-        inputs[2 * FEATURES] = log(before);
-        for (int i = 0; i < 3; i++) {
-            weigh(inputs, 1, i < 2 ? FEATURES : INPUTS, networks[i], units[i], limits->largest, &found[i]);
-            found[i] = (float)found[i];
-        }
-        if (found[0] > limits->max_fibrillation) found[2] = limits->not_noise;
-        PyObject *one = Py_BuildValue("dddN", found[0], found[1], found[2],
-                                      PyBool_FromLong(is_fast(again, limits)));
-        if (one) PyList_Append(all, one);
-        Py_XDECREF(one);
+        before[at] = (float)before[at];
+        PyList_SetItem(all, at, own);
     }
-    return done(&held, Py_BuildValue("Nd", all, (double)(float)before));
+    return done(&held, all);
 }
 
 static PyMethodDef methods[] = {FAST(measure), FAST(log_odds), FAST(verdicts), {NULL, NULL, 0, NULL}};

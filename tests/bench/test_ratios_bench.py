@@ -22,3 +22,9 @@ def test_streams_and_the_graph_go_on(detector: Detector) -> None:
 
 def test_time_is_that_of_the_processor() -> None:
     assert 0 <= ratios.median_ms(lambda: None) < 1
+
+
+def test_a_crowd_is_compared_with_the_cheapest() -> None:
+    figure = ratios.crowds(1, (1, 8))
+    assert "8 patients" in figure.what
+    assert 0 < figure.value <= 2  # one of eight shares the graph's call

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +105,11 @@ def test_what_is_heard_is_what_the_stream_decides_on(detector: Detector) -> None
     assert not v[(one.label <= 2) & (one.log_odds + correction < -np.log(2))].any()
 
 
-def test_the_command_refuses_runs_that_are_not_one_for_each_fold(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "training.fit_first_beats", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"{tmp_path / 'model.pt'} does not exist")
+def test_the_command_refuses_runs_that_are_not_one_for_each_fold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "one_thread", lambda: None)  # of a process of its own
+    with pytest.raises(SystemExit) as left:
+        command.main([str(tmp_path)])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'model.pt'} does not exist")

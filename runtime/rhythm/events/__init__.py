@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...findings import Event
+from ..policy import RhythmPolicy
 from .atrial import Atrial
 from .family import Family, Kind
 from .ledger import Ledger
@@ -14,7 +15,7 @@ from .runs import Runs
 from .silence import Silence
 from .ventricular import Ventricular
 
-__all__ = ["FAMILIES", "Family", "Kind", "Ledger", "closed", "kinds"]
+__all__ = ["FAMILIES", "Family", "Kind", "Ledger", "closed", "kinds", "rules"]
 
 # A new family of rules is one file here and one name in this list. Beats go through it in this
 # order: what comes later may ask the ledger about what came before.
@@ -28,6 +29,12 @@ def kinds() -> tuple[Kind, ...]:
             (kind for family in FAMILIES for kind in family.kinds), key=lambda kind: -kind.gravity
         )
     )
+
+
+def rules(policy: RhythmPolicy) -> dict[str, str]:
+    """Kind -> its rule in words, with the limits of a policy; from the gravest to the mildest."""
+    words = {kind: rule for family in FAMILIES for kind, rule in family.rules(policy).items()}
+    return {kind.name: words[kind.name] for kind in kinds()}
 
 
 def closed(events: Iterable[Event]) -> list[Event]:

@@ -170,7 +170,7 @@ class AtrialState:
         if interval_loops is None:
             return np.array([[self.take(beat, beat.before)] for beat in beats], dtype=np.float32)
         rows = np.empty((len(beats), 1, INPUTS), dtype=np.float32)
-        interval_loops.take_beats(self, beats, _NUMBERS, _DETREND, _LEARNT, rows)
+        interval_loops.take_beats(self, beats, *FOR_LOOPS, rows)
         return rows
 
     def take(
@@ -396,4 +396,5 @@ _NUMBERS = np.array(
         *(USUAL_S, P_WAVE_LEFT, _MOST_BEATS),
     ]
 )
+FOR_LOOPS = _NUMBERS, _DETREND, _LEARNT
 _WAVE_MEAN = np.array([1 / len(P_WAVE)] * len(P_WAVE) + [0.0], dtype=np.float32)

@@ -27,7 +27,7 @@ from runtime.model import frames
 from runtime.model.artifacts import DEFAULT_ARTIFACTS
 from runtime.model.contract import FS, BeatPolicy
 from runtime.model.rhythm_network import FEW, RHYTHM_GRAPH, RhythmGraph
-from runtime.rhythm import baseline, seconds, take_together, template
+from runtime.rhythm import baseline, ordinary, seconds, take_together, template
 from runtime.rhythm.events import atrial
 from runtime.rhythm.seconds import Seconds
 from runtime.signal import features, missing, r_peak
@@ -44,6 +44,7 @@ MODULES: dict[str, tuple[ModuleType, ...]] = {
     "window_loops": (features,),
     "beat_loops": (frames, push, r_peak, template),
     "interval_loops": (atrial, baseline),
+    "second_loops": (ordinary,),
 }
 RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 ROOT = Path(__file__).resolve().parents[3]
@@ -213,12 +214,13 @@ def test_plain_signal_is_the_same(
     limits = load_rhythm().quality.missing
 
     def after() -> Any:
-        held = np.zeros(samples, dtype=np.float32)
-        return missing.plain_after(ecg, edge, fs, limits, held), held.tolist()
+        held = np.zeros((2, samples), dtype=np.float32)
+        rows = np.stack([ecg, ecg[::-1]])
+        return missing.plain_after(rows, [edge] * 2, fs, limits, held), held.tolist()
 
     (found, held), (expected, expected_held) = both(after)
     assert found == expected
-    if found is not None:
+    if None not in found:
         assert held == expected_held
 
 
@@ -237,11 +239,10 @@ def test_verdicts_on_five_seconds(
     followed, memory = model.noise.follow(found, fibrillation, before)
     too_fast = beats_fast(again, model.quality.fast)
     expected = list(zip(fibrillation, noise, followed, too_fast, strict=True))
-    means = before.means.copy()
-    assert window_loops.verdicts(ecg_60hz, 0, means, before.windows, *model.verdict_limits) == (
-        expected,
-        memory.windows,
-    )
+    means, windows = before.means.copy(), np.array([before.windows])
+    given = ecg_60hz, 0, means, windows, seconds.Window, *model.verdict_limits
+    assert window_loops.verdicts(*given) == [expected]
+    assert windows.tolist() == [memory.windows]
     np.testing.assert_array_equal(means, memory.means)
 
 

@@ -22,7 +22,7 @@ from ..signal.gaps import Gap
 from ..signal.loops import second_loops
 from .baseline import BaselineLimits, RrBaseline
 from .events import FAMILIES
-from .events.atrial import FOR_LOOPS, KNOWN_BEATS, P_WAVE, Atrial, AtrialLimits
+from .events.atrial import EVEN_BEATS, FOR_LOOPS, KNOWN_BEATS, P_WAVE, Atrial, AtrialLimits
 from .events.family import Family, TrackedBeat
 from .events.patterns import PatternLimits, Patterns
 from .events.rates import RateLimits, Rates
@@ -106,7 +106,13 @@ def constants(
         *(FS, RATE, silence, policy.of(SilenceLimits).pause_s * FS),
         *(rates.tachycardia_beats, rates.bradycardia_bpm, rates.tachycardia_bpm),
         *(max_intervals, *vf.edges, MAX_LOG_ODDS, vf.vf_weight, vf.vf_prior, vf.vf_on),
-        *(quality.noise_log_odds, quality.lasting_noise_log_odds, atrial.af_on, KNOWN_BEATS),
+        *(
+            quality.noise_log_odds,
+            quality.lasting_noise_log_odds,
+            atrial.af_on,
+            EVEN_BEATS,
+            KNOWN_BEATS,
+        ),
         *(network.lag, P_WAVE.start, P_WAVE.stop, WINDOW_S // 2, WINDOW_S),
         *(policy.of(RunLimits).run_beats, policy.of(PatternLimits).pattern_beats),
     ]

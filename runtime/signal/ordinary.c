@@ -12,14 +12,15 @@ enum { TEMPLATE, BEATS, LOG_ROUGHNESS, CORRELATION_Z,                    /* of `
        WAITING,                                                          /* of `tracker.TrackerState` */
        PREVIOUS_BEAT, SEEN, CLEAR, INTERVALS,                            /* of `family.History` */
        MEMORY, LAST_INTERVAL, MOMENTS, P_WAVES, P_WAVE_BEATS, WAS_FIBRILLATING, WAS_LOG_ODDS, /* of the atria */
+       EVEN_BEATS, EVEN_MEAN, EVEN_SQUARE,
        LOG_ODDS, SINCE, UNTIL,                                           /* of the ventricles */
        STATE, RECENT, OPEN,                                              /* of those that hold them; the ledger */
        FIELDS };
 static const char *const NAMES[FIELDS] = {
     "template", "beats", "log_roughness", "correlation_z", "next", "base", "taken", "ecg_60hz", "flaws", "windows",
     "waiting", "previous", "seen", "clear", "intervals", "memory", "log_interval", "moments", "p_waves",
-    "p_wave_beats", "was_fibrillating", "was_log_odds", "log_odds", "since", "until", "state",
-    "recent", "open"};
+    "p_wave_beats", "was_fibrillating", "was_log_odds", "even_beats", "even_mean", "even_square", "log_odds",
+    "since", "until", "state", "recent", "open"};
 static PyObject *names[FIELDS];
 
 /* `runs.RunState` and `patterns.PatternState`: whole numbers, then others. */
@@ -58,7 +59,7 @@ typedef struct {
 /* Limits of a second. */
 typedef struct {
     double fs, rate, silent, pause, rate_beats, bradycardia_bpm, tachycardia_bpm, max_intervals, vf_low, vf_high,
-        vf_largest, vf_weight, vf_prior, vf_on, noise, lasting_noise, af_on, known_beats, lag, p_wave_first,
+        vf_largest, vf_weight, vf_prior, vf_on, noise, lasting_noise, af_on, even_beats, known_beats, lag, p_wave_first,
         p_wave_last, half_window, window, run_beats, pattern_beats;
 } Limits;
 
@@ -283,6 +284,20 @@ static int is_quiet(const Patient *patient, const Beat *beats, int count) {
            attribute(patient->patterns, pattern_names[COUNT]) < 2;
 }
 
+/* How even the last intervals are: `atrial.AtrialState`. */
+typedef struct {
+    double beats, mean, square;
+} Even;
+
+/* Take an interval, as the second graph reads it: `AtrialState.take_interval`. */
+static void take_interval(Even *even, double log_interval, double most_beats) {
+    even->beats = even->beats + 1 < most_beats ? even->beats + 1 : most_beats;
+    double late = log_interval - even->mean;
+    double square = late * late * (1 - 1 / even->beats) - even->square;
+    even->mean = (float)(even->mean + late / even->beats);
+    even->square = (float)(even->square + square / even->beats);
+}
+
 /* Close the next second, if it is an ordinary one: `tracker._close`. False if it is not, and nothing has changed. */
 static int closed(Held *held, const Model *model, const Patient *patient) {
     const Limits *limits = model->limits;
@@ -354,12 +369,15 @@ static int closed(Held *held, const Model *model, const Patient *patient) {
     memcpy(learning, p_waves, MEANS * (size + 1) * sizeof *learning);
     Atria reads = {learning, size, (Py_ssize_t)attribute(atria, names[P_WAVE_BEATS]), PyFloat_AsDouble(before),
                    last_interval == Py_None ? NAN : PyFloat_AsDouble(last_interval)};
+    Even even = {attribute(atria, names[EVEN_BEATS]), attribute(atria, names[EVEN_MEAN]),
+                 attribute(atria, names[EVEN_SQUARE])};
     Py_ssize_t moment = judged, gone = 0;
     for (int i = 0; i < count; i++) {
         Py_ssize_t place = (Py_ssize_t)floor((beats[i].sample - base * limits->fs) * limits->rate / limits->fs);
         Py_ssize_t first = place + (Py_ssize_t)limits->p_wave_first, least = moves ? (Py_ssize_t)limits->rate : 0;
         const float *wave = first >= least && first + size <= samples ? at_60hz + first : NULL;
         read_beat(&reads, model->atrial, model->detrend, model->learnt, beats[i].sample, beats[i].atrial, wave, row);
+        if (row[1]) take_interval(&even, row[0], limits->even_beats);
         gru_step(row, INPUTS, model->wide, model->weights, (int)cells, carried, answers);
         if (++moment - gone > limits->lag + 1) {
             if (answers[1] >= limits->af_on) return 0;
@@ -388,6 +406,9 @@ static int closed(Held *held, const Model *model, const Patient *patient) {
     set(atria, names[LAST_INTERVAL],
         isnan(reads.log_interval) ? Py_NewRef(Py_None) : PyFloat_FromDouble(reads.log_interval));
     set(atria, names[P_WAVE_BEATS], PyLong_FromSsize_t(reads.known));
+    set(atria, names[EVEN_BEATS], PyLong_FromDouble(even.beats));
+    set(atria, names[EVEN_MEAN], PyFloat_FromDouble(even.mean));
+    set(atria, names[EVEN_SQUARE], PyFloat_FromDouble(even.square));
     set(atria, names[BEATS],
         PyLong_FromDouble(clipped(attribute(atria, names[BEATS]) + count, 0, limits->known_beats)));
     set(atria, names[LOG_ODDS], PyFloat_FromDouble(answers[0]));

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from export import atrial_graph, labels_graph
+from export import artefact_graph, atrial_graph, labels_graph
 from export.chunk_graph import (
     CONTEXT,
     HALF,
@@ -39,7 +39,7 @@ from export.values import FAR, Value, columns, concat, flags
 from runtime.beats import V
 from runtime.findings import CLASSES
 from runtime.model.contract import FS
-from runtime.rhythm import RhythmModel
+from runtime.rhythm import RhythmModel, artefact
 from runtime.rhythm.events.atrial import P_WAVE, AtrialLimits
 from runtime.rhythm.events.ventricular import RESTING, VentricularLimits
 from runtime.rhythm.template import FIRST, LAST
@@ -147,6 +147,8 @@ def follow(
     around = chunk.cut(chunk.line, starts, LAST - FIRST)
     missing = chunk.cut(in_gap, starts, LAST - FIRST).any()
     roughness, shifted = labels_graph.pieces(around)
+    wide = chunk.cut(chunk.line, sample + float(artefact.FIRST), artefact.LAST - artefact.FIRST)
+    shifted |= artefact_graph.pieces(wide)
     given = [
         *(sample, rows, label, (chunk.position + starts >= 0.0) & ~missing, fibrillating, sinus),
         gaps.at(sample.to(np.int64) + (chunk.past - CONTEXT)),

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from export import seconds_graph
+from export import artefact_graph, seconds_graph
 from export.values import FAR, Value, columns, concat, over_beats
 from runtime.beats import PROBABILITY_FLOOR, F, N, Q, S, V
 from runtime.findings import CLASSES
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel, RhythmPolicy
+from runtime.rhythm.artefact import ArtefactLimits
 from runtime.rhythm.baseline import LONGEST_S, RUN_BEATS, SAME_RATE, SHORTEST_S, BaselineLimits
 from runtime.rhythm.events.atrial import AtrialLimits
 from runtime.rhythm.template import (
@@ -100,6 +101,12 @@ def label(
         if policy.has(TemplateLimits):
             template, beat = _by_template(template, beat, more["shifted"], model, weights)
         baseline, beat = _by_baseline(whole["baseline"], beat, policy, weights)
+        if policy.has(TemplateLimits) and policy.has(ArtefactLimits):
+            usual, intervals = (
+                columns(whole["template"], TEMPLATE),
+                columns(whole["baseline"], BASELINE),
+            )
+            beat = artefact_graph.unknown(beat, more, usual, intervals, model)
         return concat(template, baseline), concat(*(beat[one] for one in CLASSES), beat["label"])
 
     return over_beats(step, state, there, beats, shifted, len(CLASSES) + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .artefact import ArtefactLimits
 from .baseline import BaselineLimits
 from .events import FAMILIES, closed, kinds
 from .events.rates import RATE_INTERVALS, heart_rate
@@ -9,7 +10,8 @@ from .model import RhythmModel
 from .policy import RhythmPolicy, Section
 from .seconds import take_together
 from .template import TemplateLimits
-from .tracker import RhythmTracker, rules, schema
+from .tracker import RhythmTracker, rules
+from .tracker_state import schema
 
 __all__ = [
     "RATE_INTERVALS",
@@ -32,4 +34,5 @@ def sections() -> tuple[type[Section], ...]:
         TemplateLimits,
         BaselineLimits,
         *(family.Limits for family in FAMILIES if family.Limits is not None),
+        ArtefactLimits,
     )

@@ -245,7 +245,7 @@ def pieces_of(record: Record) -> Iterator[NDArray[np.float64]]:
 def _joined(pieces: Sequence[Quality]) -> Quality:
     """The quality of a signal from those of its pieces; its range is the largest of a piece."""
     lengths = np.array([len(piece.seconds) for piece in pieces])
-    shares = {
+    shares: dict[str, Any] = {
         each.name: float(
             np.average([getattr(piece, each.name) for piece in pieces], weights=lengths)
         )

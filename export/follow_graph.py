@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from export import atrial_graph, labels_graph
+from export import artefact_graph, atrial_graph, labels_graph
 from export.chunk_graph import (
     CONTEXT,
     HALF,
@@ -41,7 +41,7 @@ from export.values import FAR, Value, branch, columns, concat, count_to, flags
 from runtime.beats import N, V
 from runtime.findings import CLASSES
 from runtime.model.contract import FS
-from runtime.rhythm import RhythmModel
+from runtime.rhythm import RhythmModel, artefact
 from runtime.rhythm.events.atrial import P_WAVE, AtrialLimits
 from runtime.rhythm.events.ventricular import RESTING, VentricularLimits
 from runtime.rhythm.template import FIRST, LAST, TemplateLimits
@@ -133,7 +133,7 @@ def follow(
     rows = found.slice(1, -1, axis=2)
     certain = rows.slice(0, V, axis=2).sum() >= limits.af_min_atrial
     certain = certain & (found.one(-1, axis=2) < float(V))
-    rows, label, too_high = _by_template(
+    rows, label, too_high, whole, seen = _by_template(
         memory, kept, chunk, in_gap, rhythm, (sample, there, rows, label)
     )
 
@@ -160,8 +160,9 @@ def follow(
     last, labelled = labels_graph.read(
         block.enter(memory["baseline"]),
         there,
-        beside([sample, rows, label, too_high, fibrillating, sinus, gaps]),
-        policy,
+        beside([sample, rows, label, too_high, fibrillating, sinus, gaps, whole]),
+        seen,
+        rhythm.model,
         rhythm.weights,
     )
     kept["baseline"] = block.leave(last, chunk)
@@ -197,25 +198,29 @@ def _by_template(
     in_gap: Value,
     rhythm: Rhythm,
     new: tuple[Value, Value, Value, Value],
-) -> tuple[Value, Value, Value]:
+) -> tuple[Value, Value, Value, Value, dict[str, Value]]:
     """Probabilities and labels in the light of the template, and which beats are too high.
 
     Parameters
     ----------
     new : place, if it is there, probabilities and label of each beat
+
+    Returns
+    -------
+    also if the signal around each is there, and what `labels_graph.read` sees of it
     """
     sample, there, rows, label = new
     model = rhythm.model
     if not model.policy.has(TemplateLimits):
         kept["template"] = memory["template"]
-        return rows, label, sample < FAR
+        return rows, label, sample < FAR, sample < FAR, {}
     starts = sample + float(FIRST)
     around = chunk.cut(chunk.line, starts, LAST - FIRST)
     missing = chunk.cut(in_gap, starts, LAST - FIRST).any()
     whole = (chunk.position + starts >= 0.0) & ~missing
     roughness, height, shifted = labels_graph.pieces(around)
     block = State(labels_graph.TEMPLATE, labels_graph.AT_START, (), "template_beats")
-    last, verdict = labels_graph.compare(
+    last, found = labels_graph.compare(
         block.enter(memory["template"]),
         there,
         beside([rows.slice(N, N + 1, axis=2), whole, roughness, height]),
@@ -223,8 +228,14 @@ def _by_template(
         model.policy.of(TemplateLimits),
     )
     kept["template"] = block.leave(last, chunk)
+    verdict = found.slice(0, len(labels_graph.VERDICT), axis=2)
     rows, label = labels_graph.by_template(rows, label, verdict, model, rhythm.weights)
-    return rows, label, (verdict.one(-1, axis=2) > 0.5) & there
+    seen: dict[str, Value] = {}
+    if model.policy.has(artefact.ArtefactLimits):
+        start = sample + float(artefact.FIRST)
+        seen = artefact_graph.pieces(chunk.cut(chunk.line, start, artefact.LAST - artefact.FIRST))
+        seen["usual"] = found.slice(len(labels_graph.VERDICT), axis=2)
+    return rows, label, (verdict.one(-1, axis=2) > 0.5) & there, whole, seen
 
 
 def _pending(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from export import seconds_graph
+from export import artefact_graph, seconds_graph
 from export.values import FAR, Value, columns, concat, over_beats
 from runtime.beats import PROBABILITY_FLOOR, F, N, Q, S, V
 from runtime.findings import CLASSES
@@ -53,8 +53,11 @@ MOMENTS = ("previous", "run")
 # it is there, and of that signal roughness and height.
 COMPARED = dict.fromkeys((CLASSES[N], "whole", "roughness", "height"), 1)
 # For the interval: its place, probabilities and label in the light of the template, 1 if it is too
-# high, 1 if it is in fibrillation or certainly in sinus rhythm, gaps before it.
-BEAT = dict.fromkeys(("sample", *CLASSES, "label", "too_high", "fibrillating", "sinus", "gaps"), 1)
+# high, 1 if it is in fibrillation or certainly in sinus rhythm, gaps before it, 1 if the signal
+# around it is there.
+BEAT = dict.fromkeys(
+    ("sample", *CLASSES, "label", "too_high", "fibrillating", "sinus", "gaps", "whole"), 1
+)
 # What the template says of a beat: as `QrsTemplate.compare`, and 1 if it is too high.
 VERDICT = dict.fromkeys(("less_alike", "rougher", "trust", "compared", "too_high"), 1)
 
@@ -93,28 +96,32 @@ def compare(
 
     Returns
     -------
-    the state after them, and float64 [batch, beats, 5], of `VERDICT`
+    the state after them, and float64 [batch, beats, ...], of `VERDICT`, then of `TEMPLATE` before
+    each beat
     """
 
     def step(state: Value, given: Value, more: dict[str, Value]) -> tuple[Value, Value]:
-        return _compare(state, columns(given, COMPARED), more["shifted"], limits)
+        after, verdict = _compare(state, columns(given, COMPARED), more["shifted"], limits)
+        return after, concat(verdict, state)
 
-    return over_beats(step, state, there, beats, shifted, len(VERDICT))
+    return over_beats(step, state, there, beats, shifted, len(VERDICT) + sum(TEMPLATE.values()))
 
 
 def read(
     state: Value,
     there: Value,
     beats: Value,
-    policy: RhythmPolicy,
+    seen: dict[str, Value],
+    model: RhythmModel,
     weights: Sequence[float],
 ) -> tuple[Value, Value]:
-    """Go through beats in order, in the light of rhythm and usual interval.
+    """Go through beats in order, in the light of rhythm and interval; V and S may be artefact.
 
     Parameters
     ----------
     state : float32 [batch, numbers], of `BASELINE`
     there, beats : bool and float64 [batch, beats, ...], of `BEAT`
+    seen : of `artefact_graph.pieces`, and ``usual``, of `TEMPLATE`; empty without a verdict on it
     weights : factor for each class before the largest wins
 
     Returns
@@ -122,16 +129,19 @@ def read(
     the state after them, and their probabilities and labels, float64 [batch, beats, 6]
     """
 
-    def step(state: Value, given: Value, _: dict[str, Value]) -> tuple[Value, Value]:
+    def step(state: Value, given: Value, more: dict[str, Value]) -> tuple[Value, Value]:
         beat = columns(given, BEAT)
-        block, found = _by_baseline(state, beat, policy, weights)
+        block, found = _by_baseline(state, beat, model.policy, weights)
+        if more:
+            usual, before = columns(more["usual"], TEMPLATE), columns(state, BASELINE)
+            found = artefact_graph.unknown(found, more, usual, before, model)
         # What is no beat parts the intervals, as a gap does.
         place = list(BASELINE).index("previous")
         parted = state.like(np.arange(sum(BASELINE.values())) == place) > 0.5
         block = (beat["too_high"] > 0.5).where(parted.where(FAR, state), block)
         return block, concat(*(found[one] for one in CLASSES), found["label"])
 
-    return over_beats(step, state, there, beats, {}, len(CLASSES) + 1)
+    return over_beats(step, state, there, beats, seen, len(CLASSES) + 1)
 
 
 def _compare(

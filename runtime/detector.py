@@ -253,18 +253,22 @@ class Detector:
         signal, rate = thinned(record.signal, record.fs)
         stream, beats = self.stream(rate, events=True), []
         size, left_out = max(1, round(PIECE_S * rate)), set[float]()
+        artefacts = set[tuple[float, float]]()
         for at in range(0, len(signal), size):
             piece = signal[at : at + size]
             beats += stream.push(piece)
             left_out.update(stream.left_out)
+            artefacts.update(stream.artefacts)
             progress(round(len(piece) / rate))
         beats, events = beats + stream.finish(), closed(stream.events())
-        high = sorted(time * stream.fs / rate for time in left_out.union(stream.left_out))
+        clock = stream.fs / rate
+        high = sorted(time * clock for time in left_out.union(stream.left_out))
+        spans = sorted((a * clock, b * clock) for a, b in artefacts.union(stream.artefacts))
         beats, events = stream.in_time_of(rate, beats, events)
         judge = partial(assess, policy=self.quality_policy, noise=self._engine.rhythm.noise)
         missing = missing_samples(signal, rate, self.quality_policy.missing)
         gaps, missing = gap_spans(missing, rate), of_each(missing, record.fs, len(record.signal))
-        return Annotation(record, beats, events, judge, gaps, self.made_by, missing, high)
+        return Annotation(record, beats, events, judge, gaps, self.made_by, missing, high, spans)
 
     @property
     def made_by(self) -> str:

@@ -142,6 +142,7 @@ DOUBTFUL = UNREADABLE | Flaw.BASELINE | Flaw.NOISE
 
 
 LEFT_OUT = "a deflection too high for this heart, as of an electrode that pops, is left out"
+ARTEFACT = "so many Q beats are artefact that looked like V or S beats: {}"
 # One lead alone cannot separate the two.
 FLAT_LINE = (
     "the signal is flat: an electrode is off, or the heart stands still; no asystole is reported"
@@ -163,6 +164,8 @@ class Quality:
     fast : share of the seconds in which the heart beats faster than all its beats are found, 210
         to 900 times a minute (judged from 2 s of signal on)
     seconds : the flaws of each second
+    artefacts : start and end, s, of artefact that looked like a V or S beat; known of annotated
+        records alone
     """
 
     flat: float
@@ -174,6 +177,7 @@ class Quality:
     missing: float = 0.0
     fast: float = 0.0
     seconds: tuple[Flaw, ...] = field(default=(), repr=False)
+    artefacts: tuple[tuple[float, float], ...] = field(default=(), repr=False)
 
     @classmethod
     def of_second(cls, flaws: Flaw) -> Quality:
@@ -218,7 +222,10 @@ class Quality:
         if self.warning:
             return (self.warning,)
         left_out = self.missing == 0 and any(flaws & Flaw.MISSING for flaws in self.seconds)
-        return (LEFT_OUT,) * left_out + tuple(
+        said = (LEFT_OUT,) * left_out
+        if self.artefacts:
+            said += (ARTEFACT.format(len(self.artefacts)),)
+        return said + tuple(
             words.format("the signal" if share == 1 else f"{share:.2%} of the signal")
             for share, words in (
                 (self.missing, "{} is missing"),

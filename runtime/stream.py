@@ -12,6 +12,7 @@ from .deprecation import renamed_attribute
 from .engine import NO_SEAM, Engine, Patient, Seam, moved
 from .findings import Beat, Event, Quality
 from .rhythm import RhythmTracker
+from .rhythm.artefact import SPAN_S
 
 
 class Stream:
@@ -126,6 +127,19 @@ class Stream:
             return []
         fs = self._patient.engine.contract.fs
         return [self._origin + sample / fs for sample in template.left_out]
+
+    @property
+    def artefacts(self) -> list[tuple[float, float]]:
+        """Start and end, s, of the last artefacts that looked like V or S beats, which are Q.
+
+        Empty unless the rhythm is followed; not saved.
+        """
+        artefacts = self.tracker and self.tracker.artefacts
+        if not artefacts:
+            return []
+        fs, origin = self._patient.engine.contract.fs, self._origin
+        moments = [origin + sample / fs for sample in artefacts.found]
+        return [(max(moment - SPAN_S, 0.0), moment + SPAN_S) for moment in moments]
 
     def save(self) -> bytes:
         """The stream's whole state, about 23 kB; `Detector.resume` goes on from it.

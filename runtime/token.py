@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .engine import NO_SEAM, RECENT_S, Engine, Patient, Rows, Seam
 from .errors import InputError, StaleTokenError, TokenError
 from .rhythm import RhythmTracker
-from .rhythm.tracker import LARGEST_SAVED
+from .rhythm.tracker_state import LARGEST_SAVED
 from .signal.gaps import Gap, Gaps
 from .signal.missing import Edge
 from .signal.resample import resampler

@@ -16,7 +16,7 @@ from ..findings import Event, Flaw, Quality
 from ..model.artifacts import Run
 from ..model.contract import Contract
 from ..model.frames import weakest_sum
-from ..rhythm import RhythmModel, RhythmTracker, schema
+from ..rhythm import RhythmModel, RhythmTracker, artefact, schema
 from ..signal.gaps import Gaps
 from ..signal.missing import NO_SIGNAL, Edge
 from ..signal.quality import assess_rows
@@ -73,13 +73,13 @@ class Engine:
 
     @cached_property
     def reach(self) -> int:
-        """Samples of the past in which the R peak of a beat still to be decided may lie."""
+        """Samples of the past with a beat still to be decided, and what is looked at before it."""
         contract = self.contract
+        level = round(LEVEL_S * contract.fs) + SMOOTH_SAMPLES
         return (
             contract.delay
             + (contract.policy.context_after + 2) * contract.hop
-            + round(LEVEL_S * contract.fs)
-            + SMOOTH_SAMPLES
+            + max(level, round(SEARCH_S * contract.fs) - artefact.FIRST)
         )
 
     def start(self, fs: float, *, follow_rhythm: bool) -> Patient:

@@ -39,6 +39,7 @@ class Annotation:
     made_by : the program and its model, in words
     missing : bool [samples], those that are missing or that no heart can have made; None: not known
     left_out : times, s, of deflections too high for this heart, as of an electrode that pops
+    artefacts : start and end, s, of what looked like V or S beats and is artefact: they are Q
     """
 
     record: Record
@@ -49,11 +50,14 @@ class Annotation:
     made_by: str = "ekg"
     missing: NDArray[np.bool_] | None = field(default=None, repr=False)
     left_out: Sequence[float] = ()
+    artefacts: Sequence[tuple[float, float]] = ()
 
     @cached_property
     def quality(self) -> Quality:
         """The quality of the whole signal, second by second; judged when it is first asked for."""
         quality = _joined([self.judge(piece, self.record.fs) for piece in pieces_of(self.record)])
+        if self.artefacts:
+            quality = replace(quality, artefacts=tuple(self.artefacts))
         if not self.left_out:
             return quality
         seconds = list(quality.seconds)
@@ -241,12 +245,12 @@ def pieces_of(record: Record) -> Iterator[NDArray[np.float64]]:
 def _joined(pieces: Sequence[Quality]) -> Quality:
     """The quality of a signal from those of its pieces; its range is the largest of a piece."""
     lengths = np.array([len(piece.seconds) for piece in pieces])
-    shares = {
+    shares: dict[str, Any] = {
         each.name: float(
             np.average([getattr(piece, each.name) for piece in pieces], weights=lengths)
         )
         for each in fields(Quality)
-        if each.name not in ("range_mv", "seconds")
+        if each.name not in ("range_mv", "seconds", "artefacts")
     }
     return Quality(
         **shares,

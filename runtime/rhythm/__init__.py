@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .artefact import ArtefactLimits
 from .baseline import BaselineLimits
 from .events import FAMILIES, closed, kinds, rules
 from .events.rates import RATE_INTERVALS, heart_rate
@@ -10,7 +11,8 @@ from .ordinary import follow_together
 from .policy import RhythmPolicy, Section
 from .seconds import take_together
 from .template import TemplateLimits
-from .tracker import RhythmTracker, schema
+from .tracker import RhythmTracker
+from .tracker_state import schema
 
 __all__ = [
     "RATE_INTERVALS",
@@ -34,4 +36,5 @@ def sections() -> tuple[type[Section], ...]:
         TemplateLimits,
         BaselineLimits,
         *(family.Limits for family in FAMILIES if family.Limits is not None),
+        ArtefactLimits,
     )

@@ -21,10 +21,11 @@ from ..signal.hum import mains
 from ..signal.noise import NOT_NOISE, NoiseModel
 from ..signal.policy import QualityPolicy
 from ..signal.quality import plain_limits
+from .artefact import ArtefactModel
 from .policy import RhythmPolicy
 from .template import FirstBeats
 
-FORMAT = 4  # of rhythm.json
+FORMAT = 5  # of rhythm.json
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class RhythmModel:
     fibrillation : of the features of five seconds of signal
     noise : of the same, and of those before
     first_beats : of a beat whose patient is not known yet: what decides on V
+    artefact : of a beat that would be V or S
     beats : the second network, which reads beats
     networks : file name -> SHA-256 of the networks that all of it was chosen with
     digest : of the file, 32 bytes
@@ -47,6 +49,7 @@ class RhythmModel:
     fibrillation: WindowModel
     noise: NoiseModel
     first_beats: FirstBeats
+    artefact: ArtefactModel
     beats: RhythmNetwork
     networks: Mapping[str, str]
     digest: bytes
@@ -103,6 +106,7 @@ class RhythmModel:
                 fibrillation,
                 NoiseModel.from_dict(models, fibrillation),
                 FirstBeats.from_dict(models["first beats"]),
+                ArtefactModel.from_dict(models["artefact"]),
                 beats,
                 {str(name): str(sha256) for name, sha256 in stored["networks"].items()},
                 digest,

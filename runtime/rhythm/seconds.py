@@ -31,7 +31,7 @@ from .model import RhythmModel
 from .state import Flag, Matrix, Maybe, Moment, Number, Row, Rows, Vector, Whole, saved
 from .template import FIRST, LAST
 
-KEPT_S = 2  # of signal, in which beats still to be decided lie: a network is no later than 1.5 s
+KEPT_S = 3  # of signal with the beats still to be decided: a network is no later than 1.5 s
 UNKNOWN = -100.0  # log-odds as long as the signal is shorter than a window
 MAX_PENDING_SECONDS = 64  # judged and not yet closed
 ALL_FLAWS = sum(int(flaw) for flaw in Flaw)
@@ -160,6 +160,20 @@ class Seconds:
         if last > 0 or first < 0:
             return None
         return recent[first : first + LAST - FIRST]
+
+    def between(self, first: int, last: int) -> NDArray[np.float32] | None:
+        """The signal between two samples; before the recording and after its end the ends go on.
+
+        None if it is not at hand any more.
+        """
+        recent, taken = self.recent, self.state.taken
+        begun = taken - len(recent)
+        if begun <= first and last <= taken:  # nearly always
+            return recent[first - begun : last - begun]
+        if first < begun and begun > 0:
+            return None
+        inside = recent[max(first, 0) - begun : max(last - begun, 0)]
+        return np.pad(inside, (max(-first, 0), max(last - taken, 0)), mode="edge")
 
     def around_outside(self, gaps: Sequence[Gap]) -> Callable[[int], NDArray[np.float32] | None]:
         """`around`, but None for beats of which a part is missing."""

@@ -42,6 +42,7 @@ FIRST_FEW = 5  # N beats: so few do not show how alike they are
 STILL_MV = 0.002  # added to a roughness, whose log without any noise would have no bound
 MAX_ROUGHNESS = 1.5  # of a difference of logs, to either side; larger ones count as this
 MAX_LOG_ODDS_SHIFT = 50.0
+Known = tuple[NDArray[np.float32] | None, float, float, float]  # the fields of `TemplateState`
 MOST_LEFT_OUT = 4096  # more than beats in ten minutes
 HEIGHT_KNOWN = 10  # N beats, from which on the usual height is known
 # Where its height is seen: 50 ms to either side, the width of a QRS complex. In means of `STEP`
@@ -173,6 +174,7 @@ class QrsTemplate:
     state : the template so far
     numbers : the limits, as the compiled loops take them
     left_out : the last R peaks, samples, that were found to be no beat; not saved
+    known : of each beat of the last block the state before it; None if its signal is not there
     """
 
     def __init__(
@@ -184,6 +186,7 @@ class QrsTemplate:
         self.limits, self._weights, self._first_beats = limits, weights, first_beats
         self.state = TemplateState()
         self.left_out: deque[int] = deque(maxlen=MOST_LEFT_OUT)
+        self.known: list[Known | None] = []
         self._max_beats = single(limits.template_beats)
         self.numbers = np.array(
             [
@@ -211,9 +214,11 @@ class QrsTemplate:
         around : gives the signal around an R peak, float32 [samples], mV at 360 Hz, from `FIRST`
             to `LAST` of it; None if the recording has less: the beat stays as it is
         """
-        rows, labels = [], []
+        rows, labels, state = [], [], self.state
+        self.known = known = []
         for sample, row, label in zip(*beats, strict=True):
             trust, piece, compared = self.trust, around(sample), None
+            known.append(None if piece is None else (*vars(state).values(),))
             if piece is not None:
                 found = self.compare(row[N], piece)
                 if found is False:
@@ -231,9 +236,7 @@ class QrsTemplate:
     def is_too_high(self, around: NDArray[np.float32]) -> bool:
         """True for a deflection that this heart cannot have made; argument as of `compare`."""
         peak, template, limits = around[PEAK], self.state.template, self.limits
-        if not len(peak):
-            return False
-        if float(peak.max() - peak.min()) <= limits.pop_mv:  # nearly always
+        if not len(peak) or float(peak.max() - peak.min()) <= limits.pop_mv:  # nearly always
             return False
         if template is None or self.state.beats < HEIGHT_KNOWN:
             return False
@@ -312,8 +315,7 @@ class QrsTemplate:
         piece = np.empty(SIZE, dtype=np.float32)
         found = beat_loops.compare(self.state, self.numbers, normal, around, piece)
         if found is False and not self.is_too_high(around):
-            numbers = self.numbers.copy()
-            numbers[-1] = np.inf  # of any height
+            numbers = np.append(self.numbers[:-1], np.inf)  # of any height
             found = beat_loops.compare(self.state, numbers, normal, around, piece)
         return found  # type: ignore[no-any-return]
 

@@ -9,8 +9,6 @@ were chosen and what they find.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,37 +19,21 @@ from ..findings import DOUBTFUL, Event, Flaw
 from ..model.contract import FS
 from ..signal.gaps import Gap
 from ..signal.loops import single
+from .artefact import ECTOPIC, NOTHING_BEFORE, Artefacts
 from .baseline import BaselineLimits, BaselineState, RrBaseline
 from .events import FAMILIES, Ledger, rules
 from .events.atrial import Atrial, AtrialBeat, AtrialLimits, is_certainly_atrial
-from .events.family import BEAT, Family, History, Second, TrackedBeat
-from .events.ledger import LedgerState
+from .events.family import Family, History, Second, TrackedBeat
 from .events.rates import RATE_INTERVALS, heart_rate
 from .events.silence import SilenceLimits
 from .model import RhythmModel
 from .ordinary import UNSEEN, Context, context
-from .seconds import ALL_FLAWS, MAX_PENDING_SECONDS, Seconds, SecondsState
-from .state import Rows, Schema, Whole, saved
-from .template import QrsTemplate, TemplateLimits, TemplateState
+from .seconds import Seconds
+from .template import Known, QrsTemplate, TemplateLimits, TemplateState
+from .tracker_state import TrackerState, schema
 
-LARGEST_SAVED = 804  # numbers in a saved state, 3.2 kB: real ones have 430 to 700
-MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
 HOOKS = ("on_second", "on_beats", "on_beat", "on_gap", "on_standstill", "is_standstill")
 _DOUBTFUL, _MISSING = int(DOUBTFUL), int(Flaw.MISSING)
-
-
-@dataclass
-class TrackerState:
-    """State of the tracker itself.
-
-    Attributes
-    ----------
-    flaws : of the last second that was closed, bits of `Flaw`
-    waiting : beats of seconds that are not closed yet
-    """
-
-    flaws: int = saved(Whole(0, ALL_FLAWS), 0)
-    waiting: list[TrackedBeat] = saved(Rows(BEAT, MAX_WAITING_BEATS), make=list)
 
 
 class RhythmTracker:
@@ -67,6 +49,8 @@ class RhythmTracker:
     seconds : the signal, judged second by second
     template : the patient's usual QRS complex; None if the policy leaves it out
     rr_baseline : the patient's usual RR interval; None if the policy leaves it out
+    artefacts : decides which V and S beats are artefact; None if the policy leaves it out, or the
+        usual QRS complex
     context : what the compiled loops need of the patient (`.ordinary`)
     """
 
@@ -81,6 +65,7 @@ class RhythmTracker:
         self.rr_baseline = (
             RrBaseline(policy.of(BaselineLimits)) if policy.has(BaselineLimits) else None
         )
+        self.artefacts = Artefacts.of(policy, model.artefact)
         self._weights = weights
         self._atrial_limits = policy.of(AtrialLimits)
         silence = policy.of(SilenceLimits)
@@ -152,6 +137,7 @@ class RhythmTracker:
         """
         limits, seconds, certain = self._atrial_limits, self.seconds, []
         samples, rows, labels = beats
+        known: Sequence[Known | None] = [None] * len(samples)
         if samples:
             # As the first network alone reads them: so the second one was trained.
             certain = [
@@ -161,6 +147,7 @@ class RhythmTracker:
             if self.template is not None:
                 around = seconds.around_outside(gaps) if gaps else seconds.around
                 _, rows, labels = self.template.relabel(beats, around)
+                known = self.template.known
             rows, labels = [*rows], [*labels]  # its own
         at, count, ready = 0, len(samples), seconds.ready(decided)
         if ready > 1:
@@ -168,7 +155,7 @@ class RhythmTracker:
         for left in range(ready, -1, -1):
             end = (seconds.next + 2) * FS
             while at < count and (not left or samples[at] < end):
-                beat = samples[at], rows[at], labels[at], certain[at]
+                beat = samples[at], rows[at], labels[at], certain[at], known[at]
                 rows[at], labels[at] = self._relabel(*beat, gaps)
                 at += 1
             if left:
@@ -260,7 +247,13 @@ class RhythmTracker:
             self._atrial.foresee([AtrialBeat(at, atrial, before(at)) for at, _, atrial in read])
 
     def _relabel(
-        self, sample: int, row: list[float], label: int, certain: bool, gaps: Sequence[Gap]
+        self,
+        sample: int,
+        row: list[float],
+        label: int,
+        certain: bool,
+        known: Known | None,
+        gaps: Sequence[Gap],
     ) -> tuple[list[float], int]:
         """Relabel the next beat by the rhythm; it then waits for its second to be closed.
 
@@ -284,15 +277,21 @@ class RhythmTracker:
         if fibrillating and self._atrial_limits.af_suppresses_s and label in ATRIAL:
             n, s, *others = row
             probabilities = [n + s, 0.0, *others]
+        before = NOTHING_BEFORE
         if self.rr_baseline is not None:
             if gaps:
                 self._interrupt_baseline(gap for gap in gaps if gap.start < sample)
+            baseline = self.rr_baseline.state
+            before = baseline.previous, baseline.previous_atrial, baseline.log_interval
             probabilities = self.rr_baseline.read(
                 sample, label, probabilities, sinus_certain=sinus_certain
             )
         if probabilities is not row:
             row = list(probabilities)
             label = choose_label(row, self._weights, ATRIAL)
+        if label in ECTOPIC and known is not None and self.artefacts is not None:
+            between = self.seconds.between
+            row, label = self.artefacts.read(row, label, known, before, sample, between)
         self._state.waiting.append(TrackedBeat(sample, label, single(row[label]), certain))
         return row, label
 
@@ -377,23 +376,3 @@ class RhythmTracker:
         for on_beat in self._on_beat:
             on_beat(beat, interval, history, self.seconds)
         history.previous, history.clear, history.seen = beat, sample, sample
-
-
-def schema() -> Schema:
-    """The schema of a tracker's saved state."""
-    return _schema(tuple(FAMILIES))
-
-
-@lru_cache(maxsize=4)
-def _schema(families: tuple[type[Family], ...]) -> Schema:
-    return Schema(
-        {
-            "tracker": TrackerState,
-            "seconds": SecondsState,
-            "history": History,
-            "template": TemplateState,
-            "rr_baseline": BaselineState,
-            "ledger": LedgerState,
-        }
-        | {one.name: one.State for one in families}
-    )

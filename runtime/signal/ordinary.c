@@ -156,44 +156,51 @@ static PyObject *relabelled(Held *held, const Model *model, const Patient *patie
     if (!like || kept != wide || read_baseline(patient->baseline, &state)) return NULL;
     const Baseline was = state;
     int sure[2] = {log_odds < limits->doubt, attribute(patient->atria, names[WAS_LOG_ODDS]) < limits->doubt};
-    int remembered = 0;
-    PyObject *rows = PyList_New(count), *labels = PyList_New(count);
-    for (Py_ssize_t i = 0; rows && labels && i < count; i++) {
+    int remembered = 0, changed[MAX_BEATS], certain[MAX_BEATS], label[MAX_BEATS];
+    double classes[MAX_BEATS][CLASSES];
+    float learnt[MAX_WIDE], fresh[MAX_WIDE];
+    memcpy(learnt, like, wide * sizeof *like);
+    for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *row = PyList_GetItem(given_rows, i);
-        int label = (int)PyLong_AsLong(PyList_GetItem(given_labels, i));
-        double classes[CLASSES];
-        for (int k = 0; k < CLASSES; k++) classes[k] = PyFloat_AsDouble(PyList_GetItem(row, k));
-        int certain = label <= S && classes[N] + classes[S] >= limits->min_atrial;
+        label[i] = (int)PyLong_AsLong(PyList_GetItem(given_labels, i));
+        for (int k = 0; k < CLASSES; k++) classes[i][k] = PyFloat_AsDouble(PyList_GetItem(row, k));
+        certain[i] = label[i] <= S && classes[i][N] + classes[i][S] >= limits->min_atrial;
         Compared compared = {0};
-        float fresh[MAX_WIDE];
-        if (compared_with(template, classes[N], around[i], reach / STEP, like, fresh, wide, &usual, &compared)) {
-            memcpy(like, fresh, wide * sizeof *like);
+        if (compared_with(template, classes[i][N], around[i], reach / STEP, learnt, fresh, wide, &usual, &compared)) {
+            memcpy(learnt, fresh, wide * sizeof *learnt);
             remembered = 1;
         }
-        int changed = by_template(classes, &label, &compared, limits);
+        changed[i] = by_template(classes[i], &label[i], &compared, limits);
         int closed = patient->second >= floor(at[i] / model->limits->fs); /* the second before the beat's is */
-        double n = classes[N], s = classes[S];
-        double premature = next(&state, model->intervals, at[i], label, n, s, sure[closed]);
+        double n = classes[i][N], s = classes[i][S];
+        double premature = next(&state, model->intervals, at[i], label[i], n, s, sure[closed]);
         if (!isnan(premature)) {
-            classes[N] = (n + s) * (1 - premature);
-            classes[S] = (n + s) * premature;
-            label = chosen(classes, limits->weights, S + 1);
-            changed = 1;
+            classes[i][N] = (n + s) * (1 - premature);
+            classes[i][S] = (n + s) * premature;
+            label[i] = chosen(classes[i], limits->weights, S + 1);
+            changed[i] = 1;
         }
-        Py_INCREF(row);
-        if (changed) {
+        if (label[i] == S || label[i] == V) return NULL; /* it may be artefact: `..rhythm.artefact` */
+    }
+    if (PyErr_Occurred()) return NULL;
+    /* From here on all is kept. */
+    PyObject *rows = PyList_New(count), *labels = PyList_New(count);
+    for (Py_ssize_t i = 0; rows && labels && i < count; i++) {
+        PyObject *row = Py_NewRef(PyList_GetItem(given_rows, i));
+        if (changed[i]) {
             Py_DECREF(row);
             row = PyList_New(CLASSES);
-            for (int k = 0; row && k < CLASSES; k++) PyList_SetItem(row, k, PyFloat_FromDouble(classes[k]));
+            for (int k = 0; row && k < CLASSES; k++) PyList_SetItem(row, k, PyFloat_FromDouble(classes[i][k]));
         }
         PyList_SetItem(rows, i, row);
-        PyList_SetItem(labels, i, PyLong_FromLong(label));
-        append(waiting, named(model->tracked_beat, Py_BuildValue("OidN", PyList_GetItem(moments, i), label,
-                                                                 (double)(float)classes[label],
-                                                                 PyBool_FromLong(certain))));
+        PyList_SetItem(labels, i, PyLong_FromLong(label[i]));
+        append(waiting, named(model->tracked_beat, Py_BuildValue("OidN", PyList_GetItem(moments, i), label[i],
+                                                                 (double)(float)classes[i][label[i]],
+                                                                 PyBool_FromLong(certain[i]))));
     }
     write_baseline(patient->baseline, &state, &was);
     if (remembered) {
+        memcpy(like, learnt, wide * sizeof *like);
         set(patient->template, names[BEATS], PyFloat_FromDouble(usual.beats));
         set(patient->template, names[LOG_ROUGHNESS], PyFloat_FromDouble(usual.roughness));
         set(patient->template, names[CORRELATION_Z], PyFloat_FromDouble(usual.correlation_z));

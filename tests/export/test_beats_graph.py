@@ -128,6 +128,26 @@ def test_one_graph_gives_the_beats_of_the_runtime(
         same(slots, row, beats)
 
 
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 40, 5000]))
+def test_artefact_is_that_of_the_runtime(
+    detector: Detector, graphs: Graphs, seed: int, most: int
+) -> None:
+    """Bumps of half a second, also in the first and the last second."""
+    rng = np.random.default_rng(seed)
+    ecg = simulate(60, seed=seed, ectopic=0.1).signal.astype(np.float64)[None]
+    for place in (100, *range(2500, ecg.shape[1] - 200, 1100), ecg.shape[1] - 300):
+        width = int(rng.integers(60, 200))
+        bump = rng.uniform(2.0, 6.0) * np.sin(np.pi * np.linspace(0, 1, width))
+        ecg[0, place : place + width] += bump[: ecg.shape[1] - place]
+    held, missing = bridged(ecg, ecg.shape[1], detector)
+    slots = graphs.whole(held, cut(held.shape[1] // HOP, seed, most), missing)
+    stream = detector.stream(FS, events=True)
+    beats = stream.push(ecg[0]) + stream.finish()
+    assert stream.artefacts
+    same(slots, 0, beats)
+
+
 def bridged(
     ecg: NDArray[np.float64], length: int, detector: Detector
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:

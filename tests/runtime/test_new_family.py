@@ -115,7 +115,7 @@ def test_its_kind_rule_and_limits_are_known(registered: None) -> None:
     )
     assert list(rules(RhythmPolicy())) == names
     assert rules(RhythmPolicy())["fusion_run"] == "4 or more F beats in a row"
-    assert [section.section for section in sections()][-1] == "fusion"
+    assert "fusion" in [section.section for section in sections()]
     assert RhythmPolicy(fusion_beats=7).fusion_beats == 7
     with pytest.raises(InputError, match="fusion_beats of fusion is 1; expected"):
         RhythmPolicy(fusion_beats=1)

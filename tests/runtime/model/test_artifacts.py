@@ -118,7 +118,7 @@ def written(folder: Path, rhythm: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 4"),
+        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 5"),
         (lambda r: r.pop("format"), "rhythm.json is not what export wrote (KeyError: 'format')"),
         (lambda r: r["features"].reverse(), "has features that this runtime does not compute"),
         (

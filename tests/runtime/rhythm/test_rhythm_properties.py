@@ -28,7 +28,7 @@ from runtime.model.contract import FS
 from runtime.rhythm import RhythmPolicy, RhythmTracker, kinds, schema
 from runtime.rhythm import state as codecs
 from runtime.rhythm.template import towards_v
-from runtime.rhythm.tracker import LARGEST_SAVED
+from runtime.rhythm.tracker_state import LARGEST_SAVED
 from runtime.signal.loops import single
 
 ROWS = (

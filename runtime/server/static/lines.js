@@ -1,6 +1,6 @@
 // Lines of numbers, as a microcontroller prints them. The rules are those of runtime/cli/feed.py.
 
-import { chooseByName, doubt, millivolts } from "./leads.js";
+import { chooseByName, doubt, isEcg, millivolts, splitUnit } from "./leads.js";
 
 const LARGEST_MV = 500; // beyond it no heart and no electrode
 const CHECKED_S = 6; // of numbers without a unit, before they are believed to be mV
@@ -83,16 +83,21 @@ export class Lines {
       throw new Error(`A line is '${text.slice(0, 40)}', ${cells.length} values; expected one number a line, `
         + "or a line of the columns' names first.");
     }
-    const leads = names.map((name, i) => ({ name: bare(name) || `column ${i + 1}`, unit: unitIn(name) }));
+    const leads = names.map(splitUnit);
     if (cells.length > 1) {
       const chosen = chooseByName(leads.map(({ name }) => name));
       if (chosen < 0) throw new Error(`There is no ECG among the columns ${names.join(", ")}.`);
       this.#column = chosen;
       this.lead = leads[chosen].name;
     }
-    const stated = leads[this.#column].unit;
-    if (stated && !this.unit) this.#scale = millivolts(stated) ?? 1;
-    if (stated || this.unit) this.#first = null;
+    const { name, unit } = leads[this.#column];
+    const stated = millivolts(unit);
+    if (unit && stated === null && !this.unit && isEcg(name)) {
+      throw new Error(`${name} is in '${unit}'; expected mV, uV or V. Choose the unit; for counts it is how many make `
+        + "a mV, as 225/mV.");
+    }
+    if (stated !== null && !this.unit) this.#scale = stated;
+    if (stated !== null || this.unit) this.#first = null;
     this.#separator = separator;
     this.#columns = cells.length;
     this.#begun = true;
@@ -115,14 +120,3 @@ export class Lines {
 
 /** @param {string} cell @returns {number} NaN if it is none */
 const number = (cell) => (/^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i.test(cell) ? Number(cell) : NaN);
-
-const UNIT = /^(.*?)[\s_]*[([]\s*([^)\]]+)\s*[)\]]$/;
-
-/** @param {string} name @returns {string} without the unit behind it */
-const bare = (name) => (unitIn(name) ? UNIT.exec(name)?.[1] ?? name : name);
-
-/** @param {string} name @returns {string} the unit behind it, if it is a voltage */
-function unitIn(name) {
-  const unit = UNIT.exec(name)?.[2] ?? "";
-  return millivolts(unit) === null ? "" : unit;
-}

@@ -39,6 +39,16 @@ FS = 250
         "Elektrokardiogramm",
         "ЭКГ",
         "心电",
+        "ΗΚΓ",
+        "II导联",
+        "leadII",
+        "LEAD2",
+        "mod.V5",
+        "wave II",
+        "EASI ES",
+        "Elettrocardiogramma",
+        "Odprowadzenie II",
+        "ECG left leg",
     ],
 )
 def test_names_of_ecg_leads_are_known(name: str) -> None:
@@ -70,6 +80,13 @@ def test_names_of_ecg_leads_are_known(name: str) -> None:
         "Herzfrequenz",
         "心率",
         "дыхание",
+        *"EEG1 EMG2 HEOG LAT RAT Leg/L PLM Tib ABD THO RIP TRIG RRI IBI EGM PCG BCG".split(),
+        *"ax gy R_peaks ECG_R_Peaks ECG_T_Offsets ECG_Phase_Atrial RSP_Raw leadoff".split(),
+        "Chest effort",
+        "Chin1-Chin2",
+        "Fréquence cardiaque",
+        "Heart Sounds",
+        "ECG lead off",
     ],
 )
 def test_names_of_other_signals_are_known(name: str) -> None:

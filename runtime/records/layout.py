@@ -215,9 +215,18 @@ def _names(
     ):
         return [], [], ""  # "Unit,µV" is a line of a preamble
     units = [bare_unit(cell) for cell in last]
-    if all(known(cell) or not cell for cell in units) and len(before) == count:
+    if re.match(r"(?i)\W*range\b", last[0]):  # LabChart's: 10 mV is the largest number, in mV
+        units = ["", *(re.sub(r"^[\d.,]+\s*", "", unit) for unit in units[1:])]
+    if len(before) == count and _are_units(units, before):
         return before, units, lines[above[-2]]
     return last, [], lines[above[-1]]
+
+
+def _are_units(units: Sequence[str], names: Sequence[str]) -> bool:
+    """True if a row below one of names holds units: all, or most and none of the names is one."""
+    some = [known(unit) for unit in units if unit]
+    voltage = any(millivolts(unit) is not None for unit in units)
+    return all(some) or (voltage and 2 * sum(some) > len(some) and not any(map(known, names)))
 
 
 def _are_decimal_commas(rows: Sequence[str], one_column: bool) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import RecordError
 from .cells import is_missing, number, split
-from .dates import seconds_of
+from .dates import seconds_of, zone_of
 from .layout import Layout
 
 CHARACTERS_AT_ONCE = 1 << 20
@@ -150,6 +150,7 @@ class _Rows:
         self.columns = layout.columns
         self.pieces: list[NDArray[np.float64]] = []
         self.odd: Numbered = []
+        self._zone: float | None = None  # s before UTC, of the first row that says it
         self.plain = all(column.kind == "n" for column in self.columns)
 
     def add_plain(self, text: str) -> int:
@@ -228,12 +229,20 @@ class _Rows:
                 time = seconds_of(cell)
                 if time is None:
                     return None, False
-                value = time
+                value = time - self._later(cell)
             elif column.kind == "n":
                 value = _value(cell, self.layout.decimal)
                 words = words or not (np.isfinite(value) or is_missing(cell))
             values.append(value)
         return values, words
+
+    def _later(self, cell: str) -> float:
+        """Return by how many seconds a clock is later than in the zone of the first row."""
+        zone = zone_of(cell)
+        if zone is None:
+            return 0.0
+        self._zone = zone if self._zone is None else self._zone
+        return zone - self._zone
 
     def _settle(self) -> None:
         """Judge odd lines that rows follow."""

@@ -23,12 +23,14 @@ from .rows import read_leads_as_rows, read_rows
 from .text import is_zip, open_text
 from .times import (
     UnusableTimesError,
+    counts,
     digits_of_clock,
     in_order,
     in_seconds,
     likely_scale,
     moment_of,
     past_midnight,
+    place_counted,
     place_rows,
     with_months_first,
 )
@@ -42,6 +44,7 @@ TIME_WORDS = re.compile(
 )
 NO_TIME_WORDS = re.compile(r"rr|ibi|interval|duration|pr|qrs|qt|offset|zone")
 MAX_CLOCK_S = 100 * 3600.0  # a time of day or since a start, no date
+MAX_DISAGREEMENT = 0.05  # of a stated rate with that of the times; clocks and nominal rates differ
 KNOWN = (".csv", ".txt", ".tsv", ".tab", ".asc")
 
 
@@ -98,12 +101,21 @@ def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
         for i, column in enumerate(table.columns)
         if column.kind == "n" and i not in [at for at, _ in times]
     ]
+    counters = [i for i in others if _is_counter(table.columns[i], table.values[:, i])]
+    others = [i for i in others if i not in counters] or others
     options.start = table.facts.start or options.start  # that of a frame is known already
     fs, values = _placed(path, table, times, others, options)
     if not others:
         raise RecordError(f"{path} has times but no lead.")
     if fs is None:
         fs = table.facts.fs or options.fs  # `read` tells if they contradict
+        if counters:
+            values = place_counted(path, table.values[:, counters[0]], values)
+    elif options.fs is None and not _agree(fs, table.facts.fs):
+        raise RecordError(
+            f"{path} is said to have {table.facts.fs:g} Hz, and its times rise as those of "
+            f"{fs:g} Hz do; --fs {fs:g} says that the times are right."
+        )
     if fs is None:
         raise RecordError(
             f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
@@ -234,6 +246,15 @@ def _placed(
     if failed is not None:
         options.notes.append("its times were left out, as they do not rise evenly")
     return None, values
+
+
+def _is_counter(column: Column, numbers: NDArray[np.float64]) -> bool:
+    """True for a column that numbers the rows; one with the name of a lead never starts anew."""
+    return counts(numbers) and (not is_ecg(column.name) or bool((np.diff(numbers) > 0).all()))
+
+
+def _agree(fs: float, stated: float | None) -> bool:
+    return stated is None or abs(fs - stated) <= MAX_DISAGREEMENT * stated
 
 
 def _plausible(times: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -97,6 +97,11 @@ def is_ecg(name: str) -> bool | None:
     return None
 
 
+def is_lead_name(word: str) -> bool:
+    """Return True for a word that is nothing but the name of an ECG's lead."""
+    return bool(ECG_LEADS.fullmatch(bare := _bare(word)) or ECG_WORDS.fullmatch(bare))
+
+
 def _bare(name: str) -> str:
     return "".join(_words(name))
 

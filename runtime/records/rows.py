@@ -16,12 +16,14 @@ from ..errors import RecordError
 from .cells import is_missing, number, split
 from .dates import seconds_of, zone_of
 from .layout import Layout
+from .leads import is_lead_name
 
 CHARACTERS_AT_ONCE = 1 << 20
 parsed: Any = None  # in C, if it was built: see `runtime.signal.loops`
 if os.environ.get("EKG_COMPILED") != "0":
     with suppress(ImportError):
         parsed = import_module(".parsed", __package__)
+MANY_WORDS = 64  # more are notes, and no names of leads
 MAX_FOOTER = 100  # lines below the numbers; more are numbers that are not understood
 Numbered = list[tuple[int, str]]  # line number from 1 on, and text
 
@@ -150,6 +152,7 @@ class _Rows:
         self.columns = layout.columns
         self.pieces: list[NDArray[np.float64]] = []
         self.odd: Numbered = []
+        self.words = set[str]()  # some of those in columns of words
         self._zone: float | None = None  # s before UTC, of the first row that says it
         self.plain = all(column.kind == "n" for column in self.columns)
 
@@ -191,6 +194,12 @@ class _Rows:
     def table(self) -> NDArray[np.float64]:
         if len(self.odd) > MAX_FOOTER:
             raise self._unlike(*self.odd[0])
+        leads = sorted(filter(is_lead_name, self.words))
+        if len(leads) > 1:
+            raise RecordError(
+                f"{self.path} has rows of several leads ({', '.join(leads)}) one after another; "
+                "expected a column for each."
+            )
         return np.concatenate(self.pieces) if self.pieces else np.zeros((0, len(self.columns)))
 
     def _flush(self, good: list[list[float]]) -> None:
@@ -226,13 +235,15 @@ class _Rows:
         for cell, column in zip(cells, self.columns, strict=True):
             value = 0.0
             if column.kind == "t":
-                time = seconds_of(cell)
+                time = np.nan if is_missing(cell) else seconds_of(cell)
                 if time is None:
                     return None, False
                 value = time - self._later(cell)
             elif column.kind == "n":
                 value = _value(cell, self.layout.decimal)
                 words = words or not (np.isfinite(value) or is_missing(cell))
+            elif len(self.words) < MANY_WORDS:
+                self.words.add(cell)
             values.append(value)
         return values, words
 

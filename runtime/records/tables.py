@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..errors import RecordError
 from .dates import DAY_S
 from .layout import Column, Layout, recognise
-from .leads import Lead, is_ecg
+from .leads import Lead, is_ecg, is_lead_name
 from .packages import explained
+from .packets import are_packets, filled, own_stride
 from .preambles import Facts
 from .reader import Options, Reader
 from .rows import read_leads_as_rows, read_rows
@@ -103,6 +104,10 @@ def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
     ]
     counters = [i for i in others if _is_counter(table.columns[i], table.values[:, i])]
     others = [i for i in others if i not in counters] or others
+    names = [table.columns[i].name for i in others]
+    alike = len(set(map(_stem, names))) == 1 or not any(map(is_lead_name, names))
+    if alike and are_packets(table.values[:, others]):
+        return table_leads(path, _unpacked(table, [at for at, _ in times], others), options)
     options.start = table.facts.start or options.start  # that of a frame is known already
     fs, values = _placed(path, table, times, others, options)
     if not others:
@@ -121,15 +126,15 @@ def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
             f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
         )
     lone = len(others) == 1
-    return [
-        Lead(
-            _lead_name(column, table.facts, lone),
-            fs,
-            column.unit or (table.facts.unit if lone or is_ecg(column.name) else ""),
-            partial(_load, path, column, fs, values[:, place]),
-        )
-        for place, column in enumerate(table.columns[i] for i in others)
-    ]
+    leads = []
+    for column, samples in zip((table.columns[i] for i in others), values.T, strict=True):
+        stride = own_stride(samples) if options.fs is None else 1
+        own = samples[int(np.isfinite(samples).argmax()) % stride :: stride]
+        name = _lead_name(column, table.facts, lone)
+        unit = column.unit or (table.facts.unit if lone or is_ecg(column.name) else "")
+        rate = fs / stride
+        leads.append(Lead(name, rate, unit, partial(_load, path, column, rate, own)))
+    return leads
 
 
 def read_table(path: Path) -> Table:
@@ -220,7 +225,7 @@ def _placed(
     failed: RecordError | None = None
     for at, scale in times:
         column = table.columns[at]
-        raw = table.values[:, at]
+        raw = filled(table.values[:, at])
         if scale is not None and np.isnan(scale):
             failed = failed or RecordError(
                 f"{path}: the column {column.name!r} is in {column.unit!r}; expected s, ms, us, "
@@ -246,6 +251,20 @@ def _placed(
     if failed is not None:
         options.notes.append("its times were left out, as they do not rise evenly")
     return None, values
+
+
+def _unpacked(table: Table, times: list[int], others: list[int]) -> Table:
+    """Return a table of packets as rows with a row for each sample."""
+    first = table.columns[others[0]]
+    stem = _stem(first.name)
+    column = Column(stem if is_ecg(stem) else "samples", first.unit, "n", first.offset, first.scale)
+    clocks = np.repeat(table.values[:, times], len(others), axis=0)
+    values = np.column_stack([clocks, table.values[:, others].ravel()])
+    return Table((*(table.columns[i] for i in times), column), values, table.facts, table.named)
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[\W_]*\d+$", "", name)
 
 
 def _is_counter(column: Column, numbers: NDArray[np.float64]) -> bool:

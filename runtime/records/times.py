@@ -261,8 +261,13 @@ def _rate_and_jumps(
     )
     steps = np.diff(times)
     usual = float(np.median(steps / sizes)) * sizes
+    ticks = len(sizes) > 2 and np.median(sizes) > 2 and np.median(steps) <= 1.01 * grain
+    if ticks:  # of a clock in whole seconds, say: of each all samples are there, but for one
+        grain = 2 * float(np.median(steps / sizes))
     margin = np.maximum(0.5 * usual, 1.01 * grain)
     jumps = steps > usual + margin
+    if ticks and steps[0] <= np.median(steps):
+        jumps[0] = False  # it began within a second
     jittered = bool((steps < usual - margin).any())
     if jittered:
         jumps[:] = False

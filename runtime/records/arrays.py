@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .leads import Lead
+from .leads import Lead, check_not_mixed
 from .preambles import Facts, hertz
 from .reader import Options
 from .tables import Table, named_column, table_leads
@@ -74,6 +74,9 @@ def array_leads(path: Path, arrays: Mapping[str, NDArray[Any]], options: Options
         There is no array of numbers, or no rate.
     """
     facts = _Described(path, arrays)
+    for words in arrays.values():
+        if words.dtype.kind == "U" and words.size > MAX_LEADS:
+            check_not_mixed(path, words.ravel().tolist())
     columns = _columns(path, arrays, facts)
     bare = [named_column(i, name) for i, (name, _) in enumerate(columns)]
     table = Table(

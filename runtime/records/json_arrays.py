@@ -133,8 +133,11 @@ def _of_objects(rows: list[dict[str, Any]], depth: int) -> Iterator[tuple[str, N
         return
     names = dict.fromkeys(key for row in islice(rows, LOOKED_AT) for key in row)
     for name in names:
-        if (column := _numbers([row.get(name) for row in rows])) is not None:
+        cells = [row.get(name) for row in rows]
+        if (column := _numbers(cells)) is not None:
             yield name, column
+        elif all(isinstance(cell, str) for cell in cells):
+            yield f"{name} of each", np.array(cells)
 
 
 def _numbers(values: list[Any]) -> NDArray[np.float64] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,22 @@ def is_ecg(name: str) -> bool | None:
 def is_lead_name(word: str) -> bool:
     """Return True for a word that is nothing but the name of an ECG's lead."""
     return bool(ECG_LEADS.fullmatch(bare := _bare(word)) or ECG_WORDS.fullmatch(bare))
+
+
+def check_not_mixed(path: Path, words: Iterable[str]) -> None:
+    """Refuse rows of several leads one after another, as words beside the samples show them.
+
+    Raises
+    ------
+    RecordError
+        Two of the words are names of leads.
+    """
+    leads = sorted(set(filter(is_lead_name, words)))
+    if len(leads) > 1:
+        raise RecordError(
+            f"{path} has rows of several leads ({', '.join(leads)}) one after another; expected a "
+            "column for each."
+        )
 
 
 def _bare(name: str) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .dates import seconds_of
 from .layout import Column
-from .leads import Lead
+from .leads import Lead, check_not_mixed
 from .preambles import Facts
 from .reader import Options
 from .tables import Table, named_column, table_leads
@@ -33,6 +33,7 @@ IN_VOLTS = frozenset("ecg eeg eog emg bio ecog seeg dbs".split())  # types of MN
 NO_VOLTAGE = "n/a"
 RATES = ("sampling_rate", "fs", "sfreq")  # as NeuroKit and others name it beside a table
 MAX_LEADS = 256
+LOOKED_AT = 10_000  # words beside samples
 
 
 def leads_of(source: Any, options: Options, lead: str | None) -> tuple[Path, list[Lead]]:
@@ -182,6 +183,9 @@ def _of_frame(frame: Any, options: Options, fs: float | None = None) -> tuple[Pa
             values.append(numbers)
     for place, column in enumerate(frame.columns):
         found, kind = _column(frame.iloc[:, place])
+        if kind == "w":
+            words = frame.iloc[:LOOKED_AT, place]
+            check_not_mixed(name, {word for word in words if isinstance(word, str)})
         columns.append(named_column(place, str(column), kind))
         values.append(found)
     if not values or not len(frame):

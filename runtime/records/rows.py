@@ -16,7 +16,7 @@ from ..errors import RecordError
 from .cells import is_missing, number, split
 from .dates import seconds_of, zone_of
 from .layout import Layout
-from .leads import is_lead_name
+from .leads import check_not_mixed
 
 CHARACTERS_AT_ONCE = 1 << 20
 parsed: Any = None  # in C, if it was built: see `runtime.signal.loops`
@@ -194,12 +194,7 @@ class _Rows:
     def table(self) -> NDArray[np.float64]:
         if len(self.odd) > MAX_FOOTER:
             raise self._unlike(*self.odd[0])
-        leads = sorted(filter(is_lead_name, self.words))
-        if len(leads) > 1:
-            raise RecordError(
-                f"{self.path} has rows of several leads ({', '.join(leads)}) one after another; "
-                "expected a column for each."
-            )
+        check_not_mixed(self.path, self.words)
         return np.concatenate(self.pieces) if self.pieces else np.zeros((0, len(self.columns)))
 
     def _flush(self, good: list[list[float]]) -> None:

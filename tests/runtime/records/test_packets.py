@@ -111,6 +111,24 @@ def test_leads_one_after_another_are_refused(
         read(write(tmp_path, "lead,value", *rows), fs=FS)
 
 
+def test_leads_one_after_another_are_refused_in_other_forms(
+    tmp_path: Path, signal: NDArray[np.float64]
+) -> None:
+    pandas = pytest.importorskip("pandas", reason="no pandas (pip install pandas)")
+    frame = pandas.DataFrame({"lead": ["I", "II"] * len(signal), "value": np.repeat(signal, 2)})
+    frame.to_json(tmp_path / "x.json", orient="records")
+    sources = [frame, tmp_path / "x.json"]
+    try:
+        frame.to_parquet(tmp_path / "x.parquet")
+        frame.astype({"lead": "category"}).to_parquet(tmp_path / "y.parquet")
+        sources += [tmp_path / "x.parquet", tmp_path / "y.parquet"]
+    except ImportError:
+        pass
+    for source in sources:
+        with pytest.raises(RecordError, match="rows of several leads"):
+            read(source, fs=FS)
+
+
 def test_words_beside_the_samples_are_left_out(tmp_path: Path, signal: NDArray[np.float64]) -> None:
     rows = [f"{v:.5f},{'V' if i % 250 == 0 else 'N'}" for i, v in enumerate(signal)]
     np.testing.assert_allclose(

@@ -25,6 +25,7 @@ from .shape import (
     LARGEST_OFFSET_MV,
     SMALLEST_ECG_MV,
     doubt,
+    ecg_range,
     level,
     usual_range,
 )
@@ -218,7 +219,7 @@ def _in_millivolts(
 
 def _check_stated(path: Path, lead: Lead, signal: Signal) -> None:
     """Refuse numbers that cannot be an ECG in the unit that the file states."""
-    size = usual_range(signal, lead.fs)
+    size = ecg_range(signal, lead.fs)
     if size < SMALLEST_ECG_MV and doubt(signal, lead.fs):
         raise RecordError(
             f"{path}: lead {lead.name} is said to be in {lead.unit}, and its beats are within "

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from web_driver import ROOT
 
@@ -17,11 +18,12 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no node")
 
 READ = """
 const { Lines } = await import(process.argv[1]);
-const found = JSON.parse(process.argv[2]).map((header) => {
+let text = "";
+for await (const piece of process.stdin) text += piece;
+const found = JSON.parse(text).map((feed) => {
   const lines = new Lines(250, "");
   try {
-    lines.read(header);
-    return [0.5, -0.25].map((value) => lines.read(String(value)));
+    return feed.map((line) => lines.read(line)).filter((value) => value !== null);
   } catch (error) {
     return error.message;
   }
@@ -42,21 +44,29 @@ UNKNOWN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def page() -> dict[str, list[float] | str]:
-    headers = [*KNOWN, *UNKNOWN]
+def read_by_page(feeds: list[list[str]]) -> list[list[float | None] | str]:
+    """The page's samples of each feed, None for missing ones, or its sentence."""
     done = subprocess.run(
-        ["node", "--input-type=module", "-e", READ, LINES, json.dumps(headers)],
+        ["node", "--input-type=module", "-e", READ, LINES],
+        input=json.dumps(feeds),
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    return dict(zip(headers, json.loads(done.stdout), strict=True))
+    return list(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def page() -> dict[str, list[float | None] | str]:
+    headers = [*KNOWN, *UNKNOWN]
+    return dict(zip(headers, read_by_page([[h, "0.5", "-0.25"] for h in headers]), strict=True))
 
 
 @pytest.mark.parametrize("header", KNOWN)
-def test_a_unit_is_read_as_by_the_command(page: dict[str, list[float] | str], header: str) -> None:
+def test_a_unit_is_read_as_by_the_command(
+    page: dict[str, list[float | None] | str], header: str
+) -> None:
     feed = io.StringIO(f"{header}\n0.5\n-0.25\n")
     command = [value for chunk in read_feed("-", 250, opened=feed) for value in chunk]
     assert page[header] == pytest.approx(command)
@@ -64,9 +74,22 @@ def test_a_unit_is_read_as_by_the_command(page: dict[str, list[float] | str], he
 
 @pytest.mark.parametrize("header", UNKNOWN)
 def test_an_unknown_unit_is_refused_in_a_sentence(
-    page: dict[str, list[float] | str], header: str
+    page: dict[str, list[float | None] | str], header: str
 ) -> None:
     assert isinstance(page[header], str)
     assert "expected mV, uV or V" in page[header]
     with pytest.raises(InputError, match="expected mV, uV or V"):
         list(read_feed("-", 250, opened=io.StringIO(f"{header}\n0.5\n-0.25\n")))
+
+
+def test_counts_are_refused_and_sentinels_are_missing() -> None:
+    ecg = np.round(0.5 * np.sin(np.arange(1600) / 40) + (np.arange(1600) % 250 < 8), 3)
+    marked = ecg.copy()
+    marked[300:800] = -32768
+    counts = 8_388_608 + np.rint(10_000 * ecg).astype(int)
+    feeds = [[str(value) for value in values.tolist()] for values in (marked, counts)]
+    samples, sentence = read_by_page(feeds)
+    assert samples == [None if value < -500 else value for value in marked.tolist()]
+    assert "cannot be an ECG in mV: they are likely counts" in sentence
+    with pytest.raises(InputError, match=r"cannot be an ECG in mV.* likely 200/mV"):
+        list(read_feed("-", 250, opened=io.StringIO("\n".join(feeds[1]))))

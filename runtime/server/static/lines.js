@@ -109,7 +109,10 @@ export class Lines {
     if (!this.#first) return;
     this.#first.push(mv);
     if (this.#first.length < CHECKED_S * this.fs) return;
-    const likely = doubt(Float64Array.from(this.#first), this.fs);
+    const all = Float64Array.from(this.#first);
+    const near = all.filter((value) => !(Math.abs(value) > LARGEST_MV));
+    // More beyond than within are no spikes nor marks, but counts of a converter.
+    const likely = doubt(near.length > all.length / 2 ? near : all, this.fs);
     this.#first = null;
     if (likely) {
       throw new Error(`The numbers have no unit and cannot be an ECG in mV: they are likely ${likely}. Choose `

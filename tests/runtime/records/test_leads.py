@@ -234,6 +234,17 @@ def test_spikes_and_flat_lines_without_a_unit_are_no_other_unit(
         assert len(read(tmp_path / "x.csv", fs=FS).signal) == len(numbers)
 
 
+@pytest.mark.parametrize("header", ["ECG", "ECG (mV)"])
+def test_many_values_for_missing_ones_are_no_other_unit(
+    tmp_path: Path, signal: np.ndarray, header: str
+) -> None:
+    values = signal.copy()
+    values[::40] = -999
+    (tmp_path / "x.csv").write_text("\n".join([header, *(f"{v:.5f}" for v in values)]))
+    record = read(tmp_path / "x.csv", fs=FS)
+    np.testing.assert_allclose(record.signal, values, atol=1e-5)
+
+
 def test_units_that_a_header_leaves_out_are_checked_too(tmp_path: Path, signal: np.ndarray) -> None:
     pytest.importorskip("wfdb", reason="no wfdb (pip install wfdb)")
     np.rint(200 * signal).astype("<i2").tofile(tmp_path / "raw.dat")

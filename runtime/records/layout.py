@@ -14,6 +14,7 @@ from .units import bare_unit, known, millivolts, split_unit
 
 DELIMITERS = ("\t", ";", ",", "|", None)  # None is blanks
 MIN_ROWS_APART = 3  # so many rows in front of an odd line are no preamble
+QUOTED = re.compile(r'"-?\d+,\d+"')  # a decimal comma between commas
 MIN_ROW_LEAD = 64  # values; a lead in a row has more, no row of leads has so many
 
 
@@ -80,7 +81,7 @@ def recognise(lines: Sequence[str], *, all_lines: bool) -> Layout | None:
     found: Layout | None = None
     for delimiter in DELIMITERS:
         for decimal in ".,":
-            if decimal == delimiter:
+            if decimal == delimiter and not all(map(QUOTED.search, lines[-MIN_ROWS_APART:])):
                 continue
             count, first, kinds = _alike(lines, delimiter, decimal)
             score = count, -kinds.count("w"), kinds.count("n")

@@ -17,7 +17,10 @@ from .units import is_step, millivolts, seconds, split_unit
 RATE_KEY = re.compile(
     r"(?i)sampl|abtast|échantillon|muestreo|campionamento|采样|дискретизации|\bfs\b|\bsps\b|\brate\b"
 )
-NO_RATE_KEY = re.compile(r"(?i)filter|notch|mains|pass|heart|pulse|resp|bit|baud|frame")
+NO_RATE_KEY = re.compile(
+    r"(?i)filter|notch|mains|pass|heart|pulse|resp|bit|baud|frame|\bcount\b|\bnumber\b|"
+    r"\bsamples\b(?!\s*(?:/|per\b))"
+)
 RATE = re.compile(
     r"(?i)(?<![\w.-])(\d+(?:[.,]\d+)?)\s*(k?)(?:hz|hertz|hercios|赫兹|гц|sps|samples?\s*(?:/|per)\s*s)"
 )

@@ -154,7 +154,9 @@ class _Rows:
         self.odd: Numbered = []
         self.words = set[str]()  # some of those in columns of words
         self._zone: float | None = None  # s before UTC, of the first row that says it
-        self.plain = all(column.kind == "n" for column in self.columns)
+        self.plain = layout.delimiter != layout.decimal and all(
+            column.kind == "n" for column in self.columns
+        )
 
     def add_plain(self, text: str) -> int:
         """Take whole lines if there is nothing but numbers in them; returns how many rows."""

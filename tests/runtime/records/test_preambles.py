@@ -32,6 +32,7 @@ def written(folder: Path, above: str, signal: NDArray[np.float64], row: str = "{
         "Interval=\t0.004 s",
         "4 msec/sample",
         "Abtastintervall: 4 ms",
+        "Sampling rate: 250\nSamples: 5000\nSample count: 5000",
     ],
 )
 def test_the_time_between_samples_gives_the_rate(
@@ -85,6 +86,20 @@ def test_a_row_of_units_may_hold_one_that_is_not_known(
     rows = (f"{4 * i},9.81,{1000 * v:.2f}" for i, v in enumerate(signal))
     path.write_text("\n".join([above, *rows]))
     np.testing.assert_allclose(read(path).signal, signal, atol=1e-4)
+
+
+def test_decimal_commas_in_quotes_between_commas(
+    tmp_path: Path, signal: NDArray[np.float64]
+) -> None:
+    rows = (
+        f'"{i / FS:.3f}";"{v:.5f}"'.replace(".", ",").replace(";", ",")
+        for i, v in enumerate(signal)
+    )
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["time,ECG", *rows]))
+    record = read(path)
+    assert record.fs == FS
+    np.testing.assert_allclose(record.signal, signal, atol=1e-5)
 
 
 def test_a_text_beside_a_table_in_an_archive_is_left_out(

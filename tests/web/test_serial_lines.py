@@ -23,7 +23,10 @@ for await (const piece of process.stdin) text += piece;
 const found = JSON.parse(text).map((feed) => {
   const lines = new Lines(250, "");
   try {
-    return feed.map((line) => lines.read(line)).filter((value) => value !== null);
+    return feed.flatMap((line) => {
+      const value = lines.read(line);
+      return value === null ? [] : [...Array(lines.lost).fill(NaN), value];
+    });
   } catch (error) {
     return error.message;
   }
@@ -93,3 +96,18 @@ def test_counts_are_refused_and_sentinels_are_missing() -> None:
     assert "cannot be an ECG in mV: they are likely counts" in sentence
     with pytest.raises(InputError, match=r"cannot be an ECG in mV.* likely 200/mV"):
         list(read_feed("-", 250, opened=io.StringIO("\n".join(feeds[1]))))
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("time,ecg", "{t:.3f},{v}"), ("ecg;ms", "{v};{ms}"), ("sample\tecg", "{i}\t{v}")],
+)
+def test_samples_that_times_leave_out_are_missing(header: str, row: str) -> None:
+    kept = [i for i in range(600) if not 300 <= i < 350]
+    lines = [row.format(i=i, t=i / 250, ms=4 * i, v=i % 7) for i in kept]
+    lines[100] = "!"
+    (samples,) = read_by_page([[header, *lines]])
+    feed = io.StringIO("\n".join([header, *lines]))
+    command = [value for chunk in read_feed("-", 250, units="mV", opened=feed) for value in chunk]
+    assert samples == [None if np.isnan(value) else value for value in command]
+    assert len(samples) == 600

@@ -1,6 +1,7 @@
 // Lines of numbers, as a microcontroller prints them. The rules are those of runtime/cli/feed.py.
 
 import { chooseByName, doubt, isEcg, millivolts, splitUnit } from "./leads.js";
+import { LostSamples } from "./lostsamples.js";
 
 const LARGEST_MV = 500; // beyond it no heart and no electrode
 const CHECKED_S = 6; // of numbers without a unit, before they are believed to be mV
@@ -11,6 +12,7 @@ const SEPARATORS = ["\t", ";", ","];
 export class Lines {
   lead = "ECG";
   unread = 0; // lines that are no number, which are missing samples
+  lost = 0; // samples that are missing before the last line, by its time or count
   #columns = 1;
   #column = 0;
   #separator = "";
@@ -18,6 +20,8 @@ export class Lines {
   #begun = false;
   #before = 0; // lines before the first number
   #scale = 1;
+  /** @type {LostSamples|null} */
+  #times = null;
   /** @type {number[]|null} mV, until they are believed */
   #first = [];
 
@@ -51,12 +55,19 @@ export class Lines {
       return null;
     }
     const cells = this.#cells(text);
-    const value = cells.length === this.#columns ? number(cells[this.#column]) : NaN;
+    const whole = cells.length === this.#columns;
+    this.lost = this.#times?.before(whole ? cells.map(number) : cells.map(() => NaN)) ?? 0;
+    const value = whole ? number(cells[this.#column]) : NaN;
     const mv = this.#scale * value;
     const taken = Math.abs(mv) <= LARGEST_MV ? mv : NaN;
     if (Number.isNaN(taken)) this.unread += 1;
     this.#check(mv); // with those beyond: counts of a converter are
     return taken;
+  }
+
+  /** The device was away, and is back. */
+  restart() {
+    this.#times?.restart();
   }
 
   /** @param {string} text @returns {string[]} */
@@ -100,6 +111,7 @@ export class Lines {
     if (stated !== null || this.unit) this.#first = null;
     this.#separator = separator;
     this.#columns = cells.length;
+    if (cells.length > 1) this.#times = new LostSamples(this.fs, this.#column);
     this.#begun = true;
     return true;
   }

@@ -52,7 +52,7 @@ def alone(path: Path, arrays: Iterable[tuple[str, NDArray[Any]]]) -> dict[str, N
     """
     found: dict[str, NDArray[Any]] = {}
     for name, array in arrays:
-        matters = key_of(name) in RATES | UNITS or array.size > 1
+        matters = array.dtype.kind in "iufU" and (key_of(name) in RATES | UNITS or array.size > 1)
         if matters and name in found and not np.array_equal(found[name], array):
             raise RecordError(
                 f"{path} holds {name!r} several times, with other values; expected one recording "

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .leads import Lead, check_not_mixed
+from .leads import Lead, check_not_mixed, is_lead_name
 from .preambles import Facts, hertz
 from .reader import Options
 from .tables import Table, named_column, table_leads
@@ -136,6 +136,13 @@ def _columns(
             )
         labels = facts.names if len(facts.names) == array.shape[1] else [""] * array.shape[1]
         return [(label, _numbers(array[:, i])) for i, label in enumerate(labels)]
+    ecg = {name: max(a.shape) for name, a in signals.items() if is_lead_name(name)}
+    if ecg and max(ecg.values()) < longest:
+        name, size = next(iter(ecg.items()))
+        raise RecordError(
+            f"{path} holds {name!r} of {size} samples beside others of {longest}; expected one "
+            "rate, or the ECG alone."
+        )
     found: list[tuple[str, NDArray[np.float64]]] = []
     for name, array in signals.items():
         if max(array.shape) != longest:

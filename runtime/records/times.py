@@ -98,7 +98,9 @@ def counts(numbers: NDArray[np.float64]) -> bool:
     They may start anew after the largest, as those of eight bits do.
     """
     usual = _usual_step(numbers[:COUNTED_ROWS])
-    if usual < 1 or usual != int(usual) or _usual_step(numbers) != usual:
+    if usual < 1 or usual != int(usual) or not np.isfinite(numbers).all():
+        return False
+    if _usual_step(numbers) != usual:
         return False
     steps = _steps(numbers, usual)
     return bool(((steps > 0) & (steps % usual == 0)).all())

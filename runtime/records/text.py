@@ -84,9 +84,8 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
                 if len(tables) == 1:  # beside a readme, say
                     names = tables
                 if len(names) != 1:
-                    raise RecordError(
-                        f"{path} holds {len(names)} files ({', '.join(names[:5])}); expected one."
-                    )
+                    shown = ", ".join(" ".join(name.split())[:60] for name in names[:5])
+                    raise RecordError(f"{path} holds {len(names)} files ({shown}); expected one.")
                 if archive.getinfo(names[0]).flag_bits & 1:
                     raise RecordError(f"{path} is locked by a password; expected it unpacked.")
                 with archive.open(names[0]) as inner:

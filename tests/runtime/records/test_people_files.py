@@ -62,6 +62,7 @@ def test_archives_say_what_they_hold(tmp_path: Path) -> None:
     for beside, sentence in (
         (("readme.txt", ".DS_Store", "__MACOSX/._a"), ""),
         (("b.csv",), "2 f"),
+        (("b\nc.csv",), r"2 files \(a.csv, b c.csv\)"),
     ):
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
             archive.writestr("a.csv", table)

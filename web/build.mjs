@@ -16,7 +16,7 @@ const library = dirname(resolve("onnxruntime-web"));
 const edf = dirname(resolve("edfjs")); // reads headers of EDF files; loaded with the first
 const OURS = ["index.html", "page.css", "page.js", "live.js", "trace.js", "files.js", "recording.js", "edf.js", "gaps.js", "resample.js", "patient.js"];
 // Of the page that `ekg serve` gives: a strap, a serial port, and their recording.
-const DEVICES = ["strap.js", "polar.js", "serialport.js", "lines.js", "leads.js", "signal.js", "rrtrend.js", "edfwriter.js"];
+const DEVICES = ["strap.js", "polar.js", "serialport.js", "lines.js", "lostsamples.js", "leads.js", "signal.js", "rrtrend.js", "edfwriter.js"];
 const DETECTOR = ["ekg.js", "stream.js", "app.webmanifest", "icon.svg"];
 const LIBRARY = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 

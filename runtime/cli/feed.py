@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import queue
 import re
@@ -13,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -24,11 +23,13 @@ from ..records.rows import EmptyLines
 from ..records.shape import doubt
 from ..records.units import check_units, millivolts, split_unit
 from ..signal.missing import LARGEST_MV
+from .feed_fields import fields_of, is_json, named_alike
+from .feed_times import LostSamples, sample_step
 
 MAX_CATCH_UP = 100_000  # samples in one chunk after an outage
 CHECKED_S = 6.0  # of a feed without a unit, before its numbers are believed to be mV
 MAX_WORDS_S = 10.0  # lines of words before the first number
-DELIMITERS = ("\t", ";", ",")
+DELIMITERS = ("\t", ";", ",", " ")
 LOOKED_AT = 12  # lines that show which column without a name is the time
 COMMA = re.compile(r"([+-]?\d+),(\d+)")  # a number with a decimal comma, or two whole ones
 
@@ -75,7 +76,6 @@ def read_feed(
     """
     lines = _Lines(feed_name(source), fs, units, lead)
     chunk: list[float] = []
-    first: list[float] | None = []  # until they are checked
     with opened or _opened(source) as feed:
         lines.ahead = ahead = _Ahead(feed)
         for line_number, line in enumerate(ahead, 1):
@@ -86,17 +86,14 @@ def read_feed(
                 if line_number > MAX_WORDS_S * fs:
                     raise InputError(lines.nothing_read(line))
                 continue
+            chunk += [math.nan] * lines.lost
             chunk.append(value)
             if len(chunk) >= fs / 4:
-                if first is not None and not lines.unit_known:
-                    first += chunk
-                    if len(first) >= CHECKED_S * fs:
-                        lines.check_size(first, fs)
-                        first = None
+                if len(lines.unchecked) >= CHECKED_S * fs:
+                    lines.check_size()
                 yield chunk
                 chunk = []
-    if first is not None and not lines.unit_known:
-        lines.check_size(first + chunk, fs)
+    lines.check_size()
     if lines.scale is None:
         raise InputError(lines.nothing_read(lines.last_words))
     yield chunk
@@ -139,7 +136,8 @@ class _Lines:
     Attributes
     ----------
     scale : mV of the numbers' unit; None before the first number
-    unit_known : the caller or the feed says the unit
+    unchecked : numbers whose unit nobody says, until they are believed to be mV
+    lost : samples that are missing before the last line, by its time
     last_words : the last line in front of the first number
     ahead : the lines that come
     """
@@ -151,14 +149,18 @@ class _Lines:
         self.lead = lead
         self.given = check_units(units)
         self.scale: float | None = None
-        self.unit_known = units is not None
+        self.unchecked: list[float] = []
+        self.lost = 0
         self.last_words = ""
         self._delimiter: str | None = None
         self._decimal = "."
         self._keys: list[str] | None = None  # of JSON
         self._columns = 1
         self._column = 0
-        self._warned = False
+        self._checked = units is not None
+        self._time_column = 0
+        self._times: LostSamples | None = None
+        self._warned = self._lost_before = False
         self._spacing = EmptyLines()
 
     def is_sample(self, line: str) -> bool:
@@ -178,9 +180,11 @@ class _Lines:
         cells = self._cells(line)
         while len(cells) > self._columns and not cells[-1]:
             cells.pop()
-        value = None
-        if len(cells) == self._columns:
-            value = number(cells[self._column], self._decimal)
+        whole = len(cells) == self._columns
+        value = number(cells[self._column], self._decimal) if whole else None
+        self._count_lost(line_number, cells[self._time_column] if whole else "")
+        if not self._checked:
+            self.unchecked.append(math.nan if value is None else self.scale * value)
         if value is not None and abs(self.scale * value) <= LARGEST_MV:
             return self.scale * value
         if not self._warned:
@@ -193,15 +197,32 @@ class _Lines:
             )
         return math.nan
 
-    def check_size(self, samples: list[float], fs: float) -> None:
-        """Refuse numbers without a unit that cannot be an ECG in mV."""
-        likely = doubt(np.array(samples), fs) if samples else None
+    def check_size(self) -> None:
+        """Refuse numbers without a unit that cannot be an ECG in mV; of the others forget them."""
+        samples, self.unchecked, self._checked = np.array(self.unchecked), [], True
+        beyond = np.abs(samples) > LARGEST_MV
+        if len(samples) and beyond.mean() < 0.5:  # more are no spikes, but counts of a converter
+            samples = samples[~beyond]
+        likely = doubt(samples, self.fs) if len(samples) else None
         if likely is not None:
             option = "200/mV (how many counts make a mV)" if likely == "counts" else likely
             raise InputError(
                 f"the numbers of {self.name} have no unit and cannot be an ECG in mV: they span "
                 f"{np.nanmax(samples) - np.nanmin(samples):.3g}; give --units, likely {option}, or "
                 "--units mV."
+            )
+
+    def _count_lost(self, line_number: int, time: str) -> None:
+        """Count the samples that are missing before a line with this time."""
+        if self._times is None:
+            return
+        self.lost = self._times.before(time)
+        if self.lost and not self._lost_before:
+            self._lost_before = True
+            print(
+                f"warning: {self.lost} samples are missing before line {line_number} of "
+                f"{self.name}, by its times; such are gaps.",
+                file=sys.stderr,
             )
 
     def nothing_read(self, line: str) -> str:
@@ -211,48 +232,53 @@ class _Lines:
 
     def _cells(self, line: str) -> list[str]:
         if self._keys is not None:
-            fields = _json(line)
+            fields = fields_of(line)
             return [str(fields.get(key, "")) for key in self._keys] if fields else []
-        return [line] if self._delimiter is None else split(line, self._delimiter)
+        return [line.rstrip(";")] if self._delimiter is None else _split(line, self._delimiter)
 
     def _begin(self, line_number: int, line: str) -> bool:
         """Return True if this is the first line of numbers; learn the columns."""
-        if (fields := _json(line)) is not None:
+        fields = fields_of(line)
+        if fields and (line.startswith("{") or named_alike([line, *self.ahead.look(3)])):
             names = self._keys = [*fields]
             cells = self._cells(line)
-        elif line.startswith(("[", "{")) and any(map(str.isdigit, line)) and _is_json(line):
+        elif line.startswith(("[", "{")) and any(map(str.isdigit, line)) and is_json(line):
             raise InputError(
                 f"line {line_number} of {self.name} is {line[:40]!r}; expected one number a line, "
                 'or an object of numbers, {"ecg": 0.12}, a line for each sample.'
             )
         else:
-            delimiter = next((d for d in DELIMITERS if len(split(line.rstrip(d), d)) > 1), None)
+            delimiter = next((d for d in DELIMITERS if len(_split(line.rstrip(d), d)) > 1), None)
+            if delimiter == " " and None in [number(cell) for cell in line.split()]:
+                delimiter = None  # a greeting
             if delimiter == "," and self._is_decimal_comma(line_number, line):
                 delimiter, self._decimal = None, ","
-            cells = split(line.rstrip(delimiter), delimiter) if delimiter else [line]
+            cells = _split(line.rstrip(delimiter), delimiter) if delimiter else [line.rstrip(";")]
             if delimiter in (";", "\t") and any(map(COMMA.fullmatch, cells)):
                 self._decimal = ","
             if not any(number(cell, self._decimal) is not None or _is_gap(cell) for cell in cells):
                 self._decimal = "."
                 return False
             words = self.last_words
-            names = split(words.lstrip("#% "), delimiter) if delimiter else [words]
+            names = _split(words.lstrip("#% "), delimiter) if delimiter else [words]
             self._delimiter = delimiter
         self._columns = len(cells)
         if len(cells) > 1 and len(names) != len(cells):
-            if not (len(cells) == 2 and self._is_time(line)):
+            self._column = 1
+            self._follow_times(line)
+            if not (len(cells) == 2 and self._times):
                 raise InputError(
                     f"line {line_number} of {self.name} is {line[:40]!r}, {len(cells)} values; "
                     "expected one number a line, a line of the columns' names first, or a column "
                     f"of times that rises by 1/{self.fs:g} s."
                 )
-            self._column, self.scale = 1, self.given or 1.0
+            self.scale = self.given or 1.0
             return True
         leads = [
             Lead(*_name_and_unit(name, i), lambda: np.zeros(0)) for i, name in enumerate(names)
         ]
         chosen = leads[0]
-        if len(leads) > 1:
+        if len(leads) > 1 or self._keys is not None:
             try:
                 chosen, reason = choose(
                     Path(self.name), leads, self.lead, any_unit=self.given is not None
@@ -271,8 +297,9 @@ class _Lines:
                 f"{chosen.name} of {self.name} is in {chosen.unit!r}; expected mV, uV or V "
                 "(--units says what its numbers are)."
             )
-        self.unit_known = self.unit_known or stated is not None
+        self._checked = self._checked or stated is not None
         self.scale = self.given or stated or 1.0
+        self._follow_times(line)
         return True
 
     def _is_decimal_comma(self, line_number: int, line: str) -> bool:
@@ -291,47 +318,35 @@ class _Lines:
             "column, or the names, first."
         )
 
-    def _is_time(self, line: str, delimiter: str | None = None) -> bool:
+    def _is_time(self, line: str, delimiter: str) -> bool:
         """Return True if the first column counts, or rises by a sample's time, s, ms, us or ns."""
         rows = [line, *self.ahead.look(LOOKED_AT)]
-        first = [
-            split(row.strip(), delimiter or self._delimiter)[:1] for row in rows if row.strip()
+        first = [_split(row.strip(), delimiter)[0] for row in rows if row.strip()]
+        return sample_step(first, self.fs) is not None
+
+    def _follow_times(self, line: str) -> None:
+        """Find the column of times or counts, by which samples are known to be missing."""
+        rows = [
+            self._cells(row.strip()) for row in (line, *self.ahead.look(LOOKED_AT)) if row.strip()
         ]
-        times = [number(cell, self._decimal) for (cell,) in first]
-        if len(times) < 3 or None in times:
-            return False
-        steps = np.diff(np.array(times, dtype=np.float64))
-        return any(
-            bool(np.all(np.abs(steps - unit) <= 0.5 * unit))
-            and abs(steps.mean() - unit) < 0.1 * unit
-            for unit in (1.0, *(scale / self.fs for scale in (1.0, 1e3, 1e6, 1e9)))
-        )
-
-
-def _json(line: str) -> dict[str, Any] | None:
-    """Return a JSON object that holds values only, of which one at least is a number."""
-    if not line.startswith("{"):
-        return None
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return None
-    plain = all(isinstance(value, float | int | str | None) for value in fields.values())
-    some = any(isinstance(value, float | int) for value in fields.values())
-    return fields if plain and some else None
-
-
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+        for place in range(self._columns):
+            if place == self._column:
+                continue
+            cells = [row[place] if place < len(row) else "" for row in rows]
+            step = sample_step(cells, self.fs, self._decimal)
+            if step is not None:
+                self._times = LostSamples(step, self.fs, self._decimal)
+                self._time_column = place
+                return
 
 
 def _name_and_unit(name: str, place: int) -> tuple[str, float, str]:
     bare, unit = split_unit(name)
     return bare or str(place), 1.0, unit
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return split(" ".join(line.split()) if delimiter == " " else line, delimiter)
 
 
 def _is_gap(cell: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,14 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .leads import Lead
-from .preambles import Facts
+from .leads import Lead, check_not_mixed, is_lead_name
+from .preambles import Facts, hertz
 from .reader import Options
 from .tables import Table, named_column, table_leads
 from .times import moment_of
 
 # Names of what describes a signal, without case and signs between.
-RATES = frozenset("fs samplingrate samplerate samplingfrequency samplefreq sfreq freq hz".split())
+RATES = frozenset(
+    "fs sr srate samplingrate samplerate samplingfrequency samplefrequency samplingfreq samplefreq "
+    "sfreq freq hz fshz samplingratehz sampleratehz samplingfrequencyhz".split()
+)
 UNITS = frozenset("unit units sigunits".split())
 LEADS = frozenset(
     "lead leads leadname leadnames signame signames channel channels channelnames names".split()
@@ -39,6 +42,26 @@ def check_unfolded(path: Path, unfolded: int) -> None:
         )
 
 
+def alone(path: Path, arrays: Iterable[tuple[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return arrays by their names.
+
+    Raises
+    ------
+    RecordError
+        Two have one name, and it is not known which is meant: rates, units, or leads.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for name, array in arrays:
+        matters = array.dtype.kind in "iufU" and (key_of(name) in RATES | UNITS or array.size > 1)
+        if matters and name in found and not np.array_equal(found[name], array):
+            raise RecordError(
+                f"{path} holds {name!r} several times, with other values; expected one recording "
+                "of one rate."
+            )
+        found[name] = array
+    return found
+
+
 def array_leads(path: Path, arrays: Mapping[str, NDArray[Any]], options: Options) -> list[Lead]:
     """List the leads of a file of named arrays.
 
@@ -51,6 +74,9 @@ def array_leads(path: Path, arrays: Mapping[str, NDArray[Any]], options: Options
         There is no array of numbers, or no rate.
     """
     facts = _Described(path, arrays)
+    for words in arrays.values():
+        if words.dtype.kind == "U" and words.size > MAX_LEADS:
+            check_not_mixed(path, words.ravel().tolist())
     columns = _columns(path, arrays, facts)
     bare = [named_column(i, name) for i, (name, _) in enumerate(columns)]
     table = Table(
@@ -71,11 +97,13 @@ class _Described:
         self.start: datetime | None = None
         self._units: list[str] = []
         for name, array in arrays.items():
-            key = _key(name)
-            if key in RATES and array.size == 1 and array.dtype.kind in "iuf":
-                self.fs = float(array.ravel()[0])
+            key = key_of(name)
+            if key in RATES and array.size == 1 and array.dtype.kind in "iufU":
+                given = array.ravel()[0]
+                stated = hertz(given) if array.dtype.kind == "U" else float(given)
+                self.fs = np.nan if stated is None else stated
                 if not 0 < self.fs < np.inf:
-                    raise RecordError(f"{path} is damaged: its rate {name!r} is {self.fs:g} Hz.")
+                    raise RecordError(f"{path} is damaged: its rate {name!r} is {given} Hz.")
             elif key in UNITS:
                 self._units = _words(array)
             elif key in LEADS:
@@ -94,7 +122,7 @@ def _columns(
 ) -> list[tuple[str, NDArray[np.float64]]]:
     """Return the columns of the signal, [samples] each, and their names, which may be empty."""
     signals = {name: a for name, a in arrays.items() if a.size > 1 and _is_signal(a)}
-    known = {name: a for name, a in signals.items() if _key(name) in SIGNALS}
+    known = {name: a for name, a in signals.items() if key_of(name) in SIGNALS}
     longest = max((max(a.shape) for a in signals.values()), default=0)
     wide = [a for a in (known or signals).values() if a.ndim == 2 and min(a.shape) > 1]
     if wide:
@@ -108,6 +136,13 @@ def _columns(
             )
         labels = facts.names if len(facts.names) == array.shape[1] else [""] * array.shape[1]
         return [(label, _numbers(array[:, i])) for i, label in enumerate(labels)]
+    ecg = {name: max(a.shape) for name, a in signals.items() if is_lead_name(name)}
+    if ecg and max(ecg.values()) < longest:
+        name, size = next(iter(ecg.items()))
+        raise RecordError(
+            f"{path} holds {name!r} of {size} samples beside others of {longest}; expected one "
+            "rate, or the ECG alone."
+        )
     found: list[tuple[str, NDArray[np.float64]]] = []
     for name, array in signals.items():
         if max(array.shape) != longest:
@@ -121,7 +156,7 @@ def _columns(
         raise RecordError(
             f"{path} holds no array of numbers; expected [samples] or [samples, leads]."
         )
-    if len(found) == 1 and _key(found[0][0]) in SIGNALS - {"ecg", "ekg"}:
+    if len(found) == 1 and key_of(found[0][0]) in SIGNALS - {"ecg", "ekg"}:
         found = [(facts.names[0] if len(facts.names) == 1 else "", found[0][1])]
     return found
 
@@ -165,5 +200,6 @@ def _moment(array: NDArray[Any]) -> datetime | None:
         return None
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """Return a name without case and signs, as those of `RATES` and others are."""
     return re.sub(r"[\W_]+", "", name.lower())

@@ -13,6 +13,7 @@ OF_DAY = re.compile(
     r"(?<![\d:.])(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,:](\d+))?)?(?:\s*([AaPp])\.?[Mm]\.?)?"
     r"(?:\s*(?:Z|[A-Z]{3,5}|[+-]\d{2}(?::?\d{2})?)(?![\d\w.]))?(?:\s*\[[^\]]*\]?)?"
 )
+ZONE = re.compile(r":\d{2}(?:[.,]\d+)?\s*([+-])(\d{2}):?(\d{2})?$")
 DASHED = re.compile(r"(?<=\d)[T_ ](\d{2})-(\d{2})-(\d{2})(?=$|[.,]\d)")
 # Without signs between: fourteen digits, then a fraction of the second, or ms or us.
 COMPACT = re.compile(
@@ -79,7 +80,7 @@ def clock(cell: str) -> float | None:
 def moment(cell: str) -> float | None:
     """The seconds from 1970 to a date with a time of day; None if it is none.
 
-    The zone is left out: it does not change within a record, or the clock would not rise.
+    The zone is left out, so that a recording starts by its own clock: see `zone_of`.
     """
     cell = cell.strip("[] ").translate(EAST_ASIAN)
     compact = is_compact(cell)
@@ -97,6 +98,14 @@ def moment(cell: str) -> float | None:
     if since_1970 is None or int(hours) > 24 or int(minutes) > 59:
         return None
     return since_1970 + _of_day(hours, minutes, seconds or "0", fraction, half)
+
+
+def zone_of(cell: str) -> float | None:
+    """Return by how many seconds a cell's clock is before UTC, as it says itself; None if not."""
+    match = ZONE.search(cell.strip("[] \"'"))
+    if match is None:
+        return None
+    return float(f"{match[1]}1") * (3600 * int(match[2]) + 60 * int(match[3] or 0))
 
 
 def is_compact(cell: str) -> re.Match[str] | None:

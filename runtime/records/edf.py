@@ -119,7 +119,8 @@ def _load(signal: Any, path: Path, header: EdfHeader, channel: int, marks: list[
 
     That of EDF is returned as its codes, unless each of 65,536 is used and none can be missing.
     """
-    if signal.physical_min == signal.physical_max or signal.digital_min == signal.digital_max:
+    span = abs(signal.physical_max - signal.physical_min)
+    if not 0 < span < np.inf or signal.digital_min == signal.digital_max:
         raise ValueError("it has no calibration")  # edfio would return the digital values
     if header.sample_bytes == 3:
         return _without_missing(np.array(signal.data), np.nan, signal, path, header, marks)

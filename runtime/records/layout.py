@@ -14,6 +14,7 @@ from .units import bare_unit, known, millivolts, split_unit
 
 DELIMITERS = ("\t", ";", ",", "|", None)  # None is blanks
 MIN_ROWS_APART = 3  # so many rows in front of an odd line are no preamble
+QUOTED = re.compile(r'"-?\d+,\d+"')  # a decimal comma between commas
 MIN_ROW_LEAD = 64  # values; a lead in a row has more, no row of leads has so many
 
 
@@ -80,7 +81,7 @@ def recognise(lines: Sequence[str], *, all_lines: bool) -> Layout | None:
     found: Layout | None = None
     for delimiter in DELIMITERS:
         for decimal in ".,":
-            if decimal == delimiter:
+            if decimal == delimiter and not all(map(QUOTED.search, lines[-MIN_ROWS_APART:])):
                 continue
             count, first, kinds = _alike(lines, delimiter, decimal)
             score = count, -kinds.count("w"), kinds.count("n")
@@ -215,9 +216,18 @@ def _names(
     ):
         return [], [], ""  # "Unit,µV" is a line of a preamble
     units = [bare_unit(cell) for cell in last]
-    if all(known(cell) or not cell for cell in units) and len(before) == count:
+    if re.match(r"(?i)\W*range\b", last[0]):  # LabChart's: 10 mV is the largest number, in mV
+        units = ["", *(re.sub(r"^[\d.,]+\s*", "", unit) for unit in units[1:])]
+    if len(before) == count and _are_units(units, before):
         return before, units, lines[above[-2]]
     return last, [], lines[above[-1]]
+
+
+def _are_units(units: Sequence[str], names: Sequence[str]) -> bool:
+    """True if a row below one of names holds units: all, or most and none of the names is one."""
+    some = [known(unit) for unit in units if unit]
+    voltage = any(millivolts(unit) is not None for unit in units)
+    return all(some) or (voltage and 2 * sum(some) > len(some) and not any(map(known, names)))
 
 
 def _are_decimal_commas(rows: Sequence[str], one_column: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +15,26 @@ from .units import millivolts
 # The model was trained on MLII most, a modified lead II; then on leads of many kinds.
 NEAREST = (re.compile(r"ml\s?ii"), re.compile(r"ii|dii|d2|ll ra"))  # by electrodes, too
 FIRST_MINUTE_S = 60.0
+MIN_FS = 100.0  # Hz; nothing slower can be annotated
 
 # The table of names. A word anywhere in the name that says it is something else:
 OTHER_WORDS = re.compile(
-    r"eeg|eog|emg|roc|loc|chin|"
-    r"resp\w*|atm\w*|呼吸\w*|дыхание|res|thor\w*|abdo\w*|breath\w*|air|airflow|flow|nasal|snor\w*|sound|mic|co2|etco2|imp\w*|"
+    r"eeg\d*|[hvlr]?eog\d*|emg\d*|roc|loc|chin\d*|legs?|lat|rat|plm\w*|tib\w*|"
+    r"rsp|resp\w*|atm\w*|呼吸\w*|дыхание|res|thor\w*|tho|abdo\w*|abd|effort|rip|breath\w*|air|airflow|flow|nasal|"
+    r"therm\w*|snor\w*|sounds?|mic|microphone|phono\w*|co2|etco2|imp\w*|edr|"
+    r"[pbsi]cg|iegm|egm|egg|ehg|nirs|ballisto\w*|seismo\w*|"
     r"ple[dt]h\w*|ppg|spo2?|sao2|sp|osat|oxy\w*|ox|puls\w*|pr|prv|血氧\w*|脉搏\w*|пульс|"
-    r"abp|art|bp|nibp|cvp|pap|icp|uap|uvp|p\d|pressure|"
-    r"hr|rr|hrv|heart|rate|bpm|herzfrequenz|心率\w*|心拍\w*|чсс|quality|sqi|status|state|"
-    r"a[ck]?c?el\w*|acc\w*|beschleunigung\w*|加速度?\w*|ускорение|gyro?\w*|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|"
+    r"abp|art|bp|nibp|cvp|pap|icp|uap|uvp|mcap|p\d|pressure|"
+    r"hr|rri?|ibi|hrv|heart|rate|bpm|herzfrequenz|fr[eé][qc]uenc\w*|frequenza|hartslag|tętno|心率\w*|心拍\w*|чсс|"
+    r"quality|sqi|status|state|leadoff|off|"
+    r"a[ck]?c?el\w*|acc\w*|beschleunigung\w*|加速度?\w*|ускорение|gyro?\w*|[agm][xyz]|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|torque|force|angle|speed|gps|lon|"
     r"temp|temp\d+|temperat\w*|tempér\w*|温度|体温|температура|gsr|eda|light|lux|batt?\w*|rssi|pos\w*|body|"
-    r"digital|marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
+    r"digital|marker|marks?|events?|button|trig\w*|annotations?|label|class|beats?|r?peaks?|onsets?|offsets|phase|"
     r"nseq|seq\w*|counter|index|idx|packet|crc|hypnogram|stage"
 )
 ECG_WORDS = re.compile(
-    r"e[ck]g[a-z]*\d*|ekg\w*|ele[ck]tro[ck]ardiogra\w*|électrocardiogra\w*|"
-    r"экг\w*|心[电電]\w*|심전도\w*"
+    r"e[ck]g[a-z]*\d*|ekg\w*|[eé]le(?:[ck]|t)tro[ck]ardiogra\w*|"
+    r"экг\w*|ηκγ\w*|心[电電]\w*|심전도\w*"
 )
 # A whole name, without words such as "lead" and without a sign between:
 ECG_LEADS = re.compile(
@@ -43,8 +47,12 @@ ECG_LEADS = re.compile(
 AMBIGUOUS = re.compile(r"d[123]|l[123]|v|es|as|ai")
 FILLERS = frozenset(
     "lead leads channel ch ableitung derivation dérivation derivacion derivación derivazione "
-    "derivação afleiding avledning отведение 导联 signal raw cal".split()
+    "derivação afleiding avledning odprowadzenie отведение signal "
+    "wave mod modified easi raw cal".split()
 )
+# What is written without a blank beside the name: II导联, leadII.
+GLUED = re.compile(r"导联|導聯|导出|導出|誘導|lead(?=(?:i{1,3}|[123]|a?v[rlf1-6])(?![^\W_]))")
+OF_BODY = frozenset("heart leg legs".split())  # beside "ECG" they say where
 SITE = r"(?:fp|af|fc|cp|po|ft|tp|[fcpot])(?:z|pz|\d{1,2})"
 EEG_SITES = re.compile(rf"{SITE}(?:[am][12]|{SITE})?|e[12]m[12]")
 
@@ -77,7 +85,7 @@ def is_ecg(name: str) -> bool | None:
     ]
     bare = _bare(name)
     ecg = any(ECG_WORDS.fullmatch(word) for word in words)
-    others = [word for word in (*words, bare) if not (ecg and word == "heart")]
+    others = [word for word in (*words, bare) if not (ecg and word in OF_BODY)]
     if any(OTHER_WORDS.fullmatch(word) for word in others):
         return False
     if ecg:
@@ -89,10 +97,34 @@ def is_ecg(name: str) -> bool | None:
     return None
 
 
+def is_lead_name(word: str) -> bool:
+    """Return True for a word that is nothing but the name of an ECG's lead."""
+    return bool(ECG_LEADS.fullmatch(bare := _bare(word)) or ECG_WORDS.fullmatch(bare))
+
+
+def check_not_mixed(path: Path, words: Iterable[str]) -> None:
+    """Refuse rows of several leads one after another, as words beside the samples show them.
+
+    Raises
+    ------
+    RecordError
+        Two of the words are names of leads.
+    """
+    leads = sorted(set(filter(is_lead_name, words)))
+    if len(leads) > 1:
+        raise RecordError(
+            f"{path} has rows of several leads ({', '.join(leads)}) one after another; expected a "
+            "column for each."
+        )
+
+
 def _bare(name: str) -> str:
-    return "".join(
-        word for word in re.split(r"[\W_]+", name.lower()) if word and word not in FILLERS
-    )
+    return "".join(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    words = re.split(r"[\W_]+", GLUED.sub(" ", name.lower()))
+    return [word for word in words if word and word not in FILLERS]
 
 
 def _doubtful(lead: Lead, by_name: Sequence[Lead]) -> bool:
@@ -106,8 +138,7 @@ def _doubtful(lead: Lead, by_name: Sequence[Lead]) -> bool:
 
 def _rank(name: str) -> int:
     """Return how near an ECG's lead is to that of training; of equals the first is taken."""
-    words = [word for word in re.split(r"[\W_]+", name.lower()) if word not in FILLERS]
-    bare = " ".join(word for word in words if not ECG_WORDS.fullmatch(word))
+    bare = " ".join(word for word in _words(name) if not ECG_WORDS.fullmatch(word))
     return next((i for i, form in enumerate(NEAREST) if form.fullmatch(bare)), len(NEAREST))
 
 
@@ -160,7 +191,8 @@ def _ecg(path: Path, leads: Sequence[Lead], any_unit: bool) -> tuple[Lead, str]:
     if by_name:
         # A lead without a unit is in mV, if its size does not contradict.
         usable = [lead for lead in by_name if any_unit or _usable(lead)] or by_name
-        return min(usable, key=lambda lead: _rank(lead.name)), "by its name"
+        best = min(usable, key=lambda lead: (lead.fs < MIN_FS, _rank(lead.name)))
+        return best, "by its name"
     nameless = [lead for lead in leads if lead in doubtful or is_ecg(lead.name) is None]
     in_volts = [lead for lead in nameless if millivolts(lead.unit) is not None]
     unstated = [lead for lead in nameless if not lead.unit.strip()]

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from .digital import CODES, Coded, DecimalSignal, DigitalSignal, Floats
 from .layout import Layout
+from .packets import MIN_PACKET
 from .reader import Options
 from .rows import row_pieces
-from .times import in_seconds, likely_scale, moment_of
+from .times import counts, in_seconds, likely_scale, moment_of
 
 FEWEST = 1000  # rows
 MAX_DIGITS = 9  # behind the point
@@ -26,6 +27,7 @@ BLOCK = 1 << 21  # rows of a column that are kept together
 LARGEST = {2: 2**15 - 1, 4: 2**31 - 1}  # code, by its bytes
 NOTHING = {2: -(2**15), 4: DecimalSignal.MISSING}  # of a missing sample
 CERTAIN = 0.99  # of a limit
+MOST_MISSING = 0.3  # of a column; a slower sensor's has its samples in every second row or fewer
 
 
 @dataclass
@@ -43,11 +45,13 @@ class Numbers:
 
     digits: int = 0
     largest: float = 0.0
+    missing: int = 0
     blocks: list[Block] = field(default_factory=list)
 
     def add(self, values: Floats) -> bool:
         """Take more; returns False if they have too many digits."""
         missing = np.isnan(values)
+        self.missing += int(missing.sum())
         for digits in range(self.digits, MAX_DIGITS + 1):
             codes = np.rint(values * 10.0**digits)
             if ((codes / 10.0**digits == values) | missing).all():
@@ -195,6 +199,7 @@ def read_long(
     if (
         layout.leads_are_rows
         or not leads
+        or len(leads) >= MIN_PACKET
         or any(column.kind == "t" for column in layout.columns)
         or not (times or layout.named or len(layout.columns) == 1)  # the first may be of times
         or (times and times[0][1] is not None and np.isnan(times[0][1]))
@@ -203,12 +208,14 @@ def read_long(
     even = EvenTimes(times[0][1]) if times else None
     rows = 0
     for piece in row_pieces(path, lines[layout.first :], file, layout):
+        if not rows and any(counts(piece[:, i]) for i in leads):
+            return None
         rows += len(piece)
         if even and not even.add(piece[:, times[0][0]]):
             return None
         if not all(column.add(piece[:, i]) for i, column in leads.items()):
             return None
-    if rows < FEWEST:
+    if rows < FEWEST or any(one.missing > MOST_MISSING * rows for one in leads.values()):
         return None
     fs = None
     if even:

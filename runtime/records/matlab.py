@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from .arrays import array_leads, check_unfolded
+from .arrays import alone, array_leads, check_unfolded
 from .leads import Lead
 from .packages import explained, need
 from .reader import Options, Reader
@@ -50,7 +50,7 @@ class MatlabReader(Reader):
             listed = scipy_io.whosmat(path)
             check_unfolded(path, sum(8 * prod(map(int, shape)) for _, shape, _ in listed))
             loaded = scipy_io.loadmat(path)
-            return array_leads(path, dict(_flattened(loaded)), options)
+            return array_leads(path, alone(path, _flattened(loaded)), options)
 
 
 def _flattened(loaded: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, NDArray[Any]]]:

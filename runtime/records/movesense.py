@@ -38,9 +38,10 @@ class MovesenseReader(Reader):
     extensions = (".json",)
 
     def recognises(self, path: Path) -> bool:
-        """Return True if the file is JSON that speaks of ECG and of samples."""
+        """Return True if the file is JSON that speaks of ECG, of samples and their timestamps."""
         start = text_start(path, LOOKED_AT)
-        return start.lstrip()[:1] == "{" and "samples" in start.lower() and "ecg" in start.lower()
+        words = "samples", "timestamp", "ecg"
+        return start.lstrip()[:1] == "{" and all(word in start.lower() for word in words)
 
     def leads(self, path: Path, options: Options) -> list[Lead]:
         """Place the packets at their times; missing ones are a gap."""

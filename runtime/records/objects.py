@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .dates import seconds_of
 from .layout import Column
-from .leads import Lead
+from .leads import Lead, check_not_mixed
 from .preambles import Facts
 from .reader import Options
 from .tables import Table, named_column, table_leads
+from .times import counts
 
 EXPECTED = (
     "expected a path, a wfdb Record, an MNE Raw, a pandas DataFrame or Series, a dict of leads, or "
@@ -31,6 +33,7 @@ IN_VOLTS = frozenset("ecg eeg eog emg bio ecog seeg dbs".split())  # types of MN
 NO_VOLTAGE = "n/a"
 RATES = ("sampling_rate", "fs", "sfreq")  # as NeuroKit and others name it beside a table
 MAX_LEADS = 256
+LOOKED_AT = 10_000  # words beside samples
 
 
 def leads_of(source: Any, options: Options, lead: str | None) -> tuple[Path, list[Lead]]:
@@ -167,8 +170,22 @@ def _of_frame(frame: Any, options: Options, fs: float | None = None) -> tuple[Pa
         values.append(_seconds(frame.index.to_numpy()))
         if frame.index.dtype.kind == "M" and len(frame):
             options.start = frame.index[0].to_pydatetime().replace(tzinfo=None)
+    elif frame.index.dtype.kind in "iuf":
+        numbers, name_of_index = frame.index.to_numpy(dtype=np.float64), frame.index.name
+        steps = np.diff(numbers)
+        # Times, or numbers of rows of which some were left out.
+        fractions = bool((numbers % 1 != 0).any())
+        if (steps != 1).any() and (
+            fractions or counts(numbers) or (name_of_index is not None and (steps >= 0).all())
+        ):
+            standard = "time" if fractions else "index"
+            columns.append(named_column(0, str(name_of_index or standard)))
+            values.append(numbers)
     for place, column in enumerate(frame.columns):
         found, kind = _column(frame.iloc[:, place])
+        if kind == "w":
+            words = frame.iloc[:LOOKED_AT, place]
+            check_not_mixed(name, {word for word in words if isinstance(word, str)})
         columns.append(named_column(place, str(column), kind))
         values.append(found)
     if not values or not len(frame):
@@ -184,6 +201,9 @@ def _column(series: Any) -> tuple[NDArray[np.float64], str]:
         return _seconds(series.to_numpy()), "t"
     if series.dtype.kind in "iuf":
         return series.to_numpy(dtype=np.float64, na_value=np.nan), "n"
+    times = [seconds_of(cell) if isinstance(cell, str) else None for cell in series]
+    if None not in times:
+        return np.array(times, dtype=np.float64), "t"
     return np.full(len(series), np.nan), "w"
 
 
@@ -212,6 +232,10 @@ def _of_mapping(source: Mapping[Any, Any], options: Options) -> tuple[Path, list
     for lead, samples in leads.items():
         if samples.ndim != 1:
             raise InputError(f"lead {lead} is {samples.shape}; expected [samples].")
+    if len(leads) > 1 and len({len(samples) for samples in leads.values()}) == 1:
+        columns = tuple(named_column(place, lead) for place, lead in enumerate(leads))
+        table = Table(columns, np.stack([*leads.values()], axis=1), Facts(), named=True)
+        return name, table_leads(name, table, options)
     return name, [_held(lead, samples, options) for lead, samples in leads.items()]
 
 
@@ -231,6 +255,8 @@ def _of_numbers(source: Any, options: Options) -> tuple[Path, list[Lead]]:
 
 def _numbers(source: Any) -> NDArray[np.float64]:
     try:
+        if np.iscomplexobj(source):
+            raise TypeError("complex")
         numbers = np.ma.filled(np.ma.asanyarray(source, dtype=np.float64), np.nan)
     except (TypeError, ValueError) as error:
         raise InputError(

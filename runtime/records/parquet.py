@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import RecordError
 from .arrays import check_unfolded
 from .layout import Column
-from .leads import Lead
+from .leads import Lead, check_not_mixed
 from .packages import explained, need
 from .preambles import Facts
 from .reader import Options, Reader
@@ -21,6 +22,7 @@ from .tables import Table, named_column, table_leads
 
 MAGIC = b"PAR1"
 MAX_COLUMNS = 4096
+LOOKED_AT = 10_000  # rows, for words beside the samples
 
 
 class ParquetReader(Reader):
@@ -59,6 +61,10 @@ def _read(path: Path) -> Table:
                 f"{path} has {rows} rows and {len(kept)} columns of numbers; expected a row for "
                 "each sample and a column for each lead."
             )
+        words = [field.name for field in schema if _is_word(field.type, pa)]
+        for batch in islice(file.iter_batches(LOOKED_AT, columns=words) if words else (), 1):
+            for column in batch.columns:
+                check_not_mixed(path, {str(word) for word in column.unique().to_pylist()})
         check_unfolded(path, 8 * rows * len(kept))
         table = file.read([field.name for field in kept], use_threads=False)
     columns = []
@@ -81,6 +87,11 @@ def _kind(kind: Any, pa: Any) -> str:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "n"
     return "t" if pa.types.is_timestamp(kind) or pa.types.is_time(kind) else ""
+
+
+def _is_word(kind: Any, pa: Any) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _numbers(column: Any, pa: Any) -> NDArray[np.float64]:

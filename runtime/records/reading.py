@@ -25,6 +25,7 @@ from .shape import (
     LARGEST_OFFSET_MV,
     SMALLEST_ECG_MV,
     doubt,
+    ecg_range,
     level,
     usual_range,
 )
@@ -99,13 +100,15 @@ def read(
     chosen, reason = choose(path, leads, lead, any_unit=scale is not None)
     signal = _loaded(path, chosen, fs, compact=compact)
     preferred, left = (chosen, reason, signal), list(leads)
-    while lead is None and _is_flat(signal):  # an electrode is off, or a channel is not used
+    while lead is None and (
+        fault := _fault(signal)
+    ):  # an electrode is off, or a channel is not used
         left = [each for each in left if each is not chosen]
         if not any(is_ecg(each.name) for each in left):
             chosen, reason, signal = preferred  # all are
             break
         chosen, _ = choose(path, left, None, any_unit=scale is not None)
-        reason = f"as {preferred[0].name} is flat"
+        reason = f"as {preferred[0].name} is {fault}"
         signal = _loaded(path, chosen, fs, compact=compact)
     rate = float(chosen.fs)
     stated = millivolts(chosen.unit) if scale is None else None
@@ -165,15 +168,15 @@ def _loaded(path: Path, lead: Lead, fs: float | None, *, compact: bool) -> Signa
         return np.asarray(signal, dtype=np.float64)
 
 
-def _is_flat(signal: Signal) -> bool:
-    """True if all samples that are there have one value; nearly always the first piece tells."""
+def _fault(signal: Signal) -> str:
+    """Say that a signal has one value only, or none; nearly always the first piece has two."""
     values = np.empty(0)
     for at in range(0, len(signal), AT_ONCE):
         some = signal[at : at + AT_ONCE]
         values = np.append(values[:1], some[np.isfinite(some)])
         if (values != values[:1]).any():
-            return False
-    return len(values) > 0
+            return ""
+    return "flat" if len(values) else "missing"
 
 
 def _without_infinities(signal: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -216,7 +219,7 @@ def _in_millivolts(
 
 def _check_stated(path: Path, lead: Lead, signal: Signal) -> None:
     """Refuse numbers that cannot be an ECG in the unit that the file states."""
-    size = usual_range(signal, lead.fs)
+    size = ecg_range(signal, lead.fs)
     if size < SMALLEST_ECG_MV and doubt(signal, lead.fs):
         raise RecordError(
             f"{path}: lead {lead.name} is said to be in {lead.unit}, and its beats are within "

@@ -72,6 +72,11 @@ def find(path: Path) -> Reader:
             f"{path.with_suffix('.hea')} does not exist; {path} is a part of a WFDB record; "
             "expected the header beside it."
         )
+    if path.is_file() and path.suffix.lower() in PACKED:
+        raise RecordError(
+            f"{path} is packed, and holds no table; expected it unpacked: only tables of numbers "
+            "and JSON are read as they are packed."
+        )
     if path.is_file():
         raise RecordError(
             f"{path} is of no format that can be read; expected a WFDB record, or a file of "

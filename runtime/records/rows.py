@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from ..errors import RecordError
 from .cells import is_missing, number, split
-from .dates import seconds_of
+from .dates import seconds_of, zone_of
 from .layout import Layout
+from .leads import check_not_mixed
 
 CHARACTERS_AT_ONCE = 1 << 20
 parsed: Any = None  # in C, if it was built: see `runtime.signal.loops`
 if os.environ.get("EKG_COMPILED") != "0":
     with suppress(ImportError):
         parsed = import_module(".parsed", __package__)
+MANY_WORDS = 64  # more are notes, and no names of leads
 MAX_FOOTER = 100  # lines below the numbers; more are numbers that are not understood
 Numbered = list[tuple[int, str]]  # line number from 1 on, and text
 
@@ -159,7 +161,11 @@ class _Rows:
         self.columns = layout.columns
         self.pieces: list[NDArray[np.float64]] = []
         self.odd: Numbered = []
-        self.plain = all(column.kind == "n" for column in self.columns)
+        self.words = set[str]()  # some of those in columns of words
+        self._zone: float | None = None  # s before UTC, of the first row that says it
+        self.plain = layout.delimiter != layout.decimal and all(
+            column.kind == "n" for column in self.columns
+        )
 
     def add_plain(self, text: str) -> int:
         """Take whole lines if there is nothing but numbers in them; returns how many rows."""
@@ -205,6 +211,7 @@ class _Rows:
         """No more lines come: few that are no rows are a footer."""
         if len(self.odd) > MAX_FOOTER:
             raise self._unlike(*self.odd[0])
+        check_not_mixed(self.path, self.words)
 
     def _flush(self, good: list[list[float]]) -> None:
         if good:
@@ -239,15 +246,25 @@ class _Rows:
         for cell, column in zip(cells, self.columns, strict=True):
             value = 0.0
             if column.kind == "t":
-                time = seconds_of(cell)
+                time = np.nan if is_missing(cell) else seconds_of(cell)
                 if time is None:
                     return None, False
-                value = time
+                value = time - self._later(cell)
             elif column.kind == "n":
                 value = _value(cell, self.layout.decimal)
                 words = words or not (np.isfinite(value) or is_missing(cell))
+            elif len(self.words) < MANY_WORDS:
+                self.words.add(cell)
             values.append(value)
         return values, words
+
+    def _later(self, cell: str) -> float:
+        """Return by how many seconds a clock is later than in the zone of the first row."""
+        zone = zone_of(cell)
+        if zone is None:
+            return 0.0
+        self._zone = zone if self._zone is None else self._zone
+        return zone - self._zone
 
     def _settle(self) -> None:
         """Judge odd lines that rows follow."""

@@ -16,6 +16,7 @@ MAX_WINDOWS = 1800  # an hour is enough
 MAX_LOOKED_AT = 100_000  # samples, of which a median is nearly that of all
 LARGEST_ECG_MV, SMALLEST_ECG_MV = 20.0, 0.05
 LARGEST_OFFSET_MV = 300.0  # of electrodes, by IEC 60601-2-25; half a supply is more
+FARTHEST_ECG_MV, MIN_NEAR = 500.0, 0.9  # as `runtime.signal.missing` has it; and share within
 SLOPE_S = 0.02  # a QRS complex rises or falls in this time, noise of single samples does not
 SHARP = 6.0  # ECG has 8 and more; noise about 3, pulse and breath 2 to 5
 MIN_LEVELS = 8  # fewer values than this are marks, or the last bit of a converter
@@ -41,6 +42,19 @@ def usual_range(signal: Signal, fs: float) -> float:
     low, high = np.quantile(windows, (0.01, 0.99), axis=1)
     ranges = (high - low)[high > low]
     return float(np.median(ranges)) if len(ranges) else 0.0
+
+
+def ecg_range(signal: Signal, fs: float) -> float:
+    """Return `usual_range` of a signal in mV without values that stand for missing ones.
+
+    These are a few, now and then, beyond what electrodes and amplifiers give.
+    """
+    size = usual_range(signal, fs)
+    if size <= LARGEST_ECG_MV:
+        return size
+    present = _first_present(signal, MAX_WINDOWS * max(2, round(WINDOW_S * fs)))
+    near = present[np.abs(present) <= FARTHEST_ECG_MV]
+    return usual_range(near, fs) if len(near) >= MIN_NEAR * len(present) else size
 
 
 def level(signal: Signal) -> float:
@@ -92,7 +106,7 @@ def doubt(signal: Signal, fs: float) -> str | None:
     -------
     ``uV``, ``V`` or ``counts``
     """
-    size = usual_range(signal, fs)
+    size = ecg_range(signal, fs)
     if size > LARGEST_ECG_MV:
         present = signal[np.isfinite(signal)]
         whole = bool((present == np.rint(present)).all())

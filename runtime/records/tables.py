@@ -16,21 +16,24 @@ from ..errors import RecordError
 from .dates import DAY_S
 from .digital import AT_ONCE, Signal, each
 from .layout import Column, Layout, recognise
-from .leads import Lead, is_ecg
+from .leads import Lead, is_ecg, is_lead_name
 from .long_tables import read_long
 from .packages import explained
+from .packets import are_packets, filled, own_stride
 from .preambles import Facts
 from .reader import Options, Reader
 from .rows import read_leads_as_rows, read_rows
 from .text import is_zip, open_text
 from .times import (
     UnusableTimesError,
+    counts,
     digits_of_clock,
     in_order,
     in_seconds,
     likely_scale,
     moment_of,
     past_midnight,
+    place_counted,
     place_rows,
     with_months_first,
 )
@@ -45,6 +48,7 @@ TIME_WORDS = re.compile(
 )
 NO_TIME_WORDS = re.compile(r"rr|ibi|interval|duration|pr|qrs|qt|offset|zone")
 MAX_CLOCK_S = 100 * 3600.0  # a time of day or since a start, no date
+MAX_DISAGREEMENT = 0.05  # of a stated rate with that of the times; clocks and nominal rates differ
 KNOWN = (".csv", ".txt", ".tsv", ".tab", ".asc")
 
 
@@ -82,7 +86,7 @@ class TableReader(Reader):
 
     def leads(self, path: Path, options: Options) -> list[Lead]:
         """List a table's columns; a rate is needed if there is none of times."""
-        if path.stat().st_size >= LONG_BYTES:
+        if path.is_file() and path.stat().st_size >= LONG_BYTES:
             with explained(path, "is not a table of numbers"), open_text(path) as file:
                 layout, lines = _recognise(file)
                 times = _named_times(layout.columns) if layout else ()
@@ -108,10 +112,18 @@ def table_leads(path: Path, table: Table, options: Options) -> list[Lead]:
         for i, column in enumerate(table.columns)
         if column.kind == "n" and i not in [at for at, _ in times]
     ]
+    counters = [i for i in others if _is_counter(table.columns[i], table.values[:, i])]
+    others = [i for i in others if i not in counters] or others
+    names = [table.columns[i].name for i in others]
+    alike = len(set(map(_stem, names))) == 1 or not any(map(is_lead_name, names))
+    if alike and are_packets(table.values[:, others]):
+        return table_leads(path, _unpacked(table, [at for at, _ in times], others), options)
     options.start = table.facts.start or options.start  # that of a frame is known already
     fs, values = _placed(path, table, times, others, options)
     if not others:
         raise RecordError(f"{path} has times but no lead.")
+    if fs is None and counters:
+        values = place_counted(path, table.values[:, counters[0]], values)
     signals: dict[int, Signal] = {i: values[:, place] for place, i in enumerate(others)}
     return _leads(path, table.columns, table.facts, signals, fs, options)
 
@@ -127,20 +139,27 @@ def _leads(
     """Leads of the columns, by their place, at the rate that times give or, without, at another."""
     if fs is None:
         fs = facts.fs or options.fs  # `read` tells if they contradict
+    elif options.fs is None and not _agree(fs, facts.fs):
+        raise RecordError(
+            f"{path} is said to have {facts.fs:g} Hz, and its times rise as those of {fs:g} Hz do; "
+            f"--fs {fs:g} says that the times are right."
+        )
     if fs is None:
         raise RecordError(
             f"{path} does not say its rate; give --fs in Hz, or a first column 'time' in s."
         )
     lone = len(signals) == 1
-    return [
-        Lead(
-            _lead_name(column, facts, lone),
-            fs,
-            column.unit or (facts.unit if lone or is_ecg(column.name) else ""),
-            partial(_load, path, column, fs, signal),
-        )
-        for column, signal in ((columns[i], signal) for i, signal in signals.items())
-    ]
+    leads = []
+    for column, samples in ((columns[i], signal) for i, signal in signals.items()):
+        stride, rate = 1, fs
+        if isinstance(samples, np.ndarray) and options.fs is None:  # codes are of every row
+            stride = own_stride(samples)
+            rate, first = fs / stride, int(np.isfinite(samples).argmax()) % stride
+            samples = samples[first::stride]
+        name = _lead_name(column, facts, lone)
+        unit = column.unit or (facts.unit if lone or is_ecg(column.name) else "")
+        leads.append(Lead(name, rate, unit, partial(_load, path, column, rate, samples)))
+    return leads
 
 
 def read_table(path: Path) -> Table:
@@ -235,7 +254,7 @@ def _placed(
     failed: RecordError | None = None
     for at, scale in times:
         column = table.columns[at]
-        raw = table.values[:, at]
+        raw = filled(table.values[:, at])
         if scale is not None and np.isnan(scale):
             failed = failed or RecordError(
                 f"{path}: the column {column.name!r} is in {column.unit!r}; expected s, ms, us, "
@@ -261,6 +280,29 @@ def _placed(
     if failed is not None:
         options.notes.append("its times were left out, as they do not rise evenly")
     return None, values
+
+
+def _unpacked(table: Table, times: list[int], others: list[int]) -> Table:
+    """Return a table of packets as rows with a row for each sample."""
+    first = table.columns[others[0]]
+    stem = _stem(first.name)
+    column = Column(stem if is_ecg(stem) else "samples", first.unit, "n", first.offset, first.scale)
+    clocks = np.repeat(table.values[:, times], len(others), axis=0)
+    values = np.column_stack([clocks, table.values[:, others].ravel()])
+    return Table((*(table.columns[i] for i in times), column), values, table.facts, table.named)
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[\W_]*\d+$", "", name)
+
+
+def _is_counter(column: Column, numbers: NDArray[np.float64]) -> bool:
+    """True for a column that numbers the rows; one with the name of a lead never starts anew."""
+    return counts(numbers) and (not is_ecg(column.name) or bool((np.diff(numbers) > 0).all()))
+
+
+def _agree(fs: float, stated: float | None) -> bool:
+    return stated is None or abs(fs - stated) <= MAX_DISAGREEMENT * stated
 
 
 def _plausible(times: NDArray[np.float64]) -> NDArray[np.float64]:

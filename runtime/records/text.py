@@ -14,8 +14,9 @@ from typing import IO
 
 from ..errors import RecordError
 
-TABLES = (".csv", ".tsv", ".tab", ".asc")
+TABLES = (".csv", ".tsv", ".tab", ".asc", ".txt")
 HIDDEN = ("__MACOSX", ".")  # of a folder that macOS packed
+ABOUT = ("readme", "license", "licence", "notes", "info")  # names of texts beside a table
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 MARKS = {  # that of UTF-32 begins as UTF-16's does
     codecs.BOM_UTF8: "utf-8-sig",
@@ -79,19 +80,23 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
                     for name in archive.namelist()
                     if not name.endswith("/") and not name.startswith(HIDDEN)
                 ]
-                tables = [name for name in names if name.lower().endswith(TABLES)]
+                tables = [name for name in names if _is_table(name)]
                 if len(tables) == 1:  # beside a readme, say
                     names = tables
                 if len(names) != 1:
-                    raise RecordError(
-                        f"{path} holds {len(names)} files ({', '.join(names[:5])}); expected one."
-                    )
+                    shown = ", ".join(" ".join(name.split())[:60] for name in names[:5])
+                    raise RecordError(f"{path} holds {len(names)} files ({shown}); expected one.")
                 if archive.getinfo(names[0]).flag_bits & 1:
                     raise RecordError(f"{path} is locked by a password; expected it unpacked.")
                 with archive.open(names[0]) as inner:
                     yield inner
         else:
             yield file
+
+
+def _is_table(name: str) -> bool:
+    name = name.lower().rpartition("/")[2]
+    return name.endswith(TABLES) and not name.startswith(ABOUT)
 
 
 def _encoding(path: Path, start: bytes) -> str:

@@ -17,6 +17,7 @@ MAX_JITTER_SAMPLES = 3  # between a time and its place on an even grid
 MAX_JITTER_PACKETS = 2  # the same of packets, whose times are often those of arrival
 MAX_LATE_ROWS, MAX_LATE_S = 0.01, 1.0  # share of rows that may be late, as UDP packets are,
 MAX_LATE_BY = 50  # and by so many rows
+COUNTED_ROWS, MOST_STEPS = 1000, 0.8  # looked at first; share of steps that are a counter's
 # Seconds of a unit of time, likely first, and the rates of which one is believed, Hz.
 SCALES = (
     *((scale, 20.0, 10_000.0) for scale in (1.0, 1e-3, 1e-6, 1e-9)),
@@ -89,6 +90,65 @@ def place_rows(
     placed = np.full((int(places[-1]) + 1, values.shape[1]), np.nan)
     placed[places.astype(np.int64)] = values
     return rate, placed
+
+
+def counts(numbers: NDArray[np.float64]) -> bool:
+    """Return True for numbers of samples: they rise by as much from nearly every row to the next.
+
+    They may start anew after the largest, as those of eight bits do.
+    """
+    usual = _usual_step(numbers[:COUNTED_ROWS])
+    if usual < 1 or usual != int(usual) or not np.isfinite(numbers).all():
+        return False
+    if _usual_step(numbers) != usual:
+        return False
+    steps = _steps(numbers, usual)
+    return bool(((steps > 0) & (steps % usual == 0)).all())
+
+
+def place_counted(
+    path: Path, numbers: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Place rows by their numbers.
+
+    Parameters
+    ----------
+    numbers : [rows], of which `counts` is true
+    values : [rows, leads]
+
+    Returns
+    -------
+    float64 [samples, leads], NaN for rows that were left out
+
+    Raises
+    ------
+    RecordError
+        They leave out more than one recording can lack.
+    """
+    usual = _usual_step(numbers)
+    places = np.append(0.0, np.cumsum(_steps(numbers, usual) / usual))
+    if places[-1] == len(values) - 1:
+        return values
+    if places[-1] > MAX_LENGTHENING * len(values):
+        raise RecordError(
+            f"{path} counts {places[-1] + 1:.0f} samples in {len(values)} rows; expected one "
+            "recording."
+        )
+    placed = np.full((int(places[-1]) + 1, values.shape[1]), np.nan)
+    placed[places.astype(np.int64)] = values
+    return placed
+
+
+def _steps(numbers: NDArray[np.float64], usual: float) -> NDArray[np.float64]:
+    steps = np.diff(numbers)
+    return np.where(steps < 0, steps + (numbers.max() - numbers.min() + usual), steps)
+
+
+def _usual_step(counts: NDArray[np.float64]) -> float:
+    """Return the step between most numbers, 0 if none is that of most."""
+    steps = np.diff(counts)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    return usual if len(steps) and (steps == usual).mean() > MOST_STEPS else 0.0
 
 
 def moment_of(seconds: float) -> datetime | None:
@@ -203,8 +263,13 @@ def _rate_and_jumps(
     )
     steps = np.diff(times)
     usual = float(np.median(steps / sizes)) * sizes
+    ticks = len(sizes) > 2 and np.median(sizes) > 2 and np.median(steps) <= 1.01 * grain
+    if ticks:  # of a clock in whole seconds, say: of each all samples are there, but for one
+        grain = 2 * float(np.median(steps / sizes))
     margin = np.maximum(0.5 * usual, 1.01 * grain)
     jumps = steps > usual + margin
+    if ticks and steps[0] <= np.median(steps):
+        jumps[0] = False  # it began within a second
     jittered = bool((steps < usual - margin).any())
     if jittered:
         jumps[:] = False

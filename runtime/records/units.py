@@ -19,20 +19,22 @@ GAIN = re.compile(r"(\d+(?:\.\d*)?)\s*/\s*(\S+)")  # as WFDB writes it: 200/mV
 STEP = re.compile(
     r"(\d+(?:\.\d*)?|\.\d+)[x*\xb7\xd7]?([^\d\W]+?)(?:(?:/|per)(?:lsb|bit|counts?|digit|adu))?"
 )
-VOLTS_IN = re.compile(r"(?i)(?<![^\W\d_])(?:[nukm\xb5\u03bc]v|[^\W\d_]*volts?)(?![^\W\d_])")
+VOLTS_IN = re.compile(r"(?i)(?<![^\W\d_])(?:[pnumcdk\xb5\u03bc]v|[^\W\d_]*volts?)(?![^\W\d_])")
 POWER = re.compile(r"(?:[x*·×]?1?e|[x*·×]?10(?:\^|\*\*))\(?([+-]?\d{1,2})\)?[*·×]?([^\d\s].*)")
 RAISED = str.maketrans("\u2070\xb9\xb2\xb3\u2074\u2075\u2076\u2077\u2078\u2079", "0123456789")
 AROUND = re.compile(
-    r"(?i)^(?:units?|einheit|in)\b[\s:=]*|\s*\*$|[\s_-]+(?:pk|peak|pp|p-p|pk-pk|peak-to-peak)$"
+    r"(?i)^(?:units?|einheit|in)\b[\s:=]*|(?<=v)\.$|\s*\*$|[\s_-]+(?:pk|peak|pp|p-p|pk-pk|peak-to-peak)$"
 )
 GLUED = re.compile(r"(e[ck]g\w*?|.*[A-Z\d])([num\xb5\u03bc]V)|(e[ck]g\d*)([um\xb5\u03bc]v)")
 SCALES = (1e-6, 1e-3, 1.0)  # of nano, micro and milli, in thousandths
 CLOCK = re.compile(r"h+:m+:s+(\.[mf]+)?")  # what PhysioNet's rdsamp calls the unit of its times
 # Units of other quantities; such a word in brackets is no part of a lead's name.
 OTHERS = frozenset(
-    "adu adc count counts lsb raw digit digits digital au a.u. nu n/a none no_units "
-    "% g m/s2 m/s^2 mg deg dps rad/s mmhg cmh2o kpa pa bpm 1/min /min min-1 brpm c °c degc f °f "
-    "ohm kohm ohms us/cm \u03bcs a ma ut gauss lux l/min ml l hz min h hours minutes days".split()
+    "adu adc count counts lsb raw bit bits digit digits digital int integer au a.u. nu n/a none "
+    "no_units unitless dimensionless normalized normalised norm scaled z-score zscore db "
+    "arb. arbitrary % g m/s2 m/s^2 mg deg dps rad/s mmhg cmh2o kpa pa bpm 1/min /min min-1 "
+    "brpm c °c degc f °f ohm kohm ohms us/cm \u03bcs a ma ut gauss lux "
+    "l/min ml l hz min h hours minutes days".split()
 )
 
 
@@ -81,9 +83,8 @@ def long_seconds(unit: str) -> float | None:
 
 def known(unit: str) -> bool:
     """Return True if a word is the unit of anything that files hold."""
-    return (
-        millivolts(unit) is not None or seconds(unit) is not None or unit.strip().lower() in OTHERS
-    )
+    word = re.sub(r" (?:units?|counts?|values?)$", "", unit.strip().lower())
+    return millivolts(unit) is not None or seconds(unit) is not None or word in OTHERS
 
 
 def check_units(unit: str | None) -> float | None:
@@ -103,7 +104,9 @@ def split_unit(name: str) -> tuple[str, str]:
     Brackets that hold no unit belong to the name; those that speak of volts hold one, known or not.
     A name that is nothing but a unit is both.
     """
-    match = re.fullmatch(r"(.+?)[\s_]*[(\[{<]\s*(.*?)\s*[)\]}>]\s*\*?", name)
+    match = re.fullmatch(
+        r"(.+?)[\s_]*[(\[{<\uff08\u3010]\s*(.*?)\s*[)\]}>\uff09\u3011]\s*\*?", name
+    )
     if match and (known(match[2]) or VOLTS_IN.search(match[2])):
         return match[1], match[2]
     match = re.fullmatch(r"(.+?)(?:[\s_/,;:|.-]|\bin\b)+([^\s_/,;:|.-]+)", name)

@@ -2,17 +2,21 @@
 // those of runtime/records/leads.py, units.py and shape.py.
 
 // The table of names is that of runtime/records/leads.py, word for word; \w is a letter of any script.
-const OTHER_WORD = words("eeg|eog|emg|roc|loc|chin|"
-  + String.raw`resp\w*|atm\w*|呼吸\w*|дыхание|res|thor\w*|abdo\w*|breath\w*|air|airflow|flow|nasal|snor\w*|sound|mic|co2|etco2|imp\w*|`
+const OTHER_WORD = words(String.raw`eeg\d*|[hvlr]?eog\d*|emg\d*|roc|loc|chin\d*|legs?|lat|rat|plm\w*|tib\w*|`
+  + String.raw`rsp|resp\w*|atm\w*|呼吸\w*|дыхание|res|thor\w*|tho|abdo\w*|abd|effort|rip|breath\w*|air|airflow|flow|nasal|`
+  + String.raw`therm\w*|snor\w*|sounds?|mic|microphone|phono\w*|co2|etco2|imp\w*|edr|`
+  + String.raw`[pbsi]cg|iegm|egm|egg|ehg|nirs|ballisto\w*|seismo\w*|`
   + String.raw`ple[dt]h\w*|ppg|spo2?|sao2|sp|osat|oxy\w*|ox|puls\w*|pr|prv|血氧\w*|脉搏\w*|пульс|`
-  + String.raw`abp|art|bp|nibp|cvp|pap|icp|uap|uvp|p\d|pressure|`
-  + String.raw`hr|rr|hrv|heart|rate|bpm|herzfrequenz|心率\w*|心拍\w*|чсс|quality|sqi|status|state|`
-  + String.raw`a[ck]?c?el\w*|acc\w*|beschleunigung\w*|加速度?\w*|ускорение|gyro?\w*|mag\w*|gravity|imu|baro\w*|altitude|motion|activity|`
+  + String.raw`abp|art|bp|nibp|cvp|pap|icp|uap|uvp|mcap|p\d|pressure|`
+  + String.raw`hr|rri?|ibi|hrv|heart|rate|bpm|herzfrequenz|fr[eé][qc]uenc\w*|frequenza|hartslag|tętno|心率\w*|心拍\w*|чсс|`
+  + "quality|sqi|status|state|leadoff|off|"
+  + String.raw`a[ck]?c?el\w*|acc\w*|beschleunigung\w*|加速度?\w*|ускорение|gyro?\w*|[agm][xyz]|mag\w*|gravity|imu|baro\w*|`
+  + "altitude|motion|activity|torque|force|angle|speed|gps|lon|"
   + String.raw`temp|temp\d+|temperat\w*|tempér\w*|温度|体温|температура|gsr|eda|light|lux|batt?\w*|rssi|pos\w*|body|`
-  + "digital|marker|marks?|events?|button|trigger|annotations?|label|class|beat|peak|"
+  + String.raw`digital|marker|marks?|events?|button|trig\w*|annotations?|label|class|beats?|r?peaks?|onsets?|offsets|phase|`
   + String.raw`nseq|seq\w*|counter|index|idx|packet|crc|hypnogram|stage`);
-const ECG_WORD = words(String.raw`e[ck]g[a-z]*\d*|ekg\w*|ele[ck]tro[ck]ardiogra\w*|électrocardiogra\w*|`
-  + String.raw`экг\w*|心[电電]\w*|심전도\w*`);
+const ECG_WORD = words(String.raw`e[ck]g[a-z]*\d*|ekg\w*|[eé]le(?:[ck]|t)tro[ck]ardiogra\w*|`
+  + String.raw`экг\w*|ηκγ\w*|心[电電]\w*|심전도\w*`);
 const ECG_LEAD = words(String.raw`m?l?i{1,3}|d(?:i{1,3}|[123])|m?l[123]|a?v[rlf]|v[1-9]r?|v1[0-2]|v|mv[1-6]|cl[1-6]|`
   + "mcl[1-6]r?|c[ms][1-6]|cc5|cb5|cr[1-6]|nehb[daj]|v[xyz]|es|as|ai|"
   + String.raw`(?:la|ll|ra|rl)(?:la|ll|ra|rl)|v[1-6x]?rl|chest\w*`);
@@ -20,9 +24,21 @@ const AMBIGUOUS = words("d[123]|l[123]|v|es|as|ai"); // of another signal, but b
 const SITE = String.raw`(?:fp|af|fc|cp|po|ft|tp|[fcpot])(?:z|pz|\d{1,2})`;
 const EEG_SITES = words(`${SITE}(?:[am][12]|${SITE})?|e[12]m[12]`);
 const FILLERS = new Set(("lead leads channel ch ableitung derivation dérivation derivacion derivación derivazione "
-  + "derivação afleiding avledning отведение 导联 signal raw cal").split(" "));
+  + "derivação afleiding avledning odprowadzenie отведение signal wave mod modified easi raw cal").split(" "));
+// What is written without a blank beside the name: II导联, leadII.
+const GLUED = /导联|導聯|导出|導出|誘導|lead(?=(?:i{1,3}|[123]|a?v[rlf1-6])(?![\p{L}\p{N}]))/gu;
+const OF_BODY = new Set(["heart", "leg", "legs"]); // beside "ECG" they say where
 const NEAREST = [/^ml\s?ii$/, /^(?:ii|dii|d2|ll ra)$/]; // to MLII, on which the model was trained most
 const VOLTAGE = /^(?:(n|nano)|(u|\u03bc|\u00b5|\ufffd|mc|micro)|(m|milli))?-?v(?:olts?)?$/;
+// Several of a unit, or a converter's step: 0.1 mV, 5 uV/LSB.
+const STEP = /^(\d+(?:\.\d*)?|\.\d+)[x*·×]?([^\d\s/]+?)(?:(?:\/|per)(?:lsb|bit|counts?|digit|adu))?$/;
+const POWER = /^(?:[x*·×]?1?e|[x*·×]?10(?:\^|\*\*))\(?([+-]?\d{1,2})\)?[*·×]?([^\d\s].*)$/;
+// Units of other quantities, and what speaks of volts but is no unit that is known.
+const OTHER_UNIT = new RegExp("^(?:adu|adc|counts?|lsb|raw|bits?|digits?|digital|int|integer|au|a\\.u\\.|nu|unitless|"
+  + "dimensionless|normali[sz]ed|norm|scaled|z-?score|db|arb\\.|arbitrary|%|g|m/s2|mg|mmhg|cmh2o|kpa|pa|bpm|ohm|kohm|"
+  + "c|°c|hz)(?: (?:units?|counts?|values?))?$");
+const VOLTS_IN = /(?<![\p{L}])(?:[pnumcdkµμ]v|\p{L}*volts?)(?![\p{L}])/iu;
+const AROUND = /^(?:units?|einheit|in)\b[\s:=]*|(?<=v)\.$|\s*\*$|[\s_-]+(?:pk|peak|pp|p-p|pk-pk|peak-to-peak)$/gi;
 const GAIN = /^(\d+(?:\.\d*)?)\s*\/\s*(\S+)$/;
 
 const WINDOW_S = 2; // holds a beat of any heart above 30 a minute
@@ -39,14 +55,52 @@ const MIN_LEVELS = 8;
  * @returns {number|null}
  */
 export function millivolts(unit) {
-  const gain = GAIN.exec(unit.trim());
+  const bare = unit.trim().replace(AROUND, "");
+  const gain = GAIN.exec(bare);
   if (gain) {
     const whole = millivolts(gain[2]);
     return whole === null || !Number(gain[1]) ? null : whole / Number(gain[1]);
   }
-  const match = VOLTAGE.exec(unit.trim().toLowerCase().replaceAll(" ", ""));
+  const folded = bare.toLowerCase().replaceAll(" ", "");
+  const power = POWER.exec(folded);
+  if (power) {
+    const whole = ofVolts(power[2]);
+    return whole === null ? null : Number(`${whole}e${Number(power[1])}`);
+  }
+  const step = STEP.exec(folded);
+  if (step) {
+    const whole = ofVolts(step[2]);
+    return whole === null || !Number(step[1]) ? null : Number(step[1]) * whole;
+  }
+  return ofVolts(folded);
+}
+
+/** @param {string} folded without blanks, in small letters @returns {number|null} mV */
+function ofVolts(folded) {
+  const match = VOLTAGE.exec(folded);
   if (!match) return null;
   return match[1] ? 1e-6 : match[2] ? 1e-3 : match[3] ? 1 : 1000;
+}
+
+/**
+ * A column's name and the unit behind it: `ECG (uV)`, `ecg_uV`. Brackets that speak of volts hold a unit,
+ * known or not, as those of another quantity do.
+ * @param {string} name
+ * @returns {{name: string, unit: string}} the unit may be empty
+ */
+export function splitUnit(name) {
+  const inside = /^(.+?)[\s_]*[([{<（【]\s*(.*?)\s*[)\]}>）】]\s*\*?$/.exec(name);
+  if (inside) {
+    const unit = inside[2];
+    if (millivolts(unit) !== null || OTHER_UNIT.test(unit.trim().toLowerCase()) || VOLTS_IN.test(unit)) {
+      return { name: inside[1], unit };
+    }
+  }
+  const behind = /^(.+?)(?:[\s_/,;:|.-]|\bin\b)+([^\s_/,;:|.-]+)$/.exec(name)
+    ?? /^(e[ck]g\w*?|.*[A-Z\d])([numµμ]V)$/.exec(name) ?? /^(e[ck]g\d*)([umµμ]v)$/.exec(name);
+  // A single letter may be the lead's own: monitors have a lead "ECG V".
+  if (behind && behind[2].length > 1 && millivolts(behind[2]) !== null) return { name: behind[1], unit: behind[2] };
+  return { name, unit: name.length > 1 && millivolts(name) !== null ? name : "" };
 }
 
 /**
@@ -60,7 +114,7 @@ export function isEcg(name) {
     .map((word) => word.toLowerCase());
   const whole = bare(name);
   const ecg = found.some((word) => ECG_WORD.test(word));
-  const others = [...found, whole].filter((word) => !(ecg && word === "heart"));
+  const others = [...found, whole].filter((word) => !(ecg && OF_BODY.has(word)));
   if (others.some((word) => OTHER_WORD.test(word))) return false;
   if (ecg) return true;
   if (EEG_SITES.test(whole) && !/^c[1-6]$/.test(whole)) return false;
@@ -137,7 +191,7 @@ function sharpest(leads) {
  * @param {string} name
  */
 function bare(name) {
-  return name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter((word) => !FILLERS.has(word)).join("");
+  return wordsOf(name).join("");
 }
 
 /**
@@ -212,10 +266,13 @@ function isCount(present) {
   return usual !== 0 && same > steps.length / 2;
 }
 
+/** @param {string} name @returns {string[]} its words in small letters, but "lead" and the like */
+const wordsOf = (name) => name.toLowerCase().replace(GLUED, " ").split(/[^\p{L}\p{N}]+/u)
+  .filter((word) => word && !FILLERS.has(word));
+
 /** @param {string} name */
 function rank(name) {
-  const rest = name.toLowerCase().split(/[^\p{L}\p{N}]+/u)
-    .filter((word) => !FILLERS.has(word) && !ECG_WORD.test(word));
+  const rest = wordsOf(name).filter((word) => !ECG_WORD.test(word));
   const place = NEAREST.findIndex((form) => form.test(rest.join(" ")));
   return place < 0 ? NEAREST.length : place;
 }

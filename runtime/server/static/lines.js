@@ -1,6 +1,7 @@
 // Lines of numbers, as a microcontroller prints them. The rules are those of runtime/cli/feed.py.
 
-import { chooseByName, doubt, millivolts } from "./leads.js";
+import { chooseByName, doubt, isEcg, millivolts, splitUnit } from "./leads.js";
+import { LostSamples } from "./lostsamples.js";
 
 const LARGEST_MV = 500; // beyond it no heart and no electrode
 const CHECKED_S = 6; // of numbers without a unit, before they are believed to be mV
@@ -11,6 +12,7 @@ const SEPARATORS = ["\t", ";", ","];
 export class Lines {
   lead = "ECG";
   unread = 0; // lines that are no number, which are missing samples
+  lost = 0; // samples that are missing before the last line, by its time or count
   #columns = 1;
   #column = 0;
   #separator = "";
@@ -18,6 +20,8 @@ export class Lines {
   #begun = false;
   #before = 0; // lines before the first number
   #scale = 1;
+  /** @type {LostSamples|null} */
+  #times = null;
   /** @type {number[]|null} mV, until they are believed */
   #first = [];
 
@@ -51,12 +55,19 @@ export class Lines {
       return null;
     }
     const cells = this.#cells(text);
-    const value = cells.length === this.#columns ? number(cells[this.#column]) : NaN;
+    const whole = cells.length === this.#columns;
+    this.lost = this.#times?.before(whole ? cells.map(number) : cells.map(() => NaN)) ?? 0;
+    const value = whole ? number(cells[this.#column]) : NaN;
     const mv = this.#scale * value;
     const taken = Math.abs(mv) <= LARGEST_MV ? mv : NaN;
     if (Number.isNaN(taken)) this.unread += 1;
     this.#check(mv); // with those beyond: counts of a converter are
     return taken;
+  }
+
+  /** The device was away, and is back. */
+  restart() {
+    this.#times?.restart();
   }
 
   /** @param {string} text @returns {string[]} */
@@ -83,18 +94,24 @@ export class Lines {
       throw new Error(`A line is '${text.slice(0, 40)}', ${cells.length} values; expected one number a line, `
         + "or a line of the columns' names first.");
     }
-    const leads = names.map((name, i) => ({ name: bare(name) || `column ${i + 1}`, unit: unitIn(name) }));
+    const leads = names.map(splitUnit);
     if (cells.length > 1) {
       const chosen = chooseByName(leads.map(({ name }) => name));
       if (chosen < 0) throw new Error(`There is no ECG among the columns ${names.join(", ")}.`);
       this.#column = chosen;
       this.lead = leads[chosen].name;
     }
-    const stated = leads[this.#column].unit;
-    if (stated && !this.unit) this.#scale = millivolts(stated) ?? 1;
-    if (stated || this.unit) this.#first = null;
+    const { name, unit } = leads[this.#column];
+    const stated = millivolts(unit);
+    if (unit && stated === null && !this.unit && isEcg(name)) {
+      throw new Error(`${name} is in '${unit}'; expected mV, uV or V. Choose the unit; for counts it is how many make `
+        + "a mV, as 225/mV.");
+    }
+    if (stated !== null && !this.unit) this.#scale = stated;
+    if (stated !== null || this.unit) this.#first = null;
     this.#separator = separator;
     this.#columns = cells.length;
+    if (cells.length > 1) this.#times = new LostSamples(this.fs, this.#column);
     this.#begun = true;
     return true;
   }
@@ -104,7 +121,10 @@ export class Lines {
     if (!this.#first) return;
     this.#first.push(mv);
     if (this.#first.length < CHECKED_S * this.fs) return;
-    const likely = doubt(Float64Array.from(this.#first), this.fs);
+    const all = Float64Array.from(this.#first);
+    const near = all.filter((value) => !(Math.abs(value) > LARGEST_MV));
+    // More beyond than within are no spikes nor marks, but counts of a converter.
+    const likely = doubt(near.length > all.length / 2 ? near : all, this.fs);
     this.#first = null;
     if (likely) {
       throw new Error(`The numbers have no unit and cannot be an ECG in mV: they are likely ${likely}. Choose `
@@ -115,14 +135,3 @@ export class Lines {
 
 /** @param {string} cell @returns {number} NaN if it is none */
 const number = (cell) => (/^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i.test(cell) ? Number(cell) : NaN);
-
-const UNIT = /^(.*?)[\s_]*[([]\s*([^)\]]+)\s*[)\]]$/;
-
-/** @param {string} name @returns {string} without the unit behind it */
-const bare = (name) => (unitIn(name) ? UNIT.exec(name)?.[1] ?? name : name);
-
-/** @param {string} name @returns {string} the unit behind it, if it is a voltage */
-function unitIn(name) {
-  const unit = UNIT.exec(name)?.[2] ?? "";
-  return millivolts(unit) === null ? "" : unit;
-}

@@ -119,6 +119,7 @@ export class SerialSource {
     let rest = "";
     let whole = false; // a port may begin in the middle of a line
     this.#from = null;
+    this.lines.restart();
     try {
       while (!this.#ended) {
         const { value, done } = await reader.read();
@@ -144,7 +145,9 @@ export class SerialSource {
     for (const line of lines) {
       try {
         const value = this.lines.read(line);
-        if (value !== null) found.push(value);
+        if (value === null) continue;
+        for (let i = 0; i < this.lines.lost; i += 1) found.push(NaN);
+        found.push(value);
       } catch (error) {
         throw new Unreadable(error instanceof Error ? error.message : String(error));
       }

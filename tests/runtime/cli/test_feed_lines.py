@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -83,6 +84,84 @@ def test_lines_that_may_mean_several_things_are_refused_with_the_cause(
 ) -> None:
     with pytest.raises(InputError, match=re.escape(sentence)):
         list(read_feed("-", 250, units="mV", opened=io.StringIO("\n".join(lines))))
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("time,ecg", "{t:.3f},{v}"),
+        ("ecg,time_ms", "{v},{ms}"),
+        ("time;ecg", "{clock};{v}"),
+        ("sample\tecg", "{i}\t{v}"),
+        ("", "{t:.3f} {v}"),
+        ("", "{i},{v}"),
+        ("", '{{"t": {ms}, "ecg": {v}}}'),
+        ("", "t:{ms} ecg:{v}"),
+    ],
+)
+def test_samples_that_the_times_leave_out_are_missing(
+    capsys: pytest.CaptureFixture[str], header: str, row: str
+) -> None:
+    kept = [i for i in range(600) if not 300 <= i < 350]
+    midnight = 86_399.0  # the clock passes it after the gap, within a second
+    lines = [
+        row.format(i=i, t=i / 250, ms=4 * i, v=i % 7, clock=_clock(midnight + i / 250))
+        for i in kept
+    ]
+    feed = io.StringIO("\n".join([header, *lines] if header else lines) + "\n")
+    found = [x for chunk in read_feed("-", 250, units="mV", opened=feed) for x in chunk]
+    expected = [i % 7 if i in kept else np.nan for i in range(600)]
+    np.testing.assert_array_equal(found, expected)
+    assert "50 samples are missing before line" in capsys.readouterr().err
+
+
+def _clock(seconds: float) -> str:
+    of_day = seconds % 86_400
+    minutes, rest = divmod(of_day, 60)
+    return f"{int(minutes // 60):02d}:{int(minutes % 60):02d}:{rest:06.3f}"
+
+
+def test_times_of_packets_and_a_clock_that_is_set_lose_nothing_unknown() -> None:
+    packets = [f"{i // 50 * 0.2:.1f},{i % 7}" for i in range(600)]
+    summer = [
+        f"2024-03-31T0{1 + 2 * (i >= 300)}:{59 if i < 300 else 0:02d}:"
+        f"{58.8 + i / 250 - 60 * (i >= 300):06.3f}+0{1 + (i >= 300)}:00,{i % 7}"
+        for i in range(600)
+    ]
+    a_clock_set = [f"{i / 250 + (1e9 if i >= 300 else 0):.3f},{i % 7}" for i in range(600)]
+    for lines, lost in ((packets, 0), (summer, 0), (a_clock_set, 250)):
+        feed = io.StringIO("\n".join(["time,ecg", *lines]))
+        found = [x for chunk in read_feed("-", 250, units="mV", opened=feed) for x in chunk]
+        assert (len(found), np.isnan(found).sum()) == (600 + lost, lost)
+
+
+@pytest.mark.parametrize("counts", [lambda v: 512 + 100 * v, lambda v: 8_388_608 + 10_000 * v])
+def test_counts_of_a_converter_are_refused_even_beyond_all_ecg(
+    counts: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    values = counts(np.sin(np.arange(2000) / 40) + (np.arange(2000) % 250 < 8)).astype(int)
+    feed = io.StringIO("\n".join(map(str, values.tolist())))
+    with pytest.raises(InputError, match=r"cannot be an ECG in mV.*likely 200/mV"):
+        list(read_feed("-", 250, opened=feed))
+
+
+def test_sentinels_in_the_first_seconds_are_no_counts() -> None:
+    values = np.round(0.5 * np.sin(np.arange(2000) / 40) + (np.arange(2000) % 250 < 8), 3)
+    values[300:900] = -32768
+    feed = io.StringIO("\n".join(map(str, values.tolist())))
+    found = np.concatenate([*read_feed("-", 250, opened=feed)])
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(found)), np.arange(300, 900))
+
+
+def test_a_greeting_with_a_colon_is_no_plotters_line() -> None:
+    feed = io.StringIO("Rate: 250\nECG v1 250\n0.1\n0.2\n0.3;\n")
+    found = [x for chunk in read_feed("-", 250, units="mV", opened=feed) for x in chunk]
+    assert found == [0.1, 0.2, 0.3]
+
+
+def test_a_lone_name_that_is_no_ecg_is_refused() -> None:
+    with pytest.raises(InputError, match="has no ECG"):
+        list(read_feed("-", 250, opened=io.StringIO("resp:0.1\nresp:0.2\nresp:0.3\n")))
 
 
 @pytest.mark.parametrize("unit", ["mV/10", "adu"])

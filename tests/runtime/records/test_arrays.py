@@ -172,3 +172,20 @@ def test_mat_of_physionet_with_its_header_is_a_wfdb_record(data: Path) -> None:
     record = read(path)
     assert record.fs == expected.fs == 300
     np.testing.assert_array_equal(record.signal, expected.p_signal[:, 0])
+
+
+@SAVES
+def test_an_ecg_beside_longer_signals_is_refused(
+    tmp_path: Path, signal: np.ndarray, save: Save
+) -> None:
+    path = save(tmp_path / "x", ecg=signal, force=np.repeat(signal, 3), fs=250)
+    with pytest.raises(RecordError, match="holds 'ecg' of 5000 samples beside others of 15000"):
+        read(path)
+    marks = save(tmp_path / "x", ecg=signal, r_peaks=np.arange(20), fs=250)
+    np.testing.assert_array_equal(read(marks).signal, signal)
+
+
+def test_structures_with_arrays_of_one_name_are_refused(tmp_path: Path, signal: np.ndarray) -> None:
+    path = save_mat(tmp_path / "x", ecg={"data": signal}, resp={"data": -signal}, fs=250.0)
+    with pytest.raises(RecordError, match="'data' several times"):
+        read(path)

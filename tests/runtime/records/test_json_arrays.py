@@ -38,6 +38,24 @@ def forms(ecg: np.ndarray) -> dict[str, Any]:
         "lines": "\n".join(json.dumps(row) for row in rows),
         "cut line": "\n".join([*(json.dumps(row) for row in rows), '{"time": 10.0, "e']),
         "leads": {"fs": FS, "leads": ["RESP", "II"], "x": np.stack([resp, values], 1).tolist()},
+        "a rate in words": {"fs": f"{FS} Hz", "ecg": values},
+        "strings": {"fs": FS, "ecg": [str(value) for value in values]},
+        "units by name": {"fs": FS, "units": {"ecg": "uV"}, "ecg": (ecg * 1000).tolist()},
+        "objects of one name": {"fs": FS, "resp": {"data": resp}, "ecg": {"data": values}},
+        "the other first": {"fs": FS, "ecg": {"data": values}, "resp": {"data": resp}},
+        "units of their own": {
+            "fs": FS,
+            "ecg": {"unit": "uV", "samples": (ecg * 1000).tolist()},
+            "temp": {"unit": "degC", "samples": resp},
+        },
+        "leads with labels": {
+            "fs": FS, "leads": [{"name": "RESP", "data": resp}, {"name": "II", "data": values}],
+        },
+        "samples": {"samples": rows},
+        "clock": [
+            {"time": f"2024-01-05T10:00:{t:09.6f}Z", "ecg": v}
+            for t, v in zip(times.tolist(), values, strict=True)
+        ],
         "pretty": json.dumps({"fs": FS, "ecg": values}, indent=1),
     }  # fmt: skip
 
@@ -71,6 +89,9 @@ def test_a_list_needs_a_rate_and_null_is_missing(tmp_path: Path, ecg: np.ndarray
         ('{"fs": 0, "ecg": [0.1, 0.2]}', "its rate 'fs' is 0 Hz"),
         ('{"a": [[1, 2], [3]]}', "holds no array of numbers"),
         ('{"a":' * 100_000, "is no JSON"),
+        ('{"x": {"fs": 50, "ecg": [1, 2]}, "y": {"fs": 250, "II": [1, 2]}}', "'fs' several times"),
+        ('{"fs": 9, "x": {"y": {"ecg": [1, 2]}}, "z": {"ecg": [3, 4]}}', "'ecg' several times"),
+        ('{"fs": "fast", "ecg": [0.1, 0.2]}', "its rate 'fs' is fast Hz"),
     ],
 )
 def test_other_json_is_refused_in_a_sentence(tmp_path: Path, content: str, sentence: str) -> None:

@@ -39,6 +39,16 @@ FS = 250
         "Elektrokardiogramm",
         "ЭКГ",
         "心电",
+        "ΗΚΓ",
+        "II导联",
+        "leadII",
+        "LEAD2",
+        "mod.V5",
+        "wave II",
+        "EASI ES",
+        "Elettrocardiogramma",
+        "Odprowadzenie II",
+        "ECG left leg",
     ],
 )
 def test_names_of_ecg_leads_are_known(name: str) -> None:
@@ -70,6 +80,13 @@ def test_names_of_ecg_leads_are_known(name: str) -> None:
         "Herzfrequenz",
         "心率",
         "дыхание",
+        *"EEG1 EMG2 HEOG LAT RAT Leg/L PLM Tib ABD THO RIP TRIG RRI IBI EGM PCG BCG".split(),
+        *"ax gy R_peaks ECG_R_Peaks ECG_T_Offsets ECG_Phase_Atrial RSP_Raw leadoff".split(),
+        "Chest effort",
+        "Chin1-Chin2",
+        "Fréquence cardiaque",
+        "Heart Sounds",
+        "ECG lead off",
     ],
 )
 def test_names_of_other_signals_are_known(name: str) -> None:
@@ -215,6 +232,17 @@ def test_spikes_and_flat_lines_without_a_unit_are_no_other_unit(
     for numbers in (spikes, noise, np.zeros(5000)):
         np.savetxt(tmp_path / "x.csv", numbers, "%.4f")
         assert len(read(tmp_path / "x.csv", fs=FS).signal) == len(numbers)
+
+
+@pytest.mark.parametrize("header", ["ECG", "ECG (mV)"])
+def test_many_values_for_missing_ones_are_no_other_unit(
+    tmp_path: Path, signal: np.ndarray, header: str
+) -> None:
+    values = signal.copy()
+    values[::40] = -999
+    (tmp_path / "x.csv").write_text("\n".join([header, *(f"{v:.5f}" for v in values)]))
+    record = read(tmp_path / "x.csv", fs=FS)
+    np.testing.assert_allclose(record.signal, values, atol=1e-5)
 
 
 def test_units_that_a_header_leaves_out_are_checked_too(tmp_path: Path, signal: np.ndarray) -> None:

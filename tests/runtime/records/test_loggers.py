@@ -75,8 +75,9 @@ def test_movesense_packet_that_is_lost_is_a_gap(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('{"ecg": [], "samples": 3}', "JSON without packets of ECG"),
-        ('{"ecg": {"Samples": [1, 2', "is no whole JSON file"),
+        ('{"ecg": [], "samples": 3, "timestamp": 1}', "JSON without packets of ECG"),
+        ('{"ecg": {"Timestamp": 1, "Samples": [1, 2', "is no whole JSON file"),
+        ('{"ecg": [], "samples": 3}', "holds no array of numbers"),
         ('{"ecg": {"Timestamp": 1, "Samples": ["a"]}}', "holds 1 samples of a lead"),
         ("[" * 5000 + '"ecg samples"', "is of no format|no whole JSON"),
     ],

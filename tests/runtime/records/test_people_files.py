@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def test_archives_say_what_they_hold(tmp_path: Path) -> None:
     for beside, sentence in (
         (("readme.txt", ".DS_Store", "__MACOSX/._a"), ""),
         (("b.csv",), "2 f"),
+        (("b\nc.csv",), r"2 files \(a.csv, b c.csv\)"),
     ):
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
             archive.writestr("a.csv", table)
@@ -71,6 +73,13 @@ def test_archives_say_what_they_hold(tmp_path: Path) -> None:
                 read(tmp_path / "x.zip", fs=FS)
         else:
             np.testing.assert_array_equal(read(tmp_path / "x.zip", fs=FS).signal, SIGNAL)
+
+
+def test_what_is_packed_and_no_table_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "x.edf.gz"
+    path.write_bytes(gzip.compress(b"0       " + bytes(512)))
+    with pytest.raises(RecordError, match="is packed, and holds no table; expected it unpacked"):
+        read(path)
 
 
 def test_paths_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from runtime.records.units import check_units, millivolts, seconds, split_unit
         *((unit, 1e-3) for unit in ("micro volts", "\xc2\xb5V", "\ufffdV", "uVolt")),
         *((unit, 1e3) for unit in ("V", "v", "Volt", "volts")),
         *((unit, 1e-3) for unit in ("Mikrovolt", "microvoltios", "мкВ", "in uV", "unit: uV")),
-        *((unit, 1.0) for unit in ("milivoltios", "мВ", "mV*", "毫伏")),
+        *((unit, 1.0) for unit in ("milivoltios", "мВ", "mV*", "毫伏", "mv.")),
         *(
             (unit, 1e-3)
             for unit in ("1e-6 V", "10^-6 V", "10\u207b\u2076 V", "x10**-3 mV", "\xb5V pk")
@@ -78,6 +78,12 @@ def test_times_are_known_in_any_usual_spelling(unit: str, scale: float | None) -
         ("uV", "uV", "uV"),
         ("MLII", "MLII", ""),
         ("ms", "ms", ""),
+        ("ECG\uff08uV\uff09", "ECG", "uV"),
+        ("ECG\u3010mV\u3011", "ECG", "mV"),
+        ("ECG (normalized)", "ECG", "normalized"),
+        ("ECG (ADC counts)", "ECG", "ADC counts"),
+        ("ECG [pV]", "ECG", "pV"),
+        ("ECG (filtered)", "ECG (filtered)", ""),
     ],
 )
 def test_unit_is_split_from_the_name(column: str, name: str, unit: str) -> None:

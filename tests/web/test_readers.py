@@ -50,6 +50,18 @@ def test_the_sample(reader: list[str], known: Known) -> None:
     assert read_by(reader, ecg) == beats
 
 
+def test_a_graph_that_finds_other_golden_beats_is_refused(tmp_path: Path) -> None:
+    graph = tmp_path / "ekg.onnx"
+    graph.symlink_to(GRAPH)
+    with np.load(Path(GRAPH).with_name("golden_ekg.npz")) as arrays:
+        golden = dict(arrays)
+    golden["flawed_labels"] = np.where(golden["flawed_valid"], 2, golden["flawed_labels"])
+    np.savez(tmp_path / "golden_ekg.npz", **golden)
+    done = ask([*PLAIN[:2], str(graph)], "0\n")
+    assert done.returncode == 1
+    assert "finds other beats than when it was exported" in done.stderr
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_minutes_of_mitdb(
     reader: list[str], known: Known, data: Path, tmp_path: Path, name: str

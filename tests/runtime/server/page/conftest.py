@@ -78,6 +78,8 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
 
     yield open_page
     for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # one may still wait for its answer
         context.close()
     assert not errors
     assert not strangers

@@ -23,7 +23,7 @@ LOOPS = [
     Extension(
         f"ekg.{name}",
         [f"runtime/{name.replace('.', '/')}.c"],
-        depends=["runtime/signal/loops.h", "runtime/signal/beat.h"],
+        depends=[f"runtime/signal/{name}.h" for name in ("loops", "beat", "artefact")],
         extra_compile_args=FLAGS,
         py_limited_api=True,
         optional=True,

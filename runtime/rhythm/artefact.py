@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from ..beats import PROBABILITY_FLOOR, Q, S, V
 from ..model.contract import FS
-from ..signal.features import SmallNetwork
+from ..signal.features import LARGEST, SmallNetwork
+from ..signal.loops import beat_loops
 from .policy import RhythmPolicy, Section
 from .state import clipped
 from .template import BEFORE as TEMPLATE_BEFORE
@@ -53,6 +54,17 @@ FLAT_POWER, FLAT_ENERGY = 1e-9, 1e-6  # so that a flat line is like nothing
 MAX_LEVEL, MAX_SLOPES, MIN_ALIKE, MAX_ALIKE, MAX_HEIGHT = 2.0, 3.0, -0.9, 0.99, 3.0
 MAX_LATE, OFF, MAX_LOG_ODDS = 1.5, 0.5, 30.0
 ECTOPIC = (V, S)
+_PARTS = (
+    *(HEIGHT, BEFORE, AFTER, LATER, DEFLECTION, INNER, CORE, TOP, SLOPES, CURVES, QUIET_BEFORE),
+    *(QUIET_AFTER, WAVE, HERE, EARLIER, NEXT),
+)
+# As the compiled loops take them; the limits follow.
+LOOK = (
+    *(FIRST, LAST, FS, R, *(edge for part in _PARTS for edge in (part.start, part.stop))),
+    *(QUARTER, VISIBLE, *WIDTHS, FLAT_TOP, FLOOR_MV, STILL_MV, NO_MV, KNOWN_BEATS, FLAT_POWER),
+    *(FLAT_ENERGY, MAX_LEVEL, MAX_SLOPES, MIN_ALIKE, MAX_ALIKE, MAX_HEIGHT, MAX_LATE, OFF),
+    *(TEMPLATE_BEFORE, PROBABILITY_FLOOR, LARGEST),
+)
 SPAN_S = 0.25  # to either side of the R peak, that counts as artefact
 
 # Of `.baseline.BaselineState` before a beat: `previous`, `previous_atrial` and `log_interval`.
@@ -124,12 +136,14 @@ class Artefacts:
     Attributes
     ----------
     found : the last R peaks, samples, that were; not saved
+    numbers : places and limits, as the compiled loops take them
     """
 
     def __init__(self, limits: ArtefactLimits, model: ArtefactModel):
         self.found: deque[int] = deque(maxlen=MOST_LEFT_OUT)
         self._model = model
         self._min_log_odds = {V: limits.artefact_v, S: limits.artefact_s}
+        self.numbers = np.array([*LOOK, limits.artefact_v, limits.artefact_s], dtype=np.float64)
 
     @classmethod
     def of(cls, policy: RhythmPolicy, model: ArtefactModel) -> Artefacts | None:
@@ -156,8 +170,7 @@ class Artefacts:
         around = between(sample + FIRST, sample + LAST)
         if around is None:
             return row, label
-        inputs = np.array([describe(row, label, around, known, before, sample)])
-        log_odds = self._model.log_odds(inputs).item()
+        log_odds = self.log_odds(row, label, around, known, before, sample)
         if log_odds < self._min_log_odds[label]:
             return row, label
         self.found.append(sample)
@@ -165,6 +178,26 @@ class Artefacts:
         row = [others * p for p in row]
         row[Q] += 1.0 - others
         return row, Q
+
+    def log_odds(
+        self,
+        row: list[float],
+        label: int,
+        around: NDArray[np.float32],
+        known: Known,
+        before: Before,
+        sample: int,
+    ) -> float:
+        """Log-odds that a beat is artefact; arguments as of `describe`."""
+        if beat_loops is None:
+            inputs = np.array([describe(row, label, around, known, before, sample)])
+            return self._model.log_odds(inputs).item()
+        around = np.ascontiguousarray(around, dtype=np.float32)
+        network, (usual, *others) = self._model.numbers, known
+        found: float = beat_loops.artefact(
+            self.numbers, network, around, row, label, usual, *others, *before, sample
+        )
+        return found
 
 
 def look(around: NDArray[np.float32]) -> tuple[NDArray[np.float64], float, float, list[float]]:

@@ -20,6 +20,7 @@ from ..model.rhythm_network import RhythmGraph
 from ..signal.features import RATE, WINDOW_S
 from ..signal.gaps import Gap
 from ..signal.loops import second_loops
+from .artefact import ArtefactLimits, Artefacts
 from .baseline import BaselineLimits, RrBaseline
 from .events import FAMILIES
 from .events.atrial import EVEN_BEATS, FOR_LOOPS, KNOWN_BEATS, P_WAVE, Atrial, AtrialLimits
@@ -67,6 +68,7 @@ def context(
         and None not in parts
         and set(FAMILIES) == _KNOWN
         and rates.tachycardia_beats == rates.bradycardia_beats
+        and model.policy.has(ArtefactLimits)
         and isinstance(network, RhythmGraph)
         and network.weights is not None
     )
@@ -117,11 +119,14 @@ def constants(
         *(policy.of(RunLimits).run_beats, policy.of(PatternLimits).pattern_beats),
     ]
     wide, numbers = network.weights
+    artefacts = Artefacts(policy.of(ArtefactLimits), model.artefact)
     limits: list[Any] = [
         QrsTemplate(template, weights).numbers,
         RrBaseline(policy.of(BaselineLimits)).numbers,
         np.array(labels, dtype=np.float64),
         np.array(seconds, dtype=np.float64),
+        artefacts.numbers,
+        model.artefact.numbers,
         *FOR_LOOPS,
     ]
     buffers = [memoryview(one) for one in (*limits, numbers)]

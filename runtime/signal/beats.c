@@ -5,6 +5,8 @@
  */
 #include "beat.h"
 
+#include "artefact.h"
+
 enum { SMOOTH = 5 };
 
 /* The R peak near a sample of the signal. */
@@ -189,7 +191,31 @@ static PyObject *gru(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     return done(&held, Py_NewRef(Py_None));
 }
 
-static PyMethodDef methods[] = {FAST(r_peak), FAST(find_beats), FAST(decide), FAST(compare), FAST(gru),
+/* artefact(look 'd', network 'd', around 'f', row, label, template 'f' or None, correlation_z, log_roughness,
+ * beats, previous, after_atrial, log_interval, sample) -> log-odds; what is None is NaN. */
+static PyObject *artefact(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t numbers = 0, weights = 0, samples = 0, size = 0;
+    double known[7], classes[CLASSES];
+    int units = 0;
+    if (given != 13 || !PyList_Check(args[3]) || PyList_Size(args[3]) != CLASSES)
+        return refuse(&held, "expected 13 arguments, the fourth of five probabilities");
+    const Look *look = take(&held, args[0], 'd', 0, &numbers);
+    const double *network = look ? take(&held, args[1], 'd', 0, &weights) : NULL;
+    const float *around = network ? take(&held, args[2], 'f', 0, &samples) : NULL, *usual = NULL;
+    if (around && args[5] != Py_None) usual = take(&held, args[5], 'f', 0, &size);
+    long label = PyLong_AsLong(args[4]);
+    for (int i = 0; i < 7; i++) known[i] = args[6 + i] == Py_None ? NAN : PyFloat_AsDouble(args[6 + i]);
+    for (int k = 0; k < CLASSES; k++) classes[k] = PyFloat_AsDouble(PyList_GetItem(args[3], k));
+    if (PyErr_Occurred() || !look_fits(look, numbers, weights, &units) || samples != 3 * LOOKED_AT ||
+        (usual && !usual_fits(look, size)))
+        return refuse(&held, "the sizes do not fit");
+    const Patients patients = {usual, (int)size, known[0], known[1], known[2], known[3], known[4], known[5]};
+    double found = artefact_log_odds(look, network, units, around, classes, (int)label, &patients, known[6]);
+    return done(&held, PyFloat_FromDouble(found));
+}
+
+static PyMethodDef methods[] = {FAST(r_peak), FAST(find_beats), FAST(decide), FAST(compare), FAST(gru), FAST(artefact),
                                 {NULL, NULL, 0, NULL}};
 
 static int prepared(PyObject *module) { return interned(names, NAMES, FIELDS); }

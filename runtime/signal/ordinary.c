@@ -5,6 +5,8 @@
  */
 #include "beat.h"
 
+#include "artefact.h"
+
 enum { MAX_WIDE = 64, MAX_BEATS = 6, MAX_INTERVALS = 128, NO_LABEL = -1 };
 
 enum { TEMPLATE, BEATS, LOG_ROUGHNESS, CORRELATION_Z,                    /* of `template.TemplateState` */
@@ -69,10 +71,12 @@ typedef struct {
     const Intervals *intervals;
     const Labels *labels;
     const Limits *limits;
+    const Look *look;
+    const double *artefact;
     const Atrial *atrial;
     const float *detrend, *learnt, *weights;
     Py_ssize_t waves, cells;
-    int wide;
+    int wide, units;
     PyObject *tracked_beat, *beats;
 } Model;
 
@@ -166,10 +170,10 @@ static PyObject *relabelled(Held *held, const Model *model, const Patient *patie
         for (int k = 0; k < CLASSES; k++) classes[i][k] = PyFloat_AsDouble(PyList_GetItem(row, k));
         certain[i] = label[i] <= S && classes[i][N] + classes[i][S] >= limits->min_atrial;
         Compared compared = {0};
-        if (compared_with(template, classes[i][N], around[i], reach / STEP, learnt, fresh, wide, &usual, &compared)) {
-            memcpy(learnt, fresh, wide * sizeof *learnt);
-            remembered = 1;
-        }
+        const Usual usual_before = usual;
+        const Baseline before = state;
+        int remembers =
+            compared_with(template, classes[i][N], around[i], reach / STEP, learnt, fresh, wide, &usual, &compared);
         changed[i] = by_template(classes[i], &label[i], &compared, limits);
         int closed = patient->second >= floor(at[i] / model->limits->fs); /* the second before the beat's is */
         double n = classes[i][N], s = classes[i][S];
@@ -180,7 +184,20 @@ static PyObject *relabelled(Held *held, const Model *model, const Patient *patie
             label[i] = chosen(classes[i], limits->weights, S + 1);
             changed[i] = 1;
         }
-        if (label[i] == S || label[i] == V) return NULL; /* it may be artefact: `..rhythm.artefact` */
+        if (label[i] == S || label[i] == V) {
+            Py_ssize_t from = samples + (Py_ssize_t)(at[i] + model->look->first - patient->taken);
+            if (from < 0 || at[i] + model->look->last > patient->taken) return NULL;
+            const Patients patients = {learnt, wide, usual_before.correlation_z, usual_before.roughness,
+                                       usual_before.beats, before.previous, before.previous_atrial,
+                                       before.log_interval};
+            double odds = artefact_log_odds(model->look, model->artefact, model->units, recent + from, classes[i],
+                                            label[i], &patients, at[i]);
+            if (odds >= (label[i] == V ? model->look->v : model->look->s)) return NULL;
+        }
+        if (remembers) {
+            memcpy(learnt, fresh, wide * sizeof *learnt);
+            remembered = 1;
+        }
     }
     if (PyErr_Occurred()) return NULL;
     /* From here on all is kept. */
@@ -486,45 +503,50 @@ static PyObject *followed(Held *held, const Model *model, PyObject *context, PyO
     return found;
 }
 
-/* follow(contexts, beats, decided, limits 'd' of template, intervals, labels, seconds and atria, detrend 'f', learnt
- * 'f', embedded, weights 'f', cells, TrackedBeat, Beats) -> for each patient the beats that came, or None, and
+/* follow(contexts, beats, decided, limits 'd' of template, intervals, labels, seconds, artefact, its network, and
+ * limits of atria, detrend 'f', learnt 'f', embedded, weights 'f', cells, TrackedBeat, Beats) -> for each patient the beats that came, or None, and
  * the places of those whose next second the rules have to close. None stands for the context of a patient
  * who is left to them. */
 static PyObject *follow(PyObject *self, PyObject *const *args, Py_ssize_t given) {
-    static const char types[] = "dddddfff";
+    static const char types[] = "dddddddfff";
     enum { FIRST = 3, ARRAYS = sizeof types - 1 };
     Held held = {.count = 0};
     Py_ssize_t sizes[ARRAYS];
     const void *arrays[ARRAYS];
-    if (given != 15 || !PyList_Check(args[0]) || !PyList_Check(args[1]) || !PyList_Check(args[2]))
-        return refuse(&held, "expected 15 arguments, of which three are lists");
+    if (given != 17 || !PyList_Check(args[0]) || !PyList_Check(args[1]) || !PyList_Check(args[2]))
+        return refuse(&held, "expected 17 arguments, of which three are lists");
     for (int i = 0; i < ARRAYS; i++) {
         arrays[i] = take(&held, args[FIRST + i + (i == ARRAYS - 1)], types[i], 0, &sizes[i]);
         if (!arrays[i]) return done(&held, NULL);
     }
-    const Model model = {.template = arrays[0],
+    Model model = {.template = arrays[0],
                          .intervals = arrays[1],
                          .labels = arrays[2],
                          .limits = arrays[3],
-                         .atrial = arrays[4],
-                         .detrend = arrays[5],
-                         .learnt = arrays[6],
-                         .weights = arrays[7],
-                         .wide = (int)PyLong_AsLong(args[10]),
-                         .cells = PyLong_AsSsize_t(args[12]),
+                         .look = arrays[4],
+                         .artefact = arrays[5],
+                         .atrial = arrays[6],
+                         .detrend = arrays[7],
+                         .learnt = arrays[8],
+                         .weights = arrays[9],
+                         .wide = (int)PyLong_AsLong(args[12]),
+                         .cells = PyLong_AsSsize_t(args[14]),
                          .waves = (Py_ssize_t)(((const Limits *)arrays[3])->p_wave_last -
                                                ((const Limits *)arrays[3])->p_wave_first),
-                         .tracked_beat = args[13],
-                         .beats = args[14]};
+                         .tracked_beat = args[15],
+                         .beats = args[16]};
     const size_t sizes_of[] = {sizeof *model.template, sizeof *model.intervals, sizeof *model.labels,
-                               sizeof *model.limits, sizeof *model.atrial};
-    int fit = !PyErr_Occurred() && sizes[5] == model.waves * model.waves;
-    for (int i = 0; i < 5; i++) fit = fit && sizes[i] == (Py_ssize_t)(sizes_of[i] / sizeof(double));
+                               sizeof *model.limits};
+    int fit = !PyErr_Occurred() && sizes[7] == model.waves * model.waves &&
+              look_fits(model.look, sizes[4], sizes[5], &model.units) &&
+              sizes[6] == sizeof *model.atrial / sizeof(double);
+    for (int i = 0; i < 4; i++) fit = fit && sizes[i] == (Py_ssize_t)(sizes_of[i] / sizeof(double));
     int reach = fit ? (int)(model.labels->after - model.labels->before) : 0;
     Py_ssize_t count = PyList_Size(args[0]);
     if (!fit || model.waves < 1 || model.waves > MAX_WAVE || model.labels->wide >= 32 || model.cells < 1 ||
-        sizes[6] != MEANS * ((Py_ssize_t)model.atrial->most_beats + 1) ||
-        !weights_fit(sizes[7], INPUTS, model.wide, model.cells) || model.template->peak_start < 0 ||
+        !usual_fits(model.look, (Py_ssize_t)model.labels->wide) ||
+        sizes[8] != MEANS * ((Py_ssize_t)model.atrial->most_beats + 1) ||
+        !weights_fit(sizes[9], INPUTS, model.wide, model.cells) || model.template->peak_start < 0 ||
         model.template->peak_stop > reach || reach / STEP > MAX_WIDE || PyList_Size(args[1]) != count ||
         PyList_Size(args[2]) != count)
         return refuse(&held, "the sizes do not fit");

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runtime.beats import Q, S, V
-from runtime.detector import Detector
+from runtime.detector import Detector, load_rhythm
 from runtime.errors import InputError
 from runtime.findings import ARTEFACT, Record
 from runtime.model.contract import FS
@@ -90,7 +90,7 @@ def test_a_beat_is_unknown_from_the_limit_of_its_label_on(label: int, limit: str
     st.booleans(),
     st.sampled_from([S, V]),
 )
-def test_any_signal_is_described_by_bounded_numbers(
+def test_any_signal_is_described_by_bounded_numbers_and_judged_alike_in_c(
     seed: int, scale: float, known: bool, timed: bool, label: int
 ) -> None:
     random = np.random.default_rng(seed)
@@ -103,6 +103,10 @@ def test_any_signal_is_described_by_bounded_numbers(
     assert found.shape == (SIZES,)
     assert np.isfinite(found).all()
     assert np.abs(found).max() < 60
+    model = load_rhythm().artefact
+    judged = Artefacts(ArtefactLimits(1.0, 1.0), model).log_odds
+    log_odds = model.log_odds(found[None]).item()
+    assert judged(row, label, around, usual, before, 1000) == pytest.approx(log_odds, abs=1e-9)
 
 
 def test_the_level_of_the_signal_makes_no_difference() -> None:

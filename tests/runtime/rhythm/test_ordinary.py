@@ -101,5 +101,5 @@ def test_nearly_all_seconds_are_ordinary(detector: Detector) -> None:
 
 
 def test_other_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected 15 arguments"):
+    with pytest.raises(ValueError, match="expected 17 arguments"):
         second_loops.follow(1)

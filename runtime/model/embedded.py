@@ -96,12 +96,24 @@ class GoldenEkg:
 
     @classmethod
     def read(cls, files: Artifacts) -> GoldenEkg:
-        """Read it from the folder; raises as `Artifacts.path`."""
-        with np.load(files.path(GOLDEN), allow_pickle=False) as arrays:
-            given = {name: arrays[name] for name in ("ecg", "missing", "probabilities")}
-            found = {name: arrays[name] for name in OUTPUTS}
-            in_flawed = {name: arrays[f"flawed_{name}"] for name in OUTPUTS}
-            flawed = arrays["flawed"]
+        """Read it from the folder.
+
+        Raises
+        ------
+        ModelFileError, ModelError
+            As `Artifacts.path`, or the file is of another release.
+        """
+        path = files.path(GOLDEN)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                given = {name: arrays[name] for name in ("ecg", "missing", "probabilities")}
+                found = {name: arrays[name] for name in OUTPUTS}
+                in_flawed = {name: arrays[f"flawed_{name}"] for name in OUTPUTS}
+                flawed = arrays["flawed"]
+        except KeyError as error:
+            raise ModelError(
+                f"{path} is of another release ({error.args[0]}); expected artifacts of this one."
+            ) from error
         return cls(given, found, flawed, in_flawed, files.files[GOLDEN]["tolerance"])
 
     def check(self, files: Artifacts) -> None:

@@ -312,6 +312,17 @@ def test_graphs_of_another_answer_are_refused(tmp_path: Path) -> None:
         GoldenEkg.read(files).check(files)
 
 
+def test_a_golden_recording_of_another_release_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_ARTIFACTS, tmp_path / "artifacts")
+    folder = tmp_path / "artifacts"
+    with np.load(folder / GOLDEN) as arrays:
+        older = {name: values for name, values in arrays.items() if name != "flawed"}
+    np.savez(folder / GOLDEN, **older)
+    manifest.seal(folder, manifest.roles(folder))
+    with pytest.raises(ModelError, match="is of another release"):
+        GoldenEkg.read(Artifacts(folder))
+
+
 def test_written_anew_they_are_the_same(tmp_path: Path) -> None:
     shutil.copytree(DEFAULT_ARTIFACTS, tmp_path / "artifacts")
     assert embedded.main(["--artifacts", str(tmp_path / "artifacts")]) == 0

@@ -263,7 +263,7 @@ static inline int is_low(const Template *limits, const float *around) {
 
 /* Compare a beat: `template._compare`. If it is certainly N, `piece` becomes the new template and `usual`
  * is moved on: true then. There is no template if `known` is NULL. */
-ALONE static int compared_with(const Template *limits, double normal, const float *around, int coarser,
+static inline int compared_with(const Template *limits, double normal, const float *around, int coarser,
                                 const float *known, float *piece, int wide, Usual *usual, Compared *compared) {
     double square, correlation, z = limits->ordinary_z;
     laid(around, coarser, known, piece, wide, &square, &correlation);

@@ -83,13 +83,6 @@ static inline PyObject *named(PyObject *type, PyObject *tuple) {
 #define WIDE
 #endif
 
-/* Not copied into its callers: GCC 12 then left out a rounding to float. */
-#if defined(__GNUC__)
-#define ALONE __attribute__((noinline, unused))
-#else
-#define ALONE
-#endif
-
 #define FAST(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 #define MODULE(title, table)                                                                        \
     static PyModuleDef_Slot slots[] = {{Py_mod_exec, table}, {0, NULL}};                             \

@@ -13,7 +13,6 @@ strangers held back is read.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ from training.errors import DataError
 from training.held_out import require_every_fold, truth_of, unseen
 from training.motion import KINDS, Span, added
 from training.recordings import Record
-from training.results import require_writable
+from training.results import require_writable, write_rhythm
 from training.torch_detector import detector_of
 from training.weak import entries, read
 
@@ -110,6 +109,7 @@ def heard(detector: Detector, ecg: NDArray[np.float64], fs: float) -> Noting:
     stream, noting = detector.stream(fs, events=True), Noting()
     assert stream.tracker is not None
     stream.tracker.artefacts = noting
+    stream.tracker.context = None  # the compiled loops would not ask it
     size = round(PIECE_S * fs)
     for at in range(0, len(ecg), size):
         stream.push(ecg[at : at + size])
@@ -285,9 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "artefact_v": round(limits[V], 2),
         "artefact_s": round(limits[S], 2),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(stored) + "\n")
-    print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
+    write_rhythm(stored, args.out)
 
 
 if __name__ == "__main__":

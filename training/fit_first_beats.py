@@ -13,7 +13,6 @@ back is read.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
 from training.held_out import NotingTemplate, require_every_fold, truth_of, unseen
-from training.results import require_writable
+from training.results import require_writable, write_rhythm
 from training.torch_detector import detector_of
 from training.weak import entries, read
 
@@ -97,9 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{error}\n")
     print_crossed(heard)
     stored["models"]["first beats"] = fit(heard).to_dict()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(stored) + "\n")
-    print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
+    write_rhythm(stored, args.out)
 
 
 def windows(runs: Sequence[Path]) -> Iterator[Heard]:
@@ -152,6 +149,7 @@ def hear(
     stream = detector.stream(fs, events=True)
     assert stream.tracker is not None
     stream.tracker.template = template = NotingTemplate(detector)
+    stream.tracker.context = None  # the compiled loops would not ask it
     stream.push(signal)
     stream.finish()
     inputs = np.zeros((len(template.evidence), len(FirstBeats.inputs)))

@@ -16,7 +16,6 @@ nothing. `python -m export.rhythm` puts the result into ``artifacts/``.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,7 +41,7 @@ from training.download import require_data
 from training.errors import DataError
 from training.fit_rhythm import HIDDEN, OUT, joined
 from training.recordings import load
-from training.results import require_writable
+from training.results import require_writable, write_rhythm
 from training.rhythm_references import cudb_signal, first_half, mix
 from training.rhythm_windows import NOISE_DB
 from training.weak import NOISE, entries, fifth_of, read
@@ -109,9 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     known = [piece for piece in pieces if piece.fold or not piece.label]
     store(stored, fit(known), limit_of(known, left_out(known)))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(stored) + "\n")
-    print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
+    write_rhythm(stored, args.out)
 
 
 def store(stored: dict[str, Any], model: StripModel, limit: float) -> None:

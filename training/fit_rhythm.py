@@ -12,7 +12,6 @@ fibrillation is the second network's (`training.train_rhythm`).
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -28,7 +27,7 @@ from runtime.signal.features import SmallNetwork, WindowModel, comparable
 from training.databases import CUDB, DS1, SVDB
 from training.download import require_data
 from training.errors import DataError
-from training.results import require_writable
+from training.results import require_writable, write_rhythm
 from training.rhythm_windows import (
     Task,
     Windows,
@@ -86,9 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "features": waveform.FEATURES,
         "models": stored["models"] | {name: model.to_dict() for name, model in fits.items()},
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(stored) + "\n")
-    print(f"wrote {args.out}; `python -m export.rhythm {args.out}` puts it into artifacts/")
+    write_rhythm(stored, args.out)
 
 
 def networks_of(task: Task) -> int:

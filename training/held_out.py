@@ -104,6 +104,7 @@ def held_out(run: Path, records: Sequence[Record]) -> list[Patient]:
         policy = detector.rhythm_policy
         tracker.template = template = NotingTemplate(detector)
         tracker.rr_baseline = listener = Listening(policy.of(BaselineLimits))
+        tracker.context = None  # the compiled loops would ask neither
         relabelled = from_beats(stream.push(record.signal[0]) + stream.finish(), FS)
         patients.append(
             Patient(

@@ -51,7 +51,8 @@ class RhythmTracker:
     rr_baseline : the patient's usual RR interval; None if the policy leaves it out
     artefacts : decides which V and S beats are artefact; None if the policy leaves it out, or the
         usual QRS complex
-    context : what the compiled loops need of the patient (`.ordinary`)
+    context : what the compiled loops need of the patient (`.ordinary`). None leaves all to rules,
+        as it has to be where another template, baseline or verdict is put in
     """
 
     def __init__(self, model: RhythmModel, weights: Sequence[float]):

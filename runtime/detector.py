@@ -31,6 +31,7 @@ from .rhythm import RhythmModel, RhythmPolicy, closed
 from .signal.foreign import unlike_ecg
 from .signal.gaps import gap_spans
 from .signal.missing import missing_samples
+from .signal.noise import is_strip
 from .signal.policy import QualityPolicy
 from .signal.quality import assess, assess_rows
 from .signal.resample import of_each, thinned
@@ -261,11 +262,11 @@ class Detector:
             artefacts.update(stream.artefacts)
             progress(round(len(piece) / rate))
         beats, events = beats + stream.finish(), closed(stream.events())
-        clock = stream.fs / rate
+        rhythm, clock, strip = self._engine.rhythm, stream.fs / rate, is_strip(record.seconds)
         high = sorted(time * clock for time in left_out.union(stream.left_out))
         spans = sorted((a * clock, b * clock) for a, b in artefacts.union(stream.artefacts))
         beats, events = stream.in_time_of(rate, beats, events)
-        judge = partial(assess, policy=self.quality_policy, noise=self._engine.rhythm.noise)
+        judge = partial(assess, policy=rhythm.quality, noise=rhythm.noise, whole=strip)
         missing = missing_samples(signal, rate, self.quality_policy.missing)
         gaps, missing = gap_spans(missing, rate), of_each(missing, record.fs, len(record.signal))
         return Annotation(record, beats, events, judge, gaps, self.made_by, missing, high, spans)
@@ -275,15 +276,16 @@ class Detector:
         """The model, in words, as files of its findings name it."""
         return f"ekg, model {self.digest.hex()[:8]}"
 
-    def assess(self, ecg: NDArray[np.floating], fs: float) -> Quality:
-        """The quality of a signal, second by second.
+    def assess(self, ecg: NDArray[np.floating], fs: float, *, whole: bool = True) -> Quality:
+        """The quality of a signal, second by second, and of a strip as a whole.
 
         Parameters
         ----------
         ecg : [samples], mV, at least one sample; NaN if one is missing
         fs : Hz
+        whole : it is a whole recording, and no part of one
         """
-        return assess(ecg, fs, self.quality_policy, self._engine.rhythm.noise)
+        return assess(ecg, fs, self.quality_policy, self._engine.rhythm.noise, whole=whole)
 
     def with_network(self, run: Run, contract: Contract, digest: bytes | None = None) -> Detector:
         """The same rhythm behind another network, for comparisons.

@@ -143,6 +143,7 @@ DOUBTFUL = UNREADABLE | Flaw.BASELINE | Flaw.NOISE
 
 LEFT_OUT = "a deflection too high for this heart, as of an electrode that pops, is left out"
 ARTEFACT = "so many Q beats are artefact that looked like V or S beats: {}"
+NOISY = "the recording is noise as a whole: it cannot be read"
 # One lead alone cannot separate the two.
 FLAT_LINE = (
     "the signal is flat: an electrode is off, or the heart stands still; no asystole is reported"
@@ -166,6 +167,8 @@ class Quality:
     seconds : the flaws of each second
     artefacts : start and end, s, of artefact that looked like a V or S beat; known of annotated
         records alone
+    noisy : a recording of 6 to 60 s is noise as a whole, as a cardiologist calls a strip; None of
+        any other, and of a part of one
     """
 
     flat: float
@@ -178,6 +181,7 @@ class Quality:
     fast: float = 0.0
     seconds: tuple[Flaw, ...] = field(default=(), repr=False)
     artefacts: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    noisy: bool | None = None
 
     @classmethod
     def of_second(cls, flaws: Flaw) -> Quality:
@@ -206,6 +210,7 @@ class Quality:
             self.flat == self.clipped == self.baseline == self.noise == self.fast == 0
             and not any(flaws & Flaw.MISSING for flaws in self.seconds)
             and self.range_mv <= IMPOSSIBLE_RANGE_MV
+            and not self.noisy
         )
 
     @property
@@ -222,7 +227,7 @@ class Quality:
         if self.warning:
             return (self.warning,)
         left_out = self.missing == 0 and any(flaws & Flaw.MISSING for flaws in self.seconds)
-        said = (LEFT_OUT,) * left_out
+        said = (NOISY,) * bool(self.noisy) + (LEFT_OUT,) * left_out
         if self.artefacts:
             said += (ARTEFACT.format(len(self.artefacts)),)
         return said + tuple(
@@ -245,7 +250,12 @@ class Quality:
             name: round(getattr(self, name), 4)
             for name in ("flat", "clipped", "baseline", "noise", "powerline", "missing", "fast")
         }
-        return {"ok": self.ok, **shares, "range_mv": round(self.range_mv, 4)}
+        return {
+            "ok": self.ok,
+            **shares,
+            "range_mv": round(self.range_mv, 4),
+            "noisy": self.noisy,
+        }
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,16 @@ class Stream:
         moments = [origin + sample / fs for sample in artefacts.found]
         return [(max(moment - SPAN_S, 0.0), moment + SPAN_S) for moment in moments]
 
+    @property
+    def noisy(self) -> bool | None:
+        """True if the signal so far is noise as a whole, as a cardiologist calls a strip.
+
+        It is judged from 6 to 60 s, and means most when the recording has ended. None of shorter
+        and longer signal, unless the rhythm is followed, and if this model did not see its start.
+        """
+        tracker = self.tracker
+        return None if tracker is None or self._origin else tracker.seconds.noisy
+
     def save(self) -> bytes:
         """The stream's whole state, about 23 kB; `Detector.resume` goes on from it.
 

@@ -56,7 +56,7 @@ WEIGHTS = {NOISE: 8.0, "N": 1.0, "A": 0.3, "O": 0.3}  # of a strip; O and A may 
 # comes before it a signal is odd for minutes, so cudb needs most.
 BESIDE = {"mitdb": 0.0006, "mixed": 0.004, "paced": 0.0006, "svdb": 0.0012, "cudb": 0.008}
 HARDEST = 20  # one in so many windows of a recording counts
-MEMORY = Memory(windows=30.0, max_fibrillation=2.0)
+MEMORY = Memory(windows=30.0, max_fibrillation=2.0, strip_max_fibrillation=-1.0)
 # Noisy windows from which on a strip is also put after a normal one, and before one, and how much
 # these weigh beside strips by themselves.
 LONG, TURNED = 24, 0.25
@@ -159,7 +159,7 @@ def piece_of(
     ecg = ecg.astype(np.float64)
     windows = waveform.windows(waveform.at_rate(ecg, fs))
     without = replace(rhythm.quality, lasting_noise_log_odds=100.0)
-    flaws = assess(ecg, fs, without, rhythm.noise).seconds
+    flaws = assess(ecg, fs, without, rhythm.noise, whole=False).seconds
     features = np.concatenate(
         [waveform.features(windows[at : at + AT_ONCE]) for at in range(0, len(windows), AT_ONCE)]
     )

@@ -58,6 +58,7 @@ class Finding:
     beats, alone : beats of each label, with the rhythm followed and by the network alone
     events : kinds of the events reported
     noise : share of its seconds in which beats are doubtful
+    noisy : it is noise as a whole
     """
 
     entry: Entry
@@ -65,6 +66,7 @@ class Finding:
     alone: Mapping[str, int]
     events: frozenset[str]
     noise: float
+    noisy: bool = False
 
     def figure(self, name: str) -> tuple[float, float]:
         """What one of `FIGURES` counts, and of how many."""
@@ -75,7 +77,7 @@ class Finding:
         told = {
             "grave": bool(self.events & GRAVE),
             "AF": FIBRILLATION in self.events,
-            "noise": self.noise > 0,
+            "noise": self.noise > 0 or self.noisy,
         }
         return float(told[what] if what in told else where.get(what, 0) > 0), 1.0
 
@@ -144,7 +146,8 @@ def listen(detector: Detector, record: WeakRecord) -> list[Finding]:
         annotation = detector.annotate(Record(record.entry.name, lead, record.fs, ecg, 0.0))
         stream = detector.stream(record.fs)
         alone = stream.push(ecg) + stream.finish()
-        flaws = detector.assess(ecg, record.fs).seconds
+        quality = detector.assess(ecg, record.fs)
+        flaws = quality.seconds
         found.append(
             Finding(
                 record.entry,
@@ -152,6 +155,7 @@ def listen(detector: Detector, record: WeakRecord) -> list[Finding]:
                 _counts(alone),
                 frozenset(event.kind for event in annotation.events),
                 sum(bool(flaw & DOUBTFUL) for flaw in flaws) / len(flaws),
+                bool(quality.noisy),
             )
         )
     return found

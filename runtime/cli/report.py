@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..detector import Detector
+from ..findings import NOISY
 from ..records import check_writable, distinct_names, need, read
 from ..report import PAPERS, Layout, find_browser, flaws_of_seconds, languages, study_of, write
+from ..signal.noise import is_strip
 from ..signal.resample import together
 from .common import count, lead_and_choice, load_detector, record_options, signal_choice
 from .whole_records import annotated, for_each, notes_on
@@ -66,11 +70,14 @@ def run(args: argparse.Namespace) -> int:
         recording = read(path, compact=True, **signal_choice(args))
         detector.stream(recording.fs / together(recording.fs))  # refuses a rate that cannot be used
         # Before the beats, of which a day's take 40 MB.
-        flaws = flaws_of_seconds(recording, detector.assess)
+        assess = partial(detector.assess, whole=is_strip(recording.seconds))
+        flaws = flaws_of_seconds(recording, assess)
         found = annotated(detector, recording)
         beats = found.beats
         counts = f"{len(beats)} beats, {sum(beat.anomaly for beat in beats)} not normal"
         notes = "".join(f"; {note}" for note in notes_on(detector, found))
+        if found.quality.noisy:
+            recording = replace(recording, notes=(*recording.notes, NOISY))
         study = study_of(
             recording,
             beats,

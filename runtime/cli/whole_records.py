@@ -13,6 +13,7 @@ from ..errors import EkgError
 from ..findings import Quality, Record
 from ..records import Annotation
 from ..signal.fast import fast_share
+from ..signal.noise import is_strip
 from ..signal.quality import flat_share
 from .common import drop_output
 
@@ -56,7 +57,8 @@ def notes_on(detector: Detector, found: Annotation) -> list[str]:
     missing = 0.0 if found.missing is None else float(found.missing.mean())
     fast = fast_share(recording.signal, recording.fs, limits.fast, limits.missing)
     flat = flat_share(recording.signal, recording.fs, limits)
-    known = Quality(flat, 0.0, 0.0, missing=missing, fast=fast)
+    noisy = found.quality.noisy if is_strip(recording.seconds) else None
+    known = Quality(flat, 0.0, 0.0, missing=missing, fast=fast, noisy=noisy)
     return [*known.notes, *recording.notes]
 
 

@@ -184,7 +184,9 @@ class Patient:
         """
         ecg = check_signal(samples, units=units, dimensions=(1,))
         rhythm, edge = self.engine.rhythm, self.rows.edges[self.row]
-        quality = assess_rows(ecg[None], self.rate.fs, rhythm.quality, rhythm.noise, [edge])[0]
+        (quality,) = assess_rows(
+            ecg[None], self.rate.fs, rhythm.quality, rhythm.noise, [edge], whole=False
+        )
         if self.tracker is not None and self.tracker.flaws & Flaw.FAST and not quality.flat:
             quality = replace(quality, fast=1.0)  # of which a short chunk shows nothing
         return quality

@@ -250,10 +250,11 @@ def _joined(pieces: Sequence[Quality]) -> Quality:
             np.average([getattr(piece, each.name) for piece in pieces], weights=lengths)
         )
         for each in fields(Quality)
-        if each.name not in ("range_mv", "seconds", "artefacts")
+        if each.name not in ("range_mv", "seconds", "artefacts", "noisy")
     }
     return Quality(
         **shares,
         range_mv=max(piece.range_mv for piece in pieces),
         seconds=tuple(flaw for piece in pieces for flaw in piece.seconds),
+        noisy=pieces[0].noisy if len(pieces) == 1 else None,
     )

@@ -23,7 +23,7 @@ from ..signal.features import FEATURES, RATE, WINDOW_S
 from ..signal.gaps import Gap
 from ..signal.hum import without_hum
 from ..signal.loops import loops, window_loops
-from ..signal.noise import NO_WINDOW, NoiseMemory, kept_log_odds
+from ..signal.noise import NO_WINDOW, NoiseMemory, kept_log_odds, mean_fibrillation
 from ..signal.quality import flaws_of
 from .events.atrial import samples_before
 from .events.family import Second
@@ -60,7 +60,7 @@ class Window(NamedTuple):
 
 
 WINDOW = Row(Window, (Number(), Number(), Number(), Flag()))
-MEMORY = Row(NoiseMemory, (Matrix((len(FEATURES),)), Number(0.0)))
+MEMORY = Row(NoiseMemory, (Matrix((len(FEATURES),)), Number(0.0), Number()))
 
 
 @dataclass
@@ -107,6 +107,13 @@ class Seconds:
         self.next = self.base = 0
         self.recent = np.zeros(0, dtype=np.float32)
         self.limit: int | None = None
+
+    @property
+    def noisy(self) -> bool | None:
+        """Whether the signal so far is noise as a whole; see `NoiseModel.noisy`."""
+        state, model = self.state, self.model
+        limit = model.quality.strip_noise_log_odds
+        return model.noise.noisy(state.noise_memory, state.taken / FS, limit)
 
     def ready(self, decided: float) -> int:
         """Return how many seconds can be closed: before this moment, their windows known."""
@@ -357,9 +364,12 @@ def _judge_by_loops(
     means = np.concatenate([one.means for one in memories]).reshape(patients, -1)
     windows = np.array([one.windows for one in memories])
     found = window_loops.verdicts(at_60hz, window, means, windows, Window, *model.verdict_limits)
-    for one, new, row, number in zip(some, found, means, windows.tolist(), strict=True):
+    parts = zip(some, memories, found, means, windows.tolist(), strict=True)
+    for one, old, new, row, number in parts:
         state = one.state
-        state.noise_memory = NoiseMemory(row, number)
+        log_odds = [window.fibrillation for window in new]
+        fibrillation = mean_fibrillation(old, log_odds, model.noise.memory.windows)
+        state.noise_memory = NoiseMemory(row, number, fibrillation)
         state.windows += new
         state.newest = new[-1]
 

@@ -124,7 +124,11 @@ def shared() -> dict[str, Schema]:
             label={"type": "string", "enum": [*CLASSES]},
             score=share,
         ),
-        "Quality": finding(good, **shares | {"ok": BOOLEAN, "range_mv": POSITIVE}),
+        "Quality": finding(
+            good,
+            **shares
+            | {"ok": BOOLEAN, "range_mv": POSITIVE, "noisy": {"type": ["boolean", "null"]}},
+        ),
         "Event": finding(
             Event("", 0.0, None, 0.0, ""),
             kind={"type": "string", "enum": events},

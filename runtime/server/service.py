@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,8 @@ def _answer(
     rate = rate or live.fs
     clock = live.fs / rate
     beats, events = live.in_time_of(rate, beats, live.events())
+    if end and quality:
+        quality = replace(quality, noisy=live.noisy)
     return {
         "beats": [beat.to_dict() for beat in beats],
         "carry": None if end else encode_token(live.save()),
@@ -168,7 +171,7 @@ def _answer(
         "seconds": round(clock * live.seconds, 4),
         "quality": quality.to_dict() if quality else None,
         **rhythm_fields(live.tracker, events),
-        **_notes(live),
+        **_notes(live, end=end),
     }
 
 
@@ -178,8 +181,14 @@ def _unreadable(quality: Quality, start: float) -> list[list[float]]:
     return [[start + first, start + last] for first, last in edges.reshape(-1, 2).tolist()]
 
 
-def _notes(live: Stream) -> Fields:
-    """Clauses on the last second that was judged: a chunk is too short to say that it is flat."""
+def _notes(live: Stream, *, end: bool) -> Fields:
+    """Clauses on the last second that was judged, and at the end on a strip as a whole.
+
+    A chunk is too short to say that it is flat.
+    """
     tracker = live.tracker
-    notes = Quality.of_second(tracker.flaws).notes if tracker is not None else ()
+    notes: tuple[str, ...] = ()
+    if tracker is not None:
+        known = Quality.of_second(tracker.flaws)
+        notes = replace(known, noisy=live.noisy if end else None).notes
     return {"notes": [*notes]} if notes else {}

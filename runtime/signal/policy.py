@@ -61,6 +61,8 @@ class QualityPolicy:
     powerline_mv : amplitude of a lasting 50 or 60 Hz oscillation
     noise_log_odds : of the noise model (`.noise`), for muscle and electrode motion
     lasting_noise_log_odds : of noise as in hand-held strips, in the light of the seconds before
+    strip_noise_log_odds : of noise in a strip of 6 to 60 s as a whole
+    strip_lasting_noise_log_odds : of lasting noise in a strip that is not noise as a whole
     constant_s : so long one value repeats itself exactly before it stands for missing samples
     ease_s : time constant of the way back to the signal's own level after missing samples
     fast_bpm : above this beats are lost; the signal repeats itself so often, and at most
@@ -78,6 +80,8 @@ class QualityPolicy:
     powerline_mv: float
     noise_log_odds: float
     lasting_noise_log_odds: float
+    strip_noise_log_odds: float
+    strip_lasting_noise_log_odds: float
     constant_s: float
     ease_s: float
     fast_bpm: float
@@ -99,6 +103,8 @@ class QualityPolicy:
                 "powerline_mv": (0, 1000),
                 "noise_log_odds": (-100, 100),
                 "lasting_noise_log_odds": (-100, 100),
+                "strip_noise_log_odds": (-100, 100),
+                "strip_lasting_noise_log_odds": (-100, 100),
                 "constant_s": (GAP_S, MAX_CONSTANT_S),
                 "ease_s": (1e-3, 60),
                 "fast_bpm": (120, 600),

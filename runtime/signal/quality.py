@@ -22,17 +22,25 @@ SPIKE_S = 0.01  # a pacemaker's, with what resampling makes of it
 
 
 def assess(
-    ecg: NDArray[np.floating], fs: float, policy: QualityPolicy, noise: NoiseModel
+    ecg: NDArray[np.floating],
+    fs: float,
+    policy: QualityPolicy,
+    noise: NoiseModel,
+    *,
+    whole: bool = True,
 ) -> Quality:
     """Judge a signal second by second; what follows the last counts as one from a quarter on.
+
+    A strip is judged as a whole, too (`noise.STRIP_S`).
 
     Parameters
     ----------
     ecg : [samples], mV, at least one sample; NaN if one is missing
     fs : Hz
     noise : recognises muscle and motion noise from five seconds of signal on
+    whole : it is a whole recording, and no part of one
     """
-    return assess_rows(ecg[None], fs, policy, noise)[0]
+    return assess_rows(ecg[None], fs, policy, noise, whole=whole)[0]
 
 
 def assess_rows(
@@ -41,6 +49,8 @@ def assess_rows(
     policy: QualityPolicy,
     noise: NoiseModel,
     edges: Sequence[Edge] | None = None,
+    *,
+    whole: bool = True,
 ) -> list[Quality]:
     """`assess` for the signals of many patients at once.
 
@@ -100,10 +110,12 @@ def assess_rows(
             (rest.max(axis=1) - rest.min(axis=1)).astype(np.float64),
         )
         flaws, count = np.column_stack((flaws, begun)), count + 1
+    verdicts: dict[int, bool | None] = {}
     if samples >= WINDOW_S * fs:
+        strip_s = samples / fs if whole else 0.0
         for row, signal in enumerate(ecg):
             pieces = windows(at_rate(signal, fs))
-            noisy, fast = _of_windows(pieces, policy, noise)
+            noisy, fast, verdicts[row] = _of_windows(pieces, policy, noise, strip_s)
             around = centred(np.arange(count), len(pieces))
             flaws[row] |= noisy[around] * int(Flaw.NOISE) | fast[around] * _FAST
     elif samples >= FAST_S * fs:
@@ -117,7 +129,7 @@ def assess_rows(
         flaws[row, constant[row][:count]] |= int(Flaw.FLAT)  # missing, or an electrode is off
     absent = {row: float(mask.mean()) for row, mask in missing.items()}
     return [
-        _quality(of_row, range_, absent.get(row, 0.0))
+        _quality(of_row, range_, absent.get(row, 0.0), verdicts.get(row))
         for row, (of_row, range_) in enumerate(
             zip(flaws.tolist(), (highs - lows).tolist(), strict=True)
         )
@@ -137,28 +149,46 @@ def _constant(ecg: NDArray[np.float64], second: int) -> NDArray[np.bool_]:
 
 
 def _of_windows(
-    pieces: NDArray[np.float64], policy: QualityPolicy, noise: NoiseModel
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """True for windows that are noise, and for those of a heart too fast, [windows] each."""
-    noisy, fast = [], []
+    pieces: NDArray[np.float64], policy: QualityPolicy, noise: NoiseModel, strip_s: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool | None]:
+    """True for windows that are noise, and for those of a heart too fast, [windows] each.
+
+    With them comes whether all of it is noise, if it is a strip of ``strip_s``.
+    """
+    lasting, loud, fast = list[float](), [], []
     memory: NoiseMemory | None = None
     for at in range(0, len(pieces), AT_ONCE):
         features, again = measure(pieces[at : at + AT_ONCE])
         (vf,) = kept_log_odds((noise.fibrillation,), features)
         followed, memory = noise.follow(features, vf, memory)
-        lasting = np.array(followed) >= policy.lasting_noise_log_odds
-        noisy.append(lasting | (noise.window.log_odds(features) >= policy.noise_log_odds))
+        lasting += followed
+        loud.append(noise.window.log_odds(features) >= policy.noise_log_odds)
         fast += beats_fast(again, policy.fast)
-    return np.concatenate(noisy), np.array(fast)
+    verdict = noise.noisy(memory, strip_s, policy.strip_noise_log_odds)
+    limit = policy.lasting_noise_log_odds
+    if verdict is False:  # all of it speaks for its seconds
+        limit = policy.strip_lasting_noise_log_odds
+    return np.concatenate(loud) | (np.array(lasting) >= limit), np.array(fast), verdict
 
 
-def _quality(flaws: list[int], range_mv: float, missing: float = 0.0) -> Quality:
+def _quality(
+    flaws: list[int], range_mv: float, missing: float = 0.0, noisy: bool | None = None
+) -> Quality:
     def share(flaw: int) -> float:
         return sum(one & flaw != 0 for one in flaws) / len(flaws)
 
     flat, clipped, baseline, noise, powerline, fast = map(share, _SHARED) if any(flaws) else _CLEAN
     return Quality(
-        flat, clipped, range_mv, baseline, noise, powerline, missing, fast, tuple(map(Flaw, flaws))
+        flat,
+        clipped,
+        range_mv,
+        baseline,
+        noise,
+        powerline,
+        missing,
+        fast,
+        tuple(map(Flaw, flaws)),
+        noisy=noisy,
     )
 
 

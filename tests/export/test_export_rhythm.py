@@ -60,7 +60,7 @@ def test_the_committed_golden_recording_is_what_export_makes(artifacts: Path) ->
     [
         ("{", "error: "),
         ("{}", "rhythm.json is not what export wrote"),
-        ('{"format": 9}', "has format 9, this runtime reads 5"),
+        ('{"format": 9}', "has format 9, this runtime reads 6"),
     ],
 )
 def test_what_is_no_rhythm_changes_nothing(

@@ -23,6 +23,7 @@ def test_every_class_but_n_is_an_anomaly(label: str) -> None:
 
 def test_good_quality_has_no_share_of_any_doubtful_flaw() -> None:
     assert Quality(0, 0, 2.0).ok
+    assert Quality(0, 0, 2.0, noisy=False).ok
     assert Quality(0, 0, 2.0, powerline=1.0).ok  # hum is filtered out
     assert Quality(0, 0, 2.0, missing=0.001).ok  # too few in a row to hide a beat
     for flawed in (
@@ -33,6 +34,7 @@ def test_good_quality_has_no_share_of_any_doubtful_flaw() -> None:
         Quality(0, 0, 2.0, fast=0.1),
         Quality(0, 0, 2.0, missing=0.1, seconds=(Flaw.NONE, Flaw.MISSING)),
         Quality(0, 0, IMPOSSIBLE_RANGE_MV + 0.1),
+        Quality(0, 0, 2.0, noisy=True),
     ):
         assert not flawed.ok
 
@@ -48,6 +50,7 @@ def test_quality_as_json_is_rounded_and_without_single_seconds() -> None:
         "powerline": 0.0,
         "missing": 0.0,
         "fast": 0.0,
+        "noisy": None,
         "range_mv": 1.2346,
     }
     assert "seconds" not in repr(quality)

@@ -20,7 +20,8 @@ const CALM = { regular: "Regular", unreadable: "Signal unreadable" };
 /** @type {Record<string, string>} */
 const FAULTS = { flat: "Flat line or electrode off", clipped: "Clipped", powerline: "Mains hum",
   baseline: "Baseline wander", noise: "Muscle or motion noise",
-  missing: "Samples missing", fast: "Too fast for all beats to be found" };
+  missing: "Samples missing", fast: "Too fast for all beats to be found",
+  noisy: "Noise throughout" };
 const LARGEST_RANGE_MV = 20;
 
 /**

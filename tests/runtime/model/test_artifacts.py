@@ -118,7 +118,7 @@ def written(folder: Path, rhythm: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 5"),
+        (lambda r: r.update(format=99), "rhythm.json has format 99, this runtime reads 6"),
         (lambda r: r.pop("format"), "rhythm.json is not what export wrote (KeyError: 'format')"),
         (lambda r: r["features"].reverse(), "has features that this runtime does not compute"),
         (
@@ -152,6 +152,9 @@ def written(folder: Path, rhythm: str) -> Path:
             lambda r: r["models"]["lasting noise"]["memory"].update(windows=0.0),
             "the memory of noise is out of bounds",
         ),
+        (lambda r: r["models"].pop("whole noise"), "(KeyError: 'whole noise')"),
+        (lambda r: r["models"]["whole noise"]["mean"].pop(), "a strip's noise does not fit its 45"),
+        (lambda r: r["quality"].pop("strip_noise_log_odds"), "'strip_noise_log_odds'"),
         (lambda r: r.update(policy=[]), "rhythm.json is not what export wrote"),
         (lambda r: r.pop("networks"), "(KeyError: 'networks')"),
         (lambda r: r.update(networks=[1]), "rhythm.json is not what export wrote"),

@@ -48,6 +48,7 @@ def test_the_same_however_the_windows_are_cut(
     second, same = noise.follow(features[cut:], quiet(count - cut), between)
     assert first + second == whole
     assert same.windows == end.windows
+    assert same.fibrillation == end.fibrillation
     np.testing.assert_array_equal(same.means, end.means)
 
 
@@ -79,7 +80,13 @@ def test_every_window_is_judged_by_itself_and_by_the_means_so_far(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"windows": 0.0}, {"windows": float("nan")}, {"max_fibrillation": 101.0}]
+    "wrong",
+    [
+        {"windows": 0.0},
+        {"windows": float("nan")},
+        {"max_fibrillation": 101.0},
+        {"strip_max_fibrillation": float("nan")},
+    ],
 )
 def test_a_memory_out_of_bounds_is_refused(noise: NoiseModel, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="out of bounds"):

@@ -30,7 +30,7 @@ def motion(seconds: float) -> NDArray[np.float64]:
     rng, size = np.random.default_rng(3), round(seconds * FS)
     walk = np.cumsum(rng.normal(size=size))
     walk -= np.convolve(walk, np.ones(FS) / FS, "same")
-    return clean(seconds) + 0.5 * walk / walk.std() + rng.normal(scale=0.1, size=size)
+    return clean(seconds) + 0.3 * walk / walk.std() + rng.normal(scale=0.2, size=size)
 
 
 def clean(seconds: float) -> NDArray[np.float64]:

@@ -112,7 +112,8 @@ def _event(event: Any) -> str:
 
 def _flaws(annotation: Annotation) -> str:
     known = annotation.quality.to_dict()
-    said = [
+    said = ["noise as a whole"] * bool(known["noisy"])
+    said += [
         f"{name}: {share:.0%}"
         for name, share in known.items()
         if isinstance(share, float) and share and name != "range_mv"

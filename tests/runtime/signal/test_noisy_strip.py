@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runtime.detector import Detector
 from runtime.findings import NOISY, Quality, Record, Result
 from runtime.records import read
+from runtime.records.views import html
 from runtime.rhythm import RhythmModel
 from runtime.server.metrics import Metrics
 from runtime.server.service import Service
@@ -56,7 +57,9 @@ def test_motion_is_noise_and_a_clean_strip_is_not(detector: Detector) -> None:
         assert quality.noisy is expected
         assert (NOISY in quality.notes) is expected
         assert quality.to_dict()["noisy"] is expected
-        assert detector.annotate(Record("x", "I", FS, ecg, 0.0)).quality.noisy is expected
+        annotation = detector.annotate(Record("x", "I", FS, ecg, 0.0))
+        assert annotation.quality.noisy is expected
+        assert ("noise as a whole" in html(annotation)) is expected
         assert at_the_end(detector, ecg, [100, 4000]) is expected
 
 

@@ -135,7 +135,7 @@ export function firstFrom(beats, time) {
 
 /**
  * The signal's faults, in words. Faults that are not known here show by their name.
- * @param {Record<string, number|boolean>} quality
+ * @param {Record<string, number|boolean|null>} quality
  */
 export function faults(quality) {
   const found = Object.entries(quality)

@@ -28,7 +28,7 @@ const STALE = 409; // the token belongs to another model
  * @property {number} decided s
  * @property {number|null} heart_rate per minute
  * @property {string|null} rhythm
- * @property {Record<string, number|boolean>|null} quality
+ * @property {Record<string, number|boolean|null>|null} quality
  * @property {string} provider
  * @property {number} latency_ms
  * @property {number|null} roundTripMs null if it came by itself

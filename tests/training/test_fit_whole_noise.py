@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_the_limit_leaves_room_for_strips_flagged_already(
 
 
 def test_what_is_stored_is_of_this_format(noise: NoiseModel, pieces: list[Piece]) -> None:
-    stored: dict[str, dict[str, object]] = {
+    stored: dict[str, Any] = {
         "models": {"lasting noise": {}},
         "quality": {},
         "fitted_on": {},
@@ -153,9 +154,10 @@ def test_what_is_stored_is_of_this_format(noise: NoiseModel, pieces: list[Piece]
     store(stored, fit(parts_of(pieces, noise)), 0.987)
     assert stored["format"] == FORMAT
     assert stored["quality"]["strip_noise_log_odds"] == 0.99
-    lasting = stored["models"]["lasting noise"]
-    assert isinstance(lasting, dict)
-    assert lasting["memory"]["strip_max_fibrillation"] == MEMORY.strip_max_fibrillation
+    assert (
+        stored["models"]["lasting noise"]["memory"]["strip_max_fibrillation"]
+        == MEMORY.strip_max_fibrillation
+    )
 
 
 def test_pieces_are_kept_for_the_next_time(

@@ -63,7 +63,7 @@ WINDOW = Row(Window, (Number(), Number(), Number(), Flag()))
 MEMORY = Row(NoiseMemory, (Matrix((len(FEATURES),)), Number(0.0)))
 
 
-@dataclass
+@dataclass(slots=True)
 class SecondsState:
     """The part of a patient's signal that is still needed.
 

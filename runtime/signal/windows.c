@@ -11,10 +11,10 @@ enum { HALF = SIZE / 2, FIRST_BIN = 4, BINS = 106, BANDS = 12, FEATURES = 45, TO
 static const int EDGES[BANDS + 1] = {0, 2, 5, 8, 11, 15, 19, 24, 31, 41, 56, 76, BINS};
 static const float FREQUENCY = (float)RATE / SIZE;
 /* Of even and of odd bins, for each sample up to a quarter. */
-enum { QUARTER = HALF / 2, LANES = 56 };
+enum { QUARTER = HALF / 2, LANES = 64 };
 static float cosines[2][QUARTER + 1][LANES], sines[2][QUARTER + 1][LANES], taper[SIZE];
 
-enum { MAX_UNITS = 256 };
+enum { MAX_UNITS = 256, ROWS = 4 };
 
 static float root_mean_square_about_mean(const float *y, int size) {
     double sum = 0, square = 0;
@@ -40,31 +40,52 @@ WIDE static int larger(const int32_t *bits, int size, int32_t than) {
     return found;
 }
 
-/* The largest `count` values of some that are not negative, ascending. Of these floats the bits are in
- * order too, so the smallest of the largest is found bit by bit. */
-static void largest(const float *values, int size, float *top, int count) {
-    int32_t bits[SIZE], least = 0;
-    int held = 0;
-    memcpy(bits, values, size * sizeof *bits);
-    for (int32_t bit = 1 << 30; bit; bit >>= 1) /* the largest number that so many reach */
-        if (larger(bits, size, (least | bit) - 1) >= count) least |= bit;
-    for (int i = 0; i < size && held < count; i++) {
-        if (bits[i] <= least) continue;
-        int at = held++;
-        for (; at > 0 && top[at - 1] > values[i]; at--) top[at] = top[at - 1];
-        top[at] = values[i];
+/* A few values, ascending: each goes to the place of its rank. */
+WIDE static void sorted(const float *values, int size, float *out) {
+    for (int i = 0; i < size; i++) {
+        int place = 0;
+        for (int k = 0; k < i; k++) place += values[k] <= values[i];
+        for (int k = i + 1; k < size; k++) place += values[k] < values[i];
+        out[place] = values[i];
     }
-    float smallest;
-    memcpy(&smallest, &least, sizeof smallest);
-    memmove(top + count - held, top, held * sizeof *top);
-    for (int i = 0; i < count - held; i++) top[i] = smallest;
 }
 
-WIDE static void spectrum(const float *y, double *found) {
+/* The largest `count` values of some that are not negative, ascending. Of these floats the bits are in
+ * order too, so a number that exactly so many reach is found bit by bit; of equal ones it is theirs. */
+static void largest(const float *values, int size, float *top, int count) {
+    int32_t bits[SIZE], least = 0;
+    int reach = size, held = 0;
+    float found[SIZE], smallest;
+    memcpy(bits, values, size * sizeof *bits);
+    for (int32_t bit = 1 << 30; bit && reach != count; bit >>= 1) {
+        int many = larger(bits, size, (least | bit) - 1);
+        if (many < count) continue;
+        least |= bit;
+        reach = many;
+    }
+    int32_t below = reach == count ? least - 1 : least;
+    for (int i = 0; i < size; i++) { /* without branches, which nobody could predict */
+        found[held] = values[i];
+        held += bits[i] > below;
+    }
+    memcpy(&smallest, &least, sizeof smallest);
+    for (int i = 0; i < count - held; i++) top[i] = smallest;
+    top += count - held;
+    sorted(found, held, top);
+}
+
+/* Products of folded samples with each lane of a table, added up. */
+WIDE static void projected(const float *folded, const float (*table)[LANES], float *found) {
+    float sums[LANES] = {0};
+    for (int i = 0; i <= QUARTER; i++)
+        for (int k = 0; k < LANES; k++) sums[k] += folded[i] * table[i][k];
+    memcpy(found, sums, sizeof sums);
+}
+
+static void spectrum(const float *y, double *found) {
     /* Folded at half and at a quarter: of cosines and sines of even and of odd bins only the first
      * quarter is left. */
-    float even[HALF + 1], odd[HALF + 1], real[2][LANES] = {{0}}, imaginary[2][LANES] = {{0}};
-    float power[BINS];
+    float even[HALF + 1], odd[HALF + 1], real[2][LANES], imaginary[2][LANES], power[BINS];
     even[0] = y[0] * taper[0];
     even[HALF] = y[HALF] * taper[HALF];
     odd[0] = odd[HALF] = 0;
@@ -73,14 +94,16 @@ WIDE static void spectrum(const float *y, double *found) {
         even[i] = one + other;
         odd[i] = one - other;
     }
-    for (int which = 0; which < 2; which++)
+    for (int which = 0; which < 2; which++) {
+        float cosine[QUARTER + 1], sine[QUARTER + 1];
         for (int i = 0; i <= QUARTER; i++) {
             float sign = which ? -1.0f : 1.0f, folded = i < QUARTER ? sign : 0.0f;
-            float cosine = even[i] + folded * even[HALF - i];
-            float sine = odd[i] - folded * odd[HALF - i];
-            for (int k = 0; k < LANES; k++) real[which][k] += cosine * cosines[which][i][k];
-            for (int k = 0; k < LANES; k++) imaginary[which][k] += sine * sines[which][i][k];
+            cosine[i] = even[i] + folded * even[HALF - i];
+            sine[i] = odd[i] - folded * odd[HALF - i];
         }
+        projected(cosine, (const float (*)[LANES])cosines[which], real[which]);
+        projected(sine, (const float (*)[LANES])sines[which], imaginary[which]);
+    }
     double whole = 0, entropy = 0, centroid = 0, spread = 0;
     int peak = 0;
     for (int k = 0; k < BINS; k++) {
@@ -257,10 +280,21 @@ WIDE static void weigh(const double *features, Py_ssize_t windows, Py_ssize_t in
     for (Py_ssize_t at = 0; at < windows; at++, features += inputs) {
         double sums[MAX_UNITS], result = weights[units];
         memcpy(sums, hidden + inputs * units, units * sizeof *sums);
-        for (Py_ssize_t i = 0; i < inputs; i++) {
-            double value = (features[i] - mean[i]) / scale[i];
-            value = value < -most ? -most : value > most ? most : value;
-            for (Py_ssize_t k = 0; k < units; k++) sums[k] += value * hidden[i * units + k];
+        for (Py_ssize_t i = 0; i < inputs; i += ROWS) { /* each sum in the order of the inputs */
+            double values[ROWS];
+            Py_ssize_t rows = inputs - i < ROWS ? inputs - i : ROWS;
+            const double *row = hidden + i * units;
+            for (Py_ssize_t j = 0; j < rows; j++)
+                values[j] = clipped((features[i + j] - mean[i + j]) / scale[i + j], -most, most);
+            if (rows == ROWS)
+                for (Py_ssize_t k = 0; k < units; k++) {
+                    double sum = sums[k];
+                    for (int j = 0; j < ROWS; j++) sum += values[j] * row[j * units + k];
+                    sums[k] = sum;
+                }
+            else
+                for (Py_ssize_t j = 0; j < rows; j++)
+                    for (Py_ssize_t k = 0; k < units; k++) sums[k] += values[j] * row[j * units + k];
         }
         for (Py_ssize_t k = 0; k < units; k++) result += tanh(sums[k]) * weights[k];
         found[at] = result;

@@ -90,12 +90,6 @@ static PyObject *list_of(const double *numbers, int size) {
     return list;
 }
 
-/* Append what is new to a list, and let go of it. */
-static void append(PyObject *list, PyObject *one) {
-    if (list && one) PyList_Append(list, one);
-    Py_XDECREF(one);
-}
-
 /* find_beats(frames 'f' [patients, frames, 6], patients, gap, weakest) -> `frames.find_beats`. */
 static PyObject *find_beats(PyObject *self, PyObject *const *args, Py_ssize_t given) {
     Held held = {.count = 0};

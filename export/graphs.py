@@ -238,7 +238,11 @@ def join_parts(graph: onnx.GraphProto) -> None:
     by_output = {name: node for node in graph.node for name in node.output}
     for node in list(graph.node):
         inner = by_output.get(node.input[-1] if node.op_type == "Concat" else node.input[0])
-        if inner is None or inner.op_type != node.op_type or node.op_type not in ("Split", "Concat"):
+        if (
+            inner is None
+            or inner.op_type != node.op_type
+            or node.op_type not in ("Split", "Concat")
+        ):
             continue
         if node.op_type == "Concat" and inner.attribute == node.attribute:
             parts = [*node.input[:-1], *inner.input]
@@ -256,11 +260,11 @@ def join_parts(graph: onnx.GraphProto) -> None:
 
 
 def _shapes_of_convolutions(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """The shapes that torch states, of convolutions: batch, channels, 1, and a number of times ``hops``.
+    """The shapes that torch states of convolutions: their lengths are multiples of ``hops``.
 
-    ONNX Runtime cannot follow them through a carry of which it does not know that it is cut off again.
-    With them it adds what goes past a block within the block's last convolution, which takes a node's
-    time and five copies less for each: a seventh of one patient's second.
+    ONNX Runtime cannot follow lengths through a carry that is put before the signal and cut off
+    again. With them it adds what goes past a block within the block's last convolution, instead of
+    in nodes of their own with their copies: a seventh of one patient's second.
     """
     answers = {name for node in graph.node if node.op_type == "Conv" for name in node.output}
     shapes = [value for value in graph.value_info if value.name in answers]

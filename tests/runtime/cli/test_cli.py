@@ -122,7 +122,7 @@ def test_model_options_are_taken_before_and_after_the_command(
 def test_only_the_command_that_is_given_is_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
-    """Before it stand at most the model's options; all of them take a seventh of a server's start."""
+    """All of them together take a sixth of a server's start."""
     (tmp_path / "broken.py").write_text("raise RuntimeError('imported')\n")
     monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
     monkeypatch.setattr("runtime.cli.doctor.run", lambda args: 0)

@@ -142,6 +142,7 @@ $(RUNTIME_READY): requirements-runtime.txt
 	@echo "Setting up $(RUNTIME_VENV) for the server, once. It takes about a minute and 190 MB of disk."
 	@$(PYTHON) -m venv $(RUNTIME_VENV)
 	@$(RUNTIME_VENV)/bin/python $(PIP_INSTALL) -r requirements-runtime.txt
+	@$(RUNTIME_VENV)/bin/python -m pip uninstall --quiet --yes setuptools  # of venv in Python 3.11; unused
 	@touch $@
 
 $(OLD_READY):

@@ -25,7 +25,7 @@ LOOPS = [
     Extension(
         f"ekg.{name}",
         [f"runtime/{name.replace('.', '/')}.c"],
-        depends=[f"runtime/signal/{name}.h" for name in ("loops", "beat", "artefact")],
+        depends=[f"runtime/signal/{name}.h" for name in ("loops", "beat", "artefact", "judge")],
         extra_compile_args=FLAGS,
         py_limited_api=True,
         optional=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -199,10 +200,13 @@ def _export(module: nn.Module, carry_size: int, chunk: int | None) -> onnx.Model
     if not chunk:
         model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "frames"
         _remove_shape_nodes(model.graph)
+        join_parts(model.graph)
+    shapes = [] if chunk else _shapes_of_convolutions(model.graph)
     for node in model.graph.node:  # source lines of the exporting machine
         del node.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.graph.value_info[:]
+    model.graph.value_info.extend(shapes)
     onnx.checker.check_model(model)
     return model
 
@@ -223,6 +227,51 @@ def _remove_shape_nodes(graph: onnx.GraphProto) -> None:
             del node.attribute[:]  # allowzero, under which 0 is not 'kept'
     if computed:
         graph.initializer.append(numpy_helper.from_array(np.array([0, -1]), "keep_batch"))
+
+
+def join_parts(graph: onnx.GraphProto) -> None:
+    """Split the carry once, and put it together once, where the modules of a network do so in turn.
+
+    Each copies the whole carry of all patients.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    by_output = {name: node for node in graph.node for name in node.output}
+    for node in list(graph.node):
+        inner = by_output.get(node.input[-1] if node.op_type == "Concat" else node.input[0])
+        if (
+            inner is None
+            or inner.op_type != node.op_type
+            or node.op_type not in ("Split", "Concat")
+        ):
+            continue
+        if node.op_type == "Concat" and inner.attribute == node.attribute:
+            parts = [*node.input[:-1], *inner.input]
+            del node.input[:]
+            node.input.extend(parts)
+            graph.node.remove(inner)
+        elif node.op_type == "Split" and node.input[0] == inner.output[-1]:
+            sizes = [numpy_helper.to_array(constants[one.input[1]]) for one in (inner, node)]
+            joined = np.concatenate([sizes[0][:-1], sizes[1]])
+            constants[inner.input[1]].CopyFrom(numpy_helper.from_array(joined, inner.input[1]))
+            graph.initializer.remove(constants[node.input[1]])
+            inner.output.pop()
+            inner.output.extend(node.output)
+            graph.node.remove(node)
+
+
+def _shapes_of_convolutions(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The shapes that torch states of convolutions: their lengths are multiples of ``hops``.
+
+    ONNX Runtime cannot follow lengths through a carry that is put before the signal and cut off
+    again. With them it adds what goes past a block within the block's last convolution, instead of
+    in nodes of their own with their copies: a seventh of one patient's second.
+    """
+    answers = {name for node in graph.node if node.op_type == "Conv" for name in node.output}
+    shapes = [value for value in graph.value_info if value.name in answers]
+    for value in shapes:
+        length = value.type.tensor_type.shape.dim[3]
+        length.dim_param = re.sub(r"\bs\d+\b", "hops", length.dim_param)
+    return shapes
 
 
 def _cuts(

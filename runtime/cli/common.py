@@ -15,6 +15,9 @@ from ..model import providers
 RECORD = "WFDB record, file of another format, or table of numbers (.csv, .txt)"
 
 
+MODEL_OPTIONS = ("--artifacts", "--provider")
+
+
 def model_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     """Add --artifacts and --provider; ``again`` to a command, so that they may follow it too."""
     folder = Path(os.environ.get("EKG_ARTIFACTS") or DEFAULT_ARTIFACTS)

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from ..errors import EkgError
-from .common import drop_output, model_options
+from .common import MODEL_OPTIONS, drop_output, model_options
 
 ENTRY_POINTS = "ekg.commands"  # group of the modules that are commands, too
 
@@ -51,7 +51,7 @@ def main(
         with suppress(AttributeError):  # a name that the encoding lacks must not end the work
             getattr(sys, name).reconfigure(errors="backslashreplace")
     given = sys.argv[1:] if arguments is None else list(arguments)
-    args = _parser(prog, commands, given[:1]).parse_args(given)
+    args = _parser(prog, commands, _after_model_options(given)[:1]).parse_args(given)
     try:
         code = int(args.run(args))
         sys.stdout.flush()  # what is refused here would be lost at the end
@@ -75,7 +75,7 @@ def main(
 
 
 def _parser(prog: str, package: str, first: Sequence[str]) -> argparse.ArgumentParser:
-    """Build the parser of a command line that begins with ``first``, one argument or none."""
+    """Build the parser of a command line whose first argument but for the model's is ``first``."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="EKG beats and anomalies. Not a medical device.",
@@ -97,6 +97,14 @@ def _parser(prog: str, package: str, first: Sequence[str]) -> argparse.ArgumentP
         model_options(added, again=True)
         added.set_defaults(run=command.run)
     return parser
+
+
+def _after_model_options(arguments: Sequence[str]) -> Sequence[str]:
+    """Arguments from the first on that is no option of `model_options` and no value of one."""
+    at = 0
+    while at < len(arguments) and arguments[at].partition("=")[0] in MODEL_OPTIONS:
+        at += 1 if "=" in arguments[at] else 2
+    return arguments[at:]
 
 
 def _commands(package: str, first: Sequence[str]) -> list[tuple[str, Command]]:

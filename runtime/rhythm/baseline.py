@@ -75,7 +75,7 @@ class BaselineLimits(Section):
     steady_s: float
 
 
-@dataclass
+@dataclass(slots=True)
 class BaselineState:
     """The usual interval of one patient, and the last beat.
 

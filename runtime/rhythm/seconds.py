@@ -6,10 +6,10 @@ and of noise. The clock is fixed to the recording's start, so that cuts make no 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,8 @@ from ..signal.fast import beats_fast
 from ..signal.features import FEATURES, RATE, WINDOW_S
 from ..signal.gaps import Gap
 from ..signal.hum import without_hum
-from ..signal.loops import loops, window_loops
-from ..signal.noise import NO_WINDOW, NoiseMemory, kept_log_odds, mean_fibrillation
+from ..signal.loops import window_loops
+from ..signal.noise import NoiseMemory, kept_log_odds
 from ..signal.quality import flaws_of
 from .events.atrial import samples_before
 from .events.family import Second
@@ -47,9 +47,6 @@ class Extremes(NamedTuple):
     high: float
 
 
-NO_EXTREMES = Extremes(math.inf, -math.inf)
-
-
 class Window(NamedTuple):
     """Log-odds of five seconds of signal, and whether the heart is too fast in them."""
 
@@ -63,7 +60,7 @@ WINDOW = Row(Window, (Number(), Number(), Number(), Flag()))
 MEMORY = Row(NoiseMemory, (Matrix((len(FEATURES),)), Number(0.0), Number()))
 
 
-@dataclass
+@dataclass(slots=True)
 class SecondsState:
     """The part of a patient's signal that is still needed.
 
@@ -265,17 +262,16 @@ def take_together(patients: Sequence[Seconds], chunks: Sequence[NDArray[np.float
     complete: dict[int, list[tuple[Seconds, NDArray[np.float32]]]] = {}
     for (model, _, size, kept, short, _), members in alike.items():
         some = [patients[i] for i in members]
+        if window_loops is not None:
+            _take_by_loops(some, [chunks[i] for i in members])
+            continue
         line = np.concatenate([part for i in members for part in (patients[i].recent, chunks[i])])
         line = line.reshape(len(some), kept + size)
         for seconds, row in zip(some, line, strict=True):
             seconds.recent = row
             seconds.state.taken += size
         first, count = kept - short, (short + size) // FS
-        if not count:
-            continue
-        if loops is not None:
-            _judge_by_loops(some, line, first, count)
-        else:
+        if count:
             rows = line[:, first : first + count * FS].reshape(len(some), count, FS)
             complete.setdefault(model, []).extend(zip(some, rows, strict=True))
     for judged in complete.values():
@@ -325,53 +321,29 @@ def _parts(
     return np.split(at_60hz, np.cumsum([len(seconds) for _, seconds in some[:-1]]) * RATE)
 
 
-def _judge_by_loops(
-    some: Sequence[Seconds], line: NDArray[np.float32], first: int, count: int
-) -> None:
-    """`_judge` by the compiled loops, which calls of numpy would hold up.
+def _take_by_loops(some: list[Seconds], chunks: list[NDArray[np.float32]]) -> None:
+    """`take_together` by the compiled loops, which calls of numpy would hold up.
 
     Parameters
     ----------
-    some : patients of one model who are equally far
-    line : float32 [patients, samples], the last of their signals
-    first, count : the first sample of whole seconds, and their number, one at least
+    some : patients of one model who are equally far, and whose chunks are equally long
     """
-    model, patients, begun = some[0].model, len(some), len(some[0].state.ecg_60hz)
+    model, patients, one = some[0].model, len(some), some[0]
+    size, kept, begun = len(chunks[0]), len(one.recent), len(one.state.ecg_60hz)
+    first = kept - one.state.taken % FS
+    count = (kept + size - first) // FS
+    line = np.empty((patients, kept + size), dtype=np.float32)
     at_60hz = np.empty((patients, begun + count * RATE), dtype=np.float32)
-    at_60hz[:, :begun] = np.concatenate([one.state.ecg_60hz for one in some]).reshape(patients, -1)
-    extremes = np.array([one.state.extremes or NO_EXTREMES for one in some])
-    rails, plain = np.empty((patients, count, 2)), np.empty((patients, count), dtype=bool)
-    good = loops.judge(line, patients, first, *model.plain_limits, extremes, at_60hz, rails, plain)
-    for one, row, before, after in zip(
-        some, at_60hz, extremes.tolist(), rails[:, -1].tolist(), strict=True
-    ):
-        state = one.state
-        state.ecg_60hz = row
-        if before != after:
-            state.extremes = Extremes(*after)
-        state.flaws += [0] * count
-    if good < plain.size:  # seldom
-        for patient in np.flatnonzero(~plain.all(axis=1)).tolist():
-            rest = ~plain[patient]
-            rows = line[patient, first : first + count * FS].reshape(count, FS)[rest]
-            flaws = np.zeros(count, dtype=np.int64)
-            flaws[rest] = flaws_of(rows, FS, model.quality, *rails[patient, rest].T)
-            some[patient].state.flaws[-count:] = flaws.tolist()
-    window = len(some[0].state.windows) * RATE
-    if at_60hz.shape[1] < window + WINDOW_S * RATE:
-        return
-    memories = [one.state.noise_memory or NO_WINDOW for one in some]
-    means = np.concatenate([one.means for one in memories]).reshape(patients, -1)
-    windows = np.array([one.windows for one in memories])
-    found = window_loops.verdicts(at_60hz, window, means, windows, Window, *model.verdict_limits)
-    parts = zip(some, memories, found, means, windows.tolist(), strict=True)
-    for one, old, new, row, number in parts:
-        state = one.state
-        log_odds = [window.fibrillation for window in new]
-        fibrillation = mean_fibrillation(old, log_odds, model.noise.memory.windows)
-        state.noise_memory = NoiseMemory(row, number, fibrillation)
-        state.windows += new
-        state.newest = new[-1]
+    means = np.empty((patients, len(FEATURES)), dtype=np.float32)
+    types = Extremes, Window, NoiseMemory
+    limits = *model.plain_limits, *model.verdict_limits
+    rest = window_loops.take(some, chunks, line, at_60hz, means, *types, *limits)
+    for patient, seconds in groupby(rest, itemgetter(0)):  # seldom
+        _, places, low, high = zip(*seconds, strict=True)
+        rows = line[patient, first : first + count * FS].reshape(count, FS)[list(places)]
+        found = flaws_of(rows, FS, model.quality, np.array(low), np.array(high)).tolist()
+        for place, flaws in zip(places, found, strict=True):
+            some[patient].state.flaws[place - count] = flaws
 
 
 def _wider(extremes: Extremes | None, low: float, high: float) -> Extremes:

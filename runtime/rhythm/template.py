@@ -139,7 +139,7 @@ class FirstBeats(SmallNetwork):
         return [math.log(s / n), math.log(v / atrial), z_below, roughness_above, trust]
 
 
-@dataclass
+@dataclass(slots=True)
 class TemplateState:
     """The usual QRS complex of one patient.
 
@@ -184,10 +184,9 @@ class QrsTemplate:
         first_beats: FirstBeats | None = None,
     ):
         self.limits, self._weights, self._first_beats = limits, weights, first_beats
-        self.state = TemplateState()
         self.left_out: deque[int] = deque(maxlen=MOST_LEFT_OUT)
         self.known: list[Known | None] = []
-        self._max_beats = single(limits.template_beats)
+        self.state, self._max_beats = TemplateState(), single(limits.template_beats)
         self.numbers = np.array(
             [
                 limits.template_min_normal,
@@ -218,7 +217,8 @@ class QrsTemplate:
         self.known = known = []
         for sample, row, label in zip(*beats, strict=True):
             trust, piece, compared = self.trust, around(sample), None
-            known.append(None if piece is None else (*vars(state).values(),))
+            before = state.template, state.correlation_z, state.log_roughness, state.beats
+            known.append(None if piece is None else before)
             if piece is not None:
                 found = self.compare(row[N], piece)
                 if found is False:

@@ -17,7 +17,7 @@ LARGEST_SAVED = 805  # numbers in a saved state, 3.2 kB: real ones have 430 to 7
 MAX_WAITING_BEATS = 16 * MAX_PENDING_SECONDS  # beats of seconds that are not closed yet
 
 
-@dataclass
+@dataclass(slots=True)
 class TrackerState:
     """State of the tracker itself.
 

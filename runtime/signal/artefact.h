@@ -37,6 +37,14 @@ static inline double mean_of(const double *values, Span part) {
     return sum / (part.to - part.from);
 }
 
+/* The means of so many values, from each on. */
+WIDE static inline void means_of(const double *values, int size, int count, double *restrict means) {
+    for (int i = 0; i < count; i++) means[i] = 0;
+    for (int k = 0; k < size; k++)
+        for (int i = 0; i < count; i++) means[i] += values[i + k];
+    for (int i = 0; i < count; i++) means[i] /= size;
+}
+
 /* Of an even number of values. */
 static inline double median_of(const double *values, Span part) {
     double ordered[MAX_LEVELS];
@@ -112,10 +120,7 @@ static inline void look_at(const Look *look, const float *around, double *c, dou
     for (int i = 0; i < waves; i++)
         wave[i] = t_wave[i] - (t_wave[0] + (t_wave[waves - 1] - t_wave[0]) / (waves - 1) * i);
     int quarter = (int)look->quarter, smooth = LOOKED_AT - quarter + 1;
-    for (int i = 0; i < smooth; i++) {
-        const Span here = {i, i + quarter};
-        slow[i] = mean_of(c, here);
-    }
+    means_of(c, quarter, smooth, slow);
     double around_low = INFINITY, around_high = -INFINITY;
     for (int i = 0; i < LOOKED_AT; i++) {
         if (i >= look->quiet_before.to && i < look->quiet_after.from) continue;
@@ -139,28 +144,36 @@ static inline void look_at(const Look *look, const float *around, double *c, dou
     *seen++ = log(range_of(slow, all_slow, INFINITY, -INFINITY) + look->still_mv) - log_height;
 }
 
+/* At each of so many places, sums of the products with the usual complex, of levels and of their squares. */
+WIDE static inline void sums_at(const double *c, double level, int count, const double *usual, int size,
+                                double *restrict products, double *restrict sums, double *restrict squares) {
+    for (int j = 0; j < count; j++) products[j] = sums[j] = squares[j] = 0;
+    for (int k = 0; k < size; k++)
+        for (int j = 0; j < count; j++) {
+            double off = c[j + k] - level;
+            products[j] += c[j + k] * usual[k];
+            sums[j] += off;
+            squares[j] += off * off;
+        }
+}
+
 /* Where the usual complex is seen best in a part, as far as it is as high; and how alike it is there. */
 static inline int seen_best(const double *c, const double *usual, int size, double power, const Look *look, Span part,
                             double *alike, double *height, double *seen) {
-    int best = -1;
+    int best = -1, from = (int)part.from, count = (int)part.to - from;
+    double products[LOOKED_AT], sums[LOOKED_AT], squares[LOOKED_AT];
+    sums_at(c + from, c[(int)look->r], count, usual, size, products, sums, squares);
     *seen = -INFINITY;
-    for (int j = (int)part.from; j < part.to; j++) {
-        double product = 0, sum = 0, energy = 0;
-        for (int k = 0; k < size; k++) {
-            double level = c[j + k] - c[(int)look->r];
-            product += c[j + k] * usual[k];
-            sum += level;
-            energy += level * level;
-        }
-        energy = fmax(energy - sum * sum / size, 0);
-        double like = product / sqrt(energy * power + look->flat_energy);
-        double shown = like * clipped(product / power, 0, 1);
+    for (int j = 0; j < count; j++) {
+        double energy = fmax(squares[j] - sums[j] * sums[j] / size, 0);
+        double like = products[j] / sqrt(energy * power + look->flat_energy);
+        double shown = like * clipped(products[j] / power, 0, 1);
         if (shown > *seen) {
             *seen = shown;
-            best = j;
-            *height = product / power;
+            best = from + j;
+            *height = products[j] / power;
         }
-        alike[j] = like;
+        alike[from + j] = like;
     }
     return best;
 }

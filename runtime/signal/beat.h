@@ -310,7 +310,6 @@ static inline void add_product(const float *values, int rows, const float *matri
         for (int k = 0; k < columns; k++) out[k] += values[i] * matrix[k];
 }
 
-
 /* The answers of the second graph at a beat [inputs], of which `memory` [cells] moves on. */
 WIDE static inline void gru_step(const float *beat, int inputs, int wide, const float *weights, int cells,
                           float *memory, float *found) {

@@ -7,7 +7,26 @@
 
 #include "artefact.h"
 
-enum { SMOOTH = 5 };
+enum { SMOOTH = 5, SMOOTHED = 64 }; /* the last at a time */
+
+/* Sums of `SMOOTH` samples around each of some; before the signal and after it the ends go on. */
+static void smoothed(const float *ecg, Py_ssize_t size, Py_ssize_t from, Py_ssize_t count, float *out) {
+    const Py_ssize_t half = SMOOTH / 2;
+    if (from >= half && from + count + half <= size) { /* nearly always */
+        const float *row = ecg + from - half;
+        for (Py_ssize_t i = 0; i < count; i++) {
+            float sum = 0;
+            for (int k = 0; k < SMOOTH; k++) sum += row[i + k];
+            out[i] = sum;
+        }
+        return;
+    }
+    for (Py_ssize_t at = from; at < from + count; at++) {
+        float sum = 0;
+        for (Py_ssize_t i = at - half; i <= at + half; i++) sum += ecg[i < 0 ? 0 : i < size ? i : size - 1];
+        *out++ = sum;
+    }
+}
 
 /* The R peak near a sample of the signal. */
 static Py_ssize_t peak_near(const float *ecg, Py_ssize_t size, Py_ssize_t near, Py_ssize_t search,
@@ -15,14 +34,17 @@ static Py_ssize_t peak_near(const float *ecg, Py_ssize_t size, Py_ssize_t near, 
     Py_ssize_t up = near, down = near;
     float most = -INFINITY, least = INFINITY;
     double sum = 0;
-    for (Py_ssize_t at = near - reach; at <= near + reach; at++) {
-        float smooth = 0;
-        for (Py_ssize_t i = at - SMOOTH / 2; i <= at + SMOOTH / 2; i++)
-            smooth += ecg[i < 0 ? 0 : i < size ? i : size - 1];
-        sum += smooth;
-        if (at < near - search || at > near + search) continue;
-        if (smooth > most) most = smooth, up = at;
-        if (smooth < least) least = smooth, down = at;
+    for (Py_ssize_t from = near - reach; from <= near + reach; from += SMOOTHED) {
+        float smooth[SMOOTHED];
+        Py_ssize_t count = near + reach + 1 - from < SMOOTHED ? near + reach + 1 - from : SMOOTHED;
+        smoothed(ecg, size, from, count, smooth);
+        for (Py_ssize_t i = 0; i < count; i++) {
+            Py_ssize_t at = from + i;
+            sum += smooth[i];
+            if (at < near - search || at > near + search) continue;
+            if (smooth[i] > most) most = smooth[i], up = at;
+            if (smooth[i] < least) least = smooth[i], down = at;
+        }
     }
     Py_ssize_t peak = (double)most + least >= 2 * sum / (2 * reach + 1) ? up : down;
     return peak < 0 ? 0 : peak < size ? peak : size - 1;
@@ -66,12 +88,6 @@ static PyObject *list_of(const double *numbers, int size) {
     PyObject *list = PyList_New(size);
     for (int k = 0; list && k < size; k++) PyList_SetItem(list, k, PyFloat_FromDouble(numbers[k]));
     return list;
-}
-
-/* Append what is new to a list, and let go of it. */
-static void append(PyObject *list, PyObject *one) {
-    if (list && one) PyList_Append(list, one);
-    Py_XDECREF(one);
 }
 
 /* find_beats(frames 'f' [patients, frames, 6], patients, gap, weakest) -> `frames.find_beats`. */

@@ -59,6 +59,19 @@ static inline double attribute(PyObject *state, PyObject *name) {
     return number;
 }
 
+/* An attribute that its object holds as long as it is used here. */
+static inline PyObject *borrowed(PyObject *object, PyObject *name) {
+    PyObject *value = PyObject_GetAttr(object, name);
+    Py_XDECREF(value);
+    return value;
+}
+
+/* Append what is new to a list, and let go of it. */
+static inline void append(PyObject *list, PyObject *one) {
+    if (list && one) PyList_Append(list, one);
+    Py_XDECREF(one);
+}
+
 /* Give an attribute a new value. */
 static inline void set(PyObject *state, PyObject *name, PyObject *value) {
     if (value) PyObject_SetAttr(state, name, value);

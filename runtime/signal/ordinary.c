@@ -89,22 +89,9 @@ typedef struct {
     Py_ssize_t ready;
 } Patient;
 
-/* Append a number to a list. */
-static void append(PyObject *list, PyObject *number) {
-    if (number) PyList_Append(list, number);
-    Py_XDECREF(number);
-}
-
-/* An attribute that its object holds as long as it is used here. */
-static PyObject *borrowed(PyObject *object, int name) {
-    PyObject *value = PyObject_GetAttr(object, names[name]);
-    Py_XDECREF(value);
-    return value;
-}
-
-/* One that is a list; NULL if it is none. */
+/* An attribute that is a list; NULL if it is none. */
 static PyObject *list_in(PyObject *state, int name) {
-    PyObject *list = borrowed(state, name);
+    PyObject *list = borrowed(state, names[name]);
     return list && PyList_Check(list) ? list : NULL;
 }
 
@@ -148,8 +135,8 @@ static PyObject *relabelled(Held *held, const Model *model, const Patient *patie
             (patient->ready && at[i] >= (patient->second + 2) * model->limits->fs))
             return NULL;
     }
-    PyObject *was_fibrillating = borrowed(patient->atria, WAS_FIBRILLATING);
-    PyObject *known = borrowed(patient->template, TEMPLATE);
+    PyObject *was_fibrillating = borrowed(patient->atria, names[WAS_FIBRILLATING]);
+    PyObject *known = borrowed(patient->template, names[TEMPLATE]);
     if (was_fibrillating != Py_False || !known || known == Py_None) return NULL;
     Usual usual = {attribute(patient->template, names[BEATS]), 0, 0};
     if (usual.beats < template->max_beats) return NULL;
@@ -327,9 +314,9 @@ static int closed(Held *held, const Model *model, const Patient *patient) {
     const Limits *limits = model->limits;
     PyObject *seconds = patient->seconds, *signal = patient->signal, *history = patient->history;
     PyObject *atria = patient->atria, *ventricles = patient->ventricles;
-    PyObject *ecg = borrowed(signal, ECG_60HZ), *kept = borrowed(atria, MEMORY), *means = borrowed(atria, P_WAVES);
-    PyObject *coming = borrowed(history, PREVIOUS_BEAT), *before = borrowed(atria, PREVIOUS_BEAT);
-    PyObject *last_interval = borrowed(atria, LAST_INTERVAL), *flaws = list_in(signal, FLAWS);
+    PyObject *ecg = borrowed(signal, names[ECG_60HZ]), *kept = borrowed(atria, names[MEMORY]), *means = borrowed(atria, names[P_WAVES]);
+    PyObject *coming = borrowed(history, names[PREVIOUS_BEAT]), *before = borrowed(atria, names[PREVIOUS_BEAT]);
+    PyObject *last_interval = borrowed(atria, names[LAST_INTERVAL]), *flaws = list_in(signal, FLAWS);
     PyObject *windows = list_in(signal, WINDOWS), *waiting = list_in(patient->tracked, WAITING);
     PyObject *intervals = list_in(history, INTERVALS), *moments = list_in(atria, MOMENTS), *window;
     Py_ssize_t samples, cells, wide, size = model->waves;
@@ -474,18 +461,18 @@ static PyObject *followed(Held *held, const Model *model, PyObject *context, PyO
         PyTuple_Size(beats) != 3)
         return NULL;
     for (int i = 0; i < PARTS; i++) holders[i] = PyTuple_GetItem(context, i);
-    PyObject *open = borrowed(holders[LEDGER], OPEN), *recent = borrowed(holders[SECONDS_OF], RECENT);
+    PyObject *open = borrowed(holders[LEDGER], names[OPEN]), *recent = borrowed(holders[SECONDS_OF], names[RECENT]);
     if (!open || !recent || PyDict_Size(open)) return NULL;
     Patient patient = {.seconds = holders[SECONDS_OF],
-                       .signal = borrowed(holders[SECONDS_OF], STATE),
+                       .signal = borrowed(holders[SECONDS_OF], names[STATE]),
                        .tracked = holders[TRACKED],
                        .history = holders[HISTORY],
-                       .template = borrowed(holders[TEMPLATE_OF], STATE),
-                       .baseline = borrowed(holders[BASELINE_OF], STATE),
-                       .atria = borrowed(holders[ATRIA_OF], STATE),
-                       .ventricles = borrowed(holders[VENTRICLES_OF], STATE),
-                       .patterns = borrowed(holders[PATTERNS_OF], STATE),
-                       .runs = borrowed(holders[RUNS_OF], STATE)};
+                       .template = borrowed(holders[TEMPLATE_OF], names[STATE]),
+                       .baseline = borrowed(holders[BASELINE_OF], names[STATE]),
+                       .atria = borrowed(holders[ATRIA_OF], names[STATE]),
+                       .ventricles = borrowed(holders[VENTRICLES_OF], names[STATE]),
+                       .patterns = borrowed(holders[PATTERNS_OF], names[STATE]),
+                       .runs = borrowed(holders[RUNS_OF], names[STATE])};
     if (PyErr_Occurred()) return NULL;
     patient.second = attribute(patient.seconds, names[NEXT]);
     patient.taken = attribute(patient.signal, names[TAKEN]);

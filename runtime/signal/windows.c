@@ -3,18 +3,20 @@
  * calls take longer than all their arithmetic. No memory is kept.
  */
 #include "loops.h"
+
+#include "judge.h"
 #include <stdint.h>
 
-enum { RATE = 60, SECONDS = 5, SIZE = RATE * SECONDS, LAGS = 60, LONGEST_HALF = 120, BASELINE = 45 };
+enum { SECONDS = 5, SIZE = RATE * SECONDS, LAGS = 60, LONGEST_HALF = 120, BASELINE = 45 };
 enum { HALF = SIZE / 2, FIRST_BIN = 4, BINS = 106, BANDS = 12, FEATURES = 45, TOP = SIZE / 10 };
 /* The first of each band's bins, of 0.2 Hz each. */
 static const int EDGES[BANDS + 1] = {0, 2, 5, 8, 11, 15, 19, 24, 31, 41, 56, 76, BINS};
 static const float FREQUENCY = (float)RATE / SIZE;
 /* Of even and of odd bins, for each sample up to a quarter. */
-enum { QUARTER = HALF / 2, LANES = 56 };
+enum { QUARTER = HALF / 2, LANES = 64 };
 static float cosines[2][QUARTER + 1][LANES], sines[2][QUARTER + 1][LANES], taper[SIZE];
 
-enum { MAX_UNITS = 256 };
+enum { MAX_UNITS = 256, ROWS = 4 };
 
 static float root_mean_square_about_mean(const float *y, int size) {
     double sum = 0, square = 0;
@@ -40,31 +42,52 @@ WIDE static int larger(const int32_t *bits, int size, int32_t than) {
     return found;
 }
 
-/* The largest `count` values of some that are not negative, ascending. Of these floats the bits are in
- * order too, so the smallest of the largest is found bit by bit. */
-static void largest(const float *values, int size, float *top, int count) {
-    int32_t bits[SIZE], least = 0;
-    int held = 0;
-    memcpy(bits, values, size * sizeof *bits);
-    for (int32_t bit = 1 << 30; bit; bit >>= 1) /* the largest number that so many reach */
-        if (larger(bits, size, (least | bit) - 1) >= count) least |= bit;
-    for (int i = 0; i < size && held < count; i++) {
-        if (bits[i] <= least) continue;
-        int at = held++;
-        for (; at > 0 && top[at - 1] > values[i]; at--) top[at] = top[at - 1];
-        top[at] = values[i];
+/* A few values, ascending: each goes to the place of its rank. */
+WIDE static void sorted(const float *values, int size, float *out) {
+    for (int i = 0; i < size; i++) {
+        int place = 0;
+        for (int k = 0; k < i; k++) place += values[k] <= values[i];
+        for (int k = i + 1; k < size; k++) place += values[k] < values[i];
+        out[place] = values[i];
     }
-    float smallest;
-    memcpy(&smallest, &least, sizeof smallest);
-    memmove(top + count - held, top, held * sizeof *top);
-    for (int i = 0; i < count - held; i++) top[i] = smallest;
 }
 
-WIDE static void spectrum(const float *y, double *found) {
+/* The largest `count` values of some that are not negative, ascending. Of these floats the bits are in
+ * order too, so a number that exactly so many reach is found bit by bit; of equal ones it is theirs. */
+static void largest(const float *values, int size, float *top, int count) {
+    int32_t bits[SIZE], least = 0;
+    int reach = size, held = 0;
+    float found[SIZE], smallest;
+    memcpy(bits, values, size * sizeof *bits);
+    for (int32_t bit = 1 << 30; bit && reach != count; bit >>= 1) {
+        int many = larger(bits, size, (least | bit) - 1);
+        if (many < count) continue;
+        least |= bit;
+        reach = many;
+    }
+    int32_t below = reach == count ? least - 1 : least;
+    for (int i = 0; i < size; i++) { /* without branches, which nobody could predict */
+        found[held] = values[i];
+        held += bits[i] > below;
+    }
+    memcpy(&smallest, &least, sizeof smallest);
+    for (int i = 0; i < count - held; i++) top[i] = smallest;
+    top += count - held;
+    sorted(found, held, top);
+}
+
+/* Products of folded samples with each lane of a table, added up. */
+WIDE static void projected(const float *folded, const float (*table)[LANES], float *found) {
+    float sums[LANES] = {0};
+    for (int i = 0; i <= QUARTER; i++)
+        for (int k = 0; k < LANES; k++) sums[k] += folded[i] * table[i][k];
+    memcpy(found, sums, sizeof sums);
+}
+
+static void spectrum(const float *y, double *found) {
     /* Folded at half and at a quarter: of cosines and sines of even and of odd bins only the first
      * quarter is left. */
-    float even[HALF + 1], odd[HALF + 1], real[2][LANES] = {{0}}, imaginary[2][LANES] = {{0}};
-    float power[BINS];
+    float even[HALF + 1], odd[HALF + 1], real[2][LANES], imaginary[2][LANES], power[BINS];
     even[0] = y[0] * taper[0];
     even[HALF] = y[HALF] * taper[HALF];
     odd[0] = odd[HALF] = 0;
@@ -73,14 +96,16 @@ WIDE static void spectrum(const float *y, double *found) {
         even[i] = one + other;
         odd[i] = one - other;
     }
-    for (int which = 0; which < 2; which++)
+    for (int which = 0; which < 2; which++) {
+        float cosine[QUARTER + 1], sine[QUARTER + 1];
         for (int i = 0; i <= QUARTER; i++) {
             float sign = which ? -1.0f : 1.0f, folded = i < QUARTER ? sign : 0.0f;
-            float cosine = even[i] + folded * even[HALF - i];
-            float sine = odd[i] - folded * odd[HALF - i];
-            for (int k = 0; k < LANES; k++) real[which][k] += cosine * cosines[which][i][k];
-            for (int k = 0; k < LANES; k++) imaginary[which][k] += sine * sines[which][i][k];
+            cosine[i] = even[i] + folded * even[HALF - i];
+            sine[i] = odd[i] - folded * odd[HALF - i];
         }
+        projected(cosine, (const float (*)[LANES])cosines[which], real[which]);
+        projected(sine, (const float (*)[LANES])sines[which], imaginary[which]);
+    }
     double whole = 0, entropy = 0, centroid = 0, spread = 0;
     int peak = 0;
     for (int k = 0; k < BINS; k++) {
@@ -257,10 +282,21 @@ WIDE static void weigh(const double *features, Py_ssize_t windows, Py_ssize_t in
     for (Py_ssize_t at = 0; at < windows; at++, features += inputs) {
         double sums[MAX_UNITS], result = weights[units];
         memcpy(sums, hidden + inputs * units, units * sizeof *sums);
-        for (Py_ssize_t i = 0; i < inputs; i++) {
-            double value = (features[i] - mean[i]) / scale[i];
-            value = value < -most ? -most : value > most ? most : value;
-            for (Py_ssize_t k = 0; k < units; k++) sums[k] += value * hidden[i * units + k];
+        for (Py_ssize_t i = 0; i < inputs; i += ROWS) { /* each sum in the order of the inputs */
+            double values[ROWS];
+            Py_ssize_t rows = inputs - i < ROWS ? inputs - i : ROWS;
+            const double *row = hidden + i * units;
+            for (Py_ssize_t j = 0; j < rows; j++)
+                values[j] = clipped((features[i + j] - mean[i + j]) / scale[i + j], -most, most);
+            if (rows == ROWS)
+                for (Py_ssize_t k = 0; k < units; k++) {
+                    double sum = sums[k];
+                    for (int j = 0; j < ROWS; j++) sum += values[j] * row[j * units + k];
+                    sums[k] = sum;
+                }
+            else
+                for (Py_ssize_t j = 0; j < rows; j++)
+                    for (Py_ssize_t k = 0; k < units; k++) sums[k] += values[j] * row[j * units + k];
         }
         for (Py_ssize_t k = 0; k < units; k++) result += tanh(sums[k]) * weights[k];
         found[at] = result;
@@ -342,50 +378,150 @@ static int verdict(const float *signal, float *means, double *before, const Verd
     return is_fast(again, limits);
 }
 
-/* verdicts(signal 'f' [patients, samples], first, means 'f' [patients, 45], windows 'd' [patients], Window,
- * limits 'd', fibrillation 'd', noise 'd', lasting 'd') -> for each patient a list of `seconds.Window`, of the
- * windows from the sample `first` on. Moves the means, and the numbers of `NoiseMemory.windows`, on. */
-static PyObject *verdicts(PyObject *self, PyObject *const *args, Py_ssize_t given) {
-    Held held = {.count = 0};
-    Py_ssize_t samples, kept, patients = 0, numbers;
+/* Of `seconds.Seconds`, and of its state. */
+enum { RECENT, STATE, TAKEN, ECG_60HZ, FLAWS, WINDOWS, EXTREMES, NEWEST, NOISE_MEMORY, FIELDS };
+static const char *const NAMES[FIELDS] = {"recent",  "state",    "taken",  "ecg_60hz",    "flaws",
+                                          "windows", "extremes", "newest", "noise_memory"};
+static PyObject *names[FIELDS];
+
+/* Where the signals of patients go, a row for each, and all that does not change. */
+typedef struct {
+    PyObject *all_lines, *all_60hz, *all_means, *extremes, *window, *memory;
+    float *lines, *at_60hz, *means;
+    Py_ssize_t row, wide;
+    int tenth;
+    const double *mains;
+    const Plain *plain;
+    const Verdict *limits;
     Networks networks;
-    if (given != 9) return refuse(&held, "expected 9 arguments");
-    const float *signal = take(&held, args[0], 'f', 0, &samples);
-    Py_ssize_t first = signal ? PyLong_AsSsize_t(args[1]) : -1;
-    float *means = signal ? take(&held, args[2], 'f', 1, &kept) : NULL;
-    double *before = means ? take(&held, args[3], 'd', 1, &patients) : NULL;
-    const Verdict *limits = before ? take(&held, args[5], 'd', 0, &numbers) : NULL;
-    for (int i = 0; limits && i < NETWORKS; i++) {
-        Py_ssize_t size, inputs = i < 2 ? FEATURES : STRIP, units;
-        networks.numbers[i] = take(&held, args[6 + i], 'd', 0, &size);
-        units = networks.units[i] = networks.numbers[i] ? (size - 2 * inputs - 1) / (inputs + 2) : 0;
-        if (units < 1 || units > MAX_UNITS || size != 2 * inputs + (inputs + 2) * units + 1)
-            return refuse(&held, "the sizes do not fit");
+} Rows;
+
+/* Judge the windows that are complete now, of one patient whose signal at 60 Hz is this. -1 if his state is none. */
+static int take_windows(Held *held, PyObject *state, PyObject *windows, const float *signal, Py_ssize_t at,
+                        const Rows *rows) {
+    PyObject *memory = borrowed(state, names[NOISE_MEMORY]), *window = NULL;
+    float *means = rows->means + at * FEATURES;
+    double number = 0, fibrillation = 0; /* `noise.mean_fibrillation` */
+    if (memory == Py_None) {
+        memset(means, 0, FEATURES * sizeof *means);
+    } else {
+        Py_ssize_t kept;
+        if (!memory || !PyTuple_Check(memory) || PyTuple_Size(memory) != 3) return -1;
+        const float *before = take(held, PyTuple_GetItem(memory, 0), 'f', 0, &kept);
+        if (!before || kept != FEATURES) return -1;
+        memcpy(means, before, FEATURES * sizeof *means);
+        number = PyFloat_AsDouble(PyTuple_GetItem(memory, 1));
+        fibrillation = PyFloat_AsDouble(PyTuple_GetItem(memory, 2));
     }
-    if (!limits || PyErr_Occurred() || first < 0 || patients < 1 || samples % patients ||
-        numbers != sizeof *limits / sizeof(double) || kept != patients * FEATURES || limits->shortest < 1 ||
-        limits->longest <= limits->shortest || limits->longest >= LAGS)
-        return refuse(&held, "the sizes do not fit");
-    Py_ssize_t row = samples / patients;
-    PyObject *all = PyList_New(patients);
-    for (Py_ssize_t at = 0; all && at < patients; at++) {
-        PyObject *own = PyList_New(0);
-        for (Py_ssize_t i = first; own && i + SIZE <= row; i += RATE) {
-            double found[NETWORKS];
-            int fast = verdict(signal + at * row + i, means + at * FEATURES, before + at, limits, &networks, found);
-            PyObject *one = named(args[4], Py_BuildValue("dddN", found[0], found[1], found[2], PyBool_FromLong(fast)));
-            if (one) PyList_Append(own, one);
-            Py_XDECREF(one);
-        }
-        before[at] = (float)before[at];
-        PyList_SetItem(all, at, own);
+    for (Py_ssize_t i = PyList_Size(windows) * RATE; i + SIZE <= rows->wide; i += RATE) {
+        double found[NETWORKS];
+        int fast = verdict(signal + i, means, &number, rows->limits, &rows->networks, found);
+        fibrillation = (float)(fibrillation + (found[0] - fibrillation) / number);
+        window = named(rows->window, Py_BuildValue("dddN", found[0], found[1], found[2], PyBool_FromLong(fast)));
+        append(windows, window); /* which holds it */
     }
-    return done(&held, all);
+    set(state, names[NEWEST], window ? Py_NewRef(window) : NULL);
+    set(state, names[NOISE_MEMORY],
+        named(rows->memory, Py_BuildValue("Ndd", PySequence_GetItem(rows->all_means, at),
+                                          (double)(float)number, fibrillation)));
+    return 0;
 }
 
-static PyMethodDef methods[] = {FAST(measure), FAST(log_odds), FAST(verdicts), {NULL, NULL, 0, NULL}};
+/* Take the signal that follows for one patient: `seconds.take_together`. Of seconds that are not plainly good the
+ * patient, the second, and the extremes so far join `rest`. -1 if sizes do not fit. */
+static int take_one(Held *held, PyObject *seconds, PyObject *chunk, Py_ssize_t at, const Rows *rows,
+                    PyObject *rest) {
+    PyObject *state = borrowed(seconds, names[STATE]), *recent = borrowed(seconds, names[RECENT]);
+    Py_ssize_t kept, size, begun, second = TENTHS * rows->tenth;
+    const float *before = state && recent ? take(held, recent, 'f', 0, &kept) : NULL;
+    const float *fresh = before ? take(held, chunk, 'f', 0, &size) : NULL, *old;
+    double taken = fresh ? attribute(state, names[TAKEN]) : 0;
+    Py_ssize_t part = (Py_ssize_t)fmod(taken, (double)second);
+    if (!fresh || PyErr_Occurred() || kept + size != rows->row || part < 0 || part > kept) return -1;
+    Py_ssize_t count = (part + size) / second;
+    float *line = rows->lines + at * rows->row;
+    memcpy(line, before, kept * sizeof *line);
+    memcpy(line + kept, fresh, size * sizeof *line);
+    set(seconds, names[RECENT], PySequence_GetItem(rows->all_lines, at));
+    set(state, names[TAKEN], PyLong_FromDouble(taken + size));
+    if (!count) return 0;
+    PyObject *ecg_60hz = borrowed(state, names[ECG_60HZ]), *flaws = borrowed(state, names[FLAWS]);
+    PyObject *windows = borrowed(state, names[WINDOWS]), *extremes = borrowed(state, names[EXTREMES]);
+    if (!ecg_60hz || !flaws || !PyList_Check(flaws) || !windows || !PyList_Check(windows) || !extremes ||
+        !(old = take(held, ecg_60hz, 'f', 0, &begun)) || !rows->at_60hz || begun + count * RATE != rows->wide)
+        return -1;
+    double low = INFINITY, high = -INFINITY;
+    if (PyTuple_Check(extremes) && PyTuple_Size(extremes) == 2) {
+        low = PyFloat_AsDouble(PyTuple_GetItem(extremes, 0));
+        high = PyFloat_AsDouble(PyTuple_GetItem(extremes, 1));
+    }
+    const double lowest = low, highest = high;
+    float *out = rows->at_60hz + at * rows->wide;
+    memcpy(out, old, begun * sizeof *out);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (!judge_second(line + kept - part + i * second, rows->tenth, rows->mains, rows->plain, &low, &high,
+                          out + begun + i * RATE))
+            append(rest, Py_BuildValue("nndd", at, i, low, high));
+        append(flaws, PyLong_FromLong(0));
+    }
+    if (low != lowest || high != highest)
+        set(state, names[EXTREMES], named(rows->extremes, Py_BuildValue("dd", low, high)));
+    set(state, names[ECG_60HZ], PySequence_GetItem(rows->all_60hz, at));
+    if (PyList_Size(windows) * RATE + SIZE > rows->wide) return 0;
+    return take_windows(held, state, windows, out, at, rows);
+}
+
+/* take(patients, chunks 'f', lines 'f' [patients, samples], at_60hz 'f' [patients, n], means 'f' [patients, 45],
+ * Extremes, Window, NoiseMemory, mains 'd' [tenth, 4], plain 'd', limits 'd', fibrillation 'd', noise 'd', lasting
+ * 'd') -> patient, second, lowest and highest value so far of each second that is not plainly good. Both lists are
+ * of patients of one model who are equally far; the three arrays become their rows. */
+static PyObject *take_all(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+    Held held = {.count = 0};
+    Py_ssize_t samples, outputs, means, size, plains, numbers;
+    if (given != 14 || !PyList_Check(args[0]) || !PyList_Check(args[1]))
+        return refuse(&held, "expected 14 arguments, of which two are lists");
+    Py_ssize_t patients = PyList_Size(args[0]);
+    Rows rows = {.all_lines = args[2], .all_60hz = args[3], .all_means = args[4], .extremes = args[5],
+                 .window = args[6], .memory = args[7]};
+    if ((rows.lines = take(&held, args[2], 'f', 1, &samples)) &&
+        (rows.at_60hz = take(&held, args[3], 'f', 1, &outputs)) &&
+        (rows.means = take(&held, args[4], 'f', 1, &means)) &&
+        (rows.mains = take(&held, args[8], 'd', 0, &size)) && (rows.plain = take(&held, args[9], 'd', 0, &plains)))
+        rows.limits = take(&held, args[10], 'd', 0, &numbers);
+    for (int i = 0; rows.limits && i < NETWORKS; i++) {
+        Py_ssize_t wide, inputs = i < 2 ? FEATURES : STRIP, units;
+        rows.networks.numbers[i] = take(&held, args[11 + i], 'd', 0, &wide);
+        units = rows.networks.units[i] = rows.networks.numbers[i] ? (wide - 2 * inputs - 1) / (inputs + 2) : 0;
+        if (units < 1 || units > MAX_UNITS || wide != 2 * inputs + (inputs + 2) * units + 1)
+            return refuse(&held, "the sizes do not fit");
+    }
+    if (!rows.limits || patients < 1 || PyList_Size(args[1]) != patients || samples % patients ||
+        outputs % patients || means != patients * FEATURES || size % MAINS ||
+        plains != sizeof *rows.plain / sizeof(double) || numbers != sizeof *rows.limits / sizeof(double) ||
+        rows.limits->shortest < 1 || rows.limits->longest <= rows.limits->shortest || rows.limits->longest >= LAGS)
+        return refuse(&held, "the sizes do not fit");
+    rows.row = samples / patients;
+    rows.wide = outputs / patients;
+    rows.tenth = (int)(size / MAINS);
+    if (!rows.tenth || rows.tenth > MAX_TENTH || rows.tenth % (RATE / TENTHS))
+        return refuse(&held, "the sizes do not fit");
+    PyObject *rest = PyList_New(0);
+    const int always = held.count;
+    for (Py_ssize_t at = 0; rest && at < patients; at++) {
+        int failed = take_one(&held, PyList_GetItem(args[0], at), PyList_GetItem(args[1], at), at, &rows, rest);
+        while (held.count > always) PyBuffer_Release(&held.arrays[--held.count]);
+        if (failed || PyErr_Occurred()) {
+            Py_DECREF(rest);
+            return refuse(&held, "the sizes do not fit");
+        }
+    }
+    return done(&held, rest);
+}
+
+static PyMethodDef methods[] = {FAST(measure), FAST(log_odds), {"take", (PyCFunction)(void (*)(void))take_all, METH_FASTCALL, NULL}, {NULL, NULL, 0, NULL}};
 
 static int tables(PyObject *module) {
+    if (interned(names, NAMES, FIELDS)) return -1;
     const double turn = 2 * 3.14159265358979323846;
     double cosine[SIZE], sine[SIZE];
     for (int i = 0; i < SIZE; i++) {

@@ -126,3 +126,16 @@ def test_the_committed_graphs_answer_as_torch_did(name: str) -> None:
             ecg = filtered.astype(np.float32)
         answer, carry = session.run(ecg, carry)
         np.testing.assert_allclose(answer[0], expected, atol=graphs.TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_cnn.onnx"])
+def test_onnx_runtime_adds_within_convolutions(small: Exported, tmp_path: Path, name: str) -> None:
+    """It does where it sees that both sides are equally long, which the graph has to state."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / name)
+    model = small.graphs[name].model.SerializeToString()
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / name).graph.node]
+    assert kinds.count("Split") == 1
+    assert "Conv" in kinds
+    assert "Add" not in kinds

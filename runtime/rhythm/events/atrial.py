@@ -90,7 +90,7 @@ class AtrialBeat(NamedTuple):
     before: NDArray[np.float32] | None
 
 
-@dataclass
+@dataclass(slots=True)
 class AtrialState:
     """What is remembered of a patient's atria.
 

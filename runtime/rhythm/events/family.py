@@ -84,7 +84,7 @@ class Second(NamedTuple):
     fibrillation: float
 
 
-@dataclass
+@dataclass(slots=True)
 class History:
     """The beats so far, as all rules may read them.
 
@@ -109,7 +109,7 @@ class Signal(Protocol):
         """The samples at 60 Hz that precede a beat; None if they are not at hand."""
 
 
-@dataclass
+@dataclass(slots=True)
 class NoState:
     """The state of a family that keeps nothing but what the ledger holds."""
 

@@ -26,7 +26,7 @@ class PatternLimits(Section):
     pattern_beats: int
 
 
-@dataclass
+@dataclass(slots=True)
 class PatternState:
     """V beats at equal distance.
 

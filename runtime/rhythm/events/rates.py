@@ -57,7 +57,7 @@ class RateLimits(Section):
     hysteresis_bpm: float
 
 
-@dataclass
+@dataclass(slots=True)
 class RateState:
     """``rated_until`` : sample up to which a rate was reported, fast or slow."""
 

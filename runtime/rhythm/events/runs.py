@@ -43,7 +43,7 @@ class RunLimits(Section):
     min_confidence: float
 
 
-@dataclass
+@dataclass(slots=True)
 class RunState:
     """Beats of one class in a row.
 

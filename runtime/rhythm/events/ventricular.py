@@ -76,7 +76,7 @@ class VentricularLimits(Section):
         return single(math.log(begins / (1 - ends))), single(math.log((1 - begins) / ends))
 
 
-@dataclass
+@dataclass(slots=True)
 class VentricularState:
     """What the seconds so far say.
 

@@ -116,6 +116,21 @@ def test_model_options_are_taken_before_and_after_the_command(
     assert (seen[4].provider, seen[4].artifacts) == ("auto", ROOT / "artifacts")
 
 
+@pytest.mark.parametrize(
+    "options", [[], ["--provider", "cpu"], ["--artifacts=x", "--provider=cpu"]], ids=len
+)
+def test_only_the_command_that_is_given_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """All of them together take a sixth of a server's start."""
+    (tmp_path / "broken.py").write_text("raise RuntimeError('imported')\n")
+    monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
+    monkeypatch.setattr("runtime.cli.doctor.run", lambda args: 0)
+    assert main([*options, "doctor"]) == 0
+    with pytest.raises(RuntimeError, match="imported"):
+        main([*options, "--help", "doctor"])
+
+
 def test_a_new_file_is_a_new_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

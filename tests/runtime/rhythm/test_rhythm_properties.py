@@ -195,7 +195,8 @@ def test_every_field_of_the_state_is_read_back_as_it_was_saved(
     assert found.keys() == states.keys()
     for part, state in states.items():
         assert type(found[part]) is type(state)
-        for name, value in vars(state).items():
+        for name in type(state).__dataclass_fields__:
+            value = getattr(state, name)
             np.testing.assert_equal(getattr(found[part], name), value, err_msg=f"{part}.{name}")
 
 

@@ -40,8 +40,8 @@ from runtime.simulate import simulate
 pytestmark = pytest.mark.skipif(loops is None, reason="the loops in C were not built")
 push = import_module("runtime.engine.push")  # the folder has a function of this name
 MODULES: dict[str, tuple[ModuleType, ...]] = {
-    "loops": (missing, seconds),
-    "window_loops": (features,),
+    "loops": (missing,),
+    "window_loops": (features, seconds),
     "beat_loops": (frames, push, r_peak, template),
     "interval_loops": (atrial, baseline),
     "second_loops": (ordinary,),
@@ -228,22 +228,26 @@ def test_plain_signal_is_the_same(
 def test_verdicts_on_five_seconds(
     rng: np.random.Generator, seconds_: int, follows_others: bool
 ) -> None:
-    model, at = load_rhythm(), np.arange(seconds_ * RATE) / RATE
+    model, at = load_rhythm(), np.arange(seconds_ * FS) / FS
     fast = rng.uniform(0, 2) * np.abs(np.sin(np.pi * rng.uniform(3, 12) * at)) ** 7
-    ecg_60hz = (signal(rng, seconds_, RATE) * rng.choice([0, 1]) + fast).astype(np.float32)
+    ecg = (signal(rng, seconds_) * rng.choice([0, 1]) + fast).astype(np.float32)
     means = rng.normal(size=len(features.FEATURES)).astype(np.float32)
     before = NoiseMemory(means, 3.0) if follows_others else NO_WINDOW
+    patient = seconds.Seconds(model)
+    patient.state.noise_memory = before if follows_others else None
+    seconds.take_together([patient], [ecg])
+    state = patient.state
     # One after another, by what each part of it is.
-    found, again = features.measure_windows([ecg_60hz])
+    found, again = features.measure_windows([state.ecg_60hz])
     fibrillation, noise = kept_log_odds((model.fibrillation, model.noise.window), found)
     followed, memory = model.noise.follow(found, fibrillation, before)
     too_fast = beats_fast(again, model.quality.fast)
     expected = list(zip(fibrillation, noise, followed, too_fast, strict=True))
-    means, windows = before.means.copy(), np.array([before.windows])
-    given = ecg_60hz, 0, means, windows, seconds.Window, *model.verdict_limits
-    assert window_loops.verdicts(*given) == [expected]
-    assert windows.tolist() == [memory.windows]
-    np.testing.assert_array_equal(means, memory.means)
+    assert state.windows == expected
+    assert state.newest == expected[-1]
+    assert state.noise_memory is not None
+    assert state.noise_memory.windows == memory.windows
+    np.testing.assert_array_equal(state.noise_memory.means, memory.means)
 
 
 @given(RNG, st.integers(1, 60))

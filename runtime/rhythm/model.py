@@ -25,7 +25,7 @@ from .artefact import ArtefactModel
 from .policy import RhythmPolicy
 from .template import FirstBeats
 
-FORMAT = 5  # of rhythm.json
+FORMAT = 6  # of rhythm.json
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,10 +40,12 @@ FLAT = 1e-9  # so that a flat line is like nothing
 # Columns of the state: name -> size. All are 0 where a recording starts, but for `AT_START`.
 TEMPLATE = {"template": SIZE, "correlation_z": 1, "log_roughness": 1, "template_beats": 1}
 LEARNED = ("baseline_beats", "compared", "run_beats", "run_log_interval", "run_change", "last")
+SHORTEST = ("shortest", "second_shortest")
 BASELINE = dict.fromkeys(
     (
         *("log_interval", "interval_known", "previous", "previous_atrial", "previous_gaps", "run"),
         *LEARNED,
+        *SHORTEST,
     ),
     1,
 )
@@ -275,22 +277,25 @@ def _read(
     length = ((sample - previous) / float(FS)).within(SHORTEST_S, LONGEST_S).log()
     known = state["interval_known"] > 0.5
     usual = known.where(state["log_interval"], length)
+    shortest, second = (known.where(state[name], length) for name in SHORTEST)
     floor, beats = PROBABILITY_FLOOR, state["baseline_beats"]
     network = (s.at_least(floor) / n.at_least(floor)).log()
     weight = (beats.at_least(state["compared"]) / limits.baseline_beats).at_most(1.0)
-
+    evidence = network * (limits.baseline_network - 1.0) + limits.baseline_bias
     unknown = network + (1.0 - weight) * limits.baseline_unknown
 
-    def log_odds(usual: Value, last: Value) -> Value:
-        early = (usual - length).within(0.0, limits.max_prematurity)
-        sudden = (usual.at_most(last) - length).within(0.0, limits.max_prematurity)
-        counts = early * limits.baseline_gain + sudden * limits.baseline_sudden
-        return unknown + (after_atrial.where(counts, 0.0) + limits.baseline_bias) * weight
+    def log_odds(usual: Value, last: Value, second: Value) -> Value:
+        most = limits.max_prematurity
+        early = (usual - length).within(0.0, most) * limits.baseline_gain
+        sudden = (usual.at_most(last) - length).within(0.0, most) * limits.baseline_sudden
+        beyond = (second - length).within(-most, most) * limits.baseline_shortest
+        counts = after_atrial.where(early + sudden + beyond, 0.0) + evidence
+        return unknown + counts.at_most(limits.baseline_most) * weight
 
     # A run of S beats that lasts is a rate.
     mean, change, in_run = state["run_log_interval"], state["run_change"], run > FAR
     same_rate = (state["run_beats"] > 0.5) & ((length - mean).abs() < SAME_RATE) & in_run
-    goes_on = (log_odds(usual, state["last"]) >= 0.0) | same_rate
+    goes_on = (log_odds(usual, state["last"], second) >= 0.0) | same_rate
     run_beats = (state["run_beats"] + 1.0).at_most(float(RUN_BEATS))
     mean = mean + (length - mean) / run_beats
     change = change + ((length - state["last"]).abs() - change) / run_beats
@@ -298,8 +303,8 @@ def _read(
         sample.like(limits.steady_s * FS), limits.lasting_s * FS
     )
     lasts = learns & goes_on & in_run & (sample - run >= lasting)
-    usual = lasts.where(mean, usual)
-    premature = log_odds(usual, lasts.where(length, state["last"])).expit()
+    usual, shortest, second = (lasts.where(mean, one) for one in (usual, shortest, second))
+    premature = log_odds(usual, lasts.where(length, state["last"]), second).expit()
     normal = 1.0 - premature
     most = limits.baseline_beats
     after = {
@@ -312,6 +317,11 @@ def _read(
         "run_change": in_run.where(change, 0.0),
         "last": length,
     }
+    share = limits.shortest_forgets
+    nearer, second_nearer = (
+        one + (after["log_interval"] - one) * share for one in (shortest, second)
+    )
+    is_n = learns & (premature < 0.5)
     learned = concat(*(after[name] for name in LEARNED))
     kept = concat(
         learns.where(after["log_interval"], usual),
@@ -321,5 +331,7 @@ def _read(
         beat["gaps"],
         learns.where(lasts.where(FAR, after["run"]), run),
         learns.where(learned, concat(*(state[name] for name in LEARNED))),
+        is_n.where(nearer.at_most(length), shortest),
+        is_n.where(second_nearer.at_most(nearer.at_least(length)), second),
     )
     return kept, premature, read

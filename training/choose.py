@@ -1,12 +1,12 @@
-"""Choose on all training patients at once when frames make a beat, what is V, and what is early.
+"""Choose on all training patients at once when frames make a beat, and what is V.
 
 ``python -m training.choose runs/fold0 ... runs/fold5`` needs one training run for each fold of
 patients: every patient is judged by the network that never saw it, so a choice rests on all of
 them and not on one fold. It prints how many beats are found at each threshold, of which
 `BeatPolicy` holds one; the beats that the runtime as it is finds in these patients; the best limits
-for the patient's usual QRS complex to decide what is V, and for the usual interval to decide
-between N and S, which ``artifacts/rhythm.json`` holds (sections ``template`` and ``rr_baseline``);
-and what cross-validation gives: for each fold the setting that is best on the others.
+for the patient's usual QRS complex to decide what is V, which ``artifacts/rhythm.json`` holds
+(section ``template``); what cross-validation gives, for each fold the setting that is best on the
+others; and S with and without the usual interval, whose limits `training.fit_interval` chooses.
 """
 
 from __future__ import annotations
@@ -41,9 +41,6 @@ from training.torch_detector import detector_of
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Coarse: what is finer is fitted to these patients more than to others.
-BIAS = (-8.0, -7.0, -6.0, -5.0, -4.0, 0.0)
-GAIN = (0.0, 20.0, 30.0, 40.0)
-SUDDEN = (0.0, 10.0, 20.0)
 UNLIKE_GAIN = (0.0, 3.0, 4.0, 5.0, 6.0)
 UNLIKE_MARGIN = (0.5, 0.6, 0.7, 0.8, 0.9)
 ROUGHNESS = (0.0, 1.5, 3.0, 4.5)
@@ -75,15 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         replace(template, template_gain=gain, template_margin=margin, template_roughness=roughness)
         for gain, margin, roughness in itertools.product(UNLIKE_GAIN, UNLIKE_MARGIN, ROUGHNESS)
     ]
-    intervals = [
-        replace(
-            baseline,
-            baseline_bias=bias,
-            baseline_gain=gain,
-            baseline_sudden=sudden,
-        )
-        for bias, gain, sudden in itertools.product(BIAS, GAIN, SUDDEN)
-    ]
+    alone = replace(
+        baseline,
+        baseline_bias=0.0,
+        baseline_gain=0.0,
+        baseline_sudden=0.0,
+        baseline_shortest=0.0,
+        baseline_network=1.0,
+        baseline_unknown=0.0,
+    )
 
     def counted(how: Callable[[Patient], Counts]) -> list[Counts]:
         return [how(patient) for patient in tqdm(everyone, desc="settings", unit="patient")]
@@ -96,14 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shipped = np.array([one == template for one in shapes])
     choose("V, as shipped", everyone, fold_of, counts, shipped, V)
     print(shapes[choose("V, and roughness", everyone, fold_of, counts, ~smooth, V)])
-    counts = counted(lambda patient: supraventricular(patient, intervals))
-    blind = np.array([one.baseline_gain == one.baseline_sudden == 0.0 for one in intervals])
-    nothing = blind & np.array([one.baseline_bias == 0.0 for one in intervals])
-    choose("S, the network alone", everyone, fold_of, counts, nothing, S)
-    choose("S, with a bias", everyone, fold_of, counts, blind, S)
-    shipped = np.array([one == baseline for one in intervals])
-    choose("S, as shipped", everyone, fold_of, counts, shipped, S)
-    print(intervals[choose("S, with the usual interval", everyone, fold_of, counts, ~blind, S)])
+    counts = counted(lambda patient: supraventricular(patient, [alone, baseline]))
+    choose("S, the network alone", everyone, fold_of, counts, np.array([True, False]), S)
+    choose("S, as shipped", everyone, fold_of, counts, np.array([False, True]), S)
 
 
 def print_thresholds(runs: Sequence[Path], records: Sequence[Record]) -> None:

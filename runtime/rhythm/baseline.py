@@ -3,8 +3,13 @@
 The network sees ten seconds. That is enough for one early beat, but within a long run of early
 beats, or at a rate that is fast for some patients and usual for others, ten seconds do not separate
 N from S. Here the interval of each patient's last N beats is kept, however long ago they were, and
-how much shorter an interval is joins the network's opinion. ``python -m training.choose`` chose the
-numbers, on patients that the network had not seen.
+how much shorter an interval is joins the network's opinion. ``python -m training.fit_interval``
+chose the numbers, on patients that the network had not seen.
+
+Breathing makes the intervals of a healthy heart longer and shorter by turns, and a beat is not
+early that comes no sooner than others did lately. So the shortest intervals of late that ended in
+an N beat are kept too: the second shortest is compared, for the shortest may be that of an S beat
+that was missed.
 
 A rate that has changed for good is no run: if every beat of a minute would be S, their interval
 becomes the usual one. If the intervals are as steady as a clock's this takes longer, because so are
@@ -41,8 +46,15 @@ class BaselineLimits(Section):
     baseline_sudden : added for an interval shorter than both the usual one and the last one that
         followed an N or S beat, times the log of its ratio to the shorter of these: a rate that
         rises by and by is none of S beats
+    baseline_shortest : added for an interval shorter than the second shortest of late, times the
+        log of their ratio, and taken off for a longer one
+    baseline_network : what the network's own log-odds count times; it sees ten seconds, and is too
+        sure of them
+    baseline_most : the largest that is added in all
     baseline_unknown : added as far as the usual interval is not known: S is rare
     max_prematurity : largest value of these logs; shorter intervals count no more
+    shortest_forgets : share by which, with each N beat, the shortest intervals of late get nearer
+        to the usual one
     baseline_beats : number of N beats remembered; as long as fewer beats, N or S, were compared, as
         in a strip of half a minute, what is added counts in proportion
     lasting_s : a run of S beats that lasts so long is the patient's rate by now
@@ -56,8 +68,12 @@ class BaselineLimits(Section):
         "baseline_bias": (-100, 100),
         "baseline_gain": (0, 1000),
         "baseline_sudden": (0, 1000),
+        "baseline_shortest": (0, 1000),
+        "baseline_network": (0, 100),
+        "baseline_most": (-100, 1000),
         "baseline_unknown": (-100, 100),
         "max_prematurity": (0, 10),
+        "shortest_forgets": (0, 1),
         "baseline_beats": (1, 1_000_000),
         "lasting_s": (0, 1_000_000),
         "steady_change": (0, 10),
@@ -67,8 +83,12 @@ class BaselineLimits(Section):
     baseline_bias: float
     baseline_gain: float
     baseline_sudden: float
+    baseline_shortest: float
+    baseline_network: float
+    baseline_most: float
     baseline_unknown: float
     max_prematurity: float
+    shortest_forgets: float
     baseline_beats: float
     lasting_s: float
     steady_change: float
@@ -92,6 +112,8 @@ class BaselineState:
         their intervals, of the last `RUN_BEATS`
     run_change : mean change of that log from one of them to the next
     last_log_interval : of the last beat that followed an N or S beat
+    shortest, second_shortest : logs of the shortest intervals of late between an N or S beat and an
+        N beat
     """
 
     log_interval: float | None = saved(Maybe(Number(-2.0, 2.0)))  # 0.1 to 7 s
@@ -104,6 +126,8 @@ class BaselineState:
     run_log_interval: float = saved(Number(-2.0, 2.0), 0.0)
     run_change: float = saved(Number(0.0, 4.0), 0.0)
     last_log_interval: float = saved(Number(-2.0, 2.0), 0.0)
+    shortest: float = saved(Number(-2.0, 2.0), 0.0)
+    second_shortest: float = saved(Number(-2.0, 2.0), 0.0)
 
 
 class RrBaseline:
@@ -152,6 +176,7 @@ class RrBaseline:
         log_interval = math.log(clipped((sample - previous) / FS, SHORTEST_S, LONGEST_S))
         if state.log_interval is None:
             state.log_interval = single(log_interval)
+            state.shortest = state.second_shortest = state.log_interval
         if not state.previous_atrial or not sinus_certain:
             return probabilities
         n, s, *others = probabilities
@@ -163,6 +188,7 @@ class RrBaseline:
         if after_atrial:
             if self._lasts(sample, log_interval, premature):
                 state.log_interval, state.run_start = state.run_log_interval, None
+                state.shortest = state.second_shortest = state.log_interval
                 premature = self._premature(network, log_interval, after_atrial)
             # In float32, as a state is saved.
             late = log_interval - state.log_interval
@@ -172,6 +198,8 @@ class RrBaseline:
             beats, compared = beats + 1 - premature, compared + 1
             state.beats = single(beats if beats < most else most)
             state.compared = single(compared if compared < most else most)
+            if premature < 0.5:
+                self._remember(log_interval, state.log_interval)
         atrial = n + s
         return [atrial * (1 - premature), atrial * premature, *others]
 
@@ -185,11 +213,23 @@ class RrBaseline:
             sudden = clipped((usual if usual < last else last) - log_interval, 0.0, most)
             evidence += limits.baseline_gain * early
             evidence += limits.baseline_sudden * sudden
+            beyond = clipped(state.second_shortest - log_interval, -most, most)
+            evidence += limits.baseline_shortest * beyond
+        evidence += (limits.baseline_network - 1) * network
+        evidence = evidence if evidence < limits.baseline_most else limits.baseline_most
         beats, compared = state.beats, state.compared
         known = (beats if beats > compared else compared) / limits.baseline_beats
         known = known if known < 1.0 else 1.0
         evidence = known * evidence + (1 - known) * limits.baseline_unknown
         return 1 / (1 + math.exp(-(network + evidence)))
+
+    def _remember(self, log_interval: float, usual: float) -> None:
+        """One more interval that ended in an N beat."""
+        state, share = self.state, self.limits.shortest_forgets
+        shortest = state.shortest + (usual - state.shortest) * share
+        second = state.second_shortest + (usual - state.second_shortest) * share
+        state.shortest = single(min(shortest, log_interval))
+        state.second_shortest = single(min(second, max(shortest, log_interval)))
 
     def _lasts(self, sample: int, log_interval: float, premature: float) -> bool:
         """True if the S beats in a row up to this one are a rate that lasts.

@@ -13,21 +13,21 @@ static inline int chosen(const double *classes, const double *weights, int size)
 
 /* Limits of `baseline.RrBaseline`. */
 typedef struct {
-    double bias, gain, sudden, unknown, max_prematurity, beats, lasting_s, steady_change, steady_s, shortest_s,
-        longest_s, fs, same_rate, run_beats, floor;
+    double bias, gain, sudden, beyond_shortest, network, most, unknown, max_prematurity, shortest_forgets,
+        beats, lasting_s, steady_change, steady_s, shortest_s, longest_s, fs, same_rate, run_beats, floor;
 } Intervals;
 
 /* `baseline.BaselineState`; what may be None is NaN. */
 typedef struct {
     double log_interval, beats, compared, previous, previous_atrial, run_start, run_beats, run_log_interval,
-        run_change, last_log_interval;
+        run_change, last_log_interval, shortest, second_shortest;
 } Baseline;
 
 /* Their names, and those of `atrial.AtrialState` that are read here. */
-enum { PREVIOUS = 3, PREVIOUS_ATRIAL, RUN_START, RUN_BEATS, BASELINE_FIELDS = 10 };
+enum { PREVIOUS = 3, PREVIOUS_ATRIAL, RUN_START, RUN_BEATS, BASELINE_FIELDS = 12 };
 static const char *const BASELINE_NAMES[BASELINE_FIELDS] = {
-    "log_interval", "beats",     "compared",         "previous",   "previous_atrial",
-    "run_start",    "run_beats", "run_log_interval", "run_change", "last_log_interval"};
+    "log_interval", "beats",            "compared",   "previous",          "previous_atrial", "run_start",
+    "run_beats",    "run_log_interval", "run_change", "last_log_interval", "shortest",        "second_shortest"};
 static PyObject *baseline_names[BASELINE_FIELDS];
 
 /* The numbers of a `baseline.BaselineState`; -1 with an error set. */
@@ -69,7 +69,11 @@ static inline double premature_of(const Baseline *state, const Intervals *limits
         evidence += limits->gain * clipped(usual - log_interval, 0, limits->max_prematurity);
         evidence += limits->sudden *
                     clipped((usual < last ? usual : last) - log_interval, 0, limits->max_prematurity);
+        evidence += limits->beyond_shortest * clipped(state->second_shortest - log_interval,
+                                                      -limits->max_prematurity, limits->max_prematurity);
     }
+    evidence += (limits->network - 1) * network;
+    evidence = evidence < limits->most ? evidence : limits->most;
     double known = (state->beats > state->compared ? state->beats : state->compared) / limits->beats;
     known = known < 1 ? known : 1;
     evidence = known * evidence + (1 - known) * limits->unknown;
@@ -103,6 +107,14 @@ static inline int lasts(Baseline *state, const Intervals *limits, double sample,
     return sample - state->run_start >= lasting * limits->fs;
 }
 
+/* One more interval that ended in an N beat: `RrBaseline._remember`. */
+static inline void remember_short(Baseline *state, double log_interval, double share) {
+    double shortest = state->shortest + (state->log_interval - state->shortest) * share;
+    double second = state->second_shortest + (state->log_interval - state->second_shortest) * share;
+    state->shortest = (float)fmin(shortest, log_interval);
+    state->second_shortest = (float)fmin(second, fmax(shortest, log_interval));
+}
+
 /* The probability of S, given N or S, of the next beat, and the state after it; NaN if the beat stays as
  * it is: `RrBaseline.read`. */
 static inline double next(Baseline *state, const Intervals *limits, double sample, long label, double n,
@@ -114,13 +126,14 @@ static inline double next(Baseline *state, const Intervals *limits, double sampl
     if (isnan(previous)) return NAN;
     double log_interval =
         log(clipped((sample - previous) / limits->fs, limits->shortest_s, limits->longest_s));
-    if (isnan(state->log_interval)) state->log_interval = (float)log_interval;
+    if (isnan(state->log_interval))
+        state->log_interval = state->shortest = state->second_shortest = (float)log_interval;
     if (!state->previous_atrial || !sinus_certain) return NAN;
     double network = log(floored(s, limits->floor) / floored(n, limits->floor));
     double premature = premature_of(state, limits, network, log_interval, after_atrial != 0);
     if (!after_atrial) return premature;
     if (lasts(state, limits, sample, log_interval, premature)) {
-        state->log_interval = state->run_log_interval;
+        state->log_interval = state->shortest = state->second_shortest = state->run_log_interval;
         state->run_start = NAN;
         premature = premature_of(state, limits, network, log_interval, 1);
     }
@@ -130,6 +143,7 @@ static inline double next(Baseline *state, const Intervals *limits, double sampl
     beats = beats + 1 - premature;
     state->beats = (float)(beats < most ? beats : most);
     state->compared = (float)(compared < most ? compared : most);
+    if (premature < 0.5) remember_short(state, log_interval, limits->shortest_forgets);
     return premature;
 }
 

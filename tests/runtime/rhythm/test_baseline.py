@@ -123,6 +123,37 @@ def test_an_interval_that_falls_at_once_is_more_premature_than_one_that_falls_by
     assert log_odds([0.9, 0.64]) == pytest.approx(log_odds([0.8, 0.64]), abs=0.5)
 
 
+def test_breathing_is_no_prematurity_but_a_beat_that_comes_sooner_still_is() -> None:
+    breathing = 0.9 * (1 + 0.16 * np.sin(np.arange(200) * 1.1))
+    likely = (0.9, 0.1, 0.0, 0.0, 0.0)
+    assert set(labels(breathing.tolist(), likely)) == {"N"}
+    early = [0.9] * 200 + [float(breathing.min())]
+    assert labels(early, likely)[-1] == "S"  # of a patient who does not breathe like that
+    sooner = [*breathing.tolist(), 0.75 * float(breathing.min())]
+    assert labels(sooner, likely)[-1] == "S"
+
+
+def test_one_early_beat_that_was_called_n_does_not_hide_the_next() -> None:
+    def log_odds(missed: int) -> float:
+        baseline = knows(0.9, beats=100)
+        at = 0.9 * 99
+        for _ in range(missed):
+            read(baseline, at + 0.78, CERTAIN["N"])
+            read(baseline, at + 1.68, CERTAIN["N"])
+            at += 1.68
+        found = read(baseline, at + 0.78, (0.99, 0.01, 0.0, 0.0, 0.0))
+        return float(np.log(found[1] / found[0]))
+
+    assert log_odds(1) == pytest.approx(log_odds(0), abs=0.5)
+    assert log_odds(3) < log_odds(1) - 1.0
+
+
+def test_what_an_interval_adds_has_a_limit() -> None:
+    found = read(knows(0.9, beats=200), 0.9 * 199 + 0.3, (0.9999, 0.0001, 0.0, 0.0, 0.0))
+    added = np.log(found[1] / found[0]) - np.log(0.0001 / 0.9999)
+    assert added == pytest.approx(LIMITS.baseline_most, abs=0.1)
+
+
 @pytest.mark.parametrize("beats", [0, 30, 100])
 def test_as_far_as_the_patient_is_not_known_s_is_less_likely(beats: int) -> None:
     baseline = RrBaseline(LIMITS)
@@ -176,7 +207,7 @@ def test_a_beat_that_the_network_is_certain_of_stays() -> None:
 
 
 def test_only_n_and_s_share_their_probability_anew() -> None:
-    found = read(knows(0.8, beats=20), 15.2 + 0.4, (0.5, 0.2, 0.2, 0.1, 0.0))
+    found = read(knows(0.8), 39.2 + 0.4, (0.5, 0.2, 0.2, 0.1, 0.0))
     assert label_of(found) == "S"
     assert sum(found) == pytest.approx(1.0)
     assert list(found[2:]) == [0.2, 0.1, 0.0]

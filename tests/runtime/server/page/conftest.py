@@ -1,6 +1,6 @@
 """The monitor page in a real browser.
 
-Needs Chromium and the package playwright (`apt-get install chromium`, `pip install playwright`).
+Needs Chromium and the package playwright (`apt-get install chromium-headless-shell`, `pip install playwright`).
 """
 
 from __future__ import annotations
@@ -29,21 +29,10 @@ def server() -> Iterator[Server]:
     server.kill()
 
 
-@pytest.fixture(scope="module")
-def kept(browser: Any) -> Iterator[dict[str, Any]]:
-    """Pages that tests are done with, by their options: a new one takes three times as long."""
-    pages: dict[str, Any] = {}
-    yield pages
-    for page in pages.values():
-        page.context.close()
-
-
 @pytest.fixture
-def open_page(browser: Any, kept: dict[str, Any], server: Server) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
     """Opens the page; when the test ends no error was logged and nobody else was asked."""
-    opened: list[tuple[Any, str, dict[str, Callable[[Any], None]]]] = []
-    errors: list[str] = []
-    strangers: list[str] = []
+    contexts, errors, strangers = [], [], []
 
     def open_page(
         url: str = server.url,
@@ -61,42 +50,36 @@ def open_page(browser: Any, kept: dict[str, Any], server: Server) -> Iterator[Ca
                 if isinstance(error, HTTPError) and error.code == 404:
                     break  # a central station answers, and has no such route
                 time.sleep(0.1)
-        page = kept.pop(str(options), None) if not script else None
-        if page is None:
-            context = browser.new_context(**options)
-            if script:  # before any of the page's own
-                context.add_init_script(script)
-            page = context.new_page()
-            page.set_default_timeout(PATIENCE_MS)
-        listeners = {
-            "pageerror": lambda error: errors.append(str(error)),
-            "console": lambda line: (
+        context = browser.new_context(**options)
+        contexts.append(context)
+        if script:  # before any of the page's own
+            context.add_init_script(script)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "console",
+            lambda line: (
                 errors.append(line.text)
                 if line.type == "error"
                 and not (outage and "Failed to load resource" in line.text)
                 and not (refusals and "status of 400" in line.text)
                 else None
             ),
-            "request": lambda asked: (
+        )
+        page.on(
+            "request",
+            lambda asked: (
                 strangers.append(asked.url) if not asked.url.startswith((url, "blob:")) else None
             ),
-        }
-        for event, listener in listeners.items():
-            page.on(event, listener)
-        opened.append((page, "" if script else str(options), listeners))
+        )
         page.goto(url)
         return page
 
     yield open_page
-    for page, options, listeners in opened:
-        page.unroute_all(behavior="ignoreErrors")  # one may still wait for its answer
-        if not options or options in kept:
-            page.context.close()
-            continue
-        page.evaluate("localStorage.clear(); sessionStorage.clear()")
-        for event, listener in listeners.items():
-            page.remove_listener(event, listener)
-        page.goto("about:blank")
-        kept[options] = page
+    for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # one may still wait for its answer
+        context.close()
     assert not errors
     assert not strangers

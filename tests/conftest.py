@@ -23,7 +23,8 @@ except ImportError:
 
 ROOT = Path(__file__).resolve().parent.parent
 BUSY = {"export", "training"}  # folders whose tests keep a core busy
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# The first has no window, tabs and menus to draw: half of the work.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -105,7 +106,7 @@ def browser() -> Iterator[Any]:
     )
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        pytest.skip("no Chromium (apt-get install chromium)")
+        pytest.skip("no Chromium (apt-get install chromium-headless-shell)")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(BROWSER_ARGUMENTS))
         yield browser

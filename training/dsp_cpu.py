@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from training.recordings import FS
 
@@ -26,6 +25,8 @@ def band_pass(
     A window this short leaves a rest at 0 Hz; it is taken out with a copy of the window, so
     that the gain there is exactly 0 and an electrode's offset leaves no trace.
     """
+    from scipy import signal  # a second of import, which few who import this need
+
     taps = signal.firwin(count, band_hz, fs=FS, pass_zero=False, window="hamming", scale=False)
     window = signal.get_window("hamming", count, fftbins=False)
     return np.asarray(taps - window * (taps.sum() / window.sum()))
@@ -68,6 +69,8 @@ def fir_filter(
     The carry is raw past samples, not `scipy.signal.lfilter`'s ``zi``: every implementation
     (a convolution, a GPU kernel) can take and give those.
     """
+    from scipy import signal
+
     history = len(fir) - 1
     if carry is None:
         carry = np.zeros((ecg.shape[0], history))

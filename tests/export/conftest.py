@@ -1,8 +1,7 @@
-"""A small network and its graphs, exported once for all tests of this folder that ask for them."""
+"""A small network and the graph that is exported of it, for the tests of this folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +18,8 @@ from runtime.model.contract import BeatPolicy
 from runtime.simulate import simulate
 from training.model import Design, EkgNet, deployed
 
+DESIGN = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -28,25 +29,15 @@ class Exported:
     described: dict[str, str]
 
     @cached_property
-    def _making(self) -> Iterator[frame_graphs.Graph]:
-        return frame_graphs.graphs(self.net, self.described)
-
-    @cached_property
     def fused(self) -> frame_graphs.Graph:
-        """The first of its graphs, filter and CNN; each is four seconds of work."""
-        return next(self._making)
-
-    @cached_property
-    def graphs(self) -> dict[str, frame_graphs.Graph]:
-        """All of them by file name."""
-        return {graph.name: graph for graph in (self.fused, *self._making)}
+        """The first of its graphs, filter and CNN: four seconds of work."""
+        return next(frame_graphs.graphs(self.net, self.described))
 
 
 @pytest.fixture(scope="session")
 def small() -> Exported:
     torch.manual_seed(0)
-    design = Design(width=16, morphology=((1, 8), (2, 8)), rhythm=((8, 4),), decision=((1, 8),))
-    net = deployed(EkgNet(design))
+    net = deployed(EkgNet(DESIGN))
     described = frame_graphs.describe(net, policy=BeatPolicy(), data="SIMULATED", commit="abc")
     return Exported(net, described)
 

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,27 +21,34 @@ from runtime.model.contract import Contract
 from tests.export.conftest import Exported
 from training.recordings import load
 
-# Linux on ARM has no wheel of it.
-coreml = pytest.importorskip(
-    "export.coreml", reason="coremltools is not installed", exc_type=ImportError
-)
-
 ROOT = Path(__file__).resolve().parents[2]
-TOLERANCE = coreml.PREDICT_TOLERANCE if platform.system() == "Darwin" else 1e-5
 
 
 @pytest.fixture(scope="module")
-def package(small: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def coreml() -> Any:
+    """The module, whose coremltools takes seconds to import; Linux on ARM has no wheel of that."""
+    return pytest.importorskip(
+        "export.coreml", reason="coremltools is not installed", exc_type=ImportError
+    )
+
+
+@pytest.fixture(scope="module")
+def tolerance(coreml: Any) -> float:
+    return coreml.PREDICT_TOLERANCE if platform.system() == "Darwin" else 1e-5
+
+
+@pytest.fixture(scope="module")
+def package(coreml: Any, small: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return coreml.write(small.net, small.described, tmp_path_factory.mktemp("coreml"))
 
 
 def test_the_package_equals_torch_second_by_second(
-    package: Path, small: Exported, signals: NDArray[np.float32]
+    coreml: Any, tolerance: float, package: Path, small: Exported, signals: NDArray[np.float32]
 ) -> None:
-    assert coreml.prove(package, small.net, signals) <= TOLERANCE
+    assert coreml.prove(package, small.net, signals) <= tolerance
 
 
-def test_the_carry_is_plain_input_and_output(package: Path, small: Exported) -> None:
+def test_the_carry_is_plain_input_and_output(coreml: Any, package: Path, small: Exported) -> None:
     description = coreml.specification(package).description
     shapes = {
         each.name: list(each.type.multiArrayType.shape)
@@ -60,19 +68,19 @@ def test_the_carry_is_plain_input_and_output(package: Path, small: Exported) -> 
     )
 
 
-def test_the_package_computes_in_single_precision(package: Path) -> None:
+def test_the_package_computes_in_single_precision(coreml: Any, package: Path) -> None:
     program = coreml.specification(package).mlProgram.functions["main"]
     operations = next(iter(program.block_specializations.values())).operations
     assert "cast" not in {operation.type for operation in operations}
 
 
 def test_half_precision_is_measured_and_farther_off(
-    small: Exported, signals: NDArray[np.float32]
+    coreml: Any, small: Exported, signals: NDArray[np.float32]
 ) -> None:
     assert 1e-5 < coreml.half_difference(small.net, small.described, signals) < 0.1
 
 
-def test_the_package_holds_contract_and_descriptions(package: Path) -> None:
+def test_the_package_holds_contract_and_descriptions(coreml: Any, package: Path) -> None:
     description = coreml.specification(package).description
     metadata = dict(description.metadata.userDefined)
     contract = Contract.read(metadata, coreml.NAME)
@@ -82,7 +90,7 @@ def test_the_package_holds_contract_and_descriptions(package: Path) -> None:
 
 
 def test_the_same_network_gives_the_same_bytes(
-    package: Path, small: Exported, tmp_path: Path
+    coreml: Any, package: Path, small: Exported, tmp_path: Path
 ) -> None:
     again = coreml.write(small.net, small.described, tmp_path)
     coreml.ct.utils.load_spec(str(again))  # which writes Manifest.json anew
@@ -94,7 +102,7 @@ def test_the_same_network_gives_the_same_bytes(
 
 
 def test_a_package_that_answers_differently_is_refused(
-    package: Path, small: Exported, signals: NDArray[np.float32], tmp_path: Path
+    coreml: Any, package: Path, small: Exported, signals: NDArray[np.float32], tmp_path: Path
 ) -> None:
     spoilt = shutil.copytree(package, tmp_path / coreml.NAME)
     weights = spoilt / "Data/com.apple.CoreML/weights/weight.bin"
@@ -107,7 +115,11 @@ def test_a_package_that_answers_differently_is_refused(
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="Core ML itself runs the package here")
 def test_an_operation_that_the_check_does_not_know_is_named(
-    package: Path, small: Exported, signals: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+    coreml: Any,
+    package: Path,
+    small: Exported,
+    signals: NDArray[np.float32],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(coreml.OPERATIONS, "softmax")
     with pytest.raises(ExportError, match=r"'softmax'.*add it to OPERATIONS"):
@@ -115,6 +127,7 @@ def test_an_operation_that_the_check_does_not_know_is_named(
 
 
 def test_the_committed_package_answers_as_the_committed_graph(
+    coreml: Any,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The command for users of a Mac: `python -m export.coreml`."""
@@ -124,7 +137,7 @@ def test_the_committed_package_answers_as_the_committed_graph(
     assert "differs from the golden answer by" in said
 
 
-def test_the_committed_package_on_real_signal(data: Path) -> None:
+def test_the_committed_package_on_real_signal(coreml: Any, tolerance: float, data: Path) -> None:
     from runtime import Detector
 
     record = load("mitdb", "203", data)
@@ -133,10 +146,12 @@ def test_the_committed_package_on_real_signal(data: Path) -> None:
     start = np.zeros((1, detector.contract.carry_size), dtype=np.float32)
     expected, _ = detector.session.run(signal[None], start)
     answer = coreml.Package(ROOT / "artifacts" / coreml.NAME).label(signal)
-    np.testing.assert_allclose(answer, expected[0], atol=TOLERANCE)
+    np.testing.assert_allclose(answer, expected[0], atol=tolerance)
 
 
-def test_an_altered_package_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_package_is_refused(
+    coreml: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = shutil.copytree(ROOT / "artifacts", tmp_path / "artifacts")
     (folder / coreml.FILES[1]).write_bytes(b"altered")
     assert coreml.main(["--artifacts", str(folder)]) == 1

@@ -9,27 +9,48 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from export import __main__ as command
 from export import graphs, manifest
 from runtime import Detector
+from runtime.model.artifacts import Artifacts
 from runtime.model.contract import BeatPolicy, Contract
+from runtime.model.session import Session
+from tests.export.conftest import DESIGN
+from training import dsp_cpu
 from training.checkpoint import save
 from training.databases import DS2
 from training.model import Design, EkgNet
 from training.recipe import Recipe
 from training.scores import Score
 
+ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+# https://github.com/microsoft/onnxruntime, coreml_supported_mlprogram_ops.md
+CORE_ML = {
+    "Add",
+    "Concat",
+    "Conv",
+    "Relu",
+    "Reshape",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+}
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    small = Design(width=16, morphology=((1, 8),), rhythm=((8, 4),), decision=((1, 8),))
     score = Score(np.eye(6, dtype=np.int64), np.zeros(5))
     path = tmp_path_factory.mktemp("run") / "model.pt"
     torch.manual_seed(1)
-    save(path, EkgNet(small), Recipe(), BeatPolicy(), "SIMULATED ECG", score)
+    save(path, EkgNet(DESIGN), Recipe(), BeatPolicy(), "SIMULATED ECG", score)
     return path
 
 
@@ -63,27 +84,103 @@ def exported(whole: WholeExport) -> list[graphs.Graph]:
     return whole.graphs
 
 
-def signals() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(3, 200 * 18)).astype(np.float32)
+def named(exported: list[graphs.Graph], name: str) -> graphs.Graph:
+    return next(graph for graph in exported if graph.name == name)
 
 
-def test_every_graph_equals_torch_whole_and_cut(exported: list[graphs.Graph]) -> None:
-    assert {g.name for g in exported} >= {"ekg_fused.onnx", "ekg_cnn.onnx"}
+@pytest.fixture
+def static(exported: list[graphs.Graph]) -> graphs.Graph:
+    return named(exported, "ekg_fused_static.onnx")
+
+
+def test_every_graph_equals_torch_whole_and_cut(
+    exported: list[graphs.Graph], signals: NDArray[np.float32]
+) -> None:
+    assert {g.name for g in exported} >= {"ekg_fused.onnx", "ekg_cnn.onnx", "ekg_fused_static.onnx"}
     for graph in exported:
-        if graph.name in ("ekg_fused.onnx", "ekg_cnn.onnx"):
-            assert graphs.prove(graph, signals()) <= graphs.TOLERANCE
+        assert graphs.prove(graph, signals) <= graphs.TOLERANCE
 
 
-def test_a_graph_that_answers_differently_is_refused(exported: list[graphs.Graph]) -> None:
-    graph = next(g for g in exported if g.name == "ekg_fused.onnx")
+@pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_fused_static.onnx"])
+def test_a_graph_that_answers_differently_is_refused(
+    exported: list[graphs.Graph], signals: NDArray[np.float32], name: str
+) -> None:
+    graph = named(exported, name)
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(graph.model)
     weight = next(w for w in spoilt.graph.initializer if len(w.dims) == 4 and w.dims[0] == 6)
     values = onnx.numpy_helper.to_array(weight) * 1.01
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-    changed = replace(graph, model=spoilt)
-    with pytest.raises(graphs.ExportError, match=r"ekg_fused.onnx differs from torch"):
-        graphs.prove(changed, signals())
+    with pytest.raises(graphs.ExportError, match=f"{name} differs from torch"):
+        graphs.prove(replace(graph, model=spoilt), signals)
+
+
+def test_every_shape_is_a_number(static: graphs.Graph) -> None:
+    inferred = onnx.shape_inference.infer_shapes(static.model, strict_mode=True).graph
+    values = [*inferred.input, *inferred.output, *inferred.value_info]
+    assert len(values) > len(inferred.node)
+    for value in values:
+        assert all(d.dim_value > 0 for d in value.type.tensor_type.shape.dim), value.name
+    assert [d.dim_value for d in inferred.input[0].type.tensor_type.shape.dim] == [1, 360]
+
+
+def test_core_ml_supports_every_operation_and_its_parameters_are_constant(
+    static: graphs.Graph,
+) -> None:
+    constants = {tensor.name for tensor in static.model.graph.initializer}
+    for node in static.model.graph.node:
+        assert node.op_type in CORE_ML
+        if node.op_type in ("Conv", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"):
+            assert set(node.input[1:]) <= constants, node.name
+
+
+@pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_cnn.onnx"])
+def test_no_graph_holds_shape_nodes(exported: list[graphs.Graph], name: str) -> None:
+    # CUDA would leave such nodes to the CPU, and strict placement refuse the graph.
+    assert not {"Shape", "Gather", "ConstantOfShape", "Range"} & {
+        node.op_type for node in named(exported, name).model.graph.node
+    }
+
+
+def test_the_filter_before_the_cnn_is_the_fused_graph(
+    exported: list[graphs.Graph], signals: NDArray[np.float32]
+) -> None:
+    """SciPy's filter, chunk by chunk, then `ekg_cnn.onnx`: what CUDA does with CuPy."""
+    fused, cnn = (
+        onnxruntime.InferenceSession(
+            named(exported, name).model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        for name in ("ekg_fused.onnx", "ekg_cnn.onnx")
+    )
+    net = named(exported, "ekg_fused.onnx").module
+    assert isinstance(net, EkgNet)
+    start = np.zeros((len(signals), net.carry_size), dtype=np.float32)
+    expected, last = fused.run(None, {"ecg": signals, "carry": start})
+    taps = dsp_cpu.taps(net.design.band_taps)
+    past, carry, given = None, start[:, len(taps) - 1 :], []
+    for chunk in np.split(signals, (18, 378, 3600), axis=1):
+        filtered, past = dsp_cpu.fir_filter(chunk, taps, past)
+        frames, carry = cnn.run(None, {"ecg": filtered.astype(np.float32), "carry": carry})
+        given.append(frames)
+    np.testing.assert_allclose(np.concatenate(given, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate([past, carry], axis=1), last, atol=1e-5 * float(np.abs(last).max())
+    )
+
+
+@pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_fused_static.onnx", "ekg_cnn.onnx"])
+def test_the_committed_graphs_answer_as_torch_did(name: str) -> None:
+    """The golden answer is torch's; `ekg_cnn.onnx` comes after SciPy's filter."""
+    golden, session = Artifacts(ARTIFACTS).golden(name), Session(ARTIFACTS / name, "cpu")
+    carry = np.zeros((1, int(session.metadata["carry_size"])), dtype=np.float32)
+    taps, past = np.float32(json.loads(session.metadata["fir_taps"])), None
+    for chunk, expected in zip(golden.ecg, golden.probabilities, strict=True):
+        ecg = chunk[None]
+        if name == "ekg_cnn.onnx":
+            filtered, past = dsp_cpu.fir_filter(ecg, taps, past)
+            ecg = filtered.astype(np.float32)
+        answer, carry = session.run(ecg, carry)
+        np.testing.assert_allclose(answer[0], expected, atol=graphs.TOLERANCE)
 
 
 def test_old_runtimes_can_read_them(exported: list[graphs.Graph]) -> None:
@@ -254,3 +351,18 @@ def test_the_manifest_lists_bytes_and_hashes(tmp_path: Path) -> None:
     entry = json.loads((tmp_path / "manifest.json").read_text())["files"][0]
     assert entry["bytes"] == 3
     assert entry["sha256"].startswith("ba7816bf")
+
+
+@pytest.mark.parametrize("name", ["ekg_fused.onnx", "ekg_cnn.onnx"])
+def test_onnx_runtime_adds_within_convolutions(
+    exported: list[graphs.Graph], tmp_path: Path, name: str
+) -> None:
+    """It does where it sees that both sides are equally long, which the graph has to state."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / name)
+    model = named(exported, name).model.SerializeToString()
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / name).graph.node]
+    assert kinds.count("Split") == 1
+    assert "Conv" in kinds
+    assert "Add" not in kinds

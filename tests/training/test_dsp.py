@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -12,14 +14,17 @@ from training.dsp_torch import FirFilter
 from training.model import HOP
 from training.recordings import FS
 
-TAPS = dsp_cpu.taps()
 # Sums of 217 float32 products of millivolts: rounding stays below this, a wrong tap does not.
 TOLERANCE = 1e-5
+
+taps = cache(dsp_cpu.taps)  # not before a test asks: SciPy takes a second to import
 
 
 def gain(frequency: float) -> float:
     """Of the deployed filter at a frequency in Hz."""
-    return float(abs(np.sum(TAPS * np.exp(-2j * np.pi * frequency / FS * np.arange(len(TAPS))))))
+    return float(
+        abs(np.sum(taps() * np.exp(-2j * np.pi * frequency / FS * np.arange(len(taps())))))
+    )
 
 
 def test_offset_and_powerline_go_and_the_qrs_stays() -> None:
@@ -31,13 +36,13 @@ def test_offset_and_powerline_go_and_the_qrs_stays() -> None:
 
 
 def test_phase_is_linear_and_the_delay_a_whole_number_of_hops() -> None:
-    np.testing.assert_allclose(TAPS, TAPS[::-1], atol=1e-9)
-    assert dsp_cpu.delay_samples(TAPS) == 6 * HOP
+    np.testing.assert_allclose(taps(), taps()[::-1], atol=1e-9)
+    assert dsp_cpu.delay_samples(taps()) == 6 * HOP
 
 
 def test_one_fir_is_the_cascade_of_band_pass_and_average() -> None:
     ecg = np.random.default_rng(0).normal(size=(2, 2000))
-    whole, _ = dsp_cpu.fir_filter(ecg, TAPS)
+    whole, _ = dsp_cpu.fir_filter(ecg, taps())
     banded, _ = dsp_cpu.fir_filter(ecg, dsp_cpu.band_pass().astype(np.float32))
     cascade, _ = dsp_cpu.fir_filter(banded, dsp_cpu.moving_average().astype(np.float32))
     np.testing.assert_allclose(whole, cascade, atol=1e-6)
@@ -46,9 +51,9 @@ def test_one_fir_is_the_cascade_of_band_pass_and_average() -> None:
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 40), min_size=1, max_size=6))
 def test_torch_equals_scipy_whole_and_streamed(seed: int, hops: list[int]) -> None:
     ecg = np.random.default_rng(seed).normal(size=(3, sum(hops) * HOP)).astype(np.float32)
-    expected, last = dsp_cpu.fir_filter(ecg, TAPS)
-    fir = FirFilter(TAPS, HOP)
-    start = torch.zeros(3, len(TAPS) - 1)
+    expected, last = dsp_cpu.fir_filter(ecg, taps())
+    fir = FirFilter(taps(), HOP)
+    start = torch.zeros(3, len(taps()) - 1)
     np.testing.assert_allclose(fir(torch.from_numpy(ecg), start)[0], expected, atol=TOLERANCE)
     carry, pieces = start, []
     for piece in torch.from_numpy(ecg).split([n * HOP for n in hops], dim=1):
@@ -61,7 +66,7 @@ def test_torch_equals_scipy_whole_and_streamed(seed: int, hops: list[int]) -> No
 @given(st.integers(0, 2**32 - 1), st.integers(1, 499))
 def test_scipy_streamed_equals_whole(seed: int, cut: int) -> None:
     ecg = np.random.default_rng(seed).normal(size=(1, 500))
-    whole, _ = dsp_cpu.fir_filter(ecg, TAPS)
-    first, carry = dsp_cpu.fir_filter(ecg[:, :cut], TAPS)
-    second, _ = dsp_cpu.fir_filter(ecg[:, cut:], TAPS, carry)
+    whole, _ = dsp_cpu.fir_filter(ecg, taps())
+    first, carry = dsp_cpu.fir_filter(ecg[:, :cut], taps())
+    second, _ = dsp_cpu.fir_filter(ecg[:, cut:], taps(), carry)
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=1e-12)

@@ -70,16 +70,47 @@ class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-@pytest.fixture
-def page(browser: Any, site: tuple[ThreadingHTTPServer, str]) -> Iterator[Any]:
-    """The page, opened anew; when the test ends nothing was logged as an error."""
-    errors: list[str] = []
+# Of a module: a new one would fetch, compile and keep the page's 4 MB again.
+@pytest.fixture(scope="module")
+def context(browser: Any) -> Iterator[Any]:
+    """The browser's storage, in which the page's service worker keeps the page."""
     context = browser.new_context(accept_downloads=True)
+    yield context
+    context.close()
+
+
+def opened(context: Any, url: str) -> tuple[Any, list[str]]:
+    """The page, opened anew, and what is logged as an error from then on."""
+    errors: list[str] = []
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.goto(site[1])
+    page.goto(url)
+    return page, errors
+
+
+@pytest.fixture(scope="module")
+def open_for_all(context: Any, site: tuple[ThreadingHTTPServer, str]) -> tuple[Any, list[str]]:
+    return opened(context, site[1])
+
+
+@pytest.fixture
+def used_page(open_for_all: tuple[Any, list[str]]) -> Iterator[Any]:
+    """The page as tests before have left it: its network, which takes seconds, is loaded once."""
+    page, errors = open_for_all
+    errors.clear()
     yield page
-    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def page(context: Any, site: tuple[ThreadingHTTPServer, str]) -> Iterator[Any]:
+    """The page, opened anew; when the test ends nothing was logged as an error."""
+    before = context.pages
+    page, errors = opened(context, site[1])
+    yield page
+    context.set_offline(False)
+    for opened_since in set(context.pages) - set(before):
+        opened_since.close()
     assert errors == []

@@ -87,7 +87,7 @@ def is_as_read(found: dict[str, Any], record: Record) -> None:
     np.testing.assert_allclose(ecg, expected, rtol=1e-12, atol=1e-12 if fs < record.fs else 0)
 
 
-def test_beats_are_those_of_annotate(page: Any, known: Known, tmp_path: Path) -> None:
+def test_beats_are_those_of_annotate(used_page: Any, known: Known, tmp_path: Path) -> None:
     """The ECG between an EEG and a breath, each of its own rate and unit; when it began."""
     rng = np.random.default_rng(1)
     path = write(
@@ -98,18 +98,18 @@ def test_beats_are_those_of_annotate(page: Any, known: Known, tmp_path: Path) ->
         recording=edfio.Recording(startdate=date(2020, 2, 3)),
         starttime=time(22, 11, 12),
     )
-    assert dropped(page, path) == known(str(path))[1]
-    assert "ECG II, 360 Hz, from 2020-02-03 22:11:12: 30 s" in page.text_content("#status")
+    assert dropped(used_page, path) == known(str(path))[1]
+    assert "ECG II, 360 Hz, from 2020-02-03 22:11:12: 30 s" in used_page.text_content("#status")
 
 
 @pytest.mark.parametrize("kind", ["edf", "bdf"])
-def test_another_rate(page: Any, known: Known, tmp_path: Path, kind: str) -> None:
+def test_another_rate(used_page: Any, known: Known, tmp_path: Path, kind: str) -> None:
     path, ecg = tmp_path / f"x.{kind}", beating(fs=256)
     if kind == "bdf":
         edfio.Bdf([edfio.BdfSignal(ecg, 256, label="ECG", physical_dimension="mV")]).write(path)
     else:
         write(path, edf_signal(ecg, 256, "ECG"))
-    beats, expected = dropped(page, path), known(str(path))[1]
+    beats, expected = dropped(used_page, path), known(str(path))[1]
     assert [label for _, label in beats] == [label for _, label in expected]
     assert max(abs(a - b) for (a, _), (b, _) in zip(beats, expected, strict=True)) <= 1
 
@@ -131,13 +131,13 @@ def pausing(path: Path, pauses: dict[int, int]) -> Path:
     return path
 
 
-def test_a_pause_is_missing_signal(page: Any, detector: Detector, tmp_path: Path) -> None:
+def test_a_pause_is_missing_signal(used_page: Any, detector: Detector, tmp_path: Path) -> None:
     path = pausing(tmp_path / "pause.edf", {12: 3})
     record = read(path)
     assert record.gaps > 0.05
     stream = detector.stream(360, events=True)
     beats = stream.push(record.signal) + stream.finish()
-    assert dropped(page, path) == [(round(beat.time * 360), beat.label) for beat in beats]
+    assert dropped(used_page, path) == [(round(beat.time * 360), beat.label) for beat in beats]
 
 
 def test_files_are_read_as_by_the_runtime(by_page: Callable[..., Any], tmp_path: Path) -> None:

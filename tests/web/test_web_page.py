@@ -33,16 +33,16 @@ PUSHED = """async ([ecg, sizes]) => {
 }"""
 
 
-def test_the_sample(page: Any, known: Known) -> None:
-    page.click("#sample")
-    assert found(page) == known("sample")[1]
-    assert page.text_content("#counts") == "52 beats: 39 N, 11 V, 2 S"
+def test_the_sample(used_page: Any, known: Known) -> None:
+    used_page.click("#sample")
+    assert found(used_page) == known("sample")[1]
+    assert used_page.text_content("#counts") == "52 beats: 39 N, 11 V, 2 S"
 
 
 @pytest.mark.parametrize("sizes", [[360] * 31, [1, 17, 18, 19, 5000, 6000]])
-def test_however_the_signal_is_cut(page: Any, known: Known, sizes: list[int]) -> None:
+def test_however_the_signal_is_cut(used_page: Any, known: Known, sizes: list[int]) -> None:
     ecg, beats = known("sample")
-    assert [tuple(beat) for beat in page.evaluate(PUSHED, [ecg.tolist(), sizes])] == beats
+    assert [tuple(beat) for beat in used_page.evaluate(PUSHED, [ecg.tolist(), sizes])] == beats
 
 
 def files_of(record: Path) -> list[Path]:
@@ -50,34 +50,38 @@ def files_of(record: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_minutes_of_mitdb(page: Any, known: Known, data: Path, tmp_path: Path, name: str) -> None:
+def test_minutes_of_mitdb(
+    used_page: Any, known: Known, data: Path, tmp_path: Path, name: str
+) -> None:
     piece = cut(data / "mitdb" / name, tmp_path, PIECE_S)
-    assert dropped(page, *files_of(piece)) == known(str(piece))[1]
+    assert dropped(used_page, *files_of(piece)) == known(str(piece))[1]
 
 
 @pytest.mark.trial
 @pytest.mark.parametrize("name", RECORDS)
-def test_records_of_mitdb(page: Any, known: Known, data: Path, name: str) -> None:
+def test_records_of_mitdb(used_page: Any, known: Known, data: Path, name: str) -> None:
     record = data / "mitdb" / name
-    assert dropped(page, *files_of(record)) == known(str(record))[1]
+    assert dropped(used_page, *files_of(record)) == known(str(record))[1]
 
 
 @pytest.mark.parametrize(
     "seconds", [pytest.param(1800.0, marks=pytest.mark.trial), PIECE_S], ids=["whole", "minutes"]
 )
 def test_another_rate_is_resampled(
-    page: Any, known: Known, data: Path, tmp_path: Path, seconds: float
+    used_page: Any, known: Known, data: Path, tmp_path: Path, seconds: float
 ) -> None:
     """The same filter in float64 instead of float32: an R peak may move by a sample."""
     record = cut(data / "svdb" / "800", tmp_path, seconds)
-    beats, expected = dropped(page, *files_of(record)), known(str(record))[1]
+    beats, expected = dropped(used_page, *files_of(record)), known(str(record))[1]
     assert len(beats) == len(expected) > seconds / 1.8
     assert max(abs(a - b) for (a, _), (b, _) in zip(beats, expected, strict=True)) <= 1
     differing = sum(a != b for (_, a), (_, b) in zip(beats, expected, strict=True))
     assert differing <= len(expected) // 1000
 
 
-def test_a_gap_is_bridged_as_by_the_runtime(page: Any, known: Known, detector: Detector) -> None:
+def test_a_gap_is_bridged_as_by_the_runtime(
+    used_page: Any, known: Known, detector: Detector
+) -> None:
     ecg, _ = known("sample")
     ecg[3600:4320] = ecg[7000:7010] = np.nan
     ecg[4320:] += 0.7  # another level, to which the signal is eased
@@ -86,13 +90,13 @@ def test_a_gap_is_bridged_as_by_the_runtime(page: Any, known: Known, detector: D
     file = {"name": "gap.csv", "mimeType": "text/csv", "buffer": table.encode()}
     stream = detector.stream(360, events=True)
     beats = stream.push(ecg) + stream.finish()
-    assert dropped(page, file) == [(round(beat.time * 360), beat.label) for beat in beats]
+    assert dropped(used_page, file) == [(round(beat.time * 360), beat.label) for beat in beats]
 
 
-def test_fibrillation_is_reported(page: Any, data: Path, tmp_path: Path) -> None:
+def test_fibrillation_is_reported(used_page: Any, data: Path, tmp_path: Path) -> None:
     """Record 201 of mitdb begins in atrial fibrillation."""
-    dropped(page, *files_of(cut(data / "mitdb" / "201", tmp_path, PIECE_S)))
-    assert "atrial fibrillation" in page.text_content("#rhythm")
+    dropped(used_page, *files_of(cut(data / "mitdb" / "201", tmp_path, PIECE_S)))
+    assert "atrial fibrillation" in used_page.text_content("#rhythm")
 
 
 @pytest.mark.parametrize(
@@ -105,11 +109,11 @@ def test_fibrillation_is_reported(page: Any, data: Path, tmp_path: Path) -> None
         ("100.dat", "0", "needs its header"),
     ],
 )
-def test_what_cannot_be_read_is_said(page: Any, name: str, text: str, sentence: str) -> None:
+def test_what_cannot_be_read_is_said(used_page: Any, name: str, text: str, sentence: str) -> None:
     file = {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
-    page.set_input_files("#files", [file])
-    page.wait_for_selector("#status.error")
-    assert sentence in page.text_content("#status")
+    used_page.set_input_files("#files", [file])
+    used_page.wait_for_selector("#status.error")
+    assert sentence in used_page.text_content("#status")
 
 
 def test_the_simulated_patient_is_followed_live(page: Any) -> None:
@@ -236,10 +240,10 @@ def test_it_can_be_installed(page: Any) -> None:
     assert {error["errorId"] for error in found} <= {"in-incognito"}
 
 
-def test_a_recording_may_begin_without_numbers(page: Any, known: Known) -> None:
+def test_a_recording_may_begin_without_numbers(used_page: Any, known: Known) -> None:
     ecg, beats = known("sample")
     ecg = np.concatenate([np.full(360, np.nan), ecg])
-    found = page.evaluate(PUSHED, [ecg.tolist(), [100, 7, len(ecg) - 107]])
+    found = used_page.evaluate(PUSHED, [ecg.tolist(), [100, 7, len(ecg) - 107]])
     later = [(sample + 360, label) for sample, label in beats]
     assert [tuple(beat) for beat in found[-45:]] == later[-45:]
-    assert page.evaluate(PUSHED, [[float(np.nan)] * 2, [2]]) == []
+    assert used_page.evaluate(PUSHED, [[float(np.nan)] * 2, [2]]) == []

@@ -1,6 +1,7 @@
 """The monitor page in a real browser.
 
-Needs Chromium and the package playwright (`apt-get install chromium`, `pip install playwright`).
+Needs Chromium and the package playwright (`apt-get install chromium-headless-shell`,
+`pip install playwright`).
 """
 
 from __future__ import annotations

@@ -281,6 +281,8 @@ def _read(
     floor, beats = PROBABILITY_FLOOR, state["baseline_beats"]
     network = (s.at_least(floor) / n.at_least(floor)).log()
     weight = (beats.at_least(state["compared"]) / limits.baseline_beats).at_most(1.0)
+    of_normal = (beats / limits.baseline_beats).at_most(1.0)
+    of_normal = of_normal * of_normal
     evidence = network * (limits.baseline_network - 1.0) + limits.baseline_bias
     unknown = network + (1.0 - weight) * limits.baseline_unknown
 
@@ -288,7 +290,8 @@ def _read(
         most = limits.max_prematurity
         early = (usual - length).within(0.0, most) * limits.baseline_gain
         sudden = (usual.at_most(last) - length).within(0.0, most) * limits.baseline_sudden
-        beyond = (second - length).within(-most, most) * limits.baseline_shortest
+        shortest = usual + of_normal * (second - usual)
+        beyond = (shortest - length).within(-most, most) * limits.baseline_shortest
         counts = after_atrial.where(early + sudden + beyond, 0.0) + evidence
         return unknown + counts.at_most(limits.baseline_most) * weight
 
@@ -321,7 +324,7 @@ def _read(
     nearer, second_nearer = (
         one + (after["log_interval"] - one) * share for one in (shortest, second)
     )
-    is_n = learns & (premature < 0.5)
+    is_n = learns & (normal > limits.shortest_min_normal)
     learned = concat(*(after[name] for name in LEARNED))
     kept = concat(
         learns.where(after["log_interval"], usual),

@@ -7,9 +7,9 @@ how much shorter an interval is joins the network's opinion. ``python -m trainin
 chose the numbers, on patients that the network had not seen.
 
 Breathing makes the intervals of a healthy heart longer and shorter by turns, and a beat is not
-early that comes no sooner than others did lately. So the shortest intervals of late that ended in
-an N beat are kept too: the second shortest is compared, for the shortest may be that of an S beat
-that was missed.
+early that comes no sooner than others did lately. So the shortest intervals of late that ended in a
+beat that is certainly N are kept too: the second shortest is compared, for the shortest may be that
+of an S beat that was missed. Of a patient with hardly an N beat they say nothing.
 
 A rate that has changed for good is no run: if every beat of a minute would be S, their interval
 becomes the usual one. If the intervals are as steady as a clock's this takes longer, because so are
@@ -47,12 +47,14 @@ class BaselineLimits(Section):
         followed an N or S beat, times the log of its ratio to the shorter of these: a rate that
         rises by and by is none of S beats
     baseline_shortest : added for an interval shorter than the second shortest of late, times the
-        log of their ratio, and taken off for a longer one
+        log of their ratio, and taken off for a longer one; as far as few N beats are known the
+        usual interval takes its place
     baseline_network : what the network's own log-odds count times; it sees ten seconds, and is too
         sure of them
     baseline_most : the largest that is added in all
     baseline_unknown : added as far as the usual interval is not known: S is rare
     max_prematurity : largest value of these logs; shorter intervals count no more
+    shortest_min_normal : smallest probability of an N beat whose interval counts among the shortest
     shortest_forgets : share by which, with each N beat, the shortest intervals of late get nearer
         to the usual one
     baseline_beats : number of N beats remembered; as long as fewer beats, N or S, were compared, as
@@ -73,6 +75,7 @@ class BaselineLimits(Section):
         "baseline_most": (-100, 1000),
         "baseline_unknown": (-100, 100),
         "max_prematurity": (0, 10),
+        "shortest_min_normal": (0, 1),
         "shortest_forgets": (0, 1),
         "baseline_beats": (1, 1_000_000),
         "lasting_s": (0, 1_000_000),
@@ -88,6 +91,7 @@ class BaselineLimits(Section):
     baseline_most: float
     baseline_unknown: float
     max_prematurity: float
+    shortest_min_normal: float
     shortest_forgets: float
     baseline_beats: float
     lasting_s: float
@@ -198,7 +202,7 @@ class RrBaseline:
             beats, compared = beats + 1 - premature, compared + 1
             state.beats = single(beats if beats < most else most)
             state.compared = single(compared if compared < most else most)
-            if premature < 0.5:
+            if 1 - premature > limits.shortest_min_normal:
                 self._remember(log_interval, state.log_interval)
         atrial = n + s
         return [atrial * (1 - premature), atrial * premature, *others]
@@ -213,8 +217,10 @@ class RrBaseline:
             sudden = clipped((usual if usual < last else last) - log_interval, 0.0, most)
             evidence += limits.baseline_gain * early
             evidence += limits.baseline_sudden * sudden
-            beyond = clipped(state.second_shortest - log_interval, -most, most)
-            evidence += limits.baseline_shortest * beyond
+            normal = state.beats / limits.baseline_beats
+            normal = normal if normal < 1.0 else 1.0
+            shortest = usual + normal * normal * (state.second_shortest - usual)
+            evidence += limits.baseline_shortest * clipped(shortest - log_interval, -most, most)
         evidence += (limits.baseline_network - 1) * network
         evidence = evidence if evidence < limits.baseline_most else limits.baseline_most
         beats, compared = state.beats, state.compared

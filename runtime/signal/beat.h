@@ -13,8 +13,8 @@ static inline int chosen(const double *classes, const double *weights, int size)
 
 /* Limits of `baseline.RrBaseline`. */
 typedef struct {
-    double bias, gain, sudden, beyond_shortest, network, most, unknown, max_prematurity, shortest_forgets,
-        beats, lasting_s, steady_change, steady_s, shortest_s, longest_s, fs, same_rate, run_beats, floor;
+    double bias, gain, sudden, beyond_shortest, network, most, unknown, max_prematurity, shortest_min_normal,
+        shortest_forgets, beats, lasting_s, steady_change, steady_s, shortest_s, longest_s, fs, same_rate, run_beats, floor;
 } Intervals;
 
 /* `baseline.BaselineState`; what may be None is NaN. */
@@ -69,8 +69,11 @@ static inline double premature_of(const Baseline *state, const Intervals *limits
         evidence += limits->gain * clipped(usual - log_interval, 0, limits->max_prematurity);
         evidence += limits->sudden *
                     clipped((usual < last ? usual : last) - log_interval, 0, limits->max_prematurity);
-        evidence += limits->beyond_shortest * clipped(state->second_shortest - log_interval,
-                                                      -limits->max_prematurity, limits->max_prematurity);
+        double normal = state->beats / limits->beats;
+        normal = normal < 1 ? normal : 1;
+        double shortest = usual + normal * normal * (state->second_shortest - usual);
+        evidence += limits->beyond_shortest *
+                    clipped(shortest - log_interval, -limits->max_prematurity, limits->max_prematurity);
     }
     evidence += (limits->network - 1) * network;
     evidence = evidence < limits->most ? evidence : limits->most;
@@ -143,7 +146,7 @@ static inline double next(Baseline *state, const Intervals *limits, double sampl
     beats = beats + 1 - premature;
     state->beats = (float)(beats < most ? beats : most);
     state->compared = (float)(compared < most ? compared : most);
-    if (premature < 0.5) remember_short(state, log_interval, limits->shortest_forgets);
+    if (1 - premature > limits->shortest_min_normal) remember_short(state, log_interval, limits->shortest_forgets);
     return premature;
 }
 

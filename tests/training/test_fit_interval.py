@@ -11,8 +11,17 @@ from runtime.beats import N, S
 from runtime.detector import load_rhythm
 from runtime.model.contract import FS
 from runtime.rhythm.baseline import BaselineLimits
-from training import fit_interval
-from training.fit_interval import MARKED, Heard, counted, halves, measure, places, pools, search
+from training.fit_interval import counted, measure, search
+from training.interval_people import (
+    HALF_S,
+    LOWERED,
+    MARKED,
+    Heard,
+    halves,
+    places,
+    pools,
+    rare,
+)
 
 LIMITS = load_rhythm().policy.of(BaselineLimits)
 BLIND = replace(
@@ -42,7 +51,19 @@ def people() -> list[Heard]:
     patients = [heard("patients", seed, early=0.15, fold=seed % 2) for seed in range(4)]
     others = [heard(name, seed, early=0.01, fold=-1) for seed, name in enumerate(MARKED, 10)]
     strip = heard("strips", 20, early=0.0, fold=-1, beats=30)
-    return [*patients, *(half for one in patients for half in halves(one)), *others, strip]
+    runs = rare(in_runs(heard("patients", 30, early=0.0)))
+    parts = [part for one in patients for part in halves(one)]
+    return [*patients, *parts, *runs, *others, strip]
+
+
+def in_runs(one: Heard) -> Heard:
+    """The same beats; those after the fiftieth come in runs of twenty early S, and ten N."""
+    at = np.arange(len(one.beats))
+    is_s = (at >= 50) & (at % 30 < 20)
+    intervals = np.where(is_s, 0.6, 0.9)
+    samples = np.rint(np.cumsum(intervals) * FS).astype(int).tolist()
+    beats = [(sample, *beat[1:]) for sample, beat in zip(samples, one.beats, strict=True)]
+    return replace(one, beats=beats, is_s=is_s, there=int(is_s.sum()))
 
 
 def test_figures_are_those_of_the_beats_called_s() -> None:
@@ -73,8 +94,24 @@ def test_halves_are_every_other_half_minute_each_by_itself() -> None:
     parts = list(halves(one))
     assert len(parts) == pytest.approx(one.beats[-1][0] / FS / 60, abs=1)
     for part in parts:
-        assert (part.beats[-1][0] - part.beats[0][0]) / FS < fit_interval.HALF_S
+        assert (part.beats[-1][0] - part.beats[0][0]) / FS < HALF_S
         assert part.there == part.is_s.sum()
+
+
+def test_rare_n_beats_are_runs_of_which_the_network_knows_less_and_less() -> None:
+    one = in_runs(heard("patients", 3, early=0.0))
+    variants = list(rare(one))
+    assert len(variants) == len(LOWERED)
+    for part, lowered in zip(variants, LOWERED, strict=True):
+        assert part.there == one.there == part.is_s.sum()
+        assert (~part.is_s).sum() < (~one.is_s).sum()
+        for (_, _, row, _), is_s in zip(part.beats, part.is_s, strict=True):
+            expected = np.log(0.4 / 0.6) - (lowered if is_s else 0.0)
+            assert np.log(row[1] / row[0]) == pytest.approx(expected)
+            assert sum(row) == pytest.approx(1.0)
+        intervals = np.diff([beat[0] for beat in part.beats]) / FS
+        assert intervals[part.is_s[1:]] == pytest.approx(0.6, abs=0.01)
+    assert not list(rare(heard("patients", 4, early=0.05)))
 
 
 def test_what_is_drawn_is_what_was_said_of_beats_as_early_of_the_same_class() -> None:

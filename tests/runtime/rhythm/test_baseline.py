@@ -52,9 +52,9 @@ def labels(
     return "".join(label_of(read(baseline, time, probabilities)) for time in accumulate(intervals))
 
 
-def knows(interval: float, *, beats: int = 50) -> RrBaseline:
+def knows(interval: float, *, beats: int = 50, limits: BaselineLimits = LIMITS) -> RrBaseline:
     """The baseline of a patient with so many N beats, the last at ``(beats - 1) * interval``."""
-    baseline = RrBaseline(LIMITS)
+    baseline = RrBaseline(limits)
     for i in range(beats):
         read(baseline, interval * i, CERTAIN["N"])
     return baseline
@@ -108,8 +108,8 @@ def test_a_rate_that_changes_slowly_is_no_prematurity() -> None:
 
 def test_an_interval_that_falls_at_once_is_more_premature_than_one_that_falls_by_and_by() -> None:
     def log_odds(intervals: list[float]) -> float:
-        baseline = knows(0.8)
-        at = 40.0
+        baseline = knows(0.8, beats=200, limits=replace(LIMITS, baseline_most=1000.0))
+        at = 0.8 * 199
         for interval in intervals:
             at += interval
             found = read(baseline, at, (0.9, 0.1, 0.0, 0.0, 0.0))
@@ -118,7 +118,7 @@ def test_an_interval_that_falls_at_once_is_more_premature_than_one_that_falls_by
     sudden, gradual = log_odds([0.8, 0.8, 0.64]), log_odds([0.74, 0.69, 0.64])
     expected = LIMITS.baseline_sudden * np.log(0.69 / 0.64)
     assert sudden - gradual == pytest.approx(
-        LIMITS.baseline_sudden * np.log(0.8 / 0.64) - expected, abs=2.5
+        LIMITS.baseline_sudden * np.log(0.8 / 0.64) - expected, abs=1.5
     )
     assert log_odds([0.9, 0.64]) == pytest.approx(log_odds([0.8, 0.64]), abs=0.5)
 
@@ -152,6 +152,19 @@ def test_what_an_interval_adds_has_a_limit() -> None:
     found = read(knows(0.9, beats=200), 0.9 * 199 + 0.3, (0.9999, 0.0001, 0.0, 0.0, 0.0))
     added = np.log(found[1] / found[0]) - np.log(0.0001 / 0.9999)
     assert added == pytest.approx(LIMITS.baseline_most, abs=0.1)
+
+
+def test_of_a_patient_with_hardly_an_n_beat_the_shortest_intervals_say_nothing() -> None:
+    """Or two S beats that were called N would hide a whole run."""
+    one, other = knows(0.9, beats=20), knows(0.9, beats=20)
+    other.state.shortest = other.state.second_shortest = float(np.log(0.74))
+    row, at = (0.9, 0.1, 0.0, 0.0, 0.0), 0.9 * 19 + 0.74
+    assert read(one, at, row)[1] == pytest.approx(read(other, at, row)[1], abs=0.1)
+    one, other = knows(0.9, beats=300), knows(0.9, beats=300)
+    other.state.shortest = other.state.second_shortest = float(np.log(0.74))
+    at = 0.9 * 299 + 0.74
+    assert label_of(read(one, at, row)) == "S"
+    assert label_of(read(other, at, row)) == "N"
 
 
 @pytest.mark.parametrize("beats", [0, 30, 100])

@@ -40,7 +40,7 @@ FLAT = 1e-9  # so that a flat line is like nothing
 # Columns of the state: name -> size. All are 0 where a recording starts, but for `AT_START`.
 TEMPLATE = {"template": SIZE, "correlation_z": 1, "log_roughness": 1, "template_beats": 1}
 LEARNED = ("baseline_beats", "compared", "run_beats", "run_log_interval", "run_change", "last")
-SHORTEST = ("shortest", "second_shortest")
+SHORTEST = ("gradual", "shortest", "second_shortest")
 BASELINE = dict.fromkeys(
     (
         *("log_interval", "interval_known", "previous", "previous_atrial", "previous_gaps", "run"),
@@ -277,7 +277,7 @@ def _read(
     length = ((sample - previous) / float(FS)).within(SHORTEST_S, LONGEST_S).log()
     known = state["interval_known"] > 0.5
     usual = known.where(state["log_interval"], length)
-    shortest, second = (known.where(state[name], length) for name in SHORTEST)
+    gradual, shortest, second = (known.where(state[name], length) for name in SHORTEST)
     floor, beats = PROBABILITY_FLOOR, state["baseline_beats"]
     network = (s.at_least(floor) / n.at_least(floor)).log()
     weight = (beats.at_least(state["compared"]) / limits.baseline_beats).at_most(1.0)
@@ -290,8 +290,9 @@ def _read(
         most = limits.max_prematurity
         early = (usual - length).within(0.0, most) * limits.baseline_gain
         sudden = (usual.at_most(last) - length).within(0.0, most) * limits.baseline_sudden
-        shortest = usual + of_normal * (second - usual)
-        beyond = (shortest - length).within(-most, most) * limits.baseline_shortest
+        beyond = (usual + of_normal * (second - usual) - length).within(
+            -most, most
+        ) * limits.baseline_shortest
         counts = after_atrial.where(early + sudden + beyond, 0.0) + evidence
         return unknown + counts.at_most(limits.baseline_most) * weight
 
@@ -306,7 +307,9 @@ def _read(
         sample.like(limits.steady_s * FS), limits.lasting_s * FS
     )
     lasts = learns & goes_on & in_run & (sample - run >= lasting)
-    usual, shortest, second = (lasts.where(mean, one) for one in (usual, shortest, second))
+    usual, gradual, shortest, second = (
+        lasts.where(mean, one) for one in (usual, gradual, shortest, second)
+    )
     premature = log_odds(usual, lasts.where(length, state["last"]), second).expit()
     normal = 1.0 - premature
     most = limits.baseline_beats
@@ -320,11 +323,8 @@ def _read(
         "run_change": in_run.where(change, 0.0),
         "last": length,
     }
-    share = limits.shortest_forgets
-    nearer, second_nearer = (
-        one + (after["log_interval"] - one) * share for one in (shortest, second)
-    )
-    is_n = learns & (normal > limits.shortest_min_normal)
+    of_late = _of_late((gradual, shortest, second), length, after["log_interval"], limits)
+    is_n = learns & (premature < 0.5)
     learned = concat(*(after[name] for name in LEARNED))
     kept = concat(
         learns.where(after["log_interval"], usual),
@@ -334,7 +334,17 @@ def _read(
         beat["gaps"],
         learns.where(lasts.where(FAR, after["run"]), run),
         learns.where(learned, concat(*(state[name] for name in LEARNED))),
-        is_n.where(nearer.at_most(length), shortest),
-        is_n.where(second_nearer.at_most(nearer.at_least(length)), second),
+        is_n.where(of_late, concat(gradual, shortest, second)),
     )
     return kept, premature, read
+
+
+def _of_late(before: Sequence[Value], length: Value, usual: Value, limits: BaselineLimits) -> Value:
+    """As `RrBaseline._remember`: gradual, shortest and second shortest after an N beat."""
+    gradual, shortest, second = (one + (usual - one) * limits.shortest_forgets for one in before)
+    counts = length > gradual - limits.shortest_change
+    return concat(
+        counts.where(length, gradual),
+        counts.where(shortest.at_most(length), shortest),
+        counts.where(second.at_most(shortest.at_least(length)), second),
+    )

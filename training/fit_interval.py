@@ -52,7 +52,7 @@ STEPS = {
     "baseline_most": 1.0,
     "baseline_beats": 15.0,
     "max_prematurity": 0.04,
-    "shortest_min_normal": 0.03,
+    "shortest_change": 0.03,
     "shortest_forgets": 0.015,
 }
 SMALLEST, LARGEST_STEP = 0.1, 1.5

@@ -6,10 +6,11 @@ N from S. Here the interval of each patient's last N beats is kept, however long
 how much shorter an interval is joins the network's opinion. ``python -m training.fit_interval``
 chose the numbers, on patients that the network had not seen.
 
-Breathing makes the intervals of a healthy heart longer and shorter by turns, and a beat is not
-early that comes no sooner than others did lately. So the shortest intervals of late that ended in a
-beat that is certainly N are kept too: the second shortest is compared, for the shortest may be that
-of an S beat that was missed. Of a patient with hardly an N beat they say nothing.
+Breathing makes the intervals of a healthy heart longer and shorter by and by, and a beat is not
+early that comes no sooner than others did lately. So the shortest intervals of late that ended in
+an N beat are kept too, but for those that were short at once, as an S beat's are: it may have been
+missed. For the same reason the second shortest is compared, and of a patient with hardly an N beat
+none is.
 
 A rate that has changed for good is no run: if every beat of a minute would be S, their interval
 becomes the usual one. If the intervals are as steady as a clock's this takes longer, because so are
@@ -54,7 +55,8 @@ class BaselineLimits(Section):
     baseline_most : the largest that is added in all
     baseline_unknown : added as far as the usual interval is not known: S is rare
     max_prematurity : largest value of these logs; shorter intervals count no more
-    shortest_min_normal : smallest probability of an N beat whose interval counts among the shortest
+    shortest_change : of the log of an interval: one that is shorter than the last of them by more
+        comes at once, as an S beat's does, and does not count among the shortest
     shortest_forgets : share by which, with each N beat, the shortest intervals of late get nearer
         to the usual one
     baseline_beats : number of N beats remembered; as long as fewer beats, N or S, were compared, as
@@ -75,7 +77,7 @@ class BaselineLimits(Section):
         "baseline_most": (-100, 1000),
         "baseline_unknown": (-100, 100),
         "max_prematurity": (0, 10),
-        "shortest_min_normal": (0, 1),
+        "shortest_change": (0, 10),
         "shortest_forgets": (0, 1),
         "baseline_beats": (1, 1_000_000),
         "lasting_s": (0, 1_000_000),
@@ -91,7 +93,7 @@ class BaselineLimits(Section):
     baseline_most: float
     baseline_unknown: float
     max_prematurity: float
-    shortest_min_normal: float
+    shortest_change: float
     shortest_forgets: float
     baseline_beats: float
     lasting_s: float
@@ -116,8 +118,9 @@ class BaselineState:
         their intervals, of the last `RUN_BEATS`
     run_change : mean change of that log from one of them to the next
     last_log_interval : of the last beat that followed an N or S beat
-    shortest, second_shortest : logs of the shortest intervals of late between an N or S beat and an
-        N beat
+    gradual : log of the last interval between an N or S beat and an N beat that was not much
+        shorter than such a one before
+    shortest, second_shortest : the shortest of these, of late
     """
 
     log_interval: float | None = saved(Maybe(Number(-2.0, 2.0)))  # 0.1 to 7 s
@@ -130,6 +133,7 @@ class BaselineState:
     run_log_interval: float = saved(Number(-2.0, 2.0), 0.0)
     run_change: float = saved(Number(0.0, 4.0), 0.0)
     last_log_interval: float = saved(Number(-2.0, 2.0), 0.0)
+    gradual: float = saved(Number(-2.0, 2.0), 0.0)
     shortest: float = saved(Number(-2.0, 2.0), 0.0)
     second_shortest: float = saved(Number(-2.0, 2.0), 0.0)
 
@@ -180,7 +184,7 @@ class RrBaseline:
         log_interval = math.log(clipped((sample - previous) / FS, SHORTEST_S, LONGEST_S))
         if state.log_interval is None:
             state.log_interval = single(log_interval)
-            state.shortest = state.second_shortest = state.log_interval
+            state.gradual = state.shortest = state.second_shortest = state.log_interval
         if not state.previous_atrial or not sinus_certain:
             return probabilities
         n, s, *others = probabilities
@@ -192,7 +196,7 @@ class RrBaseline:
         if after_atrial:
             if self._lasts(sample, log_interval, premature):
                 state.log_interval, state.run_start = state.run_log_interval, None
-                state.shortest = state.second_shortest = state.log_interval
+                state.gradual = state.shortest = state.second_shortest = state.log_interval
                 premature = self._premature(network, log_interval, after_atrial)
             # In float32, as a state is saved.
             late = log_interval - state.log_interval
@@ -202,7 +206,7 @@ class RrBaseline:
             beats, compared = beats + 1 - premature, compared + 1
             state.beats = single(beats if beats < most else most)
             state.compared = single(compared if compared < most else most)
-            if 1 - premature > limits.shortest_min_normal:
+            if premature < 0.5:
                 self._remember(log_interval, state.log_interval)
         atrial = n + s
         return [atrial * (1 - premature), atrial * premature, *others]
@@ -232,10 +236,14 @@ class RrBaseline:
     def _remember(self, log_interval: float, usual: float) -> None:
         """One more interval that ended in an N beat."""
         state, share = self.state, self.limits.shortest_forgets
+        gradual = state.gradual + (usual - state.gradual) * share
         shortest = state.shortest + (usual - state.shortest) * share
         second = state.second_shortest + (usual - state.second_shortest) * share
-        state.shortest = single(min(shortest, log_interval))
-        state.second_shortest = single(min(second, max(shortest, log_interval)))
+        if log_interval > gradual - self.limits.shortest_change:
+            gradual = log_interval
+            shortest, second = min(shortest, gradual), min(second, max(shortest, gradual))
+        state.gradual, state.shortest = single(gradual), single(shortest)
+        state.second_shortest = single(second)
 
     def _lasts(self, sample: int, log_interval: float, premature: float) -> bool:
         """True if the S beats in a row up to this one are a rate that lasts.

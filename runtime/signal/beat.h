@@ -13,21 +13,21 @@ static inline int chosen(const double *classes, const double *weights, int size)
 
 /* Limits of `baseline.RrBaseline`. */
 typedef struct {
-    double bias, gain, sudden, beyond_shortest, network, most, unknown, max_prematurity, shortest_min_normal,
+    double bias, gain, sudden, beyond_shortest, network, most, unknown, max_prematurity, shortest_change,
         shortest_forgets, beats, lasting_s, steady_change, steady_s, shortest_s, longest_s, fs, same_rate, run_beats, floor;
 } Intervals;
 
 /* `baseline.BaselineState`; what may be None is NaN. */
 typedef struct {
     double log_interval, beats, compared, previous, previous_atrial, run_start, run_beats, run_log_interval,
-        run_change, last_log_interval, shortest, second_shortest;
+        run_change, last_log_interval, gradual, shortest, second_shortest;
 } Baseline;
 
 /* Their names, and those of `atrial.AtrialState` that are read here. */
-enum { PREVIOUS = 3, PREVIOUS_ATRIAL, RUN_START, RUN_BEATS, BASELINE_FIELDS = 12 };
+enum { PREVIOUS = 3, PREVIOUS_ATRIAL, RUN_START, RUN_BEATS, BASELINE_FIELDS = 13 };
 static const char *const BASELINE_NAMES[BASELINE_FIELDS] = {
-    "log_interval", "beats",            "compared",   "previous",          "previous_atrial", "run_start",
-    "run_beats",    "run_log_interval", "run_change", "last_log_interval", "shortest",        "second_shortest"};
+    "log_interval",     "beats",      "compared",          "previous", "previous_atrial", "run_start",      "run_beats",
+    "run_log_interval", "run_change", "last_log_interval", "gradual",  "shortest",        "second_shortest"};
 static PyObject *baseline_names[BASELINE_FIELDS];
 
 /* The numbers of a `baseline.BaselineState`; -1 with an error set. */
@@ -111,11 +111,19 @@ static inline int lasts(Baseline *state, const Intervals *limits, double sample,
 }
 
 /* One more interval that ended in an N beat: `RrBaseline._remember`. */
-static inline void remember_short(Baseline *state, double log_interval, double share) {
-    double shortest = state->shortest + (state->log_interval - state->shortest) * share;
-    double second = state->second_shortest + (state->log_interval - state->second_shortest) * share;
-    state->shortest = (float)fmin(shortest, log_interval);
-    state->second_shortest = (float)fmin(second, fmax(shortest, log_interval));
+static inline void remember_short(Baseline *state, const Intervals *limits, double log_interval) {
+    double usual = state->log_interval, share = limits->shortest_forgets;
+    double gradual = state->gradual + (usual - state->gradual) * share;
+    double shortest = state->shortest + (usual - state->shortest) * share;
+    double second = state->second_shortest + (usual - state->second_shortest) * share;
+    if (log_interval > gradual - limits->shortest_change) {
+        gradual = log_interval;
+        second = fmin(second, fmax(shortest, gradual));
+        shortest = fmin(shortest, gradual);
+    }
+    state->gradual = (float)gradual;
+    state->shortest = (float)shortest;
+    state->second_shortest = (float)second;
 }
 
 /* The probability of S, given N or S, of the next beat, and the state after it; NaN if the beat stays as
@@ -130,13 +138,14 @@ static inline double next(Baseline *state, const Intervals *limits, double sampl
     double log_interval =
         log(clipped((sample - previous) / limits->fs, limits->shortest_s, limits->longest_s));
     if (isnan(state->log_interval))
-        state->log_interval = state->shortest = state->second_shortest = (float)log_interval;
+        state->log_interval = state->gradual = state->shortest = state->second_shortest = (float)log_interval;
     if (!state->previous_atrial || !sinus_certain) return NAN;
     double network = log(floored(s, limits->floor) / floored(n, limits->floor));
     double premature = premature_of(state, limits, network, log_interval, after_atrial != 0);
     if (!after_atrial) return premature;
     if (lasts(state, limits, sample, log_interval, premature)) {
-        state->log_interval = state->shortest = state->second_shortest = state->run_log_interval;
+        state->log_interval = state->gradual = state->shortest = state->second_shortest =
+            state->run_log_interval;
         state->run_start = NAN;
         premature = premature_of(state, limits, network, log_interval, 1);
     }
@@ -146,7 +155,7 @@ static inline double next(Baseline *state, const Intervals *limits, double sampl
     beats = beats + 1 - premature;
     state->beats = (float)(beats < most ? beats : most);
     state->compared = (float)(compared < most ? compared : most);
-    if (1 - premature > limits->shortest_min_normal) remember_short(state, log_interval, limits->shortest_forgets);
+    if (premature < 0.5) remember_short(state, limits, log_interval);
     return premature;
 }
 

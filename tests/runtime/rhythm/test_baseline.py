@@ -108,7 +108,8 @@ def test_a_rate_that_changes_slowly_is_no_prematurity() -> None:
 
 def test_an_interval_that_falls_at_once_is_more_premature_than_one_that_falls_by_and_by() -> None:
     def log_odds(intervals: list[float]) -> float:
-        baseline = knows(0.8, beats=200, limits=replace(LIMITS, baseline_most=1000.0))
+        alone = replace(LIMITS, baseline_most=1000.0, baseline_shortest=0.0)
+        baseline = knows(0.8, beats=200, limits=alone)
         at = 0.8 * 199
         for interval in intervals:
             at += interval
@@ -118,14 +119,14 @@ def test_an_interval_that_falls_at_once_is_more_premature_than_one_that_falls_by
     sudden, gradual = log_odds([0.8, 0.8, 0.64]), log_odds([0.74, 0.69, 0.64])
     expected = LIMITS.baseline_sudden * np.log(0.69 / 0.64)
     assert sudden - gradual == pytest.approx(
-        LIMITS.baseline_sudden * np.log(0.8 / 0.64) - expected, abs=1.5
+        LIMITS.baseline_sudden * np.log(0.8 / 0.64) - expected, abs=0.8
     )
     assert log_odds([0.9, 0.64]) == pytest.approx(log_odds([0.8, 0.64]), abs=0.5)
 
 
 def test_breathing_is_no_prematurity_but_a_beat_that_comes_sooner_still_is() -> None:
     breathing = 0.9 * (1 + 0.16 * np.sin(np.arange(200) * 1.1))
-    likely = (0.9, 0.1, 0.0, 0.0, 0.0)
+    likely = (0.7, 0.3, 0.0, 0.0, 0.0)
     assert set(labels(breathing.tolist(), likely)) == {"N"}
     early = [0.9] * 200 + [float(breathing.min())]
     assert labels(early, likely)[-1] == "S"  # of a patient who does not breathe like that
@@ -165,6 +166,17 @@ def test_of_a_patient_with_hardly_an_n_beat_the_shortest_intervals_say_nothing()
     at = 0.9 * 299 + 0.74
     assert label_of(read(one, at, row)) == "S"
     assert label_of(read(other, at, row)) == "N"
+
+
+def test_beats_that_come_early_at_once_do_not_count_among_the_shortest() -> None:
+    def second_shortest(intervals: Sequence[float]) -> float:
+        baseline = knows(0.9, beats=200)
+        for at in accumulate(intervals, initial=0.9 * 199):
+            read(baseline, at, CERTAIN["N"])
+        return float(np.exp(baseline.state.second_shortest))
+
+    assert second_shortest([0.65, 0.65, 0.9, 0.65, 0.65, 0.9]) > 0.85
+    assert second_shortest([0.82, 0.74, 0.68, 0.65, 0.65, 0.72]) == pytest.approx(0.66, abs=0.03)
 
 
 @pytest.mark.parametrize("beats", [0, 30, 100])

@@ -283,7 +283,6 @@ def _read(
     weight = (beats.at_least(state["compared"]) / limits.baseline_beats).at_most(1.0)
     of_normal = (beats / limits.baseline_beats).at_most(1.0)
     of_normal = of_normal * of_normal
-    evidence = network * (limits.baseline_network - 1.0) + limits.baseline_bias
     unknown = network + (1.0 - weight) * limits.baseline_unknown
 
     def log_odds(usual: Value, last: Value, second: Value) -> Value:
@@ -293,7 +292,7 @@ def _read(
         beyond = (usual + of_normal * (second - usual) - length).within(
             -most, most
         ) * limits.baseline_shortest
-        counts = after_atrial.where(early + sudden + beyond, 0.0) + evidence
+        counts = after_atrial.where(early + sudden + beyond, 0.0) + limits.baseline_bias
         return unknown + counts.at_most(limits.baseline_most) * weight
 
     # A run of S beats that lasts is a rate.

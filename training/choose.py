@@ -78,7 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         baseline_gain=0.0,
         baseline_sudden=0.0,
         baseline_shortest=0.0,
-        baseline_network=1.0,
         baseline_unknown=0.0,
     )
 

@@ -48,8 +48,6 @@ STEPS = {
     "baseline_gain": 4.0,
     "baseline_sudden": 5.0,
     "baseline_shortest": 4.0,
-    "baseline_network": 0.1,
-    "baseline_most": 1.0,
     "baseline_beats": 15.0,
     "max_prematurity": 0.04,
     "shortest_change": 0.03,

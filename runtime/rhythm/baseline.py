@@ -50,8 +50,6 @@ class BaselineLimits(Section):
     baseline_shortest : added for an interval shorter than the second shortest of late, times the
         log of their ratio, and taken off for a longer one; as far as few N beats are known the
         usual interval takes its place
-    baseline_network : what the network's own log-odds count times; it sees ten seconds, and is too
-        sure of them
     baseline_most : the largest that is added in all
     baseline_unknown : added as far as the usual interval is not known: S is rare
     max_prematurity : largest value of these logs; shorter intervals count no more
@@ -73,7 +71,6 @@ class BaselineLimits(Section):
         "baseline_gain": (0, 1000),
         "baseline_sudden": (0, 1000),
         "baseline_shortest": (0, 1000),
-        "baseline_network": (0, 100),
         "baseline_most": (-100, 1000),
         "baseline_unknown": (-100, 100),
         "max_prematurity": (0, 10),
@@ -89,7 +86,6 @@ class BaselineLimits(Section):
     baseline_gain: float
     baseline_sudden: float
     baseline_shortest: float
-    baseline_network: float
     baseline_most: float
     baseline_unknown: float
     max_prematurity: float
@@ -225,7 +221,6 @@ class RrBaseline:
             normal = normal if normal < 1.0 else 1.0
             shortest = usual + normal * normal * (state.second_shortest - usual)
             evidence += limits.baseline_shortest * clipped(shortest - log_interval, -most, most)
-        evidence += (limits.baseline_network - 1) * network
         evidence = evidence if evidence < limits.baseline_most else limits.baseline_most
         beats, compared = state.beats, state.compared
         known = (beats if beats > compared else compared) / limits.baseline_beats

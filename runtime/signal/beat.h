@@ -13,7 +13,7 @@ static inline int chosen(const double *classes, const double *weights, int size)
 
 /* Limits of `baseline.RrBaseline`. */
 typedef struct {
-    double bias, gain, sudden, beyond_shortest, network, most, unknown, max_prematurity, shortest_change,
+    double bias, gain, sudden, beyond_shortest, most, unknown, max_prematurity, shortest_change,
         shortest_forgets, beats, lasting_s, steady_change, steady_s, shortest_s, longest_s, fs, same_rate, run_beats, floor;
 } Intervals;
 
@@ -75,7 +75,6 @@ static inline double premature_of(const Baseline *state, const Intervals *limits
         evidence += limits->beyond_shortest *
                     clipped(shortest - log_interval, -limits->max_prematurity, limits->max_prematurity);
     }
-    evidence += (limits->network - 1) * network;
     evidence = evidence < limits->most ? evidence : limits->most;
     double known = (state->beats > state->compared ? state->beats : state->compared) / limits->beats;
     known = known < 1 ? known : 1;

@@ -30,7 +30,6 @@ BLIND = replace(
     baseline_gain=0.0,
     baseline_sudden=0.0,
     baseline_shortest=0.0,
-    baseline_network=1.0,
     baseline_unknown=0.0,
 )
 

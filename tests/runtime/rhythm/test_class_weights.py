@@ -74,7 +74,7 @@ def test_weights_that_are_all_scaled_change_nothing(
 def test_a_weight_decides_between_n_and_s_in_a_steady_rhythm() -> None:
     """The usual interval takes both off S alike, but from so likely a one not enough."""
     row = [0.1, 0.9, 0.0, 0.0, 0.0]
-    neutral = RhythmPolicy(template=None, baseline_bias=-2.5, baseline_network=1, baseline_beats=1)
+    neutral = RhythmPolicy(template=None, baseline_bias=-2.5, baseline_beats=1)
     for weights, label in ((EVEN, N), ((1, 3, 1, 1, 1), S), ((4, 3, 1, 1, 1), N)):
         block = Beats(
             [300 * i + 100 for i in range(20)], [row] * 20, [choose_label(row, weights)] * 20

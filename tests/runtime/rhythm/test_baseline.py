@@ -159,7 +159,7 @@ def test_of_a_patient_with_hardly_an_n_beat_the_shortest_intervals_say_nothing()
     """Or two S beats that were called N would hide a whole run."""
     one, other = knows(0.9, beats=20), knows(0.9, beats=20)
     other.state.shortest = other.state.second_shortest = float(np.log(0.74))
-    row, at = (0.9, 0.1, 0.0, 0.0, 0.0), 0.9 * 19 + 0.74
+    row, at = (0.6, 0.4, 0.0, 0.0, 0.0), 0.9 * 19 + 0.74
     assert read(one, at, row)[1] == pytest.approx(read(other, at, row)[1], abs=0.1)
     one, other = knows(0.9, beats=300), knows(0.9, beats=300)
     other.state.shortest = other.state.second_shortest = float(np.log(0.74))

@@ -108,6 +108,16 @@ def until(page: Any, expression: str) -> None:
     assert came, f"never came true: {expression}"
 
 
+def frames(page: Any) -> int:
+    """How many the page asks for in a third of a second."""
+    asked = page.evaluate("""new Promise(resolve => {
+        let asked = 0;
+        const plain = window.requestAnimationFrame;
+        window.requestAnimationFrame = (act) => { asked += 1; return plain(act); };
+        setTimeout(() => { window.requestAnimationFrame = plain; resolve(asked); }, 333); })""")
+    return int(asked)
+
+
 def vital_signs(page: Any) -> list[str]:
     return [
         page.locator(f"#{name}").inner_text() for name in ("heart-rate", "rhythm-now", "quality")

@@ -110,12 +110,14 @@ class Environment:
 )
 def base(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Environment:
-    """The wheel without extras."""
+) -> Iterator[Environment]:
+    """The wheel without extras; its ten thousand files do not outlast the tests of it."""
     python = interpreter(request.param)
     if python is None:
         pytest.skip(f"no python{request.param} starts here")
-    return Environment(python, wheel, tmp_path_factory.mktemp("python"))
+    folder = tmp_path_factory.mktemp("python")
+    yield Environment(python, wheel, folder)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

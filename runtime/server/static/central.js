@@ -60,6 +60,7 @@ function take(news) {
     bed.take(patient, alarms);
   }
   for (const [name, part] of Object.entries(news.signal)) tiles.get(name)?.take(part);
+  wake();
   arrange();
   show();
   if (news.counts) showFigures(news.counts);
@@ -262,9 +263,13 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 setInterval(() => sounds.alarm(alarms.loudest), SOUND_EVERY_MS);
 
-let before = performance.now();
+let drawing = 0; // the next frame; 0 while all pens rest
+let before = 0; // ms, the last frame
 let turn = 0;
-requestAnimationFrame(function frame(at) {
+let still = 0; // frames in which nothing moved
+
+/** @param {number} at ms */
+function draw(at) {
   const dt = Math.max(0, at - before) / 1000;
   before = at;
   turn += 1;
@@ -275,8 +280,17 @@ requestAnimationFrame(function frame(at) {
     tile.advance(tile.owed);
     tile.owed = 0;
   });
-  requestAnimationFrame(frame);
-});
+  still = [...tiles.values()].every(({ sweep }) => sweep.isResting) ? still + 1 : 0;
+  drawing = still < 2 ? requestAnimationFrame(draw) : 0; // until each has had its turn
+}
+
+/** Draw from now on, until all pens rest. */
+function wake() {
+  still = 0;
+  if (drawing) return;
+  before = performance.now();
+  drawing = requestAnimationFrame(draw);
+}
 
 onToken(connect);
 connect();

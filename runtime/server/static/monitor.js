@@ -82,12 +82,14 @@ function run(source) {
   const mine = new Run(source, {
     answered: (answer) => still(() => {
       newest = answer;
+      wake(); // a beat may have to be marked
       overview.later();
       trends.later();
       if (!mine.isWhole || mine.finished) show();
       else timer ||= window.setTimeout(() => still(show), SHOW_MS);
       if (mine.finished) finish(mine);
     }),
+    came: () => still(wake),
     found: (finding) => still(() => {
       events.changed();
       review.found(finding);
@@ -127,10 +129,7 @@ function run(source) {
   events.start(mine);
   setPaused(false);
   sweep.show(mine.isWhole ? null : mine.signal, mine.beats);
-  if (!drawing) {
-    before = performance.now();
-    drawing = requestAnimationFrame(draw);
-  }
+  wake();
   showCounts(mine.counts);
   review.start(mine);
   overview.start(mine);
@@ -140,14 +139,21 @@ function run(source) {
   mine.start();
 }
 
-let drawing = 0; // the next frame of the sweep; 0 while it shows nothing
+let drawing = 0; // the next frame of the sweep; 0 while its pen rests
 let before = 0; // ms, the last one
+
+/** Draw from now on, until the pen rests: every frame costs, also one in which nothing changes. */
+function wake() {
+  if (drawing) return;
+  before = performance.now();
+  drawing = requestAnimationFrame(draw);
+}
 
 /** @param {number} at ms */
 function draw(at) {
   sweep.advance(Math.max(0, at - before) / 1000);
   before = at;
-  drawing = sweep.signal ? requestAnimationFrame(draw) : 0;
+  drawing = sweep.isResting ? 0 : requestAnimationFrame(draw);
 }
 
 /** Show the page's state; "Paused" only once every beat of the signal so far is there. */
@@ -191,6 +197,7 @@ function finish(mine) {
 function setPaused(yes) {
   press("pause", yes);
   sweep.frozen = yes;
+  wake();
 }
 
 $("controls").addEventListener("submit", (submit) => submit.preventDefault());

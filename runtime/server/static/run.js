@@ -28,6 +28,7 @@ import { Signal, STALE_S } from "./signal.js";
  * What a run reports.
  * @typedef {object} Reactions
  * @property {(answer: Answer) => void} answered
+ * @property {() => void} came samples more
  * @property {(finding: Finding) => void} found a line more
  * @property {(finding: Finding) => void} changed a line reads otherwise
  * @property {(gone: Finding[], instead: Finding|null) => void} removed lines fewer
@@ -91,7 +92,9 @@ export class Run {
     source.start({
       append: (samples) => {
         signal.append(samples);
-        if (samples.length) this.cameAt = performance.now();
+        if (!samples.length) return;
+        this.cameAt = performance.now();
+        this.on.came();
       },
       end: () => { this.link.ended = true; },
       refused: (error) => this.#refused(error),

@@ -53,6 +53,11 @@ export class Sweep extends Paper {
     this.redraw();
   }
 
+  /** Whether the pen stands still until more signal comes or it is let go on. */
+  get isResting() {
+    return !this.signal || this.frozen || this.head >= this.signal.seconds;
+  }
+
   /**
    * Move the pen on by `dt` seconds.
    * @param {number} dt

@@ -30,17 +30,29 @@ def server() -> Iterator[Server]:
     server.kill()
 
 
+@pytest.fixture(scope="module")
+def idle(browser: Any) -> Iterator[dict[str, list[Any]]]:
+    """Emptied pages by the options of their context: a new one costs half as much again."""
+    pages: dict[str, list[Any]] = {}
+    yield pages
+    for page in [page for alike in pages.values() for page in alike]:
+        page.context.close()
+
+
 @pytest.fixture
-def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
+def open_page(
+    browser: Any, server: Server, idle: dict[str, list[Any]]
+) -> Iterator[Callable[..., Any]]:
     """Opens the page; when the test ends no error was logged and nobody else was asked."""
-    contexts, errors, strangers = [], [], []
+    used: list[tuple[str, Any, dict[str, Callable[[Any], None]]]] = []
+    errors, strangers = [], []
 
     def open_page(
         url: str = server.url,
         *,
         outage: bool = False,  # the server goes away
         refusals: bool = False,  # it refuses files, which a browser logs
-        script: str = "",
+        script: str = "",  # runs before any of the page's own
         **options: Any,
     ) -> Any:
         for _ in range(200):
@@ -51,36 +63,49 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
                 if isinstance(error, HTTPError) and error.code == 404:
                     break  # a central station answers, and has no such route
                 time.sleep(0.1)
-        context = browser.new_context(**options)
-        contexts.append(context)
-        if script:  # before any of the page's own
-            context.add_init_script(script)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "console",
-            lambda line: (
+
+        def logged(line: Any) -> None:
+            expected = (outage and "Failed to load resource" in line.text) or (
+                refusals and "status of 400" in line.text
+            )
+            if line.type == "error" and not expected:
                 errors.append(line.text)
-                if line.type == "error"
-                and not (outage and "Failed to load resource" in line.text)
-                and not (refusals and "status of 400" in line.text)
-                else None
-            ),
-        )
-        page.on(
-            "request",
-            lambda asked: (
-                strangers.append(asked.url) if not asked.url.startswith((url, "blob:")) else None
-            ),
-        )
+
+        def asked(request: Any) -> None:
+            if not request.url.startswith((url, "blob:")):
+                strangers.append(request.url)
+
+        listeners = {
+            "pageerror": lambda error: errors.append(str(error)),
+            "console": logged,
+            "request": asked,
+        }
+        kind = "" if script else repr(sorted(options.items()))
+        if idle.get(kind):
+            page = idle[kind].pop()
+        else:
+            context = browser.new_context(**options)
+            if script:
+                context.add_init_script(script)
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+        for event, listener in listeners.items():
+            page.on(event, listener)
+        used.append((kind, page, listeners))
         page.goto(url)
         return page
 
     yield open_page
-    for context in contexts:
-        for page in context.pages:
-            page.unroute_all(behavior="ignoreErrors")  # one may still wait for its answer
-        context.close()
+    for kind, page, listeners in used:
+        page.unroute_all(behavior="ignoreErrors")  # one may still wait for its answer
+        if kind:
+            page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
+        if kind:
+            page.goto("about:blank")
+            idle.setdefault(kind, []).append(page)
+        else:
+            page.context.close()
     assert not errors
     assert not strangers

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_driver import until
+from page_driver import frames, until
 from page_tools import npm_package
 from werkzeug.serving import make_server
 
@@ -149,6 +149,7 @@ class TestAlarms:
         ward.take_signal("a", FS, 800, np.zeros(5, np.float32))
         until(page, shown(page, "!! No signal"))
         assert page.locator(".tile .rate").inner_text() == "--"
+        assert any(frames(page) == 0 for _ in range(30))  # once the pen is at the end
 
 
 class TestSound:

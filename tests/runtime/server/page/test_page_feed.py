@@ -13,6 +13,7 @@ import numpy as np
 from page_driver import (
     HEART_RATE,
     ROOT,
+    frames,
     free_port,
     is_shown,
     state,
@@ -85,9 +86,11 @@ def test_a_silent_live_feed_blanks_the_vital_signs(open_page: Callable[..., Any]
         page = open_page(f"http://127.0.0.1:{port}", outage=True)
         until(page, HEART_RATE)
         state(page, "No signal")
+        assert frames(page) == 0  # the pen rests, and so does the machine
         assert vital_signs(page) == ["--", "--", "--"]
         assert "no sample for 5 s" in page.get_by_role("alert").first.inner_text()
         give(device, signal[5000:])
+        assert frames(page) > 1
         state(page, "Live")
         until(page, HEART_RATE)
         assert page.locator("#problem").is_hidden()

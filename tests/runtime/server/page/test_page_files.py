@@ -319,5 +319,6 @@ def test_of_fibrillation_no_line_rate_or_interval_is_made(
         assert not any(start + 1 < at < end - 1 for start, end in spans)
     assert re.fullmatch(r"\d+ of them in fibrillation, .*", page.locator("#uncounted").inner_text())
     page.locator("#trends summary").click()
+    until(page, "document.getElementById('trends-text').innerText")
     sentence = page.locator("#trends-text").inner_text()
     assert int(sentence.split()[0]) <= int(np.isfinite(found.rr).sum())

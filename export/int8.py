@@ -21,8 +21,9 @@ from export.graphs import IR_VERSION, ExportError, Graph
 
 NAME = "ekg_fused_int8.onnx"
 # Left in float32: the filter, whose input is raw millivolts with the electrode's offset, what
-# follows it directly, and the head, whose few products decide.
-KEPT = ("fir.weight", "layers.0.", "head.")
+# follows it, and the head, whose few products decide. The second layer makes half of the error:
+# with it in eight bits the log-odds of S at DS1's beats are off by 0.14, without it by 0.07.
+KEPT = ("fir.weight", "layers.0.", "layers.1.", "head.")
 # Largest difference of a probability from the float32 answer: 0.2 is seen in minutes of real
 # signal, more is a fault. Its cost in beats is measured and stands in metrics.json.
 TOLERANCE = 0.3

@@ -281,7 +281,7 @@ def _read(
     floor, beats = PROBABILITY_FLOOR, state["baseline_beats"]
     network = (s.at_least(floor) / n.at_least(floor)).log()
     weight = (beats.at_least(state["compared"]) / limits.baseline_beats).at_most(1.0)
-    of_normal = (beats / limits.baseline_beats).at_most(1.0)
+    of_normal = beats / limits.baseline_beats
     of_normal = of_normal * of_normal
     unknown = network + (1.0 - weight) * limits.baseline_unknown
 
@@ -289,10 +289,9 @@ def _read(
         most = limits.max_prematurity
         early = (usual - length).within(0.0, most) * limits.baseline_gain
         sudden = (usual.at_most(last) - length).within(0.0, most) * limits.baseline_sudden
-        beyond = (usual + of_normal * (second - usual) - length).within(
-            -most, most
-        ) * limits.baseline_shortest
-        counts = after_atrial.where(early + sudden + beyond, 0.0) + limits.baseline_bias
+        beyond = (usual + of_normal * (second - usual) - length).within(-most, most)
+        evidence = early + sudden + beyond * limits.baseline_shortest
+        counts = after_atrial.where(evidence, 0.0) + limits.baseline_bias
         return unknown + counts.at_most(limits.baseline_most) * weight
 
     # A run of S beats that lasts is a rate.

@@ -6,7 +6,7 @@ them and not on one fold. It prints how many beats are found at each threshold, 
 `BeatPolicy` holds one; the beats that the runtime as it is finds in these patients; the best limits
 for the patient's usual QRS complex to decide what is V, which ``artifacts/rhythm.json`` holds
 (section ``template``); what cross-validation gives, for each fold the setting that is best on the
-others; and S with and without the usual interval, whose limits `training.fit_interval` chooses.
+others; and S with and without the usual interval, of which `training.fit_interval` says more.
 """
 
 from __future__ import annotations

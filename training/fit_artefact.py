@@ -12,7 +12,6 @@ strangers held back is read.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.beats import F, N, S, V
-from runtime.detector import DEFAULT_ARTIFACTS, Detector
+from runtime.detector import Detector
 from runtime.errors import EkgError
 from runtime.findings import CLASSES
-from runtime.model.artifacts import Artifacts
 from runtime.model.contract import FS, BeatPolicy
 from runtime.rhythm.artefact import (
     FIRST,
@@ -43,14 +41,14 @@ from training import dataset
 from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
+from training.fits import fit_parser, present_rhythm, write_rhythm
 from training.held_out import require_every_fold, truth_of, unseen
 from training.motion import KINDS, Span, added
 from training.recordings import Record
-from training.results import require_writable, write_rhythm
 from training.torch_detector import detector_of
 from training.weak import entries, read
 
-OUT, CACHE = Path("runs/rhythm.json"), Path("runs/artefact")
+CACHE = Path("runs/artefact")
 PIECE_S = 60
 NEAR_S = (0.1, 0.15)  # of an R peak before and after a deflection: it is of it
 HIDDEN, STEPS, BATCH, RATE, DECAY = 16, 500, 1024, 5e-3, 0.02
@@ -255,15 +253,12 @@ def report(log_odds: NDArray[np.float64], rows: Rows, limits: dict[int, float]) 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.fit_artefact", description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="one run for each fold")
-    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
+    parser = fit_parser("fit_artefact", __doc__, runs=True)
     args = parser.parse_args(arguments)
     one_thread()
     try:
         require_every_fold(args.runs)
-        require_writable(args.out.parent)
-        stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
+        stored = present_rhythm(args.out)
         require_data()
         records, noise, _ = dataset.training_data(["mitdb", "svdb"])
         motion = noise[2:4]  # both leads of nstdb's em

@@ -12,7 +12,6 @@ back is read.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.beats import V
-from runtime.detector import DEFAULT_ARTIFACTS, Detector
+from runtime.detector import Detector
 from runtime.errors import EkgError
-from runtime.model.artifacts import Artifacts
 from runtime.model.contract import FS, BeatPolicy
 from runtime.rhythm.template import FirstBeats
 from runtime.signal.features import comparable
@@ -33,12 +31,11 @@ from training import dataset
 from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
+from training.fits import fit_parser, present_rhythm, write_rhythm
 from training.held_out import NotingTemplate, require_every_fold, truth_of, unseen
-from training.results import require_writable, write_rhythm
 from training.torch_detector import detector_of
 from training.weak import entries, read
 
-OUT = Path("runs/rhythm.json")
 WINDOW_S, EVERY_S = 30, 120  # s; of each half-hour 15 windows
 HIDDEN, STEPS, BATCH, RATE, DECAY = 8, 400, 8192, 5e-3, 0.02
 # How dear a large correction is, and the strips' share beside the patients'.
@@ -81,15 +78,12 @@ class Heard:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.fit_first_beats", description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="one run for each fold")
-    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
+    parser = fit_parser("fit_first_beats", __doc__, runs=True)
     args = parser.parse_args(arguments)
     one_thread()
     try:
         require_every_fold(args.runs)
-        require_writable(args.out.parent)
-        stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
+        stored = present_rhythm(args.out)
         require_data()
         heard = [*windows(args.runs), *strips(args.runs)]
     except (DataError, EkgError) as error:

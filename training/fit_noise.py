@@ -15,7 +15,6 @@ nothing. `python -m export.rhythm` puts the result into ``artifacts/``.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,10 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
+from runtime.detector import load_rhythm
 from runtime.errors import EkgError
 from runtime.findings import DOUBTFUL
-from runtime.model.artifacts import Artifacts
 from runtime.model.contract import FS
 from runtime.rhythm import RhythmModel
 from runtime.rhythm.model import FORMAT
@@ -39,9 +37,9 @@ from training.databases import CUDB, DS1, NOISES, PACED, PACED_TEST, SVDB
 from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
-from training.fit_rhythm import HIDDEN, OUT, joined
+from training.fit_rhythm import HIDDEN, joined
+from training.fits import fit_parser, present_rhythm, write_rhythm
 from training.recordings import load
-from training.results import require_writable, write_rhythm
 from training.rhythm_references import cudb_signal, first_half, mix
 from training.rhythm_windows import NOISE_DB
 from training.weak import NOISE, entries, fifth_of, read
@@ -91,14 +89,12 @@ class Piece:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.fit_noise", description=__doc__)
+    parser = fit_parser("fit_noise", __doc__)
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
-    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     args = parser.parse_args(arguments)
     one_thread()
     try:
-        require_writable(args.out.parent)
-        stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
+        stored = present_rhythm(args.out)
         folder = require_data(["mitdb", "cudb", "nstdb", "svdb"])
         pieces = list(measured(folder, load_rhythm()))
     except (DataError, EkgError) as error:

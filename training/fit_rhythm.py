@@ -11,23 +11,20 @@ fibrillation is the second network's (`training.train_rhythm`).
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
+from runtime.detector import load_rhythm
 from runtime.errors import EkgError
-from runtime.model.artifacts import Artifacts
 from runtime.signal import features as waveform
 from runtime.signal.features import SmallNetwork, WindowModel, comparable
 from training.databases import CUDB, DS1, SVDB
 from training.download import require_data
 from training.errors import DataError
-from training.results import require_writable, write_rhythm
+from training.fits import fit_parser, present_rhythm, write_rhythm
 from training.rhythm_windows import (
     Task,
     Windows,
@@ -39,7 +36,6 @@ from training.rhythm_windows import (
 if TYPE_CHECKING:
     import torch
 
-OUT = Path("runs/rhythm.json")
 Network = TypeVar("Network", bound=SmallNetwork)
 # Of a network: units in the hidden layer; networks whose log-odds are averaged; steps; windows in
 # a step; noise on the inputs, in deviations of each, so that none of them is trusted too much.
@@ -50,13 +46,11 @@ FOLDS = 6
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.fit_rhythm", description=__doc__)
+    parser = fit_parser("fit_rhythm", __doc__)
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
-    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     args = parser.parse_args(arguments)
     try:
-        require_writable(args.out.parent)
-        stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
+        stored = present_rhythm(args.out)
         folder = require_data(["mitdb", "cudb", "nstdb", "svdb"])
     except (DataError, EkgError) as error:
         parser.exit(2, f"{error}\n")

@@ -12,7 +12,6 @@ file for the next time. `python -m export.rhythm` puts the result into ``artifac
 
 from __future__ import annotations
 
-import argparse
 import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,9 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detector import DEFAULT_ARTIFACTS, load_rhythm
+from runtime.detector import load_rhythm
 from runtime.errors import EkgError
-from runtime.model.artifacts import Artifacts
 from runtime.rhythm.model import FORMAT
 from runtime.signal.features import WINDOW_S, comparable
 from runtime.signal.noise import (
@@ -42,8 +40,8 @@ from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
 from training.fit_noise import FLAGGED, MEMORY, WEIGHTS, Piece
-from training.fit_rhythm import HIDDEN, OUT, joined
-from training.results import require_writable, write_rhythm
+from training.fit_rhythm import HIDDEN, joined
+from training.fits import fit_parser, present_rhythm, write_rhythm
 from training.weak import NOISE
 
 STEPS, BATCH, JITTER, RATE, DECAY = 500, 1024, 0.5, 0.01, 0.05
@@ -111,15 +109,13 @@ class Part:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.fit_whole_noise", description=__doc__)
+    parser = fit_parser("fit_whole_noise", __doc__)
     parser.add_argument("--check", action="store_true", help="cross-validate, write nothing")
     parser.add_argument("--pieces", type=Path, help="file that holds the pieces, or will")
-    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     args = parser.parse_args(arguments)
     one_thread()
     try:
-        require_writable(args.out.parent)
-        stored = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
+        stored = present_rhythm(args.out)
         rhythm = load_rhythm()
         pieces = measured(args.pieces)
     except (DataError, EkgError) as error:

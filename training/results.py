@@ -22,13 +22,6 @@ def from_json(text: str) -> Any:
     return _numbers(json.loads(text))
 
 
-def write_rhythm(stored: Mapping[str, Any], out: Path) -> None:
-    """Write a ``rhythm.json``, and say how it gets into ``artifacts/``."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(stored) + "\n")
-    print(f"wrote {out}; `python -m export.rhythm {out}` puts it into artifacts/")
-
-
 def require_writable(target: Path) -> None:
     """Refuse, before long work, a folder that could not be made or written to after it.
 

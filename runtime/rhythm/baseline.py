@@ -4,7 +4,8 @@ The network sees ten seconds. That is enough for one early beat, but within a lo
 beats, or at a rate that is fast for some patients and usual for others, ten seconds do not separate
 N from S. Here the interval of each patient's last N beats is kept, however long ago they were, and
 how much shorter an interval is joins the network's opinion. ``python -m training.fit_interval``
-chose the numbers, on patients that the network had not seen.
+measures the numbers, on patients that the network had not seen and on healthy people; how they were
+chosen stands in ``training/experiments.md``.
 
 Breathing makes the intervals of a healthy heart longer and shorter by and by, and a beat is not
 early that comes no sooner than others did lately. So the shortest intervals of late that ended in
@@ -218,7 +219,6 @@ class RrBaseline:
             evidence += limits.baseline_gain * early
             evidence += limits.baseline_sudden * sudden
             normal = state.beats / limits.baseline_beats
-            normal = normal if normal < 1.0 else 1.0
             shortest = usual + normal * normal * (state.second_shortest - usual)
             evidence += limits.baseline_shortest * clipped(shortest - log_interval, -most, most)
         evidence = evidence if evidence < limits.baseline_most else limits.baseline_most

@@ -69,8 +69,7 @@ static inline double premature_of(const Baseline *state, const Intervals *limits
         evidence += limits->gain * clipped(usual - log_interval, 0, limits->max_prematurity);
         evidence += limits->sudden *
                     clipped((usual < last ? usual : last) - log_interval, 0, limits->max_prematurity);
-        double normal = state->beats / limits->beats;
-        normal = normal < 1 ? normal : 1;
+        double normal = state->beats / limits->beats; /* one at most */
         double shortest = usual + normal * normal * (state->second_shortest - usual);
         evidence += limits->beyond_shortest *
                     clipped(shortest - log_interval, -limits->max_prematurity, limits->max_prematurity);

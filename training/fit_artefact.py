@@ -42,7 +42,7 @@ from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
 from training.fits import fit_parser, present_rhythm, write_rhythm
-from training.held_out import require_every_fold, truth_of, unseen
+from training.held_out import truth_of, unseen
 from training.motion import KINDS, Span, added
 from training.recordings import Record
 from training.torch_detector import detector_of
@@ -257,8 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     one_thread()
     try:
-        require_every_fold(args.runs)
-        stored = present_rhythm(args.out)
+        stored = present_rhythm(args.out, args.runs)
         require_data()
         records, noise, _ = dataset.training_data(["mitdb", "svdb"])
         motion = noise[2:4]  # both leads of nstdb's em

@@ -32,7 +32,7 @@ from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
 from training.fits import fit_parser, present_rhythm, write_rhythm
-from training.held_out import NotingTemplate, require_every_fold, truth_of, unseen
+from training.held_out import NotingTemplate, truth_of, unseen
 from training.torch_detector import detector_of
 from training.weak import entries, read
 
@@ -82,8 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     one_thread()
     try:
-        require_every_fold(args.runs)
-        stored = present_rhythm(args.out)
+        stored = present_rhythm(args.out, args.runs)
         require_data()
         heard = [*windows(args.runs), *strips(args.runs)]
     except (DataError, EkgError) as error:

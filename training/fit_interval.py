@@ -34,7 +34,7 @@ from training.devices import one_thread
 from training.download import require_data
 from training.errors import DataError
 from training.fits import fit_parser, present_rhythm, write_rhythm
-from training.held_out import held_out, require_every_fold
+from training.held_out import held_out
 from training.interval_people import MARKED, Heard, halves, marked, of_patient, rare, strips
 
 TRIALS = 120
@@ -102,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     one_thread()
     try:
-        require_every_fold(args.runs)
-        stored = present_rhythm(args.out)
+        stored = present_rhythm(args.out, args.runs)
         require_data()
         records, _, _ = dataset.training_data(["mitdb", "svdb"])
         patients = [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runtime.detector import DEFAULT_ARTIFACTS
 from runtime.model.artifacts import Artifacts
+from training.held_out import require_every_fold
 from training.results import require_writable
 
 
@@ -24,14 +25,17 @@ def fit_parser(name: str, about: str | None, *, runs: bool = False) -> argparse.
     return parser
 
 
-def present_rhythm(out: Path) -> dict[str, Any]:
+def present_rhythm(out: Path, runs: Sequence[Path] = ()) -> dict[str, Any]:
     """The contents of the ``rhythm.json`` that ships.
 
     Raises
     ------
     DataError, EkgError
-        ``out`` cannot be written, or there is no ``rhythm.json``.
+        ``runs``, if there are any, are not one for each fold, ``out`` cannot be written, or there
+        is no ``rhythm.json``.
     """
+    if runs:
+        require_every_fold(runs)
     require_writable(out.parent)
     stored: dict[str, Any] = Artifacts(DEFAULT_ARTIFACTS).json("rhythm.json")
     return stored
